@@ -1,0 +1,106 @@
+"""How a command starts: Hydra composes its configuration, and a user's mistake is one line and exit code 2.
+
+    @main()
+    def train(cfg): ...
+
+    if __name__ == "__main__":
+        train()
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from hybrid.configuration.explain import explain
+from hybrid.configuration.help import print_help
+from hybrid.errors import UserError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+USER_ERROR, INTERRUPTED = 2, 130
+
+
+def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Decorate a script's function(cfg): the result takes no arguments, reads sys.argv and ends the process.
+
+    Exit codes: 0; 2 for a user's mistake (one line on stderr); 130 after Ctrl-C; what the function raises as SystemExit;
+    1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1 shows the traceback of a user's mistake too.
+    """
+
+    def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        @functools.wraps(task)
+        def command() -> None:
+            arguments = sys.argv[1:]
+            if any(flag in ("--help", "-h") for flag in arguments):
+                print_help(sys.modules[task.__module__].__doc__ or "", CONFIGS, config_name, arguments)
+                return
+            sys.exit(guarded(lambda: _run_hydra(task, config_name), overrides=arguments, config_name=config_name))
+
+        return command
+
+    return decorate
+
+
+def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> DictConfig:
+    """The configuration that a command line of these overrides would give: for notebooks and tests."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        cfg = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
+    choices = cfg.hydra.runtime.choices
+    with open_dict(cfg):
+        del cfg.hydra
+    return _with_choices(cfg, choices)
+
+
+def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_name: str = "train") -> int:
+    """Run a command's action; print a user's mistake as one line; return the exit code."""
+    try:
+        action()
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        if os.environ.get("HYBRID_TRACEBACK") == "1":
+            traceback.print_exc()
+        known = functools.partial(_compose_without, overrides, config_name)
+        print(f"error: {explain(error, known)}", file=sys.stderr)
+        return USER_ERROR
+    return 0
+
+
+def _run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
+    @functools.wraps(task)
+    def job(cfg: DictConfig) -> Any:
+        return task(_with_choices(cfg, HydraConfig.get().runtime.choices))
+
+    # Hydra prints its own errors and exits with 1, unless told to let them through.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(job)()
+
+
+def _with_choices(cfg: DictConfig, choices: DictConfig) -> DictConfig:
+    """Record which option of each group was chosen: a configuration remembers that it is data=digits model=scat_resnet."""
+    names = {str(key): value for key, value in choices.items() if not str(key).startswith("hydra/")}
+    with open_dict(cfg):
+        cfg.choices = OmegaConf.create({key: value for key, value in names.items() if value not in (None, "null")})
+    return cfg
+
+
+def _compose_without(overrides: Sequence[str], config_name: str, culprit: str) -> DictConfig:
+    """The configuration without the overrides of one key, so that an error can list what stands beside it."""
+    kept = [text for text in overrides if "=" in text and text.split("=")[0].lstrip("+~") != culprit]
+    return compose([text for text in kept if not text.startswith("-")], config_name=config_name)

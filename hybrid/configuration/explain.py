@@ -1,0 +1,56 @@
+"""Hydra's and OmegaConf's errors, which take several lines and advise `+key`, as one line with the valid choices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig
+
+from hybrid.errors import UserError, unknown_name
+
+
+def explain(error: Exception, compose_without: Callable[[str], DictConfig]) -> str:
+    """One line. `compose_without(key)` gives the configuration that the command line has without its overrides of that key."""
+    text = _whole_text(error)
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read the argument {error.override!r}: write key=value (quote values with commas, colons or brackets)."
+    if missing := re.search(r"(?:Could not find|In '.*?': Could not find) '([^']+)'", text):
+        return _unknown_option(missing[1], text)
+    if wrong := re.search(r"Could not (?:override|append|delete) '?([^'\s]+)'?", text):
+        return _unknown_key(wrong[1].rstrip("."), text, compose_without)
+    return " ".join(text.split())
+
+
+def _whole_text(error: Exception) -> str:
+    cause = error.__cause__
+    return str(error) + (f"\n{cause}" if cause is not None and isinstance(error, HydraException) else "")
+
+
+def _unknown_option(option: str, text: str) -> str:
+    group, _, name = option.rpartition("/")
+    listed = re.search(r"Available options in '[^']*':\n((?:\t\S+\n?)+)", text)
+    if not group or listed is None:
+        return f"there is no configuration {option}."
+    return str(unknown_name(name, listed[1].split(), what=group))
+
+
+def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfig]) -> str:
+    try:
+        node = compose_without(key)
+    except Exception:  # the rest of the command line is wrong too: then say only what Hydra says
+        return " ".join(text.split("\n")[0].split())
+    place = key.replace("/", ".").split("@")[0]
+    parts = place.split(".")
+    for depth, part in enumerate(parts):
+        above = ".".join(parts[:depth])
+        if not isinstance(node, DictConfig):
+            return f"{above} is a single value: {place} does not exist."
+        if part not in node:
+            valid = [str(name) for name in node if name != "choices"]
+            return str(unknown_name(part, valid, what=f"key in {above}" if above else "key"))
+        node = node[part]
+    return f"{' '.join(text.split(chr(10))[0].split())} (it exists already: write {key}=… without a sign)"

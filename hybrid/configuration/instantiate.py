@@ -1,0 +1,96 @@
+"""Build what a configuration describes, after checking its names and values against the constructor's signature.
+
+Hydra's own `instantiate` reports a misspelt key as a TypeError from deep inside; here the signature is read first, so the
+message can name the key, its place in the configuration, and what would be valid.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+
+from hybrid.configuration.values import convert
+from hybrid.errors import UserError, unknown_name
+
+T = TypeVar("T")
+
+
+def instantiate(config: Mapping[str, Any] | DictConfig, *, path: str, **runtime: Any) -> Any:
+    """Call the class or function that `config["_target_"]` names with the other keys and `runtime` as keyword arguments.
+
+    `path` is the place in the configuration (for example ``model.frontend``), which errors name. Raises UserError for a
+    class path that cannot be imported, an unknown or missing key, a value of the wrong type, and for any ValueError that the
+    constructor itself raises.
+    """
+    values = _as_dict(config)
+    target = values.pop("_target_", None)
+    if not isinstance(target, str) or target == "???":
+        raise UserError(f"{path}._target_ is missing: set it to the path of a class, like package.module.Class.")
+    factory = _locate(target, path)
+    return _call(factory, values, path=path, **runtime)
+
+
+def build_record(record: Callable[..., T], config: Mapping[str, Any] | DictConfig, *, path: str, **runtime: Any) -> T:
+    """Build a dataclass (or call any annotated function) from a configuration, with the checks of `instantiate`."""
+    return _call(record, _as_dict(config), path=path, **runtime)
+
+
+def _as_dict(config: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
+    if isinstance(config, DictConfig):
+        config = OmegaConf.to_container(config, resolve=True)
+    return {str(key): value for key, value in config.items()}
+
+
+def _locate(target: str, path: str) -> Callable[..., Any]:
+    module_name, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{path}._target_={target} cannot be imported: {error}.") from error
+    if not callable(found):
+        raise UserError(f"{path}._target_={target} is no class or function.")
+    return found
+
+
+def _call(factory: Callable[..., T], values: dict[str, Any], *, path: str, **runtime: Any) -> T:
+    parameters = inspect.signature(factory).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    settable = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for name in values:
+        if not takes_any and (name not in settable or name in runtime):
+            raise unknown_name(name, set(settable) - set(runtime), what=f"key in {path}")
+    hints = _hints(factory)
+    for name, value in values.items():
+        try:
+            values[name] = convert(value, hints.get(name, Any))
+        except ValueError as error:
+            raise UserError(f"{path}.{name}: {error}.") from error
+    for name in settable:
+        if parameters[name].default is inspect.Parameter.empty and name not in values and name not in runtime:
+            raise UserError(f"{path}.{name} is missing.")
+    accepted = runtime if takes_any else {name: value for name, value in runtime.items() if name in settable}
+    try:
+        return factory(**values, **accepted)
+    except UserError as error:
+        raise _located(error, path) from error
+    except ValueError as error:
+        raise _located(error, path) from error
+
+
+def _located(error: ValueError, path: str) -> UserError:
+    """Put the place in front, once: an error from a nested part names a longer path already."""
+    text = str(error)
+    return UserError(text if text.startswith(path) or f" {path}" in text else f"{path}: {text}")
+
+
+def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
+    function = factory.__init__ if inspect.isclass(factory) else factory
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError):  # annotations of a user's class that name things that only its type checker sees
+        return {}

@@ -1,0 +1,92 @@
+"""Does a value from a yaml file or the command line fit a Python annotation? Says so in a user's words."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Union
+
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+
+
+def convert(value: Any, annotation: Any) -> Any:
+    """`value` as `annotation` wants it (an int becomes a float, a list a tuple); annotations that are not plain data pass.
+
+    Raises ValueError, with the expectation in words, if it does not fit. Numbers in quotes are text, and true is no number:
+    a schedule that silently took 1 for "yes" would be worse than an error.
+    """
+    if annotation is typing.Any or not _is_plain(annotation):
+        return value
+    origin = typing.get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return _convert_union(value, typing.get_args(annotation), annotation)
+    if origin is Literal:
+        if any(value == choice and type(value) is type(choice) for choice in typing.get_args(annotation)):
+            return value
+        raise _misfit(value, annotation)
+    if origin in (tuple, list) or annotation in (tuple, list):
+        return _convert_sequence(value, annotation)
+    if origin is dict or annotation is dict:
+        if isinstance(value, Mapping):
+            return value
+        raise _misfit(value, annotation)
+    if annotation is float and type(value) is int:
+        return float(value)
+    if type(value) is annotation:
+        return value
+    raise _misfit(value, annotation)
+
+
+def expectation(annotation: Any) -> str:
+    """What an annotation admits, in words: `int | None` reads "a whole number or null"."""
+    origin = typing.get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(expectation(choice) for choice in typing.get_args(annotation))
+    if origin is Literal:
+        return " or ".join(str(choice) for choice in typing.get_args(annotation))
+    if origin in (tuple, list) or annotation in (tuple, list):
+        items = [item for item in typing.get_args(annotation) if item is not Ellipsis]
+        if origin is tuple and Ellipsis not in typing.get_args(annotation):
+            return "a list [" + ", ".join(expectation(item) for item in items) + "]"
+        return f"a list of {expectation(items[0])}" if items else "a list"
+    if origin is dict or annotation is dict:
+        return "a mapping"
+    return _NAMES.get(annotation, str(annotation))
+
+
+def _is_plain(annotation: Any) -> bool:
+    """Whether it is made of numbers, text, choices and lists of them alone: what a yaml file can hold."""
+    origin = typing.get_origin(annotation)
+    if origin is Literal or annotation in (int, float, bool, str, type(None), tuple, list, dict) or origin is dict:
+        return True
+    if origin in (Union, types.UnionType, tuple, list):
+        return all(item is Ellipsis or _is_plain(item) for item in typing.get_args(annotation))
+    return False
+
+
+def _convert_union(value: Any, choices: tuple[Any, ...], annotation: Any) -> Any:
+    # exact types first, so that `int | float` leaves an int alone
+    for choice in sorted(choices, key=lambda choice: choice is not type(value)):
+        try:
+            return convert(value, choice)
+        except ValueError:
+            continue
+    raise _misfit(value, annotation)
+
+
+def _convert_sequence(value: Any, annotation: Any) -> Any:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise _misfit(value, annotation)
+    items, kind = typing.get_args(annotation), typing.get_origin(annotation) or annotation
+    if not items:
+        return kind(value)
+    if kind is tuple and Ellipsis not in items:
+        if len(items) != len(value):
+            raise _misfit(value, annotation)
+        return tuple(convert(item, wanted) for item, wanted in zip(value, items, strict=True))
+    return kind(convert(item, items[0]) for item in value)
+
+
+def _misfit(value: Any, annotation: Any) -> ValueError:
+    return ValueError(f"{value!r} is not {expectation(annotation)}")

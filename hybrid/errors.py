@@ -1,0 +1,25 @@
+"""The one exception that means: the user can mend this, and the message says how."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake in a configuration, a file or a command.
+
+    The message is one line that says what is wrong, where, and what is valid. Commands print it without a traceback and
+    exit with code 2; library users catch it as the ValueError that it is.
+    """
+
+
+def unknown_name(name: str, valid: Iterable[str], *, what: str) -> UserError:
+    """The error for a name that does not exist: it names the closest valid one, then lists all of them.
+
+    `what` says what kind of name it is and where it stands, for example ``key in trainer``.
+    """
+    valid = sorted(valid)
+    close = difflib.get_close_matches(name, valid, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return UserError(f"unknown {what}: {name}.{hint} Valid: {', '.join(valid) or 'none'}.")
