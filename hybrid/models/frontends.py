@@ -1,0 +1,58 @@
+"""Front-ends: what turns an image into the maps that a head learns on. They have no state to save or to train."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hybrid.scattering import make_scattering
+
+
+class Scattering(nn.Module):
+    """Scattering coefficients: images (N, C, H, W) -> (N, C · paths, H // 2^J, W // 2^J), colour outer, path inner.
+
+    `J` auto chooses the number of octaves from the shorter side of the image: 3 from 128 pixels on (ImageNet as
+    published), 2 from 16 on (CIFAR, MNIST, STL-10 as published), else 1. Computed in float32 also under autocast: a
+    half-precision modulus loses the small second-order coefficients.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        *,
+        J: Literal["auto"] | int = "auto",
+        L: int = 8,
+        max_order: Literal[1, 2] = 2,
+        engine: Literal["torch", "kymatio"] = "torch",
+    ) -> None:
+        super().__init__()
+        channels, height, width = image_shape
+        octaves = auto_octaves(min(height, width)) if J == "auto" else J
+        self.transform = make_scattering(octaves, (height, width), L, max_order, engine=engine)
+        paths, out_height, out_width = self.transform.output_shape
+        self.output_shape = (channels * paths, out_height, out_width)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.dtype in (torch.float16, torch.bfloat16):
+            images = images.float()
+        return self.transform(images).flatten(1, 2)
+
+
+class Identity(nn.Module):
+    """The pixels themselves, for networks without scattering: (N, C, H, W) unchanged."""
+
+    def __init__(self, image_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.output_shape = tuple(image_shape)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images
+
+
+def auto_octaves(side: int) -> int:
+    """J for images whose shorter side is `side`: maps of 28x28 at 224, 24x24 at 96, 8x8 at 32, 7x7 at 28."""
+    if side >= 128:
+        return 3
+    return 2 if side >= 16 else 1

@@ -1,0 +1,115 @@
+"""The residual network that both published heads are: stem convolution, stages of blocks, pooling, classifier.
+
+Blocks are post-activation, as in the networks released with "Scaling the Scattering Transform" (Oyallon, Belilovsky,
+Zagoruyko, ICCV 2017); the wide residual networks of Zagoruyko and Komodakis (2016) themselves are pre-activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from hybrid.models.layers import (
+    BatchNorm,
+    after_stride,
+    average_pool,
+    check_positive,
+    convolution,
+    convolution_norm_relu,
+    dropout_layer,
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`blocks` basic blocks of `width` channels, the first with a stride."""
+
+    width: int
+    blocks: int
+    stride: int
+
+
+class BasicBlock(nn.Module):
+    """conv3x3 - norm - ReLU - (dropout) - conv3x3 - norm, plus the shortcut, then ReLU: changes C, H and W.
+
+    The shortcut is the identity, or a 1x1 convolution and batch norm where the width or the size of the map changes.
+    """
+
+    def __init__(self, inputs: int, width: int, *, stride: int, norm: BatchNorm, dropout_rate: float) -> None:
+        super().__init__()
+        self.conv1 = convolution(inputs, width, stride=stride)
+        self.norm1 = norm.over_maps(width)
+        self.relu1 = nn.ReLU(inplace=True)
+        self.dropout = dropout_layer(dropout_rate)
+        self.conv2 = convolution(width, width)
+        self.norm2 = norm.over_maps(width)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != width:
+            self.shortcut = nn.Sequential(convolution(inputs, width, kernel=1, stride=stride), norm.over_maps(width))
+        self.relu2 = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.dropout(self.relu1(self.norm1(self.conv1(x))))
+        return self.relu2(self.norm2(self.conv2(y)) + self.shortcut(x))
+
+
+class ResidualNetwork(nn.Module):
+    """(N, C, H, W) -> logits (N, num_classes).
+
+    `dropout_rate` acts inside the blocks, between their convolutions; `classifier_dropout` on the pooled features.
+    `pool` is the side of the grid that the last map is averaged onto before the linear layer; 1 is the global average.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        *,
+        stem_width: int,
+        stages: Sequence[Stage],
+        norm: BatchNorm,
+        stem_bias: bool = False,
+        pool: int = 1,
+        dropout_rate: float = 0.0,
+        classifier_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_positive(stem_width=stem_width)
+        channels, height, width = input_shape
+        self.stem = convolution_norm_relu(channels, stem_width, norm, bias=stem_bias)
+        channels = stem_width
+        built = []
+        for number, stage in enumerate(stages, start=1):
+            _check_stage(number, stage, height, width)
+            built.append(_blocks(channels, stage, norm, dropout_rate))
+            channels = stage.width
+            height, width = after_stride(height, stage.stride), after_stride(width, stage.stride)
+        self.stages = nn.Sequential(*built)
+        self.pool = average_pool((height, width), pool)
+        self.dropout = dropout_layer(classifier_dropout)
+        self.classifier = nn.Linear(channels * pool**2, num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        pooled = self.pool(self.stages(self.stem(features)))
+        return self.classifier(self.dropout(torch.flatten(pooled, 1)))
+
+
+def _blocks(inputs: int, stage: Stage, norm: BatchNorm, dropout_rate: float) -> nn.Sequential:
+    first = BasicBlock(inputs, stage.width, stride=stage.stride, norm=norm, dropout_rate=dropout_rate)
+    others = [
+        BasicBlock(stage.width, stage.width, stride=1, norm=norm, dropout_rate=dropout_rate)
+        for _ in range(stage.blocks - 1)
+    ]
+    return nn.Sequential(first, *others)
+
+
+def _check_stage(number: int, stage: Stage, height: int, width: int) -> None:
+    check_positive(widths=stage.width, blocks=stage.blocks, strides=stage.stride)
+    if stage.stride > min(height, width):
+        raise ValueError(
+            f"strides: stage {number} has stride {stage.stride}, but its map is only {height}x{width}; "
+            f"strides up to {min(height, width)} fit there"
+        )
