@@ -1,8 +1,9 @@
-"""The one exception that means: the user can mend this, and the message says how."""
+"""The two exceptions that a command answers with one line: the user can mend this; a signal ended this in good order."""
 
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -12,6 +13,14 @@ class UserError(ValueError):
     The message is one line that says what is wrong, where, and what is valid. Commands print it without a traceback and
     exit with code 2; library users catch it as the ValueError that it is.
     """
+
+
+class Stopped(Exception):
+    """A signal asked a run to stop, and its checkpoint is written."""
+
+    def __init__(self, number: signal.Signals, step: int) -> None:
+        super().__init__(f"stopped by {number.name} at step {step}, checkpoint written; the same command continues")
+        self.exit_code = 128 + number
 
 
 def unknown_name(name: str, valid: Iterable[str], *, what: str) -> UserError:

@@ -1,10 +1,10 @@
 """How a command starts: Hydra composes its configuration, and a user's mistake is one line and exit code 2.
 
-    @main()
-    def train(cfg): ...
+@main()
+def train(cfg): ...
 
-    if __name__ == "__main__":
-        train()
+if __name__ == "__main__":
+    train()
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hybrid.configuration.explain import explain
 from hybrid.configuration.help import print_help
-from hybrid.errors import UserError
+from hybrid.errors import Stopped, UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 USER_ERROR, INTERRUPTED = 2, 130
@@ -37,8 +37,8 @@ USER_ERROR, INTERRUPTED = 2, 130
 def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Decorate a script's function(cfg): the result takes no arguments, reads sys.argv and ends the process.
 
-    Exit codes: 0; 2 for a user's mistake (one line on stderr); 130 after Ctrl-C; what the function raises as SystemExit;
-    1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1 shows the traceback of a user's mistake too.
+    Exit codes: 0; 2 for a user's mistake (one line on stderr); 130 after Ctrl-C, 143 after SIGTERM; what the function
+    raises as SystemExit; 1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1 shows the traceback of a user's mistake too.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -73,6 +73,9 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return INTERRUPTED
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.exit_code
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if os.environ.get("HYBRID_TRACEBACK") == "1":
             traceback.print_exc()

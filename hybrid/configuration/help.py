@@ -27,7 +27,9 @@ def print_help(docstring: str, configs: Path, config_name: str, arguments: Seque
         if path.is_file():
             print(f"  {group}:   # {group}={option}")
             print(textwrap.indent(_settings(path.read_text()), "    "))
-    print("Also: --cfg job prints the whole composed configuration, -m runs a sweep (seed=0,1,2), --info searchpath and")
+    print(
+        "Also: --cfg job prints the whole composed configuration, -m runs a sweep (seed=0,1,2), --info searchpath and"
+    )
     print("--shell-completion are Hydra's. HYBRID_TRACEBACK=1 shows where in the code an error comes from.")
 
 

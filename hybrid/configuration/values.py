@@ -49,7 +49,7 @@ def expectation(annotation: Any) -> str:
         items = [item for item in typing.get_args(annotation) if item is not Ellipsis]
         if origin is tuple and Ellipsis not in typing.get_args(annotation):
             return "a list [" + ", ".join(expectation(item) for item in items) + "]"
-        return f"a list of {expectation(items[0])}" if items else "a list"
+        return f"a list of {expectation(items[0]).removeprefix('a ')}s" if items else "a list"
     if origin is dict or annotation is dict:
         return "a mapping"
     return _NAMES.get(annotation, str(annotation))

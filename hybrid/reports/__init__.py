@@ -1,0 +1,1 @@
+"""Figures and tables, from tensors and from the records of runs."""

@@ -1,0 +1,150 @@
+"""A run's folder is a function of its configuration: the same command finds the same folder, and continues what it finds.
+
+config.yaml        the whole configuration, as composed
+environment.json   versions, machine, commit, and every session that worked on the run
+metrics.jsonl      one JSON object per logged step
+summary.json       the results; it exists when the run is finished
+checkpoints/       last.pt, previous.pt, best.pt
+tensorboard/       event files
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from hybrid.errors import UserError
+from hybrid.tracking.files import write_text
+
+# What does not change a run's results is not part of its identity: moving the data or logging more often continues the run.
+_INCIDENTAL = {
+    "run", "choices", "data.root", "data.download", "data.workers", "data.num_workers", "trainer.device",
+    "trainer.log_every", "trainer.checkpoint_every", "trainer.progress", "trainer.tensorboard",
+}  # fmt: skip
+_MARKERS = ("config.yaml", "metrics.jsonl", "checkpoints")
+
+
+class RunFolder:
+    """The paths of one run, the lock on them, and the comparison of configurations."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.environment = self.path / "environment.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.summary = self.path / "summary.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+        self._lock = None
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> RunFolder:
+        """The folder of a configuration: run.root / (run.name or the name that the configuration gives)."""
+        return cls(Path(cfg.run.root) / (cfg.run.name or run_name(cfg)))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended and left its results."""
+        return self.summary.is_file()
+
+    def open(self, cfg: DictConfig) -> None:
+        """Lock the folder for this process and write its config.yaml, or check that the one there describes the same run.
+
+        Raises UserError if another process works on it, if it belongs to another configuration, or if it cannot be written.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+            if self.config.is_file():
+                self._compare(cfg)
+            else:
+                write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
+        except OSError as error:
+            raise UserError(
+                f"cannot write the run's folder {self.path}: {error.strerror}. Choose another with run.root=…"
+            ) from error
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def clear(self) -> None:
+        """Delete a run (run.restart=true). A folder that holds no run is left alone: UserError."""
+        if not self.path.exists():
+            return
+        if any(self.path.iterdir()) and not any((self.path / name).exists() for name in _MARKERS):
+            raise UserError(
+                f"run.restart: {self.path} does not look like a run's folder; delete it by hand if you mean it."
+            )
+        shutil.rmtree(self.path)
+
+    def read_config(self) -> DictConfig:
+        """The configuration that the run was made with; UserError where there is none."""
+        if not self.config.is_file():
+            raise UserError(f"{self.path} is not a run's folder: it has no config.yaml.")
+        return OmegaConf.load(self.config)
+
+    def read_summary(self) -> dict[str, Any]:
+        """The results of a finished run."""
+        return json.loads(self.summary.read_text())
+
+    def _acquire(self) -> None:
+        self._lock = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another process is working on {self.path}. Wait for it, or choose another folder with run.name=…"
+            ) from None
+
+    def _compare(self, cfg: DictConfig) -> None:
+        there, here = identity(self.read_config()), identity(cfg)
+        changed = sorted(
+            key for key in there.keys() | here.keys() if there.get(key, "(absent)") != here.get(key, "(absent)")
+        )
+        if changed:
+            shown = "; ".join(
+                f"{k} is {there.get(k, '(absent)')} there and {here.get(k, '(absent)')} here" for k in changed[:3]
+            )
+            raise UserError(
+                f"{self.path} holds another run: {shown}. Choose another run.name, or run.restart=true to delete it."
+            )
+
+
+def identity(cfg: DictConfig) -> dict[str, Any]:
+    """Dotted key -> value of everything that can change a run's results."""
+    return dict(_flatten(OmegaConf.to_container(cfg, resolve=True), ""))
+
+
+def run_name(cfg: DictConfig) -> str:
+    """data-model-seedN-hash: readable, and different whenever the identity is."""
+    digest = hashlib.sha256(json.dumps(identity(cfg), sort_keys=True).encode()).hexdigest()[:8]
+    chosen = cfg.get("choices", {})
+    parts = [
+        chosen.get("experiment"),
+        chosen.get("data"),
+        chosen.get("model"),
+        chosen.get("debug"),
+        f"seed{cfg.seed}",
+        digest,
+    ]
+    return "-".join(str(part) for part in parts if part)
+
+
+def _flatten(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    if prefix in _INCIDENTAL:
+        return
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node

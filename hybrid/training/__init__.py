@@ -1,0 +1,1 @@
+"""Training: what `train.py` calls is `hybrid.training.run.run`."""

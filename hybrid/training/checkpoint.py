@@ -1,0 +1,86 @@
+"""Checkpoints that survive anything: whole or not at all on the disk, checked when read, never a pickle that runs code.
+
+last.pt       everything a run needs to go on as if it had never stopped
+previous.pt   the one before, for the day that last.pt is damaged
+best.pt       the weights with the best validation accuracy so far
+"""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hybrid.errors import UserError
+from hybrid.tracking.files import flush_folder, write_atomically
+
+FORMAT = 1
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint: temporary file, flush, rename."""
+    write_atomically(path, lambda file: torch.save({"format": FORMAT, **content}, file))
+
+
+def save_last(folder: Path, content: dict[str, Any]) -> None:
+    """Write last.pt; what was last.pt becomes previous.pt. At every moment in between, a whole last.pt is there."""
+    last, previous, link = folder / "last.pt", folder / "previous.pt", folder / ".previous.tmp"
+    if last.exists():
+        link.unlink(missing_ok=True)
+        link.hardlink_to(last)
+        link.replace(previous)
+        flush_folder(folder)
+    save(last, content)
+
+
+def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint. Raises UserError, naming the file, if it is damaged, hostile, or of another format."""
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint {path}.")
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not compare the checksums that torch.save stores
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise UserError(f"{path} is damaged: the checksum of {damaged} is wrong.")
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, EOFError, RuntimeError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0][:120]}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path} is not a checkpoint of this program (format {FORMAT}).")
+    return content
+
+
+def load_latest(folder: Path, *, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+    """The newest readable of last.pt and previous.pt; None where a run has none yet.
+
+    A damaged last.pt is a warning while previous.pt can be read, and a UserError when it cannot.
+    """
+    problems = []
+    for path in (folder / "last.pt", folder / "previous.pt"):
+        if not path.exists():
+            continue
+        try:
+            content = load(path, device=device)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        if problems:
+            warnings.warn(f"{problems[0]} Continuing from {path.name}, step {content['step']}.", stacklevel=2)
+        return content
+    if problems:
+        raise UserError(f"{problems[0]} No other checkpoint can be read: run.restart=true begins again.")
+    return None
+
+
+def load_weights(model: torch.nn.Module, content: dict[str, Any], *, source: Path | str) -> None:
+    """Copy a checkpoint's weights (the averaged ones where it has them) into a model; UserError if they are another model's."""
+    weights = content["ema"]["weights"] if content.get("ema") else content["model"]
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:3]]
+        raise UserError(f"{source} holds the weights of another model: {' '.join(lines)[:300]}") from error

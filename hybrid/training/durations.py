@@ -1,0 +1,42 @@
+"""Durations carry their unit: "20 epochs", "500 steps", "30%" of the run. One place turns them into steps."""
+
+from __future__ import annotations
+
+import re
+
+from hybrid.errors import UserError
+
+_FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(epochs?|ep|steps?|%)\s*")
+
+
+def in_steps(text: str, *, path: str, steps_per_epoch: int, total_steps: int | None = None) -> int:
+    """The whole number of steps that a duration stands for, rounded to the nearest.
+
+    Args:
+        text: a number and a unit: epochs (or ep), steps, or % of the run.
+        path: where it stands in the configuration, for errors.
+        steps_per_epoch: updates of the weights in one epoch.
+        total_steps: the length of the run; None where a percentage makes no sense.
+    """
+    match = _FORM.fullmatch(str(text))
+    if match is None:
+        raise UserError(f"{path}={text}: a duration is a number and a unit, such as '20 epochs', '500 steps' or '30%'.")
+    number, unit = float(match[1]), match[2]
+    if unit == "%":
+        if total_steps is None or number > 100:
+            raise UserError(f"{path}={text}: a percentage of the run, 0 to 100, is valid only for parts of it.")
+        return round(number / 100 * total_steps)
+    return round(number * steps_per_epoch) if unit.startswith("ep") else round(number)
+
+
+def run_length(text: str, *, path: str, steps_per_epoch: int) -> int:
+    """The steps of the whole run; at least one."""
+    steps = in_steps(text, path=path, steps_per_epoch=steps_per_epoch)
+    if steps < 1:
+        raise UserError(f"{path}={text} is shorter than one step (an epoch has {steps_per_epoch}).")
+    return steps
+
+
+def interval(text: str, *, path: str, steps_per_epoch: int, total_steps: int) -> int:
+    """The steps between two events; at least one."""
+    return max(1, in_steps(text, path=path, steps_per_epoch=steps_per_epoch, total_steps=total_steps))

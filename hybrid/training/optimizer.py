@@ -1,0 +1,51 @@
+"""Optimizers by the names of the configuration, with a choice of the parameters that weight decay applies to."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+Decayed = Literal["all", "weights"]
+
+
+def parameter_groups(model: nn.Module, *, weight_decay: float, decay: Decayed) -> list[dict[str, Any]]:
+    """Two groups of the trainable parameters: with weight decay and without.
+
+    `weights` decays matrices and filters alone: parameters of one dimension are biases and batch norm's scale and shift.
+    """
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trainable:
+        raise ValueError("the model has no trainable parameters: nothing to optimize")
+    decayed = [p for p in trainable if decay == "all" or p.ndim > 1]
+    spared = [p for p in trainable if decay != "all" and p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def sgd(
+    model: nn.Module,
+    *,
+    lr: float,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    decay: Decayed = "all",
+) -> torch.optim.Optimizer:
+    """torch.optim.SGD over `parameter_groups`."""
+    groups = parameter_groups(model, weight_decay=weight_decay, decay=decay)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
+
+
+def adamw(
+    model: nn.Module,
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    weight_decay: float = 0.01,
+    decay: Decayed = "weights",
+) -> torch.optim.Optimizer:
+    """torch.optim.AdamW over `parameter_groups`."""
+    groups = parameter_groups(model, weight_decay=weight_decay, decay=decay)
+    return torch.optim.AdamW(groups, lr=lr, betas=betas)

@@ -1,0 +1,41 @@
+"""What a run shows in TensorBoard beside its curves: an augmented batch, the filter bank, the confusion matrices."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from hybrid.data import Data, Loader
+from hybrid.reports.figures import confusion_figure, filter_bank_figure
+from hybrid.tracking import Tracker
+from hybrid.training.evaluation import Evaluation
+
+
+class Pictures:
+    """Draws and logs; does nothing where nobody would see it. It leaves the training's random numbers alone."""
+
+    def __init__(self, tracker: Tracker, data: Data, *, enabled: bool) -> None:
+        self.tracker, self.data, self.enabled = tracker, data, enabled
+
+    def before_training(self, loader: Loader, model: nn.Module) -> None:
+        """The first training batch as the model sees it, and the filters it meets."""
+        if not self.enabled:
+            return
+        images = next(iter(loader.epoch(0))).images[:64].detach().float().cpu()
+        self.tracker.images(0, "data/augmented_batch", _displayable(images))
+        transform = getattr(getattr(model, "frontend", None), "transform", None)
+        if hasattr(transform, "filter_bank"):
+            bank = transform.filter_bank()
+            self.tracker.figure(0, "model/filter_bank", filter_bank_figure(bank, columns=transform.L))
+
+    def after_evaluation(self, step: int, evaluation: Evaluation, *, split: str = "validation") -> None:
+        """The confusion matrix."""
+        if self.enabled:
+            figure = confusion_figure(evaluation.confusion, self.data.class_names)
+            self.tracker.figure(step, f"{split}/confusion", figure)
+
+
+def _displayable(images: torch.Tensor) -> torch.Tensor:
+    """Normalised images brought to [0, 1] together, so that their contrasts stay comparable; grey ones stay grey."""
+    low, high = images.quantile(0.001), images.quantile(0.999)
+    return ((images - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)

@@ -1,0 +1,265 @@
+"""One run from its configuration to its results: check, build, resume or begin, train, test, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+import hybrid.data
+import hybrid.models
+from hybrid.configuration import build_record, instantiate
+from hybrid.data import Data, Loader
+from hybrid.errors import UserError
+from hybrid.tracking import RunFolder, Tracker
+from hybrid.tracking.console import Console
+from hybrid.tracking.environment import record_session
+from hybrid.tracking.files import write_json
+from hybrid.tracking.jsonl import JsonLines
+from hybrid.tracking.run_folder import identity
+from hybrid.training import checkpoint
+from hybrid.training.durations import in_steps, run_length
+from hybrid.training.pictures import Pictures
+from hybrid.training.randomness import seed_everything, set_deterministic
+from hybrid.training.settings import TrainerSettings
+from hybrid.training.state import TrainState
+from hybrid.training.trainer import Trainer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """The `run` section of configs/train.yaml, which says what each setting means."""
+
+    root: str
+    name: str | None
+    restart: bool
+    init_from: str | None
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Do what the configuration says and return the run's summary.
+
+    A finished run is left alone and its summary returned; an unfinished one continues from its last checkpoint. Raises
+    UserError before anything is written for whatever is wrong with the configuration, and
+    hybrid.errors.Stopped when a signal ended the run early.
+    """
+    settings, run_settings, device = _check(cfg)
+    folder = RunFolder.of(cfg)
+    if folder.finished and not run_settings.restart:
+        return _already_finished(folder, cfg)
+    set_deterministic(settings.deterministic)
+    torch.set_float32_matmul_precision(settings.matmul_precision)
+    seed_everything(cfg.seed)
+    data = hybrid.data.build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
+    model.to(device, memory_format=torch.channels_last if settings.channels_last else torch.preserve_format)
+    plan = _Plan.of(cfg, settings, data, device)
+    optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
+    state = TrainState(model, optimizer, device=device, fp16=settings.precision == "fp16", ema=settings.ema)
+    if run_settings.restart:
+        folder.clear()
+    folder.open(cfg)
+    try:
+        begin(state, folder, data, device, init_from=run_settings.init_from)
+        return _train(cfg, settings, plan, state, data, device, folder)
+    finally:
+        folder.close()
+
+
+def begin(state: TrainState, folder: RunFolder, data: Data, device: torch.device, *, init_from: str | None) -> None:
+    """Where a run starts from, in this order: its own last checkpoint; the weights that it was given; scratch."""
+    own = checkpoint.load_latest(folder.checkpoints, device=device)
+    if own is not None:
+        state.load_state_dict(own, source=folder.checkpoints)
+        return
+    if init_from is not None:
+        source = Path(init_from)
+        source = source / "checkpoints" / "last.pt" if source.is_dir() else source
+        checkpoint.load_weights(state.model, checkpoint.load(source, device=device), source=source)
+    elif state.model.needs_statistics:
+        loader = data.loader("train", batch_size=256, device=device)
+        state.model.fit_statistics(batch.images for batch in loader.epoch(0))
+    if state.ema is not None:
+        state.ema.module.load_state_dict(state.model.state_dict())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """The loader of the training images and the lengths that follow from it."""
+
+    loader: Loader
+    steps_per_epoch: int
+    total_steps: int
+    schedule: Any
+
+    @classmethod
+    def of(cls, cfg: DictConfig, settings: TrainerSettings, data: Data, device: torch.device) -> _Plan:
+        if settings.test_weights == "best" and "validation" not in data.splits:
+            raise UserError("trainer.test_weights=best needs validation images, and data.validation is 0. Valid: last.")
+        loader = data.loader(
+            "train", batch_size=settings.batch_size, device=device, train=True, drop_last=settings.drop_last
+        )
+        steps_per_epoch = min(len(loader), settings.max_train_steps_per_epoch or len(loader))
+        total = run_length(settings.duration, path="trainer.duration", steps_per_epoch=steps_per_epoch)
+        lengths = {"steps_per_epoch": steps_per_epoch, "total_steps": total}
+        return cls(loader, steps_per_epoch, total, instantiate(cfg.schedule, path="schedule", **lengths))
+
+
+def _check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]:
+    """Everything that can be refused before data is read and a folder is written."""
+    settings = build_record(TrainerSettings, cfg.trainer, path="trainer")
+    run_settings = build_record(RunSettings, cfg.run, path="run")
+    if not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool) or cfg.seed < 0:
+        raise UserError(f"seed={cfg.seed} is not valid: it must be a whole number from 0.")
+    parts = {"model", "data", "augmentation", "optimizer", "schedule", "trainer", "run", "seed", "choices"}
+    if unknown := sorted(set(cfg) - parts):
+        raise UserError(f"unknown key: {unknown[0]} has no effect. Valid: {', '.join(sorted(parts - {'choices'}))}.")
+    for name in ("duration", "evaluate_every", "checkpoint_every", "log_every"):
+        lengths = {"steps_per_epoch": 100, "total_steps": 1000}  # any: only the form is checked here
+        in_steps(getattr(settings, name), path=f"trainer.{name}", **lengths)
+    instantiate(cfg.schedule, path="schedule", steps_per_epoch=100, total_steps=1000)
+    instantiate(cfg.optimizer, path="optimizer", model=nn.Linear(2, 2))
+    return settings, run_settings, settings.resolve_device()
+
+
+def _already_finished(folder: RunFolder, cfg: DictConfig) -> dict[str, Any]:
+    if identity(folder.read_config()) != identity(cfg):
+        raise UserError(
+            f"{folder.path} holds another, finished run. Choose another run.name, or run.restart=true to delete it."
+        )
+    summary = folder.read_summary()
+    print(
+        f"finished already: test accuracy {summary['test']['top1']:.2f} %. run.restart=true runs it again.\n{folder.path}"
+    )
+    return summary
+
+
+def _train(
+    cfg: DictConfig,
+    settings: TrainerSettings,
+    plan: _Plan,
+    state: TrainState,
+    data: Data,
+    device: torch.device,
+    folder: RunFolder,
+) -> dict[str, Any]:
+    record_session(folder.environment, step=state.step)
+    epochs = plan.total_steps / plan.steps_per_epoch
+    console = Console(total_steps=plan.total_steps, total_epochs=epochs, start_step=state.step, style=settings.progress)
+    sinks = [JsonLines(folder.metrics, resume_step=state.step), console]
+    if settings.tensorboard:
+        from hybrid.tracking.tensorboard import TensorBoard
+
+        sinks.append(TensorBoard(folder.tensorboard, resume_step=state.step))
+    with Tracker(*sinks) as tracker:
+        pictures = Pictures(tracker, data, enabled=settings.tensorboard)
+        _announce(console, cfg, state, data, device, folder)
+        if state.step == 0:
+            pictures.before_training(plan.loader, state.model)
+        trainer = Trainer(
+            state=state,
+            data=data,
+            loader=plan.loader,
+            settings=settings,
+            schedule=plan.schedule,
+            total_steps=plan.total_steps,
+            steps_per_epoch=plan.steps_per_epoch,
+            device=device,
+            checkpoints=folder.checkpoints,
+            tracker=tracker,
+            console=console,
+            on_evaluation=pictures.after_evaluation,
+        )
+        trainer.fit()
+        summary = _finish(cfg, settings, trainer, epochs)
+        tracker.results(_hyperparameters(cfg), _final_numbers(summary))
+        pictures.after_evaluation(plan.total_steps, trainer.last_test, split="test")
+    write_json(folder.summary, summary)
+    print(_closing_words(summary, folder, settings))
+    return summary
+
+
+def _announce(
+    console: Console, cfg: DictConfig, state: TrainState, data: Data, device: torch.device, folder: RunFolder
+) -> None:
+    sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
+    count = sum(parameter.numel() for parameter in state.model.parameters() if parameter.requires_grad)
+    console.say(
+        f"{cfg.choices.model}, {count:,} parameters, on {device}; {data.name}: {sizes} images of {data.image_shape}"
+    )
+    console.say(f"{'continuing from step ' + str(state.step) + ' in' if state.step else 'run folder'} {folder.path}")
+
+
+def _finish(cfg: DictConfig, settings: TrainerSettings, trainer: Trainer, epochs: float) -> dict[str, Any]:
+    """Test once, on the weights that trainer.test_weights names, and put the results together."""
+    state = trainer.state
+    if settings.test_weights == "best":
+        best = trainer.checkpoints / "best.pt"
+        checkpoint.load_weights(state.evaluated, checkpoint.load(best, device=trainer.device), source=best)
+    started = time.monotonic()
+    test = trainer.last_test = trainer.evaluate("test")
+    numbers = {f"test/{name}": value for name, value in test.numbers().items()}
+    trainer.tracker.scalars(state.step, state.step / trainer.steps_per_epoch, numbers)
+    return {
+        "model": cfg.choices.model,
+        "data": trainer.data.name,
+        "seed": cfg.seed,
+        "test": {**test.numbers(), "images": test.images, "weights": settings.test_weights},
+        "validation": {"final": _part(state.latest, "validation/"), "best": state.best},
+        "train": _part(state.latest, "train/"),
+        "parameters": sum(p.numel() for p in state.model.parameters() if p.requires_grad),
+        "steps": state.step,
+        "epochs": epochs,
+        "seconds": round(state.seconds, 2),
+        "images_per_second": round(state.images / max(state.seconds, 1e-9), 1),
+        "test_seconds": round(time.monotonic() - started, 2),
+        "device": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else trainer.device.type,
+        "precision": settings.precision,
+    }
+
+
+def _part(values: dict[str, float], prefix: str) -> dict[str, float] | None:
+    return {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)} or None
+
+
+def _final_numbers(summary: dict[str, Any]) -> dict[str, float]:
+    numbers = {"test_top1": summary["test"]["top1"], "test_loss": summary["test"]["loss"]}
+    if summary["validation"]["best"]:
+        numbers["validation_top1"] = summary["validation"]["best"]["top1"]
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
+
+
+def _hyperparameters(cfg: DictConfig) -> dict[str, Any]:
+    """A fixed set of keys, so that TensorBoard's table has the same columns for every run."""
+    chosen = OmegaConf.to_container(cfg.choices)
+    names = (
+        "optimizer.lr",
+        "optimizer.weight_decay",
+        "trainer.duration",
+        "trainer.batch_size",
+        "trainer.precision",
+        "seed",
+    )
+    return {
+        "model": chosen.get("model"),
+        "data": chosen.get("data"),
+        **{name: OmegaConf.select(cfg, name) for name in names},
+    }
+
+
+def _closing_words(summary: dict[str, Any], folder: RunFolder, settings: TrainerSettings) -> str:
+    test = summary["test"]
+    lines = [
+        f"test accuracy {test['top1']:.2f} % of {test['images']} images (top-5 {test['top5']:.2f} %, loss {test['loss']:.4f}), "
+        f"trained in {summary['seconds']:.0f} s at {summary['images_per_second']:.0f} images/s",
+        f"run folder:  {folder.path}",
+    ]
+    if settings.tensorboard:
+        lines.append(f"TensorBoard: tensorboard --logdir {folder.path.parent}")
+    return "\n".join(lines)

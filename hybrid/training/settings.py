@@ -1,0 +1,78 @@
+"""The trainer's settings, as configs/trainer/default.yaml lists and explains them: checked here, used in the trainer."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import torch
+
+from hybrid.errors import UserError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """One field per line of configs/trainer/default.yaml, which says what each means and has the only defaults."""
+
+    duration: str
+    batch_size: int
+    accumulation: int
+    drop_last: bool
+    device: str
+    precision: Precision
+    matmul_precision: Literal["highest", "high", "medium"]
+    channels_last: bool
+    compile: bool
+    deterministic: bool
+    clip_norm: float | None
+    label_smoothing: float
+    ema: float | None
+    evaluate_every: str
+    checkpoint_every: str
+    log_every: str
+    test_weights: Literal["last", "best"]
+    max_train_steps_per_epoch: int | None
+    max_evaluation_batches: int | None
+    overfit_batches: int | None
+    profile: bool
+    progress: Literal["auto", "bar", "lines", "none"]
+    tensorboard: bool
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "accumulation"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("max_train_steps_per_epoch", "max_evaluation_batches", "overfit_batches", "clip_norm"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, name, value, "positive, or null")
+        _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "from 0 to below 1")
+        _require(self.ema is None or 0 < self.ema < 1, "ema", self.ema, "between 0 and 1, or null")
+        if self.accumulation > self.batch_size:
+            raise UserError(
+                f"trainer.accumulation={self.accumulation} cuts a batch of {self.batch_size} images into empty parts: "
+                f"valid: 1 to {self.batch_size}."
+            )
+
+    def resolve_device(self) -> torch.device:
+        """The device to run on; UserError where it does not exist."""
+        return resolve_device(self.device)
+
+
+def resolve_device(name: str, *, path: str = "trainer.device") -> torch.device:
+    """The torch device of a name (auto, cpu, cuda, cuda:N, mps), or a UserError that lists the devices of this machine."""
+    present = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        present.append("mps")
+    if name == "auto":
+        return torch.device(present[1] if len(present) > 1 else "cpu")
+    if name == "cuda" and "cuda:0" in present:
+        return torch.device("cuda:0")
+    if name not in present:
+        raise UserError(f"{path}={name} is not on this machine. Valid: auto, {', '.join(present)}.")
+    return torch.device(name)
+
+
+def _require(good: bool, name: str, value: object, valid: str) -> None:
+    if not good:
+        raise UserError(f"trainer.{name}={value} is not valid: it must be {valid}.")

@@ -1,0 +1,86 @@
+"""Everything that changes while a run trains, and so everything that its checkpoints hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from hybrid.errors import UserError
+from hybrid.training.randomness import generator_states, restore_generator_states
+from hybrid.training.step import Meter
+
+
+class TrainState:
+    """Model, optimizer, loss scaler, averaged weights, meters, and the position in the run."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        device: torch.device,
+        fp16: bool = False,
+        ema: float | None = None,
+    ) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.scaler = torch.amp.GradScaler(device.type, enabled=fp16)
+        average = get_ema_multi_avg_fn(ema) if ema is not None else None
+        self.ema = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if average else None
+        self.meter = Meter(device)
+        self.step = self.images = 0
+        self.seconds = 0.0  # spent in training steps, over all sessions
+        self.best: dict[str, float] | None = None
+        self.latest: dict[str, float] = {}
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The weights that evaluation sees: the averaged ones where the run keeps them."""
+        return self.ema.module if self.ema is not None else self.model
+
+    def check_finite(self) -> None:
+        """Raise UserError if a loss since the start or a weight now is not finite. Waits for the device."""
+        bad_step = int(self.meter.bad_step)
+        weights_finite = bool(torch.stack([torch.isfinite(p).all() for p in self.model.parameters()]).all())
+        if bad_step >= 0 or not weights_finite:
+            step = bad_step if bad_step >= 0 else self.step
+            raise UserError(
+                f"the loss is not finite at step {step}: training stops, the last checkpoint is from before it. "
+                "A lower optimizer.lr, a warm-up (schedule.warmup='1 epoch') or trainer.clip_norm=1 usually helps."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers, text, lists and dicts alone, so that it loads with weights_only=True."""
+        ema = self.ema
+        return {
+            "step": self.step,
+            "images": self.images,
+            "seconds": self.seconds,
+            "best": self.best,
+            "latest": self.latest,
+            "model": self.model.state_dict(),
+            "ema": {"weights": ema.module.state_dict(), "updates": int(ema.n_averaged)} if ema is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "meter": self.meter.state_dict(),
+            "generators": generator_states(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], *, source: object) -> None:
+        """Go back to where `state_dict` was called. UserError, naming `source`, if it is another model's."""
+        try:
+            self.model.load_state_dict(state["model"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(state["ema"]["weights"])
+                self.ema.n_averaged.fill_(state["ema"]["updates"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+            self.meter.load_state_dict(state["meter"])
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"{source} does not fit this model and optimizer: {reason}") from error
+        restore_generator_states(state["generators"])
+        self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
+        self.best, self.latest = state["best"], state["latest"]

@@ -1,0 +1,91 @@
+"""One update of the weights: forward, loss, backward, and the meters that stay on the device."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hybrid.data import Batch
+from hybrid.training.settings import Precision, TrainerSettings
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@contextlib.contextmanager
+def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Mixed precision for what the model does inside; fp32 changes nothing."""
+    if precision == "fp32":
+        yield
+    else:
+        with torch.autocast(device.type, dtype=_AUTOCAST[precision]):
+            yield
+
+
+class Meter:
+    """Sums of loss and hits over the steps since the last reading, kept on the device: adding to them waits for nothing.
+
+    It also remembers the first step whose loss was not finite.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        precise = torch.float32 if device.type == "mps" else torch.float64
+        self.sums = torch.zeros(3, dtype=precise, device=device)  # loss x images, hits, images
+        self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
+
+    def add(self, loss_sum: torch.Tensor, hits: torch.Tensor, images: int, step: int) -> None:
+        """Count `images` with this summed loss and this number of right answers, in step `step` (1 is the first)."""
+        self.sums += torch.stack([loss_sum.to(self.sums), hits.to(self.sums), torch.full_like(self.sums[0], images)])
+        first = (self.bad_step < 0) & ~torch.isfinite(loss_sum)
+        self.bad_step = torch.where(first, torch.full_like(self.bad_step, step), self.bad_step)
+
+    def read(self) -> dict[str, float]:
+        """Mean loss and accuracy (%) since the last reading; starts again from zero. Waits for the device."""
+        loss, hits, images = self.sums.tolist()
+        self.sums.zero_()
+        return {"train/loss": loss / images, "train/top1": 100 * hits / images}
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """For a checkpoint between two readings."""
+        return {"sums": self.sums, "bad_step": self.bad_step}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """The counterpart of `state_dict`."""
+        self.sums.copy_(state["sums"])
+        self.bad_step.copy_(state["bad_step"])
+
+
+def train_step(
+    forward: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    batch: Batch,
+    meter: Meter,
+    *,
+    settings: TrainerSettings,
+    step: int,
+) -> None:
+    """Update the weights once from a batch, cut into `settings.accumulation` micro-batches. Nothing is read back.
+
+    The gradient is that of the mean loss over the whole batch, whatever the micro-batches' sizes; batch norm sees
+    micro-batches. `step` is the number of this step, from 1.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    total = len(batch.labels)
+    parts = [torch.chunk(tensor, settings.accumulation) for tensor in (batch.images, batch.targets, batch.labels)]
+    for images, targets, labels in zip(*parts, strict=True):
+        with autocast(images.device, settings.precision):
+            logits = forward(images)
+        loss_sum = F.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing, reduction="sum")
+        scaler.scale(loss_sum / total).backward()
+        hits = (logits.detach().argmax(1) == labels).sum()
+        meter.add(loss_sum.detach(), hits, len(labels), step)
+    if settings.clip_norm is not None:
+        scaler.unscale_(optimizer)
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
+    scaler.step(optimizer)
+    scaler.update()

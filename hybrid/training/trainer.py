@@ -1,0 +1,193 @@
+"""The training loop.
+
+    for each step of the run:
+        take the next batch, update the weights                 train_step
+        every log_every:         losses, lr and speed           tracker.scalars, console
+        every evaluate_every:    validation images              tracker.scalars; best.pt if they were never better
+        every checkpoint_every:  everything                     last.pt (and the one before becomes previous.pt)
+        after SIGINT or SIGTERM: last.pt, then Stopped
+    at the end: evaluate_every and checkpoint_every once more
+
+What is logged at a step is on the disk before the checkpoint of that step, so a resumed run repeats nothing and misses nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from hybrid.data import Batch, Data, Loader
+from hybrid.errors import Stopped, UserError
+from hybrid.tracking.console import Console
+from hybrid.tracking.tracker import Tracker
+from hybrid.training import checkpoint, schedule
+from hybrid.training.durations import interval
+from hybrid.training.evaluation import Evaluation, evaluate
+from hybrid.training.interruption import Interruption
+from hybrid.training.profiling import Profiler
+from hybrid.training.settings import TrainerSettings
+from hybrid.training.state import TrainState
+from hybrid.training.step import train_step
+
+
+@dataclasses.dataclass
+class Trainer:
+    """Trains a state on data until `total_steps`. `on_evaluation(step, evaluation)` may draw what it likes."""
+
+    state: TrainState
+    data: Data
+    loader: Loader
+    settings: TrainerSettings
+    schedule: Callable[[int], schedule.Setting]
+    total_steps: int
+    steps_per_epoch: int
+    device: torch.device
+    checkpoints: Path
+    tracker: Tracker
+    console: Console
+    on_evaluation: Callable[[int, Evaluation], None] = lambda step, evaluation: None
+
+    def __post_init__(self) -> None:
+        model = self.state.model
+        self.forward = torch.compile(model) if self.settings.compile else model
+        self._every = {
+            name: interval(
+                getattr(self.settings, name),
+                path=f"trainer.{name}",
+                steps_per_epoch=self.steps_per_epoch,
+                total_steps=self.total_steps,
+            )
+            for name in ("log_every", "evaluate_every", "checkpoint_every")
+        }
+
+    def fit(self) -> None:
+        """Train to the end of the run. Raises Stopped after a signal, UserError if the loss is no longer finite."""
+        state = self.state
+        state.model.train()
+        batches = self._batches(state.step)
+        with (
+            Interruption() as interruption,
+            Profiler(self.checkpoints.parent, enabled=self.settings.profile) as profiler,
+        ):
+            self._restart_clock()
+            while state.step < self.total_steps:
+                self._one_step(next(batches))
+                profiler.step()
+                self.console.advance(state.step)
+                if self._due("log_every"):
+                    self._log()
+                if self._due("evaluate_every"):
+                    self._validate()
+                if self._due("checkpoint_every") or interruption.signal:
+                    self.save()
+                if interruption.signal:
+                    raise Stopped(interruption.signal, state.step)
+
+    def evaluate(self, split: str) -> Evaluation:
+        """Evaluate the current (averaged, if kept) weights on a split."""
+        loader = self.data.loader(split, batch_size=self.settings.batch_size, device=self.device)
+        return evaluate(
+            self.state.evaluated,
+            loader.epoch(0),
+            num_classes=self.data.num_classes,
+            precision=self.settings.precision,
+            most=self.settings.max_evaluation_batches,
+        )
+
+    def save(self) -> None:
+        """Write last.pt, after checking that what it would hold is good."""
+        self.state.check_finite()  # waits for the device, so that the clock reads true
+        self._pause_clock()
+        self.tracker.flush()
+        checkpoint.save_last(self.checkpoints, self.state.state_dict())
+        self._restart_clock()
+
+    def _batches(self, step: int) -> Iterator[Batch]:
+        """The batches from `step` on, epoch after epoch; or the first few for ever (overfit_batches)."""
+        if self.settings.overfit_batches:
+            first = [
+                batch for batch, _ in zip(self.loader.epoch(0), range(self.settings.overfit_batches), strict=False)
+            ]
+            while True:
+                yield first[step % len(first)]
+                step += 1
+        while True:
+            epoch, start = divmod(step, self.steps_per_epoch)
+            for batch in self.loader.epoch(epoch, start=start):
+                yield batch
+                step += 1
+                if step % self.steps_per_epoch == 0:  # max_train_steps_per_epoch may end an epoch early
+                    break
+
+    def _one_step(self, batch: Batch) -> None:
+        state, settings = self.state, self.settings
+        self._waited += time.monotonic() - self._asked
+        schedule.apply(self.schedule(state.step), state.optimizer)
+        try:
+            train_step(
+                self.forward, state.optimizer, state.scaler, batch, state.meter, settings=settings, step=state.step + 1
+            )
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"out of memory on {self.device} with {settings.batch_size} images in {settings.accumulation} micro-batches: "
+                f"trainer.accumulation={2 * settings.accumulation} keeps the batch and halves the memory."
+            ) from error
+        if state.ema is not None:
+            state.ema.update_parameters(state.model)
+        state.step += 1
+        state.images += len(batch.labels)
+        self._images += len(batch.labels)
+        self._asked = time.monotonic()
+
+    def _due(self, name: str) -> bool:
+        return self.state.step % self._every[name] == 0 or self.state.step == self.total_steps
+
+    def _log(self) -> None:
+        values = self.state.meter.read()  # waits for the device, so that the clock reads true
+        seconds, images, waited = time.monotonic() - self._began, self._images, self._waited
+        self._pause_clock()
+        self.state.latest = values
+        values = {**values, "train/lr": self.state.optimizer.param_groups[0]["lr"]}
+        values |= {"speed/images_per_second": images / seconds, "speed/data_wait": waited / seconds}
+        values |= {"speed/seconds": self.state.seconds, "speed/memory_gib": _memory_gib(self.device)}
+        self.tracker.scalars(self.state.step, self.state.step / self.steps_per_epoch, values)
+        self.state.check_finite()
+        self._restart_clock()
+
+    def _validate(self) -> None:
+        if "validation" not in self.data.splits:
+            return
+        state = self.state
+        state.check_finite()
+        self._pause_clock()
+        result = self.evaluate("validation")
+        numbers = {f"validation/{name}": value for name, value in result.numbers().items()}
+        self.tracker.scalars(state.step, state.step / self.steps_per_epoch, numbers)
+        self.on_evaluation(state.step, result)
+        state.latest = {**state.latest, **numbers}
+        if state.best is None or result.top1 > state.best["top1"]:
+            state.best = {"step": state.step, **result.numbers()}
+            checkpoint.save(self.checkpoints / "best.pt", {"step": state.step, "model": state.evaluated.state_dict()})
+        self._restart_clock()
+
+    def _pause_clock(self) -> None:
+        """Training seconds count steps alone, not evaluation and checkpoints."""
+        self.state.seconds += time.monotonic() - self._began
+        self._began = time.monotonic()
+
+    def _restart_clock(self) -> None:
+        self._began = self._asked = time.monotonic()
+        self._images, self._waited = 0, 0.0
+
+
+def _memory_gib(device: torch.device) -> float:
+    """The most memory that this process has taken: on the GPU where it trains there, else resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,0 +1,26 @@
+"""Train a hybrid network, or go on with a run that was stopped.
+
+    python train.py                                            scat_resnet on digits: no download, about a minute
+    python train.py model=scat_resnet data=cifar10
+    python train.py model=scat_wrn model/head=... data=cifar10 data.subset.n=500 trainer.duration='4000 epochs'
+    python train.py debug=fast                                 does everything run?
+
+The same command finds the same folder in outputs/: an unfinished run continues, a finished one is left alone.
+"""
+
+from omegaconf import DictConfig
+
+from hybrid.configuration.entry import main
+
+
+@main()
+def train(cfg: DictConfig) -> float | None:
+    """Run the configuration; returns the best validation accuracy (%) for searches over configurations."""
+    from hybrid.training.run import run  # after Hydra has had its say: a typo is answered without loading torch
+
+    best = run(cfg)["validation"]["best"]
+    return best["top1"] if best else None
+
+
+if __name__ == "__main__":
+    train()
