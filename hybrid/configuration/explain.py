@@ -20,7 +20,7 @@ def explain(error: Exception, compose_without: Callable[[str], DictConfig]) -> s
         return f"cannot read the argument {error.override!r}: write key=value (quote values with commas, colons or brackets)."
     if missing := re.search(r"(?:Could not find|In '.*?': Could not find) '([^']+)'", text):
         return _unknown_option(missing[1], text)
-    if wrong := re.search(r"Could not (?:override|append|delete) '?([^'\s]+)'?", text):
+    if wrong := re.search(r"Could not (?:override|(?:append to|delete from) config\..*?) ?'([^']+)'", text):
         return _unknown_key(wrong[1].rstrip("."), text, compose_without)
     return " ".join(text.split())
 
@@ -53,4 +53,4 @@ def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfi
             valid = [str(name) for name in node if name != "choices"]
             return str(unknown_name(part, valid, what=f"key in {above}" if above else "key"))
         node = node[part]
-    return f"{' '.join(text.split(chr(10))[0].split())} (it exists already: write {key}=… without a sign)"
+    return f"{key} exists already: write {key}=… without a sign in front."

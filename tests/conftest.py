@@ -1,0 +1,31 @@
+"""Fixtures that every part of the test-suite shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout: where train.py and scripts/ are."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets in their official layouts; tests that need it skip without it."""
+    folder = os.environ.get("HYBRID_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("needs real data sets in $HYBRID_DATA")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
