@@ -1,0 +1,9 @@
+"""Images: read, split, augmented, preprocessed and handed to the training step in batches."""
+
+from hybrid.data.augmentation import Augmentation
+from hybrid.data.batch import Batch, Loader
+from hybrid.data.build import build
+from hybrid.data.dataset import Data
+from hybrid.data.sources import Files, FileSource, MemorySource
+
+__all__ = ["Augmentation", "Batch", "Data", "FileSource", "Files", "Loader", "MemorySource", "build"]

@@ -1,0 +1,156 @@
+"""The random changes of training images: their settings, and the batched ones, which run wherever the images are.
+
+The order is: random-resized crop (image files only) or pad + crop, horizontal flip, AutoAugment or a relative of it, cutout;
+then mixup or cutmix of the whole batch, then the preprocessing. All work on uint8 but mixup, which needs fractions.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hybrid.data.randomness import torch_generator
+
+PadMode = Literal["symmetric", "reflect", "zero"]
+Policy = Literal["autoaugment_cifar10", "autoaugment_imagenet", "autoaugment_svhn", "randaugment", "trivialaugment"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What `configs/augmentation/*.yaml` may say. Everything off is the default.
+
+    pad: pixels added on each side before a random crop back to the image's size; 0: no crop.
+    pad_mode: symmetric repeats the edge pixel (OpenCV's BORDER_REFLECT, the published scattering protocol: d c b a | a b c d),
+        reflect does not (torch's and torchvision's "reflect": d c b | a b c d), zero is black.
+    flip: probability of a horizontal flip.
+    policy: a policy of torchvision on top (per image, on the CPU); randaugment alone takes magnitude (0..30) and operations.
+    cutout: side in pixels of a square that is filled with the mean pixel, its centre anywhere in the image (DeVries and Taylor
+        2017); 0: none.
+    random_resized_crop: [smallest, largest] part of the area, for image files: the training crop of ImageNet.
+    mixup, cutmix: the α of their Beta(α, α) (Zhang et al. 2018; Yun et al. 2019); 0: off. With both, each step tosses a coin.
+    """
+
+    pad: int = 0
+    pad_mode: PadMode = "symmetric"
+    flip: float = 0.0
+    policy: Policy | None = None
+    magnitude: int | None = None
+    operations: int | None = None
+    cutout: int = 0
+    random_resized_crop: tuple[float, float] | None = None
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("pad", "cutout", "mixup", "cutmix"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"augmentation.{name}={getattr(self, name)} is negative; it must be 0 (off) or more")
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"augmentation.flip={self.flip} is no probability; it must be from 0 to 1")
+        self._check_policy()
+        area = self.random_resized_crop
+        if area is not None and not 0 < area[0] <= area[1] <= 1:
+            raise ValueError(f"augmentation.random_resized_crop={list(area)} must be [smallest, largest] within 0..1")
+        if area is not None and self.pad:
+            raise ValueError("augmentation.pad and augmentation.random_resized_crop both crop: set one of them")
+        if self.pad == 0 and self.pad_mode != "symmetric":
+            _log.warning("augmentation.pad_mode=%s has no effect while augmentation.pad is 0.", self.pad_mode)
+
+    def _check_policy(self) -> None:
+        set_here = [name for name in ("magnitude", "operations") if getattr(self, name) is not None]
+        if set_here and self.policy != "randaugment":
+            raise ValueError(f"augmentation.{set_here[0]} has an effect with augmentation.policy=randaugment alone")
+        if self.magnitude is not None and not 0 <= self.magnitude <= 30:
+            raise ValueError(f"augmentation.magnitude={self.magnitude} is outside 0..30")
+        if self.operations is not None and self.operations < 1:
+            raise ValueError(f"augmentation.operations={self.operations} is not 1 or more")
+
+    @property
+    def mixes(self) -> bool:
+        return self.mixup > 0 or self.cutmix > 0
+
+    def check_size(self, height: int, width: int) -> None:
+        """ValueError where the padding or the cutout is too large for the images."""
+        limit = {"symmetric": min(height, width), "reflect": min(height, width) - 1, "zero": self.pad}[self.pad_mode]
+        if self.pad > limit:
+            raise ValueError(
+                f"augmentation.pad={self.pad} is too large for {height}x{width} images with pad_mode={self.pad_mode}: at most "
+                f"{limit}"
+            )
+        if self.cutout > 2 * max(height, width):
+            raise ValueError(f"augmentation.cutout={self.cutout} would cover {height}x{width} images wherever it falls")
+
+
+class BatchAugmenter:
+    """Pad + crop, flip and cutout of a whole batch at once, from a table of uniforms that has one row per sample."""
+
+    DRAWS = 5  # crop y, crop x, flip, cutout y, cutout x; always all, so that switching one off moves no other
+
+    def __init__(self, augmentation: Augmentation, *, fill: Tensor) -> None:
+        """`fill`: (C,) uint8, the colour of cutout's square."""
+        self.augmentation, self.fill = augmentation, fill
+
+    def table(self, samples: int, *, seed: int, epoch: int) -> Tensor:
+        """(samples, DRAWS) float32 in [0, 1): everything that is random about one epoch's images."""
+        generator = torch_generator(seed, "augmentation", epoch)
+        return torch.rand(samples, self.DRAWS, generator=generator)
+
+    def crop_and_flip(self, images: Tensor, draws: Tensor) -> Tensor:
+        """(N, C, H, W) uint8 → the same shape; `draws` (N, DRAWS) on the same device."""
+        if not self.augmentation.pad and not self.augmentation.flip:
+            return images
+        pad, mode = self.augmentation.pad, self.augmentation.pad_mode
+        height, width = images.shape[-2:]
+        rows, rows_inside = _window(draws[:, 0], height, pad, mode)
+        columns, columns_inside = _window(draws[:, 1], width, pad, mode)
+        flipped = (draws[:, 2] < self.augmentation.flip)[:, None]
+        columns = torch.where(flipped, columns.flip(1), columns)
+        flat = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
+        result = images.flatten(2).gather(2, flat[:, None].expand(-1, images.shape[1], -1)).view(images.shape)
+        if mode == "zero" and pad:
+            columns_inside = torch.where(flipped, columns_inside.flip(1), columns_inside)
+            result = result * (rows_inside[:, None, :, None] & columns_inside[:, None, None, :])
+        return result
+
+    def cutout(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Fill a square around a uniformly drawn pixel of each image; what sticks out at the border is lost."""
+        size = self.augmentation.cutout
+        if not size:
+            return images
+        rows = _interval(draws[:, 3], images.shape[-2], size)
+        columns = _interval(draws[:, 4], images.shape[-1], size)
+        square = rows[:, None, :, None] & columns[:, None, None, :]
+        return torch.where(square, self.fill.to(images.device).view(1, -1, 1, 1), images)
+
+
+def _integers(uniforms: Tensor, count: int) -> Tensor:
+    """Uniforms in [0, 1) to whole numbers in 0..count-1."""
+    return (uniforms * count).long().clamp_max(count - 1)
+
+
+def _window(uniforms: Tensor, size: int, pad: int, mode: PadMode) -> tuple[Tensor, Tensor]:
+    """(N, size) source indices of a random window of the padded axis, and where they lie inside the image.
+
+    The padding is never made: its pixels are found by reflecting the index.
+    """
+    offsets = _integers(uniforms, 2 * pad + 1) - pad
+    index = offsets[:, None] + torch.arange(size, device=uniforms.device)
+    inside = (index >= 0) & (index < size)
+    if mode == "zero":
+        return index.clamp(0, size - 1), inside
+    edge = 0 if mode == "reflect" else 1
+    index = torch.where(index < 0, -index - edge, index)
+    return torch.where(index >= size, 2 * size - 2 + edge - index, index), inside
+
+
+def _interval(uniforms: Tensor, size: int, length: int) -> Tensor:
+    """(N, size) bool: the `length` pixels around a drawn centre."""
+    start = _integers(uniforms, size) - length // 2
+    index = torch.arange(size, device=uniforms.device)
+    return (index >= start[:, None]) & (index < start[:, None] + length)

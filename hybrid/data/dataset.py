@@ -1,0 +1,178 @@
+"""A data set, split and ready to load."""
+
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+from os import PathLike
+
+import torch
+from torch import Tensor, nn
+
+from hybrid.data.augmentation import Augmentation
+from hybrid.data.batch import Loader
+from hybrid.data.file_loader import FileLoader, FileSplit
+from hybrid.data.memory_loader import MemoryLoader, MemorySplit
+from hybrid.data.preprocessing import Normalize
+from hybrid.data.sources import Files, FileSource, MemorySource, check_labels
+from hybrid.data.splits import Subset, divide
+from hybrid.data.treatment import Treatment
+from hybrid.errors import UserError, unknown_name
+
+Split = MemorySplit | FileSplit
+_USUAL_VALIDATION = (
+    0.1  # of the training images, where data.validation is null and the data set brings no split of its own
+)
+
+
+class Data:
+    """One data set with its splits, preprocessing and loaders; made by `hybrid.data.build`.
+
+    image_shape: (C, H, W) of the images as the model sees them.
+    preprocessing: (N, C, H, W) uint8, or float in [0, 1], → float32 as the model takes it.
+
+    Files are read, and downloaded where allowed, the first time `splits`, `loader` or `prepare` needs them.
+    """
+
+    def __init__(
+        self,
+        source: MemorySource | FileSource,
+        *,
+        preprocessing: nn.Module,
+        augmentation: Augmentation,
+        subset: Subset,
+        validation: int | float | None,
+        split_seed: int,
+        seed: int,
+    ) -> None:
+        self.source, self.preprocessing, self.augmentation = source, preprocessing, augmentation
+        self._subset, self._validation, self._split_seed, self._seed = subset, validation, split_seed, seed
+        self._resident: dict[tuple[str, torch.device], MemorySplit] = {}
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        self.prepare()
+        return self.source.class_names
+
+    @property
+    def num_classes(self) -> int:
+        return self.source.num_classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.source.image_shape
+
+    def prepare(self) -> None:
+        """Make sure that the files are there (once), downloading them where `data.download` allows it."""
+        _ = self._prepared
+
+    @cached_property
+    def _prepared(self) -> bool:
+        self.source.prepare()
+        return True
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """ "train", "test" and, unless there is none, "validation"; `len()` of each is its number of images."""
+        self.prepare()
+        return self._memory_splits() if isinstance(self.source, MemorySource) else self._file_splits()
+
+    def loader(
+        self,
+        split: str,
+        *,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        train: bool = False,
+        drop_last: bool = False,
+    ) -> Loader:
+        """Batches of one split. `train=True` shuffles and augments, otherwise images come in order and as they are.
+
+        Raises UserError for an unknown split, and for a batch that does not fit (see `Loader`).
+        """
+        if split not in self.splits:
+            raise unknown_name(split, self.splits, what=f"split of {self.name}")
+        chosen, place = self.splits[split], _device(device)
+        treatment = Treatment(
+            augmentation=self.augmentation,
+            preprocessing=copy.deepcopy(self.preprocessing).to(place),
+            fill=self._fill,
+            num_classes=self.num_classes,
+            device=place,
+            seed=self._seed,
+        )
+        common = {"name": split, "batch_size": batch_size, "train": train, "drop_last": drop_last, "seed": self._seed}
+        if isinstance(chosen, FileSplit):
+            return FileLoader(chosen, treatment, source=self.source, **common)
+        on_cpu = train and self.augmentation.policy is not None
+        return MemoryLoader(chosen if on_cpu else self._on(place, split), treatment, **common)
+
+    def open_image(self, path: str | PathLike[str]) -> Tensor:
+        """One image file, decoded, resized, cropped and converted to grey or RGB as evaluation needs it: uint8 (C, H, W)."""
+        return self.source.open_image(path)
+
+    @property
+    def _fill(self) -> Tensor:
+        """(C,) uint8: the mean pixel where the preprocessing has one, otherwise middle grey."""
+        mean = torch.full((self.image_shape[0],), 0.5)
+        if isinstance(self.preprocessing, Normalize) and bool(self.preprocessing.mean.any()):
+            mean = self.preprocessing.mean.flatten()
+        return (mean * 255).round().clamp(0, 255).to(torch.uint8)
+
+    def _on(self, device: torch.device, split: str) -> MemorySplit:
+        key = (split, device)
+        if key not in self._resident:
+            self._resident[key] = self.splits[split].to(device)
+        return self._resident[key]
+
+    def _memory_splits(self) -> dict[str, Split]:
+        images, labels = self.source.load("train")
+        train, validation = self._divide(labels)
+        splits = {"train": MemorySplit(images[train], labels[train], train)}
+        if len(validation):
+            splits["validation"] = MemorySplit(images[validation], labels[validation], validation)
+        images, labels = self.source.load("test")
+        splits["test"] = MemorySplit(images, labels, torch.arange(len(labels)))
+        return splits
+
+    def _file_splits(self) -> dict[str, Split]:
+        listed, own_validation = self.source.list("train"), self.source.list("validation")
+        labels = torch.tensor(listed.labels, dtype=torch.int64)
+        check_labels(labels, num_classes=self.num_classes, count=len(listed.paths), where=f"{self.name}, train part")
+        train, held_out = self._divide(labels, has_own_validation=own_validation is not None)
+        splits = {"train": _file_split(listed, train)}
+        if len(held_out):
+            splits["validation"] = _file_split(listed, held_out)
+        elif own_validation is not None and self._validation is None:
+            splits["validation"] = _file_split(own_validation)
+        splits["test"] = _file_split(self.source.list("test"))
+        return splits
+
+    def _divide(self, labels: Tensor, *, has_own_validation: bool = False) -> tuple[Tensor, Tensor]:
+        """(training, validation) positions among all training images."""
+        predefined = self.source.train_positions()
+        pool = torch.arange(len(labels)) if predefined is None else predefined
+        chosen = self._subset.choose(labels[pool], num_classes=self.num_classes, default_seed=self._seed)
+        selected = predefined if chosen is None else pool[chosen]
+        wanted = self._validation
+        if wanted is None:
+            wanted = 0 if has_own_validation else _USUAL_VALIDATION
+        return divide(labels, chosen=selected, validation=wanted, seed=self._split_seed)
+
+
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"unknown device {device}: use cpu, cuda or cuda:0.") from error
+
+
+def _file_split(files: Files, positions: Tensor | None = None) -> FileSplit:
+    labels = torch.tensor(files.labels, dtype=torch.int64)
+    if positions is None:
+        positions = torch.arange(len(labels))
+    return FileSplit([files.paths[position] for position in positions.tolist()], labels[positions], positions)

@@ -1,0 +1,162 @@
+"""Batches of image files: workers decode and crop, the device does the rest."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from hybrid.data.augmentation import Augmentation
+from hybrid.data.batch import Batch, Loader
+from hybrid.data.images import Box, decode_box
+from hybrid.data.policies import apply_seeded, make_policy
+from hybrid.data.randomness import number, numpy_generator, torch_generator
+from hybrid.data.sources import FileSource
+from hybrid.data.treatment import Treatment
+from hybrid.errors import UserError
+
+_MOST_WORKERS = 16
+
+
+@dataclass(frozen=True)
+class FileSplit:
+    """paths of n files, labels (n,) int64, indices (n,) int64: positions in the data set's own list of files."""
+
+    paths: Sequence[str]
+    labels: Tensor
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class _DecodedFiles(Dataset):
+    """Runs in the workers: (epoch, position) → uint8 (C, H, W), or a text that says why not.
+
+    An error is returned rather than raised, because a worker's exception reaches the main process as a page of traceback.
+    """
+
+    def __init__(self, paths: Sequence[str], source: FileSource, augmentation: Augmentation, *, train: bool, seed: int):
+        self.paths = np.array(
+            paths
+        )  # one block of memory: a list of a million texts is copied into every forked worker
+        self.source, self.augmentation, self.train, self.seed = source, augmentation, train, seed
+        self.policy = make_policy(augmentation) if train and augmentation.policy else None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, address: tuple[int, int]) -> Tensor | str:
+        epoch, position = address
+        try:
+            image = self._open(str(self.paths[position]), epoch, position)
+        except UserError as error:
+            return str(error)
+        if self.policy is None:
+            return image
+        return apply_seeded(self.policy, [image], [number(self.seed, "policy", epoch, position)])[0]
+
+    def _open(self, path: str, epoch: int, position: int) -> Tensor:
+        area, source = self.augmentation.random_resized_crop, self.source
+        if not self.train or area is None:
+            return source.open_image(path)
+        return decode_box(
+            path,
+            channels=source.channels,
+            choose_box=lambda width, height: random_box(
+                width, height, area=area, random=numpy_generator(self.seed, "resized_crop", epoch, position)
+            ),
+            size=source.size,
+            interpolation=source.interpolation,
+        )
+
+
+def random_box(width: int, height: int, *, area: tuple[float, float], random: np.random.Generator) -> Box:
+    """(left, top, right, bottom) in pixels: a random part of the area with an aspect ratio from 3/4 to 4/3.
+
+    Szegedy et al. 2015, with torchvision's ten attempts, then the largest central box with an allowed ratio.
+    """
+    narrowest, widest = 3 / 4, 4 / 3
+    for _ in range(10):
+        target = width * height * random.uniform(*area)
+        ratio = math.exp(random.uniform(math.log(narrowest), math.log(widest)))
+        w, h = round(math.sqrt(target * ratio)), round(math.sqrt(target / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(random.integers(width - w + 1)), int(random.integers(height - h + 1))
+            return left, top, left + w, top + h
+    w = min(width, max(1, round(height * widest)))
+    h = min(height, max(1, round(width / narrowest)))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+def _collate(items: list[Tensor | str]) -> Tensor | str:
+    for item in items:
+        if isinstance(item, str):
+            return item
+    return torch.stack(items)
+
+
+class FileLoader(Loader):
+    """Decodes in worker processes (random-resized crop and policy there), moves uint8 to the device, finishes there.
+
+    Workers are started anew for each epoch: that costs a fraction of a second and leaves nothing behind. A worker that dies
+    and a file that cannot be read end the epoch with a UserError.
+    """
+
+    def __init__(self, split: FileSplit, treatment: Treatment, *, source: FileSource, **common: Any) -> None:
+        """`common`: what `Loader` takes."""
+        super().__init__(samples=len(split), **common)
+        self._data, self._treatment, self._augmenter = split, treatment, treatment.augmenter
+        self._decoded = _DecodedFiles(split.paths, source, treatment.augmentation, train=self.train, seed=self.seed)
+        self.num_workers = worker_count(source.num_workers)
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+        steps = list(self.steps(epoch, start))
+        device = self._treatment.device
+        table = self._augmenter.table(self.samples, seed=self.seed, epoch=epoch) if self.train else None
+        for (step, positions), images in zip(steps, self._decode(epoch, steps), strict=True):
+            images = images.to(device, non_blocking=True)
+            if table is not None:
+                draws = table[positions].to(device)
+                images = self._augmenter.cutout(self._augmenter.crop_and_flip(images, draws), draws)
+            labels, indices = self._data.labels[positions].to(device), self._data.indices[positions].to(device)
+            yield self._treatment.finish(images, labels, indices, train=self.train, epoch=epoch, step=step)
+
+    def _decode(self, epoch: int, steps: list[tuple[int, Tensor]]) -> Iterator[Tensor]:
+        addresses = [[(epoch, position) for position in positions.tolist()] for _, positions in steps]
+        batches = DataLoader(
+            self._decoded,
+            batch_sampler=addresses,
+            num_workers=min(self.num_workers, len(addresses)),
+            collate_fn=_collate,
+            pin_memory=self._treatment.device.type == "cuda",
+            generator=torch_generator(self.seed, "workers", epoch),  # or it would draw from the global generator
+        )
+        try:
+            for images in batches:
+                if isinstance(images, str):
+                    raise UserError(images)
+                yield images
+        except RuntimeError as error:
+            if "worker" not in str(error):
+                raise
+            raise UserError(
+                f"a process that decodes images died ({str(error).splitlines()[0]}): usually memory ran out; lower "
+                f"data.num_workers (now {self.num_workers}), or set it to 0 to see the reason."
+            ) from error
+
+
+def worker_count(wanted: int | str) -> int:
+    """ "auto" is one process per core that this process may use, up to 16; 0 decodes in the main process."""
+    if wanted != "auto":
+        return int(wanted)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _MOST_WORKERS)

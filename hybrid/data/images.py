@@ -1,0 +1,76 @@
+"""One image file to one uint8 tensor: decoding, colour, resizing, cropping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hybrid.errors import UserError
+
+Interpolation = Literal["bilinear", "bicubic"]
+Box = tuple[int, int, int, int]
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+
+
+def open_pillow(path: str | PathLike[str], *, channels: int) -> Any:
+    """The decoded image as a Pillow image in mode L (1 channel) or RGB (3). Raises UserError that names an unreadable file.
+
+    Grey, palette, CMYK and transparent files are converted; the rotation that a camera noted in the file is applied.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            return upright.convert("L" if channels == 1 else "RGB")
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
+        raise UserError(f"{path}: not a readable image ({reason}).") from error
+
+
+def decode(
+    path: str | PathLike[str], *, channels: int, short_side: int, crop: int, interpolation: Interpolation
+) -> Tensor:
+    """Resize the short side to `short_side`, crop the centre `crop` × `crop`: uint8 (channels, crop, crop).
+
+    This is the one-crop evaluation of ImageNet (short side 256, crop 224). Pillow's resizing is antialiased.
+    """
+    image = open_pillow(path, channels=channels)
+    width, height = image.size
+    scale = short_side / min(width, height)
+    size = (max(short_side, round(width * scale)), max(short_side, round(height * scale)))
+    image = image.resize(size, resample=_filter(interpolation))
+    left, top = (size[0] - crop) // 2, (size[1] - crop) // 2
+    return to_tensor(image.crop((left, top, left + crop, top + crop)))
+
+
+def decode_box(
+    path: str | PathLike[str],
+    *,
+    channels: int,
+    choose_box: Callable[[int, int], Box],
+    size: int,
+    interpolation: Interpolation,
+) -> Tensor:
+    """Cut out the box that `choose_box(width, height)` returns and resize it to uint8 (channels, size, size)."""
+    image = open_pillow(path, channels=channels)
+    box = choose_box(*image.size)
+    return to_tensor(image.resize((size, size), resample=_filter(interpolation), box=box))
+
+
+def to_tensor(image: Any) -> Tensor:
+    """A Pillow image in mode L or RGB as uint8 (C, H, W)."""
+    pixels = np.array(image, dtype=np.uint8)
+    return torch.from_numpy(pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def _filter(interpolation: Interpolation) -> Any:
+    from PIL import Image
+
+    return {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]

@@ -1,0 +1,62 @@
+"""Batches of a data set that lives in memory: on the device, if a policy does not force it to the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hybrid.data.batch import Batch, Loader
+from hybrid.data.policies import apply_seeded, make_policy
+from hybrid.data.randomness import number
+from hybrid.data.treatment import Treatment
+
+
+@dataclass(frozen=True)
+class MemorySplit:
+    """images (n, C, H, W) uint8, labels (n,) int64, indices (n,) int64: positions in the data set's own files."""
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> MemorySplit:
+        return MemorySplit(self.images.to(device), self.labels.to(device), self.indices.to(device))
+
+
+class MemoryLoader(Loader):
+    """Takes each batch out of the resident tensor and augments it there.
+
+    One table of uniforms per epoch holds all that is random about its images, so each batch only takes its rows. A policy
+    of torchvision works image by image on the CPU; with one, the split must lie on the CPU and batches are moved afterwards.
+    """
+
+    def __init__(self, split: MemorySplit, treatment: Treatment, **common: Any) -> None:
+        """`common`: what `Loader` takes."""
+        super().__init__(samples=len(split), **common)
+        self._data, self._treatment, self._augmenter = split, treatment, treatment.augmenter
+        wants_policy = self.train and treatment.augmentation.policy is not None
+        self._policy = make_policy(treatment.augmentation) if wants_policy else None
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+        place, device = self._data.images.device, self._treatment.device
+        table = self._augmenter.table(self.samples, seed=self.seed, epoch=epoch).to(place) if self.train else None
+        for step, positions in self.steps(epoch, start, device=place):
+            images = self._data.images[positions]
+            if table is not None:
+                images = self._augment(images, positions, table[positions], epoch)
+            labels, indices = self._data.labels[positions].to(device), self._data.indices[positions].to(device)
+            yield self._treatment.finish(images.to(device), labels, indices, train=self.train, epoch=epoch, step=step)
+
+    def _augment(self, images: Tensor, positions: Tensor, draws: Tensor, epoch: int) -> Tensor:
+        images = self._augmenter.crop_and_flip(images, draws)
+        if self._policy is not None:
+            seeds = [number(self.seed, "policy", epoch, position) for position in positions.tolist()]
+            images = torch.stack(apply_seeded(self._policy, images, seeds))
+        return self._augmenter.cutout(images, draws)

@@ -1,0 +1,64 @@
+"""From pixels to the model's input: the last step of training, evaluation, prediction and export alike."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Normalize(nn.Module):
+    """(N, C, H, W) uint8, or float in [0, 1], → float32, minus `mean`, divided by `std` (one value per channel, in 0..1).
+
+    Mean 0 and std 1 leave the pixels in [0, 1]. Raises ValueError if a std is not positive or the lengths don't fit.
+    """
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        if len(mean) != len(std):
+            raise ValueError(f"{len(mean)} means for {len(std)} standard deviations")
+        if not all(value > 0 and math.isfinite(value) for value in std) or not all(map(math.isfinite, mean)):
+            raise ValueError(f"std={list(std)} must be above 0 and mean={list(mean)} finite")
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (unit_range(images) - self.mean) / self.std
+
+
+class LocalContrast(nn.Module):
+    """Local contrast normalisation: (N, C, H, W) uint8, or float in [0, 1], → float32 of the same shape.
+
+    Torch7's SpatialContrastiveNormalization as the released STL-10 code of Oyallon et al. 2017 uses it. A 7 × 7 Gaussian
+    window (σ = 1.75), spread evenly over the channels so that its sum is 1, gives one local mean for all of them, which
+    is subtracted, then one local standard deviation of the result, which divides. Both are zero-padded and divided by the
+    window's response to ones, which corrects the border (the deviation after its square root, as Torch7 does); deviations
+    of 1e-4 or less become 1e-4.
+    """
+
+    THRESHOLD = 1e-4
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        profile = torch.exp(-(torch.arange(-3.0, 4.0) ** 2) / (2 * 1.75**2))
+        window = torch.outer(profile, profile)
+        window = window / (window.sum() * channels)
+        self.register_buffer("window", window.expand(1, channels, 7, 7).contiguous(), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = unit_range(images)
+        border = self._blur(torch.ones_like(images[:1]))
+        centred = images - self._blur(images) / border
+        deviation = self._blur(centred.square()).clamp_min(0).sqrt() / border
+        # Torch7's Threshold replaces by the same value that it compares with, so a clamp is exactly it
+        return centred / deviation.clamp_min(self.THRESHOLD)
+
+    def _blur(self, images: Tensor) -> Tensor:
+        return functional.conv2d(images, self.window, padding=3)
+
+
+def unit_range(images: Tensor) -> Tensor:
+    """uint8 0..255 to float32 in [0, 1]; floating images only change their type to float32."""
+    return images.float() if images.is_floating_point() else images.float() / 255

@@ -1,0 +1,135 @@
+"""What a data set must provide: the two base classes of everything that `data._target_` may name.
+
+A data set of your own is a subclass of one of them, anywhere on the Python path; its constructor's keyword arguments are the
+keys of its yaml. `docs/data.md` has a complete example of each.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hybrid.data.files import OfficialFile
+from hybrid.data.images import Interpolation, decode
+from hybrid.errors import UserError
+
+Stored = Literal["train", "test"]
+
+
+class Source(ABC):
+    """A labelled data set with a training and a test part, before any split, subset or augmentation of ours."""
+
+    name: str = "data"
+
+    @property
+    @abstractmethod
+    def class_names(self) -> tuple[str, ...]:
+        """One name per class, in the order of the labels."""
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image that comes out."""
+
+    @abstractmethod
+    def open_image(self, path: str | PathLike[str]) -> Tensor:
+        """One image file as evaluation would see it: uint8 (C, H, W). Raises UserError that names an unreadable file."""
+
+    def prepare(self) -> None:  # noqa: B027  (nothing to do is the right default: a data set inside a package, for example)
+        """Make sure that the files are there, downloading them where that is allowed; UserError if they are not."""
+
+    def official_files(self) -> list[OfficialFile]:
+        """The files that it reads, with their published checksums where there are any."""
+        return []
+
+    def train_positions(self) -> Tensor | None:
+        """Positions of the training images to use, where the data set itself defines a choice (STL-10's folds)."""
+        return None
+
+
+class MemorySource(Source):
+    """A data set that fits in memory as one uint8 tensor per part. Subclasses write `read`, `class_names` and `channels`."""
+
+    channels: int = 3
+    size: int
+
+    @abstractmethod
+    def read(self, part: Stored) -> tuple[Tensor, Tensor]:
+        """(images uint8 (N, C, h, w), labels int64 (N,)) in the order of the files, at their native size."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return (self.channels, self.size, self.size)
+
+    def load(self, part: Stored) -> tuple[Tensor, Tensor]:
+        """`read`, checked and brought to `image_shape`."""
+        images, labels = self.read(part)
+        check_labels(labels, num_classes=self.num_classes, count=len(images), where=f"{self.name}, {part} part")
+        return resize(images, self.size), labels
+
+    def open_image(self, path: str | PathLike[str]) -> Tensor:
+        return decode(path, channels=self.channels, short_side=self.size, crop=self.size, interpolation="bicubic")
+
+
+class Files(NamedTuple):
+    """The image files of one part, and the class of each."""
+
+    paths: Sequence[str]
+    labels: Sequence[int]
+
+
+class FileSource(Source):
+    """A data set of image files that are decoded when they are needed. Subclasses write `list` and `class_names`."""
+
+    channels: int = 3
+    size: int
+    resize: int
+    interpolation: Interpolation
+    num_workers: int | Literal["auto"]
+
+    @abstractmethod
+    def list(self, part: Literal["train", "validation", "test"]) -> Files | None:
+        """Files and labels of one part, in a fixed order; None where there is no such part (only "validation" may lack)."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return (self.channels, self.size, self.size)
+
+    def open_image(self, path: str | PathLike[str]) -> Tensor:
+        return decode(
+            path, channels=self.channels, short_side=self.resize, crop=self.size, interpolation=self.interpolation
+        )
+
+
+def check_labels(labels: Tensor, *, num_classes: int, count: int, where: str | Path) -> None:
+    """UserError, naming `where`, for no samples, another number of labels than images, or a label that is no class."""
+    if count == 0:
+        raise UserError(f"{where}: no images in it.")
+    if len(labels) != count:
+        raise UserError(f"{where}: {len(labels)} labels for {count} images.")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        wrong = low if low < 0 else high
+        raise UserError(f"{where}: label {wrong} is outside 0..{num_classes - 1} ({num_classes} classes).")
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Bicubic (antialiased when it shrinks) to (N, C, size, size) uint8; images of that size pass unchanged."""
+    if images.shape[-2:] == (size, size):
+        return images
+    resized = [
+        functional.interpolate(chunk.float(), size=(size, size), mode="bicubic", antialias=True).round().clamp(0, 255)
+        for chunk in images.split(1000)  # in pieces: the floats of a whole set would take four times its memory
+    ]
+    return torch.cat([chunk.to(torch.uint8) for chunk in resized])

@@ -1,0 +1,122 @@
+"""Which images train, which validate: subsets by two protocols, and the validation split.
+
+The order is fixed: first the subset is drawn from the whole training part, as the published protocol does, which knows no
+validation; then the validation images are drawn from the training images that the subset left over. Without a subset they are
+cut out of the training images. So the two never overlap, and the number of training images under `data.subset.n` is
+exactly n. Test images take no part.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hybrid.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Subset:
+    """A small training set. n: its number of images, null for all.
+
+    protocol "published" (Oyallon et al. 2017, released code): one permutation of the positions within a class, by NumPy's
+    RandomState(seed), whose first n / classes entries are used in every class, so n must be a multiple of the number of
+    classes. Where classes differ in size the permutation is over the smallest. "stratified": each class in proportion to
+    its size, its images drawn independently.
+    """
+
+    n: int | None = None
+    protocol: Literal["published", "stratified"] = "published"
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.n is not None and self.n < 1:
+            raise ValueError(f"data.subset.n={self.n} is not 1 or more (null: all training images)")
+        if self.seed is not None and not 0 <= self.seed < 2**32:
+            raise ValueError(f"data.subset.seed={self.seed} is outside 0..{2**32 - 1}")
+        if self.n is None and (self.seed is not None or self.protocol != "published"):
+            _log.warning("data.subset.protocol and data.subset.seed have no effect while data.subset.n is null.")
+
+    def choose(self, labels: Tensor, *, num_classes: int, default_seed: int) -> Tensor | None:
+        """Positions of the chosen images, ascending; None for all. `default_seed` (the run's) serves where seed is null."""
+        if self.n is None:
+            return None
+        if self.n > len(labels):
+            raise UserError(f"data.subset.n={self.n} is more than the {len(labels)} training images.")
+        seed = default_seed if self.seed is None else self.seed
+        if self.protocol == "stratified":
+            return stratified_positions(labels, self.n, seed=seed)
+        return published_positions(labels, self.n, num_classes=num_classes, seed=seed)
+
+
+def published_positions(labels: Tensor, n: int, *, num_classes: int, seed: int) -> Tensor:
+    """The same within-class positions for every class (REFERENCE of the protocol: see `Subset`)."""
+    if n % num_classes:
+        near = max(num_classes, round(n / num_classes) * num_classes)
+        raise UserError(f"data.subset.n={n} is not a multiple of the {num_classes} classes; {near} would be.")
+    members = [np.flatnonzero(labels.numpy() == label) for label in range(num_classes)]
+    smallest = min(len(positions) for positions in members)
+    if n // num_classes > smallest:
+        raise UserError(
+            f"data.subset.n={n} needs {n // num_classes} images of every class, but the smallest class has {smallest}: use "
+            f"{smallest * num_classes} or less, or data.subset.protocol=stratified."
+        )
+    within = np.random.RandomState(seed).permutation(smallest)[: n // num_classes]
+    return torch.from_numpy(np.sort(np.concatenate([positions[within] for positions in members])))
+
+
+def stratified_positions(labels: Tensor, count: int, *, seed: int) -> Tensor:
+    """`count` positions, ascending, each class in proportion to its size (largest remainders), drawn by RandomState(seed)."""
+    values = labels.numpy()
+    classes, sizes = np.unique(values, return_counts=True)
+    share = count * sizes / len(values)
+    quota = np.floor(share).astype(int)
+    quota[np.argsort(quota - share, kind="stable")[: count - quota.sum()]] += 1
+    random = np.random.RandomState(seed)  # its streams are frozen across NumPy's versions, unlike default_rng's
+    chosen = [
+        random.permutation(np.flatnonzero(values == label))[:number]
+        for label, number in zip(classes, quota, strict=True)
+    ]
+    return torch.from_numpy(np.sort(np.concatenate(chosen)))
+
+
+def validation_count(validation: int | float, available: int) -> int:
+    """A fraction in (0, 1) or a count, as a count; UserError if it takes all images or none."""
+    if validation == 0:
+        return 0
+    count = round(validation * available) if isinstance(validation, float) else validation
+    if not 0 < count < available:
+        raise UserError(
+            f"data.validation={validation} takes {count} of {available} images: use a fraction above 0 and below 1, or a "
+            "whole number of images, or 0 for no validation split."
+        )
+    return count
+
+
+def divide(labels: Tensor, *, chosen: Tensor | None, validation: int | float, seed: int) -> tuple[Tensor, Tensor]:
+    """(training, validation) positions; `chosen`: the training images where a subset is used. See the module's order."""
+    everything = torch.arange(len(labels))
+    if chosen is None or len(chosen) == len(labels):
+        pool = everything
+    else:
+        left = torch.ones(len(labels), dtype=torch.bool)
+        left[chosen] = False
+        pool = everything[left]
+    count = validation_count(validation, len(labels))
+    if count > len(pool):
+        raise UserError(
+            f"data.validation={validation} wants {count} images, but the subset leaves {len(pool)} of {len(labels)}: lower "
+            "data.validation or data.subset.n."
+        )
+    held_out = pool[stratified_positions(labels[pool], count, seed=seed)]
+    if pool is not everything:
+        return chosen, held_out
+    keep = torch.ones(len(labels), dtype=torch.bool)
+    keep[held_out] = False
+    return everything[keep], held_out

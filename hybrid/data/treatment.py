@@ -1,0 +1,47 @@
+"""What both kinds of loader do with a batch of uint8 images once it lies on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from hybrid.data.augmentation import Augmentation, BatchAugmenter
+from hybrid.data.batch import Batch
+from hybrid.data.mixing import mix
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """Augmentation, preprocessing and the device: all that a loader needs beside its images.
+
+    fill: (C,) uint8, the colour of cutout. preprocessing: on `device` already.
+    """
+
+    augmentation: Augmentation
+    preprocessing: nn.Module
+    fill: Tensor
+    num_classes: int
+    device: torch.device
+    seed: int
+
+    @property
+    def augmenter(self) -> BatchAugmenter:
+        return BatchAugmenter(self.augmentation, fill=self.fill)
+
+    @torch.no_grad()
+    def finish(self, images: Tensor, labels: Tensor, indices: Tensor, *, train: bool, epoch: int, step: int) -> Batch:
+        """Mix (in training), preprocess and pack; everything lies on the device."""
+        targets = labels
+        if train and self.augmentation.mixes:
+            images, targets = mix(
+                images,
+                labels,
+                augmentation=self.augmentation,
+                num_classes=self.num_classes,
+                seed=self.seed,
+                epoch=epoch,
+                step=step,
+            )
+        return Batch(self.preprocessing(images), labels, targets, indices)
