@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+# Tiny tensors: threads would only wait for each other, and for those of a test that runs beside this one.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the commands that tests start
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -59,7 +59,7 @@ def filter_bank_figure(filters: Sequence[tuple[str, torch.Tensor]], *, columns: 
     return figure
 
 
-def _middle(picture: np.ndarray, side: int = 40) -> np.ndarray:
+def _middle(picture: np.ndarray, side: int = 24) -> np.ndarray:
     """The middle `side` x `side` pixels, where the filters live."""
     top, left = (max(0, (size - side) // 2) for size in picture.shape)
     return picture[top : top + side, left : left + side]

@@ -66,7 +66,11 @@ class RunFolder:
                 self._compare(cfg)
             else:
                 write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
+        except UserError:
+            self.close()
+            raise
         except OSError as error:
+            self.close()
             raise UserError(
                 f"cannot write the run's folder {self.path}: {error.strerror}. Choose another with run.root=…"
             ) from error

@@ -7,6 +7,8 @@ from torch import nn
 
 from hybrid.data import Data, Loader
 from hybrid.reports.figures import confusion_figure, filter_bank_figure
+from hybrid.scattering import ScatteringModule
+from hybrid.scattering.filters import morlet_bank
 from hybrid.tracking import Tracker
 from hybrid.training.evaluation import Evaluation
 
@@ -24,9 +26,8 @@ class Pictures:
         images = next(iter(loader.epoch(0))).images[:64].detach().float().cpu()
         self.tracker.images(0, "data/augmented_batch", _displayable(images))
         transform = getattr(getattr(model, "frontend", None), "transform", None)
-        if hasattr(transform, "filter_bank"):
-            bank = transform.filter_bank()
-            self.tracker.figure(0, "model/filter_bank", filter_bank_figure(bank, columns=transform.L))
+        if isinstance(transform, ScatteringModule):
+            self.tracker.figure(0, "model/filter_bank", filter_bank_figure(_filters(transform), columns=transform.L))
 
     def after_evaluation(self, step: int, evaluation: Evaluation, *, split: str = "validation") -> None:
         """The confusion matrix."""
@@ -39,3 +40,15 @@ def _displayable(images: torch.Tensor) -> torch.Tensor:
     """Normalised images brought to [0, 1] together, so that their contrasts stay comparable; grey ones stay grey."""
     low, high = images.quantile(0.001), images.quantile(0.999)
     return ((images - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+
+
+def _filters(transform: ScatteringModule) -> list[tuple[str, torch.Tensor]]:
+    """(title, spectrum) of every wavelet, scale by scale, and of the low-pass."""
+    bank = morlet_bank(transform.J, transform.padded_shape, transform.L)
+    named = [
+        (f"j={j}, θ={theta}", torch.from_numpy(spectrum))
+        for j in range(transform.J)
+        for theta, spectrum in enumerate(bank.psi[j, 0])
+    ]
+    rows, columns = bank.phi[0]
+    return [*named, ("low-pass", torch.from_numpy(rows[:, None] * columns[None, :]))]

@@ -1,0 +1,156 @@
+"""A run's folder back to what it holds: its configuration, its data, and its model with the trained weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+import hybrid.data
+import hybrid.models
+from hybrid.configuration import build_record
+from hybrid.data import Data
+from hybrid.errors import UserError
+from hybrid.models import HybridModel
+from hybrid.tracking import RunFolder
+from hybrid.training import checkpoint
+from hybrid.training.randomness import set_deterministic
+from hybrid.training.settings import TrainerSettings, resolve_device
+
+Weights = Literal["last", "best"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Restored:
+    """A run as it was left. `model` is in evaluation mode on `device`, with the weights of step `step`.
+
+    `weights` says which they are; `averaged`, whether they are the exponential average that the run kept.
+    """
+
+    cfg: DictConfig
+    settings: TrainerSettings
+    data: Data
+    model: HybridModel
+    folder: RunFolder
+    device: torch.device
+    weights: Weights
+    step: int
+    averaged: bool
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.path.resolve().name
+
+    def class_names(self) -> tuple[str, ...]:
+        """As the data set has them; numbers, with a warning, where its files are not on this machine."""
+        try:
+            return self.data.class_names
+        except UserError as error:
+            warnings.warn(f"classes are shown as numbers, because their names cannot be read: {error}", stacklevel=2)
+            return tuple(str(number) for number in range(self.model.num_classes))
+
+    def describe(self) -> str:
+        """One line: which run, which weights."""
+        kind = f"{self.weights}{' (averaged)' if self.averaged else ''}"
+        return f"{self.folder.path}: {self.cfg.choices.model} on {self.data.name}, {kind} weights of step {self.step}"
+
+
+def restore(
+    run: str | Path,
+    *,
+    weights: Weights | None = None,
+    device: str = "auto",
+    data_root: str | None = None,
+    download: bool | None = None,
+) -> Restored:
+    """Load a run's folder; nothing in it is changed, and its data are not read yet.
+
+    weights: last, best (on validation), or None for those that the run was tested with. data_root: where the data are on
+    this machine, if not where they were. download: whether missing data may be fetched, if not as the run had it.
+    The numerical settings of the run (deterministic, matmul_precision) become this process's, so that figures repeat.
+    Raises UserError for a folder that is no run, has no checkpoint yet, or whose checkpoint is damaged or another model's.
+    """
+    folder = RunFolder(run)
+    cfg = _read_config(folder)
+    settings = build_record(TrainerSettings, cfg.trainer, path="trainer")
+    place = resolve_device(device, path="device")
+    weights = weights or settings.test_weights
+    content = _read_checkpoint(folder, weights)
+    data = hybrid.data.build(_data_config(cfg, data_root, download), cfg.augmentation, seed=cfg.seed)
+    model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
+    checkpoint.load_weights(model, content, source=folder.checkpoints)
+    model.to(place, memory_format=torch.channels_last if settings.channels_last else torch.preserve_format).eval()
+    set_deterministic(settings.deterministic)
+    torch.set_float32_matmul_precision(settings.matmul_precision)
+    return Restored(
+        cfg=cfg,
+        settings=settings,
+        data=data,
+        model=model,
+        folder=folder,
+        device=place,
+        weights=weights,
+        step=content["step"],
+        averaged=settings.ema is not None,
+    )
+
+
+def _read_config(folder: RunFolder) -> DictConfig:
+    if not folder.path.is_dir():
+        raise UserError(f"there is no run's folder {folder.path}.{_hint(folder.path)}")
+    try:
+        cfg = folder.read_config()
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{folder.config} cannot be read: {reason}") from error
+    parts = ("model", "data", "augmentation", "trainer", "seed", "choices")
+    if not isinstance(cfg, DictConfig) or any(name not in cfg for name in parts):
+        raise UserError(f"{folder.config} is not the configuration of a run: it needs {', '.join(parts)}.")
+    return cfg
+
+
+def _hint(path: Path) -> str:
+    """The name beside it that was meant, or the runs that are there."""
+    if not path.parent.is_dir():
+        return ""
+    runs = sorted(entry.name for entry in path.parent.iterdir() if (entry / "config.yaml").is_file())
+    close = difflib.get_close_matches(path.name, runs, n=1)
+    if close:
+        return f" Did you mean {path.parent / close[0]}?"
+    shown = ", ".join(runs[:10]) + (" …" if len(runs) > 10 else "")
+    return f" Runs in {path.parent}: {shown or 'none'}."
+
+
+def _read_checkpoint(folder: RunFolder, weights: Weights) -> dict[str, Any]:
+    """On the CPU: the optimizer's state, which comes along, need not be on the device."""
+    content = None
+    if weights == "last":
+        content = checkpoint.load_latest(folder.checkpoints)
+    elif (best := folder.checkpoints / "best.pt").exists():
+        content = checkpoint.load(best)
+    elif any((folder.checkpoints / name).exists() for name in ("last.pt", "previous.pt")):
+        raise UserError(f"{folder.path} has no best weights: it was never evaluated on validation images. Valid: last.")
+    if content is None:
+        raise UserError(f"{folder.path} has no checkpoint yet: the run has not come to its first one.")
+    if "model" not in content or "step" not in content:
+        raise UserError(f"{folder.checkpoints} holds no model's checkpoint.")
+    return content
+
+
+def _data_config(cfg: DictConfig, root: str | None, download: bool | None) -> DictConfig:
+    data = cfg.data.copy()
+    if root is not None:
+        if "root" not in data:
+            raise UserError(f"data_root has no effect: {cfg.choices.get('data', 'this data set')} reads no files.")
+        data.root = root
+    if download is not None and "download" in data:
+        data.download = download
+    return data

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from hybrid.errors import UserError
+from hybrid.tracking import RunFolder
+from hybrid.tracking.jsonl import read_metrics
+from hybrid.training import checkpoint
+from hybrid.training.run import run
+from hybrid.training.trainer import Trainer
+
+
+def weights(folder, name="last.pt"):
+    return checkpoint.load(folder.checkpoints / name)["model"]
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def untimed(folder):
+    """The records without what a clock wrote."""
+    records = read_metrics(folder.metrics)
+    return [{k: v for k, v in record.items() if not k.startswith("speed/")} for record in records]
+
+
+def test_a_run_leaves_its_whole_story_in_its_folder(train):
+    folder = train()
+    assert {path.name for path in folder.path.iterdir()} >= {
+        "config.yaml", "environment.json", "metrics.jsonl", "summary.json", "checkpoints",
+    }  # fmt: skip
+    summary = folder.read_summary()
+    assert summary["steps"] == 6 and summary["parameters"] > 0 and summary["images_per_second"] > 0
+    assert 0 <= summary["test"]["top1"] <= summary["test"]["top5"] <= 100 and summary["test"]["loss"] > 0
+    assert summary["validation"]["best"]["top1"] >= summary["validation"]["final"]["top1"]
+    records = untimed(folder)
+    assert [r["step"] for r in records if "train/loss" in r] == [2, 4, 6]
+    assert [r["step"] for r in records if "validation/loss" in r] == [3, 6]
+    assert [r["step"] for r in records if "test/loss" in r] == [6]
+    environment = json.loads(folder.environment.read_text())
+    assert environment["packages"]["torch"] and environment["sessions"][0]["step"] == 0
+
+
+def test_the_same_configuration_finds_its_folder_and_leaves_a_finished_run_alone(train, capsys):
+    folder = train()
+    before = folder.summary.stat().st_mtime_ns
+    again = train()
+    assert again.path == folder.path and folder.summary.stat().st_mtime_ns == before
+    assert "finished already" in capsys.readouterr().out
+
+
+def test_what_changes_results_changes_the_folder_and_what_does_not_does_not(tiny):
+    name = RunFolder.of(tiny()).path
+    for same in ("trainer.log_every=1 step", "trainer.progress=lines", "trainer.checkpoint_every=1 epoch"):
+        assert RunFolder.of(tiny(same)).path == name
+    for other in ("seed=1", "optimizer.lr=0.06", "model.frontend.L=6", "augmentation=none", "trainer.precision=bf16"):
+        assert RunFolder.of(tiny(other)).path != name
+
+
+def test_seeds_decide_everything(train):
+    first = weights(train())
+    assert equal(first, weights(train("run.restart=true"))) and not equal(first, weights(train("seed=1")))
+
+
+@pytest.mark.parametrize("extra", [(), ("trainer.ema=0.9",), ("augmentation=mixup",), ("trainer.accumulation=2",)])
+def test_stopped_at_any_step_and_continued_it_ends_bit_identical(train, tmp_path, monkeypatch, extra):
+    whole = train(*extra, root=tmp_path / "whole")
+    original = Trainer._one_step
+    for crash in range(6):
+
+        def failing(self, batch, crash=crash):
+            if self.state.step == crash:
+                raise OSError("the power went")
+            original(self, batch)
+
+        root = tmp_path / f"crash{crash}"
+        monkeypatch.setattr(Trainer, "_one_step", failing)
+        with pytest.raises(OSError, match="power"):
+            train(*extra, root=root)
+        monkeypatch.setattr(Trainer, "_one_step", original)
+        resumed = train(*extra, root=root)
+        assert equal(weights(whole), weights(resumed)) and untimed(whole) == untimed(resumed)
+        assert equal(weights(whole, "best.pt"), weights(resumed, "best.pt"))
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(train):
+    plain = ["model/normalization=none", "optimizer.lr=0.01", "augmentation=none"]
+    one, cut = train(*plain), train(*plain, "trainer.accumulation=7")
+    for key, value in weights(one).items():
+        torch.testing.assert_close(weights(cut)[key], value, rtol=1e-4, atol=1e-6)
+
+
+def test_the_averaged_weights_are_what_is_evaluated_and_they_are_the_average(train):
+    folder = train("trainer.ema=0.5", "trainer.test_weights=best")
+    content = checkpoint.load(folder.checkpoints / "last.pt")
+    assert not equal(content["model"], content["ema"]["weights"])
+    best = checkpoint.load(folder.checkpoints / "best.pt")
+    if best["step"] == content["step"]:
+        assert equal(best["model"], content["ema"]["weights"])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(train, tiny):
+    with pytest.raises(UserError, match="not finite at step"):
+        train("optimizer.lr=1e30", "trainer.duration=40 steps", "trainer.checkpoint_every=1 step")
+    folder = RunFolder.of(tiny("optimizer.lr=1e30", "trainer.duration=40 steps"))
+    assert not folder.finished
+    assert all(torch.isfinite(value).all() for value in weights(folder).values())
+
+
+def test_overfit_learns_one_batch_by_heart(train):
+    folder = train("debug=overfit", "optimizer.lr=0.01", "trainer.duration=100 steps", "trainer.log_every=10 steps")
+    losses = [record["train/loss"] for record in read_metrics(folder.metrics) if "train/loss" in record]
+    assert losses[-1] < 0.05 < losses[0]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ("trainer.precision=bf16",),
+        ("trainer.clip_norm=0.1",),
+        ("trainer.label_smoothing=0.1", "schedule=one_cycle"),
+        ("trainer.drop_last=true", "schedule=step", "optimizer.decay=weights"),
+        ("optimizer=adamw", "optimizer.lr=0.001", "schedule=constant", "schedule.warmup=1 epoch"),
+        ("model/normalization=statistics",),
+        ("model=scat_resnet", "trainer.deterministic=true"),
+        ("data.validation=0",),
+    ],
+)
+def test_options_run_to_the_end(train, extra):
+    assert train(*extra).read_summary()["steps"] == 6
+
+
+@pytest.mark.slow
+def test_compiled_training_gives_the_same_losses(train):
+    plain, compiled = train("augmentation=none"), train("augmentation=none", "trainer.compile=true")
+    for one, other in zip(untimed(plain), untimed(compiled), strict=True):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-3)
+
+
+def test_starting_from_the_weights_of_another_run(train, tiny):
+    source = train()
+    folder = train("trainer.duration=1 step", "optimizer.lr=1e-9", f"run.init_from={source.path}")
+    for key, value in weights(source).items():
+        if "running" not in key and "batches" not in key:
+            torch.testing.assert_close(weights(folder)[key], value)
+    with pytest.raises(UserError, match="weights of another model"):
+        run(tiny("model.frontend.J=1", f"run.init_from={source.path}"))
+    with pytest.raises(UserError, match="no checkpoint"):
+        run(tiny("seed=3", "run.init_from=/nowhere"))
+
+
+def test_a_folder_of_another_configuration_is_refused(train, tiny):
+    train("run.name=mine", "trainer.duration=2 steps")
+    with pytest.raises(UserError, match="another, finished run"):
+        run(tiny("run.name=mine", "trainer.duration=4 steps"))
+    folder = RunFolder.of(tiny("run.name=mine"))
+    folder.summary.unlink()
+    with pytest.raises(UserError, match="trainer.duration is 2 steps there and 4 steps here"):
+        run(tiny("run.name=mine", "trainer.duration=4 steps"))
+
+
+def test_two_processes_do_not_share_a_folder(tiny):
+    cfg = tiny()
+    folder = RunFolder.of(cfg)
+    folder.open(cfg)
+    with pytest.raises(UserError, match="another process"):
+        run(cfg)
+    folder.close()
+
+
+def test_restart_deletes_runs_and_nothing_else(tiny, tmp_path):
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="does not look like a run"):
+        run(tiny("run.name=mine", "run.restart=true"))
+    assert (tmp_path / "runs" / "mine" / "thesis.tex").exists()
