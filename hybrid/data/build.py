@@ -83,9 +83,10 @@ def build(
 
 
 def _as_dict(config: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
+    """Plain values; those that the user still has to give ("???" in the yaml) are left out, so that they count as missing."""
     if isinstance(config, DictConfig):
         config = OmegaConf.to_container(config, resolve=True)
-    return dict(config)
+    return {name: value for name, value in config.items() if not (isinstance(value, str) and value == "???")}
 
 
 def _names(record: type) -> list[str]:

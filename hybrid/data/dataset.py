@@ -118,9 +118,8 @@ class Data:
     @property
     def _fill(self) -> Tensor:
         """(C,) uint8: the mean pixel where the preprocessing has one, otherwise middle grey."""
-        mean = torch.full((self.image_shape[0],), 0.5)
-        if isinstance(self.preprocessing, Normalize) and bool(self.preprocessing.mean.any()):
-            mean = self.preprocessing.mean.flatten()
+        has_mean = isinstance(self.preprocessing, Normalize) and any(self.preprocessing.mean)
+        mean = torch.tensor(self.preprocessing.mean if has_mean else [0.5] * self.image_shape[0])
         return (mean * 255).round().clamp(0, 255).to(torch.uint8)
 
     def _on(self, device: torch.device, split: str) -> MemorySplit:
@@ -149,7 +148,11 @@ class Data:
             splits["validation"] = _file_split(listed, held_out)
         elif own_validation is not None and self._validation is None:
             splits["validation"] = _file_split(own_validation)
-        splits["test"] = _file_split(self.source.list("test"))
+        test = self.source.list("test")
+        check_labels(
+            torch.tensor(test.labels), num_classes=self.num_classes, count=len(test.paths), where=f"{self.name}, test part"
+        )
+        splits["test"] = _file_split(test)
         return splits
 
     def _divide(self, labels: Tensor, *, has_own_validation: bool = False) -> tuple[Tensor, Tensor]:

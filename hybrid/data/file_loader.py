@@ -97,6 +97,20 @@ def random_box(width: int, height: int, *, area: tuple[float, float], random: np
     return left, top, left + w, top + h
 
 
+class _Addresses:
+    """What each step asks of the workers; made step by step, as an epoch of ImageNet has over a million."""
+
+    def __init__(self, epoch: int, positions: list[Tensor]) -> None:
+        self.epoch, self.positions = epoch, positions
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for positions in self.positions:
+            yield [(self.epoch, position) for position in positions.tolist()]
+
+
 def _collate(items: list[Tensor | str]) -> Tensor | str:
     for item in items:
         if isinstance(item, str):
@@ -131,7 +145,7 @@ class FileLoader(Loader):
             yield self._treatment.finish(images, labels, indices, train=self.train, epoch=epoch, step=step)
 
     def _decode(self, epoch: int, steps: list[tuple[int, Tensor]]) -> Iterator[Tensor]:
-        addresses = [[(epoch, position) for position in positions.tolist()] for _, positions in steps]
+        addresses = _Addresses(epoch, [positions for _, positions in steps])
         batches = DataLoader(
             self._decoded,
             batch_sampler=addresses,

@@ -2,8 +2,8 @@
 
 The order is fixed: first the subset is drawn from the whole training part, as the published protocol does, which knows no
 validation; then the validation images are drawn from the training images that the subset left over. Without a subset they are
-cut out of the training images. So the two never overlap, and the number of training images under `data.subset.n` is
-exactly n. Test images take no part.
+cut out of the training images (a subset of all of them is none). So the two never overlap, and a smaller `data.subset.n` is
+exactly the number of training images. Test images take no part.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Subset:
 
 
 def published_positions(labels: Tensor, n: int, *, num_classes: int, seed: int) -> Tensor:
-    """The same within-class positions for every class (REFERENCE of the protocol: see `Subset`)."""
+    """The same within-class positions for every class of the published protocol; see `Subset`."""
     if n % num_classes:
         near = max(num_classes, round(n / num_classes) * num_classes)
         raise UserError(f"data.subset.n={n} is not a multiple of the {num_classes} classes; {near} would be.")

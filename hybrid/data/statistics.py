@@ -1,0 +1,88 @@
+"""What is in a data set: counts, pixel statistics, image sizes, and a sheet with some images of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hybrid.data.batch import Loader
+from hybrid.data.dataset import Data
+from hybrid.data.file_loader import FileSplit
+
+_MOST_ROWS = 100  # classes on a contact sheet
+_SIZE_SAMPLE = 1000  # files whose sizes are read
+
+
+class PixelStatistics(NamedTuple):
+    """Per channel, in 0..1, over all pixels of all images."""
+
+    mean: list[float]
+    std: list[float]
+
+
+def class_counts(data: Data) -> dict[str, list[int]]:
+    """For each split, the number of images of each class."""
+    return {
+        name: torch.bincount(split.labels, minlength=data.num_classes).tolist() for name, split in data.splits.items()
+    }
+
+
+def pixel_statistics(loader: Loader) -> PixelStatistics:
+    """One pass over a loader whose preprocessing leaves pixels in 0..1 (data.normalize=none), in float64."""
+    count, total, squares = 0, 0.0, 0.0
+    for batch in loader.epoch(0):
+        pixels = batch.images.double()
+        count += pixels.numel() // pixels.shape[1]
+        total = total + pixels.sum(dim=(0, 2, 3))
+        squares = squares + pixels.square().sum(dim=(0, 2, 3))
+    mean = total / count
+    return PixelStatistics(mean.tolist(), (squares / count - mean.square()).clamp_min(0).sqrt().tolist())
+
+
+def file_sizes(split: FileSplit) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Smallest, median and largest (width, height), each side by itself, of up to 1,000 files evenly spaced in the list."""
+    from PIL import Image
+
+    sizes = []
+    for path in split.paths[:: max(1, len(split) // _SIZE_SAMPLE)]:
+        with Image.open(path) as image:  # reads the header alone
+            sizes.append(image.size)
+    values = np.array(sizes)
+    smallest, median, largest = values.min(0), np.median(values, axis=0), values.max(0)
+    return tuple(tuple(int(side) for side in size) for size in (smallest, median, largest))  # type: ignore[return-value]
+
+
+def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int = 12) -> Path:
+    """Write a PNG with one row of evenly spaced images per class (up to 100 classes, evenly spaced), names on the left."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    classes = sorted(set(np.linspace(0, data.num_classes - 1, min(data.num_classes, _MOST_ROWS)).round().astype(int)))
+    cell = min(max(data.image_shape[1], 32), 96)
+    font = ImageFont.load_default(size=13)
+    names = [data.class_names[label] for label in classes]
+    margin = 12 + max(int(font.getlength(name)) for name in names)
+    sheet = Image.new("RGB", (margin + columns * (cell + 2), len(classes) * (cell + 2)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, (label, name) in enumerate(zip(classes, names, strict=True)):
+        draw.text((6, row * (cell + 2) + cell // 2), name, fill="black", font=font, anchor="lm")
+        for column, image in enumerate(_examples(data, split, int(label), columns)):
+            pixels = Image.fromarray(image.expand(3, -1, -1).permute(1, 2, 0).numpy())
+            sheet.paste(pixels.resize((cell, cell)), (margin + column * (cell + 2), row * (cell + 2)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)
+    return path
+
+
+def _examples(data: Data, split: str, label: int, count: int) -> Sequence[Tensor]:
+    """Up to `count` uint8 images of a class, evenly spaced over its images."""
+    chosen = data.splits[split]
+    members = torch.nonzero(chosen.labels == label).flatten().tolist()
+    positions = members[:: max(1, len(members) // count)][:count]
+    if isinstance(chosen, FileSplit):
+        return [data.open_image(chosen.paths[position]) for position in positions]
+    return [chosen.images[position] for position in positions]
