@@ -1,5 +1,7 @@
 """Models: a front-end, a normalization and a head, each replaceable from the command line."""
 
+from hybrid.models.describe import Description, Layer, describe
 from hybrid.models.hybrid import HybridModel, build
+from hybrid.models.taps import capture, nonlinearity_taps
 
-__all__ = ["HybridModel", "build"]
+__all__ = ["Description", "HybridModel", "Layer", "build", "capture", "describe", "nonlinearity_taps"]

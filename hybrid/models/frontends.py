@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from hybrid.scattering import make_scattering
@@ -35,8 +34,6 @@ class Scattering(nn.Module):
         self.output_shape = (channels * paths, out_height, out_width)
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.dtype in (torch.float16, torch.bfloat16):
-            images = images.float()
         return self.transform(images).flatten(1, 2)
 
 

@@ -49,9 +49,7 @@ def convolution_norm_relu(
     inputs: int, outputs: int, norm: BatchNorm, *, kernel: int = 3, bias: bool = False
 ) -> nn.Sequential:
     """Convolution, batch norm, ReLU."""
-    return nn.Sequential(
-        convolution(inputs, outputs, kernel=kernel, bias=bias), norm.over_maps(outputs), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(convolution(inputs, outputs, kernel=kernel, bias=bias), norm.over_maps(outputs), nn.ReLU())
 
 
 def fully_connected(sizes: Sequence[int], *, dropout_rate: float = 0.0, norm: BatchNorm | None = None) -> nn.Sequential:
@@ -61,7 +59,7 @@ def fully_connected(sizes: Sequence[int], *, dropout_rate: float = 0.0, norm: Ba
         layers.append(nn.Linear(inputs, outputs, bias=norm is None))
         if norm is not None:
             layers.append(norm.over_vectors(outputs))
-        layers.append(nn.ReLU(inplace=True))
+        layers.append(nn.ReLU())
         if dropout_rate:
             layers.append(dropout_layer(dropout_rate))
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
@@ -75,21 +73,19 @@ def dropout_layer(rate: float) -> nn.Module:
 
 
 def average_pool(map_shape: tuple[int, int], size: int) -> nn.Module:
-    """Average a map (H, W) onto a grid of size x size cells.
+    """Average a map (H, W) onto a grid of size x size cells of equal extent, overlapping by a row where they must.
 
-    Where the cells divide the map evenly this is plain pooling, whose gradient is deterministic on a GPU; the adaptive
-    form's is not.
+    Not nn.AdaptiveAvgPool2d but for the global mean: its gradient is not deterministic on a GPU. The cells are the same
+    where `size` divides H and W, and for size 2.
     """
-    height, width = map_shape
-    if not 1 <= size <= min(height, width):
-        raise ValueError(
-            f"pool is {size}; a map of {height}x{width} can be averaged onto 1 to {min(height, width)} cells"
-        )
+    side = min(map_shape)
+    if not 1 <= size <= side:
+        raise ValueError(f"pool is {size}; a map of {map_shape[0]}x{map_shape[1]} takes 1 to {side}")
     if size == 1:
-        return nn.AdaptiveAvgPool2d(1)  # a mean: deterministic
-    if height % size == 0 and width % size == 0:
-        return nn.AvgPool2d((height // size, width // size))
-    return nn.AdaptiveAvgPool2d(size)
+        return nn.AdaptiveAvgPool2d(1)
+    strides = tuple(length // size for length in map_shape)
+    cells = tuple(length - (size - 1) * stride for length, stride in zip(map_shape, strides, strict=True))
+    return nn.AvgPool2d(cells, stride=strides)
 
 
 def after_stride(size: int, stride: int) -> int:

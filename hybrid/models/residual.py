@@ -42,14 +42,14 @@ class BasicBlock(nn.Module):
         super().__init__()
         self.conv1 = convolution(inputs, width, stride=stride)
         self.norm1 = norm.over_maps(width)
-        self.relu1 = nn.ReLU(inplace=True)
+        self.relu1 = nn.ReLU()
         self.dropout = dropout_layer(dropout_rate)
         self.conv2 = convolution(width, width)
         self.norm2 = norm.over_maps(width)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != width:
             self.shortcut = nn.Sequential(convolution(inputs, width, kernel=1, stride=stride), norm.over_maps(width))
-        self.relu2 = nn.ReLU(inplace=True)
+        self.relu2 = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.dropout(self.relu1(self.norm1(self.conv1(x))))

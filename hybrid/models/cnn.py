@@ -1,0 +1,65 @@
+"""A plain convolutional head in the manner of VGG: kymatio's CIFAR example on coefficients, VGG-16 on pixels."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from hybrid.models.layers import (
+    BatchNorm,
+    average_pool,
+    check_positive,
+    convolution_norm_relu,
+    dropout_layer,
+    fully_connected,
+)
+
+
+class CNN(nn.Module):
+    """(N, C, H, W) -> logits (N, num_classes): groups of 3x3 convolutions, average pooling, fully connected layers.
+
+    `widths` lists the channels of each group's convolutions (with batch norm and ReLU); 2x2 max pooling stands between
+    groups. The last map is averaged onto `pool` x `pool` cells and classified through the `hidden` layers, if any.
+    `dropout` acts before each fully connected layer.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        *,
+        widths: tuple[tuple[int, ...], ...] = ((256, 256, 256), (512, 512, 512, 1024, 1024)),
+        pool: int = 2,
+        hidden: tuple[int, ...] = (),
+        dropout: float = 0.0,
+        bn_momentum: float = 0.1,
+        bn_eps: float = 1e-5,
+        bn_affine: bool = True,
+    ) -> None:
+        super().__init__()
+        norm = BatchNorm(bn_momentum, bn_eps, bn_affine)
+        channels, height, width = input_shape
+        layers: list[nn.Module] = []
+        for number, group in enumerate(widths):
+            check_positive(widths=group)
+            if number:
+                _check_pooling(number, height, width)
+                layers.append(nn.MaxPool2d(2))
+                height, width = height // 2, width // 2
+            for outputs in group:
+                layers.append(convolution_norm_relu(channels, outputs, norm, bias=True))
+                channels = outputs
+        self.features = nn.Sequential(*layers)
+        self.pool = average_pool((height, width), pool)
+        self.dropout = dropout_layer(dropout)
+        sizes = (channels * pool**2, *hidden, num_classes)
+        self.classifier = fully_connected(sizes, dropout_rate=dropout, norm=norm)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.classifier(self.dropout(self.pool(self.features(features)).flatten(1)))
+
+
+def _check_pooling(groups: int, height: int, width: int) -> None:
+    if min(height, width) < 2:
+        raise ValueError(
+            f"widths: after {groups} groups the map is {height}x{width} and cannot be halved; at most {groups} groups fit"
+        )

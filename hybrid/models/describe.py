@@ -1,0 +1,165 @@
+"""What a model consists of: a table layer by layer, parameters, multiply-accumulates and depth, counted on a real forward."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from hybrid.models.frontends import Scattering
+from hybrid.models.hybrid import HybridModel
+from hybrid.models.probe import probe
+
+# How convolutions and linear layers appear in the graph of autograd.
+_WEIGHTED = {"ConvolutionBackward0", "AddmmBackward0", "MmBackward0", "LinearBackward0"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One call of one layer: its place in the model, its class, the shape that it gives for one image, what it costs."""
+
+    name: str
+    type: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Description:
+    """A model's layers in the order in which they run, and its totals.
+
+    `parameters` are the trainable ones. `macs` are multiply-accumulates of convolutions and linear layers for one
+    image; the scattering transform is not in them: `scattering_flops` estimates the floating-point operations of its
+    Fourier transforms (None without scattering). `depth` is the number of convolutions and linear layers on the
+    longest path.
+    """
+
+    layers: tuple[Layer, ...]
+    parameters: int
+    macs: int
+    depth: int
+    scattering_flops: int | None
+
+
+def describe(model: HybridModel, image_shape: tuple[int, int, int] | None = None) -> Description:
+    """Describe a model on one blank image, by hooks on its forward in evaluation mode; the model stays as it is."""
+    layers: list[Layer] = []
+    counted: set[nn.Module] = set()
+    with ExitStack() as hooks:
+        hooks.callback(model.frontend.register_forward_hook(_begin_graph).remove)
+        for name, module in _rows(model):
+            record = partial(_record, layers, counted, name)
+            hooks.callback(module.register_forward_hook(record).remove)
+        logits = probe(model, image_shape or model.image_shape)
+    return Description(
+        layers=tuple(layers),
+        parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        macs=sum(layer.macs for layer in layers),
+        depth=_depth(logits),
+        scattering_flops=_scattering_flops(model.frontend),
+    )
+
+
+def _rows(model: HybridModel) -> list[tuple[str, nn.Module]]:
+    """The front-end as a whole, then every module that has no parts or has parameters of its own."""
+    rows: list[tuple[str, nn.Module]] = [("frontend", model.frontend)]
+    for name, module in model.named_modules():
+        if name.startswith("frontend") or isinstance(module, nn.Identity):
+            continue
+        if not list(module.children()) or list(module.parameters(recurse=False)):
+            rows.append((name, module))
+    return rows
+
+
+def _record(
+    layers: list[Layer], counted: set[nn.Module], name: str, module: nn.Module, _inputs: Any, output: Tensor
+) -> None:
+    own = module.parameters() if name == "frontend" else module.parameters(recurse=False)
+    parameters = 0 if module in counted else sum(p.numel() for p in own if p.requires_grad)
+    counted.add(module)
+    layers.append(Layer(name, type(module).__name__, tuple(output.shape[1:]), parameters, _macs(module, output)))
+
+
+def _begin_graph(_module: nn.Module, _inputs: Any, features: Tensor) -> Tensor | None:
+    """Let the graph begin at the features, so that frozen layers behind them count too, and a scattering's products do not."""
+    return None if features.requires_grad else features.detach().requires_grad_()
+
+
+def _macs(module: nn.Module, output: Tensor) -> int:
+    if isinstance(module, nn.Conv2d):
+        kernel = math.prod(module.kernel_size) * module.in_channels // module.groups
+        return output[0].numel() * kernel
+    return output[0].numel() * module.in_features if isinstance(module, nn.Linear) else 0
+
+
+def _depth(logits: Tensor) -> int:
+    """Convolutions and linear layers on the longest path of the graph that ends in `logits`.
+
+    Over paths rather than modules, so the 1x1 convolution of a shortcut does not count beside the block that it
+    bypasses.
+    """
+    depth: dict[Any, int] = {}
+    stack = [logits.grad_fn]
+    while stack:
+        node = stack[-1]
+        parents = [parent for parent, _ in node.next_functions if parent is not None]
+        waiting = [parent for parent in parents if parent not in depth]
+        if waiting:
+            stack.extend(waiting)
+            continue
+        stack.pop()
+        depth[node] = max((depth[parent] for parent in parents), default=0) + (node.name() in _WEIGHTED)
+    return depth[logits.grad_fn]
+
+
+def _scattering_flops(frontend: nn.Module) -> int | None:
+    """5 n log2 n operations for each complex Fourier transform of n points, half of that for each real one.
+
+    The transforms are those of the algorithm with subsampling at every scale (Bruna and Mallat 2013), on the padded
+    image.
+    """
+    if not isinstance(frontend, Scattering):
+        return None
+    transform = frontend.transform
+    J, L, step = transform.J, transform.L, 2**transform.J
+    pixels = math.prod((size // step + 2) * step for size in transform.shape)
+
+    def fourier(octave: int) -> float:
+        points = pixels / 4**octave
+        return 5 * points * math.log2(points)
+
+    low_pass = fourier(J) / 2
+    total = fourier(0) / 2 + low_pass
+    for j1 in range(J):
+        total += L * (1.5 * fourier(j1) + low_pass)
+        if transform.max_order == 2:
+            total += L**2 * sum(1.5 * fourier(j2) + low_pass for j2 in range(j1 + 1, J))
+    channels = frontend.output_shape[0] // transform.output_shape[0]
+    return round(total) * channels
+
+
+def table(description: Description) -> list[tuple[str, ...]]:
+    """Rows of text for printing: a header, then one row per layer."""
+    rows = [("layer", "type", "output", "parameters", "MACs")]
+    for layer in description.layers:
+        shape = "x".join(map(str, layer.output_shape))
+        parameters = f"{layer.parameters:,}" if layer.parameters else ""
+        rows.append((layer.name, layer.type, shape, parameters, f"{layer.macs:,}" if layer.macs else ""))
+    return rows
+
+
+def totals(description: Description) -> str:
+    """One or two lines of totals."""
+    line = (
+        f"{description.parameters:,} trainable parameters, {description.macs / 1e9:.3f} GMAC per image "
+        f"(convolutions and linear layers), depth {description.depth}"
+    )
+    if description.scattering_flops is None:
+        return line
+    flops = description.scattering_flops / 1e9
+    return f"{line}\nscattering, not in the MACs: Fourier transforms of about {flops:.3f} GFLOP per image"

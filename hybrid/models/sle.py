@@ -1,0 +1,61 @@
+"""The shared local encoder: 1x1 convolutions that see one scattering window each, then fully connected layers.
+
+"Scaling the Scattering Transform: Deep Hybrid Networks" (ICCV 2017), section 3: AlexNet's accuracy on ImageNet from J=4
+coefficients (1,251 maps of 14x14). Its code was never released; what was chosen here is in docs/models.md.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from hybrid.models.layers import (
+    BatchNorm,
+    average_pool,
+    check_positive,
+    convolution_norm_relu,
+    dropout_layer,
+    fully_connected,
+)
+
+
+class SharedLocalEncoder(nn.Module):
+    """(N, C, H, W) -> logits (N, num_classes).
+
+    `encoder` are the widths of the 1x1 convolutions, `hidden` those of the fully connected layers, all with batch norm
+    and ReLU. Between them the map is averaged onto `pool` x `pool` cells; auto is 2, or 1 where the map is a single
+    pixel. `dropout` acts after every hidden fully connected layer, `encoder_dropout` on the pooled encoding.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        *,
+        encoder: tuple[int, ...] = (1024, 1024, 1024),
+        pool: Literal["auto"] | int = "auto",
+        hidden: tuple[int, ...] = (1524, 1524),
+        dropout: float = 0.5,
+        encoder_dropout: float = 0.0,
+        bn_momentum: float = 0.1,
+        bn_eps: float = 1e-5,
+        bn_affine: bool = True,
+    ) -> None:
+        super().__init__()
+        check_positive(encoder=encoder)
+        norm = BatchNorm(bn_momentum, bn_eps, bn_affine)
+        channels, height, width = input_shape
+        layers = []
+        for outputs in encoder:
+            layers.append(convolution_norm_relu(channels, outputs, norm, kernel=1))
+            channels = outputs
+        self.encoder = nn.Sequential(*layers)
+        cells = min(2, height, width) if pool == "auto" else pool
+        self.pool = average_pool((height, width), cells)
+        self.dropout = dropout_layer(encoder_dropout)
+        sizes = (channels * cells**2, *hidden, num_classes)
+        self.classifier = fully_connected(sizes, dropout_rate=dropout, norm=norm)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.classifier(self.dropout(self.pool(self.encoder(features)).flatten(1)))

@@ -1,0 +1,83 @@
+"""Print a model layer by layer: output shapes, parameters, multiply-accumulates (MACs), depth. Reads no images.
+
+python scripts/describe.py model=scat_resnet data=cifar10
+python scripts/describe.py model=scat_wrn model.head.k=16 data=cifar10
+python scripts/describe.py model=scat_resnet data=imagenet num_classes=1000
+python scripts/describe.py model=scat_linear image_shape=[1,28,28] num_classes=10
+"""
+
+from __future__ import annotations
+
+import sys
+
+from omegaconf import DictConfig
+
+import hybrid.data
+import hybrid.models
+from hybrid.configuration.entry import main
+from hybrid.errors import UserError
+from hybrid.models.describe import Description, table, totals
+
+
+@main("describe")
+def describe(cfg: DictConfig) -> None:
+    shape, classes = image_shape_and_classes(cfg)
+    model = hybrid.models.build(cfg.model, image_shape=shape, num_classes=classes)
+    show(hybrid.models.describe(model), title=f"{cfg.choices.model} on {'x'.join(map(str, shape))}, {classes} classes")
+
+
+def image_shape_and_classes(cfg: DictConfig) -> tuple[tuple[int, int, int], int]:
+    """From the command line where given, else from the data set's description."""
+    shape, classes = cfg.image_shape, cfg.num_classes
+    if shape is not None and (len(shape) != 3 or not all(type(size) is int and size > 0 for size in shape)):
+        raise UserError(f"image_shape={list(shape)}: it is a list [channels, height, width] of whole numbers from 1")
+    if classes is not None and (type(classes) is not int or classes < 1):
+        raise UserError(f"num_classes={classes}: it is a whole number from 1")
+    if shape is None or classes is None:
+        data = hybrid.data.build(cfg.data, cfg.augmentation, seed=0)
+        shape = data.image_shape if shape is None else shape
+        classes = _known_classes(data) if classes is None else classes
+    return tuple(shape), classes
+
+
+def _known_classes(data: hybrid.data.Data) -> int:
+    try:
+        return data.num_classes
+    except UserError as error:
+        raise UserError(f"{error} To describe the model without the files, give num_classes=…") from error
+
+
+def show(description: Description, *, title: str) -> None:
+    rows = table(description)
+    if not (sys.stdout.isatty() and _show_with_rich(rows, title)):
+        print(title)
+        _show_plain(rows)
+    print(totals(description))
+
+
+def _show_plain(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        words, numbers = row[:3], row[3:]
+        cells = [text.ljust(width) for text, width in zip(words, widths[:3], strict=True)]
+        cells += [text.rjust(width) for text, width in zip(numbers, widths[3:], strict=True)]
+        print("  ".join(cells).rstrip())
+
+
+def _show_with_rich(rows: list[tuple[str, ...]], title: str) -> bool:
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        return False
+    grid = Table(title=title, title_justify="left")
+    for column, name in enumerate(rows[0]):
+        grid.add_column(name, justify="right" if column > 2 else "left")
+    for row in rows[1:]:
+        grid.add_row(*row)
+    Console().print(grid)
+    return True
+
+
+if __name__ == "__main__":
+    describe()

@@ -1,0 +1,87 @@
+"""Parameter counts, MACs and depth of the published networks, to the last digit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hybrid.models import describe
+
+C32, C96, C224, G28 = (3, 32, 32), (3, 96, 96), (3, 224, 224), (1, 28, 28)
+K, N4, POOL2 = "model.head.k={}".format, "model.head.n=4", "model.head.pool=2"
+AFFINE = "model/normalization=batch_norm_affine"
+
+COUNTS = [
+    ("scat_resnet", C224, 1000, [], 12_768_744),
+    ("scat_resnet", C224, 1000, ["model.frontend.J=2", "model.head.widths=[256,512]"], 11_828_712),
+    ("scat_resnet", C224, 1000, ["model.frontend.J=4", "model.head.widths=[256,512]"], 14_151_144),
+    ("scat_resnet", C32, 10, [], 814_986),
+    ("scat_resnet", (1, 32, 32), 10, [], 721_674),
+    ("scat_wrn", C32, 10, [K(1)], 200_474),
+    ("scat_wrn", C32, 10, [K(2)], 728_618),
+    ("scat_wrn", C32, 10, [], 10_778_762),
+    ("scat_wrn", C32, 10, [K(16)], 42_529_034),
+    ("scat_wrn", C32, 10, [K(32)], 168_944_138),
+    ("scat_wrn", C32, 10, ["model.frontend.max_order=1"], 10_557_578),
+    ("scat_wrn", C32, 10, [K(2), N4, POOL2], 1_471_274),  # kymatio's small-sample example
+    ("scat_wrn", C32, 10, [AFFINE, N4, POOL2], 22_597_232),  # the WRN head of parametric scattering
+    ("scat_wrn_stl", C96, 10, [], 11_320_586),
+    ("scat_wrn_stl", C96, 10, [N4], 23_123_210),
+    ("wrn_16_8", C32, 10, [], 10_963_162),
+    ("wrn_16_8", C32, 10, [K(2)], 692_122),
+    ("wrn_16_8", C32, 10, [K(16)], 43_782_106),
+    ("scat_linear", C32, 10, [], 156_016),
+    ("scat_linear", G28, 10, [], 81 * 49 * 10 + 10 + 2 * 81),
+    ("scat_mlp", C32, 10, [], 16_986_608),
+    ("scat_cnn", C32, 10, [], 21_848_048),
+    ("scat_sle", C224, 1000, [], 13_480_296),
+    ("vgg16", C32, 10, [], 15_254_602),
+    ("resnet18", C224, 1000, [], 11_689_512),
+]
+
+
+def count(model) -> int:
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(("name", "shape", "classes", "overrides", "expected"), COUNTS)
+def test_trainable_parameters(make, name, shape, classes, overrides, expected):
+    if name == "resnet18":
+        pytest.importorskip("torchvision")
+    with torch.device("meta"):  # heads of any width without their memory
+        model = make(name, *overrides, shape=shape, classes=classes)
+    assert count(model) == expected
+
+
+def test_configs_state_their_own_count(root):
+    stated = {}
+    for name, _, _, overrides, expected in COUNTS:
+        if not overrides:
+            stated.setdefault(name, expected)
+    for name, expected in stated.items():
+        assert f"{expected:,} parameters" in (root / f"configs/model/{name}.yaml").read_text(), name
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes", "gmac", "depth"),
+    [
+        ("scat_wrn", C32, 10, 0.689, 10),
+        ("wrn_16_8", C32, 10, 1.548, 14),
+        ("scat_wrn_stl", C96, 10, 2.889, 10),
+        ("scat_resnet", C224, 1000, 4.670, 10),
+        ("scat_linear", C32, 10, 0.000, 1),
+        ("scat_mlp", C32, 10, 0.017, 3),
+        ("vgg16", C32, 10, 0.314, 16),
+    ],
+)
+def test_macs_and_depth(make, name, shape, classes, gmac, depth):
+    description = describe(make(name, shape=shape, classes=classes))
+    assert round(description.macs / 1e9, 3) == gmac
+    assert description.depth == depth
+
+
+@pytest.mark.slow
+def test_depth_of_resnet18_leaves_out_its_downsampling(make):
+    pytest.importorskip("torchvision")
+    description = describe(make("resnet18", shape=C224, classes=1000))
+    assert (description.depth, round(description.macs / 1e9, 3)) == (18, 1.814)
