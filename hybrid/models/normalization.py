@@ -42,7 +42,7 @@ class LogNormalization(nn.Module):
         self,
         input_shape: tuple[int, int, int],
         *,
-        log_eps: float = 1e-2,
+        log_eps: float = 1e-3,
         affine: bool = False,
         eps: float = 1e-5,
         momentum: float = 0.1,

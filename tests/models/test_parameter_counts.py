@@ -53,13 +53,14 @@ def test_trainable_parameters(make, name, shape, classes, overrides, expected):
     assert count(model) == expected
 
 
-def test_configs_state_their_own_count(root):
-    stated = {}
+def test_configs_and_docs_state_the_count(root):
+    docs, stated = (root / "docs/models.md").read_text(), {}
     for name, _, _, overrides, expected in COUNTS:
         if not overrides:
             stated.setdefault(name, expected)
     for name, expected in stated.items():
         assert f"{expected:,} parameters" in (root / f"configs/model/{name}.yaml").read_text(), name
+        assert f"{expected:,}" in docs, name
 
 
 @pytest.mark.parametrize(
