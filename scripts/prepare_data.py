@@ -25,7 +25,9 @@ def prepare(cfg: DictConfig) -> None:
     counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     print(f"{data.name}: {counts}; {data.num_classes} classes")
     for file in data.source.official_files():
-        state = "no checksum published" if file.md5 is None else "official" if is_official(file) else "not the official one"
+        state = (
+            "no checksum published" if file.md5 is None else "official" if is_official(file) else "not the official one"
+        )
         print(f"  {file.path.absolute()}  {file.path.stat().st_size:,} bytes  checksum: {state}")
 
 

@@ -77,7 +77,7 @@ class Augmentation:
 
     def check_size(self, height: int, width: int) -> None:
         """ValueError where the padding or the cutout is too large for the images."""
-        limit = {"symmetric": min(height, width), "reflect": min(height, width) - 1, "zero": self.pad}[self.pad_mode]
+        limit = min(height, width) - (self.pad_mode == "reflect")
         if self.pad > limit:
             raise ValueError(
                 f"augmentation.pad={self.pad} is too large for {height}x{width} images with pad_mode={self.pad_mode}: at most "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from functools import cached_property
 from os import PathLike
 
@@ -19,6 +20,7 @@ from hybrid.data.splits import Subset, divide
 from hybrid.data.treatment import Treatment
 from hybrid.errors import UserError, unknown_name
 
+_log = logging.getLogger(__name__)
 Split = MemorySplit | FileSplit
 _USUAL_VALIDATION = (
     0.1  # of the training images, where data.validation is null and the data set brings no split of its own
@@ -148,9 +150,14 @@ class Data:
             splits["validation"] = _file_split(listed, held_out)
         elif own_validation is not None and self._validation is None:
             splits["validation"] = _file_split(own_validation)
+        if own_validation is not None and self._validation is not None:
+            _log.warning("%s: val/ is not used, because data.validation=%s; null uses it.", self.name, self._validation)
         test = self.source.list("test")
         check_labels(
-            torch.tensor(test.labels), num_classes=self.num_classes, count=len(test.paths), where=f"{self.name}, test part"
+            torch.tensor(test.labels),
+            num_classes=self.num_classes,
+            count=len(test.paths),
+            where=f"{self.name}, test part",
         )
         splits["test"] = _file_split(test)
         return splits

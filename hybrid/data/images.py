@@ -27,8 +27,8 @@ def open_pillow(path: str | PathLike[str], *, channels: int) -> Any:
 
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            return upright.convert("L" if channels == 1 else "RGB")
+            ImageOps.exif_transpose(image, in_place=True)
+            return image.convert("L" if channels == 1 else "RGB")
     except Exception as error:  # a damaged file can make a decoder raise nearly anything
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
         raise UserError(f"{path}: not a readable image ({reason}).") from error
@@ -43,10 +43,10 @@ def decode(
     """
     image = open_pillow(path, channels=channels)
     width, height = image.size
-    scale = short_side / min(width, height)
-    size = (max(short_side, round(width * scale)), max(short_side, round(height * scale)))
+    short = min(width, height)
+    size = (width * short_side // short, height * short_side // short)  # rounded down, as torchvision does
     image = image.resize(size, resample=_filter(interpolation))
-    left, top = (size[0] - crop) // 2, (size[1] - crop) // 2
+    left, top = round((size[0] - crop) / 2), round((size[1] - crop) / 2)
     return to_tensor(image.crop((left, top, left + crop, top + crop)))
 
 

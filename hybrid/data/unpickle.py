@@ -93,6 +93,11 @@ def _latin1(text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
+def _empty() -> bytes:
+    """How Python 3 writes b"" for Python 2: a call of bytes without arguments."""
+    return b""
+
+
 def _reconstruct(*_: Any) -> _Array:
     return _Array()
 
@@ -107,6 +112,7 @@ class _Unpickler(pickle.Unpickler):
             ("numpy", "ndarray"): _Array,
             ("numpy", "dtype"): _Dtype,
             ("_codecs", "encode"): _latin1,
+            ("__builtin__", "bytes"): _empty,
         }
         if (base, name) not in allowed:
             raise _RefusedError(f"{module}.{name}")

@@ -1,0 +1,181 @@
+"""From configurations to a Data: every shipped option, and refusals that name the key."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from hybrid.configuration.entry import compose
+from hybrid.data import Files, FileSource, MemorySource, build
+from hybrid.errors import UserError
+
+DATA = ["digits", "mnist", "cifar10", "cifar100", "stl10", "imagenet", "folder"]
+SHAPES = {"digits": (1, 32, 32), "mnist": (1, 28, 28), "stl10": (3, 96, 96), "imagenet": (3, 224, 224)}
+DIGITS = {"_target_": "hybrid.data.digits.Digits"}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_every_data_config_builds_without_reading(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRID_DATA", str(tmp_path))  # empty: reading would fail
+    cfg = compose([f"data={name}", *(["data.root=x"] if name == "folder" else [])])
+    data = build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    assert data.image_shape == SHAPES.get(name, (3, 224, 224) if name == "folder" else (3, 32, 32))
+    assert cfg.augmentation != compose(["data=digits", "augmentation=none"]).augmentation  # each set brings its own
+
+
+@pytest.mark.parametrize(
+    "name", ["none", "crop", "crop_flip", "autoaugment_cutout", "randaugment", "trivialaugment", "mixup", "cutmix"]
+)
+def test_every_augmentation_config_runs(name):
+    cfg = compose([f"augmentation={name}", "data.size=16"])
+    batch = next(iter(build(cfg.data, cfg.augmentation, seed=0).loader("train", batch_size=4, train=True).epoch(0)))
+    assert torch.isfinite(batch.images).all()
+
+
+def test_the_command_line_wins_over_the_data_sets_augmentation():
+    cfg = compose(["data=cifar10", "augmentation=none"])
+    assert cfg.augmentation.pad == 0
+    assert compose(["data=cifar10", "augmentation.flip=0.25"]).augmentation.flip == 0.25
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data.size=4"], "data: size=4"),
+        (["data.normalize=mean"], "data.normalize"),
+        (["data.normalize.std=[0.0]"], r"data\.normalize: std=\[0\.0\]"),
+        (["data.normalize.mean=[0.5,0.5,0.5]", "data.normalize.std=[1,1,1]"], "3 values; the images have 1 channel"),
+        (["data.validation=-1"], "data.validation=-1"),
+        (["data.validation=1.5"], "data.validation=1.5"),
+        (["data.validation=yes"], "data.validation"),
+        (["data.split_seed=-1"], "data.split_seed=-1"),
+        (["data.subset.n=0"], "data.subset.n=0"),
+        (["data.subset.protocol=random"], "data.subset.protocol"),
+        (["augmentation.pad=33"], "augmentation.pad=33.*at most"),
+        (["augmentation.pad_mode=edge"], "augmentation.pad_mode.*symmetric or reflect or zero"),
+        (["augmentation.policy=fast"], "augmentation.policy"),
+        (["augmentation=random_resized_crop"], "works on image files"),
+        (["data=stl10", "data.fold=10"], "data.fold"),
+        (["data=imagenet", "data.resize=200"], "data.resize=200.*data.size=224"),
+        (["data=folder"], "data.root is missing"),
+        (["data=folder", "data.root=x", "data.num_workers=-1"], "data.num_workers=-1"),
+    ],
+)
+def test_senseless_values_name_their_key(overrides, words):
+    cfg = compose(overrides)
+    with pytest.raises(UserError, match=words) as caught:
+        build(cfg.data, cfg.augmentation, seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_misspelt_key_lists_shared_and_own_keys():
+    with pytest.raises(UserError, match=r"Did you mean validation\?.*size.*subset"):
+        build({**DIGITS, "validaton": 0.1}, {}, seed=0)
+    with pytest.raises(UserError, match="key in augmentation: flipp"):
+        build(DIGITS, {"flipp": 0.5}, seed=0)
+
+
+def test_wrong_class_path():
+    with pytest.raises(UserError, match="data._target_"):
+        build({"_target_": "fractions.Fraction"}, {}, seed=0)
+    with pytest.raises(UserError, match="cannot be imported"):
+        build({"_target_": "no.such.Class"}, {}, seed=0)
+
+
+def test_settings_without_effect_warn(caplog):
+    with caplog.at_level(logging.WARNING):
+        build({**DIGITS, "subset": {"seed": 3}}, {"pad_mode": "zero"}, seed=0)
+    assert {"data.subset.protocol", "augmentation.pad_mode=zero"} <= {
+        r.getMessage().split(" ")[0] for r in caplog.records
+    }
+
+
+def test_subset_and_validation_on_digits():
+    data = build({**DIGITS, "subset": {"n": 100}, "validation": 200}, {}, seed=0)
+    train, validation = data.splits["train"], data.splits["validation"]
+    assert len(train) == 100 and torch.bincount(train.labels).tolist() == [10] * 10
+    assert len(validation) == 200 and not set(train.indices.tolist()) & set(validation.indices.tolist())
+
+
+def test_seeds_move_what_they_should():
+    def indices(seed, **keys):
+        splits = build({**DIGITS, "validation": 100, **keys}, {}, seed=seed).splits
+        return [splits[name].indices.tolist() for name in ("train", "validation", "test")]
+
+    assert indices(0) == indices(1)  # the run's seed moves no split
+    assert indices(0)[1] != indices(0, split_seed=1)[1]
+    assert indices(0, subset={"n": 50})[0] != indices(1, subset={"n": 50})[0]
+
+
+def test_stl10_fold_trains_on_the_fold_and_validates_on_the_others(stl10):
+    config = {"_target_": "hybrid.data.stl10.Stl10", "root": str(stl10), "download": False, "fold": 4, "validation": 10}
+    splits = build(config, {}, seed=0).splits
+    assert splits["train"].indices.tolist() == [8, 9]
+    assert len(splits["validation"]) == 10 and not {8, 9} & set(splits["validation"].indices.tolist())
+
+
+class Stripes(MemorySource):
+    """A user's own data set in memory."""
+
+    name, channels = "stripes", 1
+    class_names = ("across", "down")
+
+    def __init__(self, *, count: int = 20, size: int = 8) -> None:
+        self.count, self.size = count, size
+
+    def read(self, part):
+        labels = torch.arange(self.count) % 2
+        images = torch.zeros(self.count, 1, 8, 8, dtype=torch.uint8)
+        images[labels == 0, :, ::2] = 255
+        images[labels == 1, :, :, ::2] = 255
+        return images, labels
+
+
+class Listed(FileSource):
+    """A user's own list of files."""
+
+    name = "listed"
+    class_names = ("cat", "dog")
+    size, resize, interpolation, num_workers = 16, 16, "bilinear", 0
+
+    def __init__(self, *, root: str) -> None:
+        self.root = root
+
+    def list(self, part):
+        if part == "validation":
+            return None
+        folder = "train" if part == "train" else "val"
+        return Files([f"{self.root}/{folder}/cat/0_0{n}.{'jpg' if n % 2 else 'jpeg'}" for n in range(4)], [0, 1, 0, 1])
+
+
+def test_a_users_own_class_path(photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "my_data", sys.modules[__name__])
+    data = build({"_target_": "my_data.Stripes", "count": 30, "validation": 0.2}, {"flip": 0.5}, seed=0)
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 24, "validation": 6, "test": 30}
+    assert next(iter(data.loader("train", batch_size=5, train=True).epoch(0))).images.shape == (5, 1, 8, 8)
+    listed = build({"_target_": "my_data.Listed", "root": str(photos)}, {}, seed=0)
+    assert next(iter(listed.loader("test", batch_size=4).epoch(0))).labels.tolist() == [0, 1, 0, 1]
+
+
+def test_a_users_wrong_labels_are_caught(monkeypatch):
+    monkeypatch.setattr(Stripes, "class_names", ("across",))
+    monkeypatch.setitem(sys.modules, "my_data", sys.modules[__name__])
+    with pytest.raises(UserError, match="stripes, train part: label 1 is outside"):
+        _ = build({"_target_": "my_data.Stripes"}, {}, seed=0).splits
+
+
+def test_open_image_of_a_memory_set(photos):
+    data = build(DIGITS, {}, seed=0)
+    image = data.open_image(photos / "train" / "cat" / "0_01.jpg")
+    assert image.shape == (1, 32, 32) and image.dtype == torch.uint8
+    assert data.preprocessing(image[None]).dtype == torch.float32
+
+
+def test_import_is_cheap(root):
+    code = "import sys, hybrid.data; print([m for m in ('torchvision', 'sklearn', 'PIL', 'matplotlib') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert result.stdout.strip() == "[]"

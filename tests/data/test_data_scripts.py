@@ -1,0 +1,62 @@
+"""scripts/data_stats.py and scripts/prepare_data.py, as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+from hybrid.data import build
+from hybrid.data.statistics import pixel_statistics
+
+
+def run(root, script, *arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    command = [sys.executable, str(root / "scripts" / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root)
+
+
+def test_data_stats(root, cifar10, tmp_path):
+    out = tmp_path / "sheets" / "tiny.png"
+    result = run(root, "data_stats.py", "data=cifar10", f"data.root={cifar10}", "data.validation=10", f"out={out}")
+    assert result.returncode == 0, result.stderr
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["class", "train", "validation", "test"] in lines and ["class3", "9", "1", "2"] in lines
+    assert ["all", "90", "10", "20"] in lines and str(out) in result.stdout
+    with Image.open(out) as sheet:
+        assert sheet.height == 10 * 34 and sheet.width > 12 * 34
+
+
+def test_pixel_statistics_equal_a_plain_computation():
+    data = build({"_target_": "hybrid.data.digits.Digits"}, {}, seed=0)
+    statistics = pixel_statistics(data.loader("train", batch_size=100))
+    pixels = data.splits["train"].images.double() / 255
+    assert statistics.mean == pytest.approx([float(pixels.mean())], abs=1e-6)
+    assert statistics.std == pytest.approx([float(pixels.std(correction=0))], abs=1e-6)
+    torch.testing.assert_close(statistics.mean[0], 0.31, atol=0.01, rtol=0)
+
+
+def test_data_stats_of_a_folder_and_its_mistakes(root, photos, tmp_path):
+    folder = ["data=folder", f"data.root={photos}", "data.size=24", "data.resize=28", "data.num_workers=0"]
+    result = run(root, "data_stats.py", *folder, f"out={tmp_path / 'a.png'}")
+    assert result.returncode == 0, result.stderr
+    assert "files 49 x 40, 54 x 45, 60 x 51 (smallest, median, largest" in result.stdout
+    result = run(root, "data_stats.py", "split=vaildation")
+    assert result.returncode == 2 and "Did you mean validation?" in result.stderr
+
+
+def test_prepare_data_of_several_sets(root, cifar10, mnist):
+    result = run(root, "prepare_data.py", "data=mnist,cifar10", f"data.root={cifar10}", "data.validation=0")
+    assert result.returncode == 0, result.stderr
+    assert "mnist: 40 train, 20 test; 10 classes" in result.stdout
+    assert "cifar10: 100 train, 20 test; 10 classes" in result.stdout
+    assert result.stdout.count("not the official one") == 11  # 7 files of CIFAR-10 and 4 of MNIST
+
+
+def test_prepare_data_of_missing_files(root, tmp_path):
+    result = run(root, "prepare_data.py", "data=stl10", f"data.root={tmp_path}", "data.download=false")
+    assert result.returncode == 2 and "stl10: train_X.bin is missing" in result.stderr
