@@ -1,0 +1,166 @@
+"""Command lines of the scripts that work on a finished run: key=value options, checked against an annotated dataclass.
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        run: str = option("the run's folder")
+        top: int = option("classes to show per image", default=5)
+
+    @command(Options)
+    def predict(options: Options) -> None: ...
+
+    if __name__ == "__main__":
+        predict()
+
+Training is composed by Hydra (`hybrid.configuration.entry`); these need no composition, and read like it all the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import os
+import sys
+import textwrap
+import typing
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from hybrid.configuration.entry import CONFIGS, guarded
+from hybrid.configuration.values import convert, expectation
+from hybrid.errors import UserError, unknown_name
+
+T = TypeVar("T")
+
+
+def option(explanation: str, *, default: Any = dataclasses.MISSING, positional: bool = False) -> Any:
+    """A dataclass field with the words that --help prints. Without a default it must be given.
+
+    At most one field is `positional`, a tuple of str: it takes every argument that is no key=value.
+    """
+    return dataclasses.field(default=default, metadata={"help": explanation, "positional": positional})
+
+
+def command(options: type[T]) -> Callable[[Callable[[T], Any]], Callable[[], None]]:
+    """Decorate a script's function(options): the result takes no arguments, reads sys.argv and ends the process.
+
+    Exit codes as for training: 0, 2 after a user's mistake (one line on stderr), 130 after Ctrl-C.
+    """
+
+    def decorate(task: Callable[[T], Any]) -> Callable[[], None]:
+        @functools.wraps(task)
+        def run() -> None:
+            arguments = sys.argv[1:]
+            if any(flag in ("--help", "-h") for flag in arguments):
+                print(help_text(options, sys.modules[task.__module__].__doc__ or ""))
+                return
+            sys.path.append(str(CONFIGS.parent))  # a run's own classes are found where train.py finds them
+            try:
+                with warnings.catch_warnings():
+                    warnings.showwarning = _show_warning
+                    sys.exit(guarded(lambda: task(parse(options, arguments))))
+            except BrokenPipeError:  # the reader (`| head`) has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(1)
+
+        return run
+
+    return decorate
+
+
+def parse(options: type[T], arguments: Sequence[str]) -> T:
+    """The options that these arguments give. Raises UserError for an unknown, repeated, missing or misfitting one."""
+    fields = {field.name: field for field in dataclasses.fields(options)}
+    rest = next((name for name, field in fields.items() if field.metadata["positional"]), None)
+    hints = typing.get_type_hints(options)
+    values: dict[str, Any] = {}
+    positional: list[str] = []
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if rest and (not equals or (name not in fields and Path(argument).exists())):
+            positional.append(argument)
+            continue
+        if not equals:
+            raise _no_assignment(argument, fields)
+        if name not in fields or name == rest:
+            raise unknown_name(name, set(fields) - {rest}, what="option")
+        if name in values:
+            raise UserError(f"{name} is given twice.")
+        values[name] = _value(name, text, hints[name])
+    if positional:
+        values[rest] = tuple(positional)
+    for name, field in fields.items():
+        if name not in values and field.default is dataclasses.MISSING:
+            wanted = f"give {name} on the command line" if name == rest else f"give {name}=…"
+            raise UserError(f"{name} is missing: {wanted} ({field.metadata['help']}).")
+    try:
+        return options(**values)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def help_text(options: type, docstring: str) -> str:
+    """The script's docstring, then every option with its default and explanation."""
+    lines = [docstring.strip(), "", "Options (KEY=VALUE; * must be given):", ""]
+    for field in dataclasses.fields(options):
+        required = field.default is dataclasses.MISSING
+        name = f"{field.name}…" if field.metadata["positional"] else field.name
+        head = f"  {name}*" if required else f"  {name}={_shown(field.default)}"
+        choices = _choices(typing.get_type_hints(options)[field.name])
+        text = field.metadata["help"] + (f" ({choices})" if choices else "")
+        lines += textwrap.wrap(text, 110, initial_indent=f"{head:<26} ", subsequent_indent=" " * 27)
+    lines += ["", "HYBRID_TRACEBACK=1 shows where in the code an error comes from."]
+    return "\n".join(lines)
+
+
+def _value(name: str, text: str, annotation: Any) -> Any:
+    """The text as yaml reads it; where text is wanted, as it stands: a folder may be called 2024."""
+    alternatives = typing.get_args(annotation) or (annotation,)
+    if text == "null" and type(None) in alternatives:
+        return None
+    if str in alternatives and typing.get_origin(annotation) is not tuple:
+        return text
+    if typing.get_origin(annotation) is tuple and not text.startswith("["):
+        text = f"[{text}]"  # formats=onnx,torch without a shell's brackets
+    try:
+        container = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=True)
+        return convert(container["value"], annotation)
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise UserError(f"{name}={text} cannot be read: it must be {expectation(annotation)}.") from error
+    except ValueError as error:
+        raise UserError(f"{name}: {error}.") from error
+
+
+def _no_assignment(argument: str, names: Sequence[str] | dict[str, Any]) -> UserError:
+    bare = argument.lstrip("-")
+    close = difflib.get_close_matches(bare, list(names), n=1)
+    example = close[0] if close else "key"
+    return UserError(f"cannot read the argument {argument}: write {example}=value. Valid: {', '.join(sorted(names))}.")
+
+
+def _choices(annotation: Any) -> str:
+    """The choices of a Literal, also of an optional one or of a list of them."""
+    for part in (annotation, *typing.get_args(annotation)):
+        if typing.get_origin(part) is Literal:
+            return ", ".join(str(choice) for choice in typing.get_args(part))
+    return ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "[" + ",".join(map(str, value)) + "]"
+    return "null" if value is None else str(value)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Our warnings as one line; a library's are for its developers, and stay out of a command's output."""
+    if category is UserWarning:
+        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)

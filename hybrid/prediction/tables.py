@@ -1,0 +1,54 @@
+"""Predictions as CSV, as JSON, and as lines on a terminal, each written as they come."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+from typing import BinaryIO
+
+from hybrid.prediction.predict import Prediction
+
+
+def print_table(predictions: Iterable[Prediction], *, top: int) -> int:
+    """One line per file: its name, then class and probability (%) of each of its classes. Returns the number of files."""
+    count = 0
+    for count, (file, classes) in enumerate(predictions, start=1):
+        if count == 1:
+            print(f"{'file':<40}  {'class':<16} {'probability':>11}" + ("   and the next ones" if top > 1 else ""))
+        shown = file.encode(errors="backslashreplace").decode()  # a name on the disk need not be valid text
+        (best, probability), *others = classes
+        rest = ", ".join(f"{name} {100 * value:.2f} %" for name, value in others)
+        print(f"{shown:<40}  {best:<16} {100 * probability:>9.2f} %   {rest}".rstrip(), flush=True)
+    return count
+
+
+def write_csv(file: BinaryIO, predictions: Iterable[Prediction], *, top: int) -> int:
+    """Columns file, class, probability, class_2, probability_2, …; probabilities in 0..1. Returns the number of rows."""
+    count = 0
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
+    table = csv.writer(text)
+    ranks = ["", *(f"_{rank}" for rank in range(2, top + 1))]
+    table.writerow(["file", *(f"{column}{rank}" for rank in ranks for column in ("class", "probability"))])
+    for name, classes in predictions:
+        table.writerow([name, *(cell for label, value in classes for cell in (label, f"{value:.6g}"))])
+        count += 1
+    text.detach()
+    return count
+
+
+def write_json(file: BinaryIO, predictions: Iterable[Prediction], *, top: int) -> int:
+    """A list of {"file", "class", "probability", "top": [{"class", "probability"}, …]}. Returns its length."""
+    count = 0
+    file.write(b"[")
+    for count, (name, classes) in enumerate(predictions, start=1):
+        ranked = [{"class": label, "probability": value} for label, value in classes]
+        row = {"file": name, **ranked[0], "top": ranked}
+        file.write((",\n" if count > 1 else "\n").encode() + json.dumps(row).encode())
+    file.write(b"\n]\n")
+    return count
+
+
+Writer = Callable[..., int]
+WRITERS: dict[str, Writer] = {".csv": write_csv, ".json": write_json}

@@ -1,0 +1,73 @@
+"""A finished run of seconds, and the scripts: in this process, or in one of their own where that matters."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hybrid.configuration.entry import compose
+from hybrid.tracking import RunFolder
+from hybrid.training.run import run
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = [
+    "model=scat_linear", "model.frontend.J=2", "data.subset.n=200", "data.validation=60", "trainer.duration=5 steps",
+    "trainer.batch_size=50", "trainer.evaluate_every=2 steps", "trainer.checkpoint_every=2 steps", "optimizer.lr=0.05",
+    "trainer.tensorboard=false", "trainer.progress=none", "trainer.device=cpu",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def train_run(tmp_path_factory):
+    """train_run("trainer.ema=0.9", …) makes such a run and returns its RunFolder."""
+
+    def do(*overrides: str) -> RunFolder:
+        cfg = compose([*TINY, f"run.root={tmp_path_factory.mktemp('runs')}", *overrides])
+        run(cfg)
+        return RunFolder.of(cfg)
+
+    return do
+
+
+@pytest.fixture(scope="session")
+def finished(train_run) -> RunFolder:
+    """A run that nobody may change."""
+    return train_run("run.name=tiny")
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """call("evaluate", "run=…") runs a script in this process: (exit code, stdout, stderr)."""
+
+    def do(script: str, *arguments: str) -> tuple[int, str, str]:
+        path = ROOT / "scripts" / f"{script}.py"
+        spec = importlib.util.spec_from_file_location(f"scripts_{script}", path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, "argv", [str(path), *arguments])
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            getattr(module, script)()
+        captured = capsys.readouterr()
+        return exit_.value.code, captured.out, captured.err
+
+    return do
+
+
+@pytest.fixture
+def execute():
+    """execute("predict", "run=…") runs a script as a user does: a CompletedProcess."""
+
+    def do(script: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+        line = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments]
+        return subprocess.run(line, capture_output=True, text=True, env=environment, cwd=cwd, timeout=300)
+
+    return do
