@@ -45,9 +45,10 @@ def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], 
         @functools.wraps(task)
         def command() -> None:
             arguments = sys.argv[1:]
+            sys.path.insert(0, os.getcwd())  # a user's own classes, named in a yaml, may lie in the current folder
             if any(flag in ("--help", "-h") for flag in arguments):
-                print_help(sys.modules[task.__module__].__doc__ or "", CONFIGS, config_name, arguments)
-                return
+                document = sys.modules[task.__module__].__doc__ or ""
+                sys.exit(guarded(lambda: print_help(document, CONFIGS, config_name, arguments)))
             sys.exit(guarded(lambda: _run_hydra(task, config_name), overrides=arguments, config_name=config_name))
 
         return command
@@ -73,6 +74,9 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
@@ -86,13 +90,19 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
 
 
 def _run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
+    failures: list[Exception] = []
+
     @functools.wraps(task)
     def job(cfg: DictConfig) -> Any:
-        return task(_with_choices(cfg, HydraConfig.get().runtime.choices))
+        try:
+            return task(_with_choices(cfg, HydraConfig.get().runtime.choices))
+        except Exception as error:  # kept from Hydra, which would announce it in its own words
+            failures.append(error)
 
-    # Hydra prints its own errors and exits with 1, unless told to let them through.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors of the composition through instead of printing them
     hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(job)()
+    if failures:
+        raise failures[0]
 
 
 def _with_choices(cfg: DictConfig, choices: DictConfig) -> DictConfig:

@@ -58,7 +58,10 @@ def _locate(target: str, path: str) -> Callable[..., Any]:
 
 
 def _call(factory: Callable[..., T], values: dict[str, Any], *, path: str, **runtime: Any) -> T:
-    parameters = inspect.signature(factory).parameters
+    try:
+        parameters = inspect.signature(factory).parameters
+    except ValueError as error:  # built into Python: nothing can be checked, so nothing is called
+        raise UserError(f"{path}: {factory} has no signature to check the configuration against.") from error
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     settable = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for name in values:

@@ -1,0 +1,96 @@
+"""Runs that are killed, for real: SIGKILL at random moments, Ctrl-C and SIGTERM. Nothing may be lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+import pytest
+import torch
+
+from hybrid.tracking import RunFolder
+from hybrid.tracking.jsonl import read_metrics
+from hybrid.training import checkpoint
+from hybrid.training.run import run
+
+LONGER = ["trainer.duration=90 steps", "trainer.log_every=3 steps", "trainer.evaluate_every=5 steps", "augmentation=mixup"]
+
+
+def start(cfg) -> int:
+    """Fork a process that does the run: as real as a new one, without its five seconds of imports."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            run(cfg)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return child
+
+
+def fingerprint(cfg):
+    folder = RunFolder.of(cfg)
+    content = checkpoint.load(folder.checkpoints / "last.pt")
+    records = [{k: v for k, v in r.items() if not k.startswith("speed/")} for r in read_metrics(folder.metrics)]
+    return content["model"], content["optimizer"], records, folder.read_summary()["test"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tiny, tmp_path, seed):
+    moments = random.Random(seed)
+    run(tiny(root=tmp_path / "warm-up"))  # the first run of a process is slower, and the moments are shares of a run's time
+    whole = tiny(*LONGER, f"seed={seed}", root=tmp_path / "whole")
+    began = time.monotonic()
+    run(whole)
+    duration = time.monotonic() - began
+    cfg = tiny(*LONGER, f"seed={seed}", root=tmp_path / "killed")
+    kills = finished = 0
+    while not finished:
+        child = start(cfg)
+        if kills < 12:
+            time.sleep(moments.uniform(0.02, 0.35) * duration)
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        killed = os.WIFSIGNALED(status)
+        kills += killed
+        finished = not killed
+        assert killed or os.WEXITSTATUS(status) == 0
+    assert kills >= 2
+    expected, got = fingerprint(whole), fingerprint(cfg)
+    assert all(torch.equal(value, got[0][key]) for key, value in expected[0].items())
+    for one, other in zip(expected[1]["state"].values(), got[1]["state"].values(), strict=True):
+        assert torch.equal(one["momentum_buffer"], other["momentum_buffer"])
+    assert expected[2:] == got[2:]
+    print(f"{kills} kills")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_asked_to_stop_it_saves_says_so_and_continues(tiny, root, tmp_path, number, code):
+    overrides = ["model=scat_linear", "trainer.duration=100000 steps", "trainer.tensorboard=false", f"run.root={tmp_path}"]
+    command = [sys.executable, str(root / "train.py"), "trainer.log_every=1 step", "trainer.device=cpu", *overrides]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in process.stdout:
+            if "step 3/" in line:
+                break
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == code
+    assert errors.count("\n") == 1 and f"stopped by {number.name} at step" in errors
+    (folder,) = tmp_path.iterdir()
+    assert checkpoint.load(folder / "checkpoints" / "last.pt")["step"] >= 3
+    assert not (folder / "summary.json").exists()
