@@ -1,0 +1,36 @@
+"""The 2-D scattering transform as a torch module.
+
+Read in this order: `geometry` (which sizes fit, padding), `filters` (the Morlet bank, NumPy in float64), `paths` (which
+channel is which), `interface` (what every engine does alike), `transform` (the torch engine), `kymatio_engine`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hybrid.scattering.interface import ScatteringModule
+from hybrid.scattering.kymatio_engine import KymatioScattering2D
+from hybrid.scattering.paths import Path, scattering_paths
+from hybrid.scattering.transform import Scattering2D
+
+__all__ = ["KymatioScattering2D", "Path", "Scattering2D", "ScatteringModule", "make_scattering", "scattering_paths"]
+
+_ENGINES = {"torch": Scattering2D, "kymatio": KymatioScattering2D}
+
+
+def make_scattering(
+    J: int,
+    shape: tuple[int, int],
+    L: int = 8,
+    max_order: int = 2,
+    *,
+    engine: Literal["torch", "kymatio"] = "torch",
+) -> ScatteringModule:
+    """A scattering front-end of the named engine; every engine gives the same values and has the same interface.
+
+    Raises ValueError for an unknown engine and for parameters that do not fit (see `Scattering2D`), ImportError when
+    engine="kymatio" and kymatio is not installed.
+    """
+    if engine not in _ENGINES:
+        raise ValueError(f"unknown scattering engine {engine!r}; valid: {', '.join(_ENGINES)}")
+    return _ENGINES[engine](J, shape, L, max_order)

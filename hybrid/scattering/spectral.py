@@ -1,0 +1,77 @@
+"""The few tensor operations of the torch engine.
+
+Spectra are kept as real tensors (..., h, 2w), real and imaginary parts interleaved along the rows: a product with a real
+filter and the sum of aliases are then plain vectorised arithmetic, where torch's complex kernels are several times
+slower.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def reflect_pad(images: Tensor, margins: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
+    """(B, H, W) -> padded by mirroring without repeating the edge, ((top, bottom), (left, right)) pixels of at most H, W."""
+    vertical, horizontal = margins
+    images = _reflect_rows(images, vertical)
+    return _reflect_rows(images.transpose(-1, -2), horizontal).transpose(-1, -2).contiguous()
+
+
+def _reflect_rows(images: Tensor, margin: tuple[int, int]) -> Tensor:
+    size = images.shape[-2]
+    # torch mirrors at most size - 1 rows. A margin of `size` needs one more: the reflection has turned round by then.
+    short = [min(pixels, size - 1) for pixels in margin]
+    padded = F.pad(images.unsqueeze(1), (0, 0, *short), mode="reflect").squeeze(1)
+    if margin[0] == size:
+        padded = torch.cat([padded[..., 1:2, :], padded], -2)
+    if margin[1] == size:
+        padded = torch.cat([padded, padded[..., -2:-1, :]], -2)
+    return padded
+
+
+def spectrum(maps: Tensor) -> Tensor:
+    """Real maps (..., h, w) -> their 2-D Fourier transform (..., h, 2w).
+
+    torch computes the half that a real map needs and mirrors it; the wavelets are one-sided, so they need it whole.
+    """
+    return torch.view_as_real(torch.fft.fft2(maps)).flatten(-2)
+
+
+def filter_and_fold(spectra: Tensor, filters: Tensor, step: int) -> Tensor:
+    """Multiply (..., h, 2w) spectra by filters of that size, and sum the step × step aliases: (..., h/step, 2w/step).
+
+    Summing aliases is keeping every step-th sample in space, times step². Rows are summed while multiplying, so the full
+    product never exists.
+    """
+    (rows, weights), *others = zip(spectra.chunk(step, -2), filters.chunk(step, -2), strict=True)
+    product = rows * weights
+    for rows, weights in others:
+        product = torch.addcmul(product, rows, weights)
+    return reduce(torch.add, product.chunk(step, -1))
+
+
+def inverse_modulus(spectra: Tensor, *, differentiable: bool) -> Tensor:
+    """|inverse Fourier transform| of (..., h, 2w), without the division by h·w: (..., h, w), real.
+
+    differentiable: the gradient of the modulus at 0 is 0 (it has none; torch's square root would give NaN).
+    """
+    maps = torch.fft.ifft2(torch.view_as_complex(spectra.unflatten(-1, (-1, 2))), norm="forward")
+    real, imaginary = torch.view_as_real(maps).unbind(-1)
+    power = torch.addcmul(real * real, imaginary, imaginary)
+    if not differentiable:
+        return power.sqrt_()
+    zero = power == 0
+    return power.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
+
+
+def apply_separable(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """rows · map · columnsᵀ for each of (..., h, w) maps, in float64, returned in the maps' type.
+
+    Why float64: torch then ignores autocast and the reduced-precision modes of float32 products (TF32, bfloat16), which
+    training scripts switch on for the network and which would cost three digits here. It takes 5-7 % of the time.
+    """
+    return (rows @ (maps.double() @ columns.T)).to(maps.dtype)

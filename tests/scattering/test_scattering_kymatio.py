@@ -1,0 +1,112 @@
+"""float32 against kymatio 0.3.0: at most 2e-6 on the worst channel."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+from hybrid.scattering import KymatioScattering2D, Scattering2D, make_scattering
+from hybrid.scattering.filters import morlet_bank
+
+pytest.importorskip("kymatio")
+IMAGES = ["noise", "smooth", "constant", "photo", "cifar"]
+
+# Building kymatio's filters takes most of the time, so the default run has one setting of each kind.
+FEW = [
+    ((28, 28), 2, 8),
+    ((32, 32), 2, 8),
+    ((32, 32), 5, 4),
+    ((33, 47), 3, 6),
+    ((64, 96), 1, 8),
+    ((64, 96), 4, 4),
+    ((96, 96), 3, 6),
+    ((224, 224), 2, 4),
+]
+ANGLES = (4, 6, 8)
+MANY = [
+    *[(shape, J, L) for shape in [(28, 28), (32, 32), (33, 47)] for J in range(1, 6) for L in ANGLES],
+    *[(shape, J, ANGLES[(J + row) % 3]) for row, shape in enumerate([(64, 96), (96, 96)]) for J in range(1, 6)],
+    *[((224, 224), J, 8) for J in range(1, 6)],
+]
+MANY = [setting for setting in MANY if min(setting[0]) >= 2 ** setting[1]]
+
+
+@functools.cache
+def kymatio(shape, J, L):
+    return KymatioScattering2D(J, shape, L)
+
+
+def check(shape, J, L, make_images, channel_error):
+    reference = kymatio(shape, J, L)
+    for order in (1, 2):
+        scattering = Scattering2D(J, shape, L, order)
+        for kind in [image for image in IMAGES if image != "cifar"]:
+            images = make_images(kind, shape).float()
+            expected = reference(images)[:, : len(scattering.paths)]  # its order 1 is a prefix: tested below
+            assert channel_error(scattering(images), expected) <= 2e-6, (order, kind)
+
+
+@pytest.mark.parametrize(("shape", "J", "L"), FEW)
+def test_equal_to_kymatio(shape, J, L, make_images, channel_error):
+    check(shape, J, L, make_images, channel_error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shape", "J", "L"), MANY)
+def test_equal_to_kymatio_everywhere(shape, J, L, make_images, channel_error):
+    check(shape, J, L, make_images, channel_error)
+
+
+@pytest.mark.parametrize("J", [2, 3])
+def test_equal_to_kymatio_on_cifar(J, make_images, channel_error):
+    images = make_images("cifar", (32, 32)).float()
+    assert channel_error(Scattering2D(J, (32, 32))(images), kymatio((32, 32), J, 8)(images)) <= 2e-6
+
+
+def test_kymatio_order_one_is_a_prefix(make_images):
+    images = make_images("photo", (28, 28)).float()
+    first = KymatioScattering2D(2, (28, 28), 4, 1)(images)
+    assert torch.equal(first, KymatioScattering2D(2, (28, 28), 4)(images)[:, :9])
+
+
+def test_pre_padded_images(make_images, channel_error):
+    images = make_images("photo", (40, 48)).float()
+    ours = Scattering2D(2, (33, 40), 4, pre_pad=True)
+    reference = KymatioScattering2D(2, (33, 40), 4, pre_pad=True)
+    assert ours.padded_shape == (40, 48)
+    assert channel_error(ours(images), reference(images)) <= 2e-6
+    with pytest.raises(ValueError, match=r"\(\.\.\., 40, 48\).*pre_pad"):
+        ours(images[..., :33, :40])
+
+
+def test_gradient_equals_kymatio(make_images):
+    images = make_images("photo", (32, 32)).float().requires_grad_()
+    weights = torch.randn(81, 8, 8, generator=torch.Generator().manual_seed(0))
+    ours, theirs = (
+        torch.autograd.grad((engine(images) * weights).sum(), images)[0]
+        for engine in (Scattering2D(2, (32, 32)), kymatio((32, 32), 2, 8))
+    )
+    # looser than the values: where a modulus is small, its gradient z / |z| is rounding-sensitive
+    assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
+
+
+def test_single_precision_filters_are_kymatios():
+    """The float32 bank makes kymatio's roundings: equal to a few units in the last place of the maximum."""
+    engine = kymatio((32, 32), 5, 4).engine
+    bank = morlet_bank(5, (96, 96), 4, dtype=np.float32)
+    for n, psi in enumerate(engine.psi):
+        for level, spectrum in enumerate(psi["levels"][: max(psi["j"], 1)]):
+            assert abs(bank.psi[psi["j"], level][n % 4] - spectrum).max() <= 3e-7
+
+
+def test_make_scattering_chooses_the_engine(make_images, channel_error):
+    images = make_images("photo", (28, 28)).float()
+    ours, theirs = (make_scattering(2, (28, 28), 4, 1, engine=name) for name in ("torch", "kymatio"))
+    assert type(ours) is Scattering2D and type(theirs) is KymatioScattering2D
+    assert ours.paths == theirs.paths and ours.output_shape == theirs.output_shape == (9, 7, 7)
+    assert channel_error(ours(images), theirs(images)) <= 2e-6
+    with pytest.raises(ValueError, match="'cuda'; valid: torch, kymatio"):
+        make_scattering(2, (28, 28), engine="cuda")

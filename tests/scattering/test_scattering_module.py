@@ -1,0 +1,190 @@
+"""Scattering2D as a module: what it accepts, what it refuses, what it survives."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from hybrid.scattering import KymatioScattering2D, Scattering2D
+
+SHAPE, J, L = (16, 20), 2, 4
+ENGINES = [Scattering2D, KymatioScattering2D]
+
+
+@pytest.fixture(scope="module", params=ENGINES, ids=["torch", "kymatio"])
+def engine(request):
+    if request.param is KymatioScattering2D:
+        pytest.importorskip("kymatio")
+    return request.param(J, SHAPE, L)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(3, 2, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+def same(values, expected, tolerance=1e-6):
+    assert values.dtype == expected.dtype and values.shape == expected.shape
+    torch.testing.assert_close(values, expected, rtol=tolerance, atol=tolerance * expected.abs().max().item())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, (32, 32)), "J must be an integer from 1 to 5 for images of 32x32, got 0"),
+        ((2.0, (32, 32)), "J must be an integer from 1 to 5"),
+        ((True, (32, 32)), "J must be an integer from 1 to 5"),
+        ((6, (32, 32)), "J=6 does not fit images of 32x32: 2\\^J=64 exceeds the shorter side, so J can be 1 to 5"),
+        ((5, (100, 31)), "J can be 1 to 4 here"),
+        ((1, (1, 5)), "too small"),
+        ((2, (32,)), "shape must be two positive integers"),
+        ((2, (32, -1)), "shape must be two positive integers"),
+        ((2, (32, 32), 0), "L, the number of angles, must be an integer of at least 1, got 0"),
+        ((2, (32, 32), 8.0), "L, the number of angles"),
+        ((2, (32, 32), 8, 3), "max_order must be 1 or 2, got 3"),
+        ((2, (32, 32), 8, 0), "max_order must be 1 or 2, got 0"),
+    ],
+)
+@pytest.mark.parametrize("kind", ENGINES, ids=["torch", "kymatio"])
+def test_wrong_parameters_are_refused(kind, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kind(*arguments)
+
+
+def test_wrong_images_are_refused(engine):
+    for dtype, name in [
+        (torch.uint8, "uint8"),
+        (torch.int64, "int64"),
+        (torch.bool, "bool"),
+        (torch.complex64, "complex64"),
+    ]:
+        with pytest.raises(ValueError, match=rf"real floating-point images, got {name}: convert"):
+            engine(torch.zeros(2, *SHAPE).to(dtype))
+    for shape in [(20, 16), (3, 16, 16), (20,), ()]:
+        with pytest.raises(ValueError, match=r"expected images of shape \(\.\.\., 16, 20\), got \("):
+            engine(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (5,), (2, 3), (2, 1, 3, 2), (0,), (2, 0, 3)])
+def test_any_leading_dimensions(engine, batch):
+    images = torch.rand(*batch, *SHAPE)
+    values = engine(images)
+    assert values.shape == (*batch, *engine.output_shape) == (*batch, 25, 4, 5)
+    for value, image in zip(values.reshape(-1, 25, 4, 5), images.reshape(-1, *SHAPE), strict=True):
+        same(value, engine(image))
+
+
+def test_any_strides(engine, images):
+    expected = engine(images)
+    same(engine(images.contiguous(memory_format=torch.channels_last)), expected)
+    same(engine(images.transpose(0, 1)), expected.transpose(0, 1))
+    same(engine(images.transpose(-1, -2).contiguous().transpose(-1, -2)), expected)
+    same(engine(images[:1].expand(3, -1, -1, -1))[2], expected[0])
+    same(engine(torch.cat([images, images], -1)[..., 20:]), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_images_are_computed_in_float32(engine, images, dtype):
+    same(engine(images.to(dtype)), engine(images.to(dtype).float()), tolerance=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_leaves_float32_alone(engine, images, dtype):
+    expected, half = engine(images), engine(images.to(dtype))
+    with torch.autocast("cpu", dtype=dtype):
+        same(engine(images), expected, tolerance=0)
+        same(engine(images.to(dtype)), half, tolerance=0)
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_reduced_matmul_precision_changes_nothing(images, precision):
+    scattering = Scattering2D(J, SHAPE, L)
+    expected, before = scattering(images), torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(precision)
+        same(scattering(images), expected, tolerance=0)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("convert", ["half", "bfloat16", "double", "float"])
+def test_conversions_leave_the_filters_alone(engine, images, convert):
+    module = getattr(nn.Sequential(copy.deepcopy(engine)), convert)()
+    same(module(images), engine(images), tolerance=0)
+    same(module(images.double()), engine(images.double()), tolerance=0)
+
+
+def test_moves(engine, images):
+    module = copy.deepcopy(engine).to("cpu", torch.float16, memory_format=torch.channels_last)
+    same(module(images), engine(images), tolerance=0)
+    assert copy.deepcopy(engine).to("meta")(images.to("meta")).shape == (3, 2, 25, 4, 5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda(engine, images):
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        same(copy.deepcopy(engine).to("cuda")(images.to("cuda")).cpu(), engine(images), tolerance=2e-6)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_float64_is_more_exact_than_float32(engine, images):
+    double = engine(images.double())
+    assert double.dtype == torch.float64
+    error = (engine(images) - double).abs().max() / double.abs().max()
+    assert 1e-9 < error < 1e-6
+
+
+def test_nothing_is_saved_or_trained(engine):
+    assert not engine.state_dict() and not list(engine.parameters())
+    assert all(not buffer.requires_grad for buffer in engine.buffers())
+    nn.Sequential(copy.deepcopy(engine)).load_state_dict({}, strict=True)
+
+
+def test_pickle_copy_and_save(engine, images):
+    expected = engine(images)
+    same(pickle.loads(pickle.dumps(engine))(images), expected, tolerance=0)
+    same(copy.deepcopy(engine)(images), expected, tolerance=0)
+    file = io.BytesIO()
+    torch.save(engine, file)
+    file.seek(0)
+    loaded = torch.load(file, weights_only=False)
+    assert loaded.paths == engine.paths
+    same(loaded(images), expected, tolerance=0)
+
+
+def test_pickle_pre_padded(images):
+    pytest.importorskip("kymatio")
+    for kind in ENGINES:
+        module = kind(J, (8, 12), L, pre_pad=True)
+        same(pickle.loads(pickle.dumps(module))(images), module(images), tolerance=0)
+
+
+def test_a_large_batch_is_computed_in_pieces(monkeypatch):
+    scattering = Scattering2D(J, SHAPE, L)
+    images = torch.rand(7, *SHAPE)
+    whole = scattering(images)
+    sizes = []
+    coefficients = scattering._coefficients
+    monkeypatch.setattr(scattering, "_coefficients", lambda piece: sizes.append(len(piece)) or coefficients(piece))
+    monkeypatch.setattr("hybrid.scattering.transform._CPU_PIECE", 3 * 8 * 8 * 24 * 28)
+    same(scattering(images), whole)
+    assert sizes == [3, 3, 1]
+
+
+def test_repr_names_the_settings(engine):
+    assert "J=2, shape=(16, 20), L=4, max_order=2" in repr(engine)
+
+
+def test_data_parallel_replicas(engine, images):
+    replica = torch.nn.parallel.replicate(engine, [0, 0]) if torch.cuda.is_available() else [copy.copy(engine)] * 2
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for module in replica:
+        same(module(images.to(device)).cpu(), engine(images), tolerance=2e-6)
