@@ -54,8 +54,10 @@ def check(name: str, expected: Function, found: Function, batches: Iterable[Tens
 
 
 def probe_batches(image_shape: Sequence[int], real: Tensor | None = None) -> list[Tensor]:
-    """Random images (seeded) and, in front, real ones (N, C, H, W) in [0, 1], in batches of one and of several."""
+    """Random images (seeded), a black one and, in front, real ones (N, C, H, W) in [0, 1], in batches of one and of several."""
     noise = torch.rand(6, *image_shape, generator=torch.Generator().manual_seed(0))
-    flat = torch.full((1, *image_shape), 0.5)  # every wavelet coefficient is 0 there
-    batches = [noise[:1], noise[1:], flat]
+    black = torch.zeros(
+        1, *image_shape
+    )  # wavelet coefficients of 0. Grey would be rounding errors after contrast normalisation
+    batches = [noise[:1], noise[1:], black]
     return batches if real is None or len(real) == 0 else [real[:1], real, *batches]
