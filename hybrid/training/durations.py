@@ -6,10 +6,12 @@ import re
 
 from hybrid.errors import UserError
 
+Duration = str | int | float  # as written: a number alone is admitted here so that the error can ask for its unit
+
 _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(epochs?|ep|steps?|%)\s*")
 
 
-def in_steps(text: str, *, path: str, steps_per_epoch: int, total_steps: int | None = None) -> int:
+def in_steps(text: Duration, *, path: str, steps_per_epoch: int, total_steps: int | None = None) -> int:
     """The whole number of steps that a duration stands for, rounded to the nearest.
 
     Args:
@@ -29,7 +31,7 @@ def in_steps(text: str, *, path: str, steps_per_epoch: int, total_steps: int | N
     return round(number * steps_per_epoch) if unit.startswith("ep") else round(number)
 
 
-def run_length(text: str, *, path: str, steps_per_epoch: int) -> int:
+def run_length(text: Duration, *, path: str, steps_per_epoch: int) -> int:
     """The steps of the whole run; at least one."""
     steps = in_steps(text, path=path, steps_per_epoch=steps_per_epoch)
     if steps < 1:
@@ -37,6 +39,6 @@ def run_length(text: str, *, path: str, steps_per_epoch: int) -> int:
     return steps
 
 
-def interval(text: str, *, path: str, steps_per_epoch: int, total_steps: int) -> int:
+def interval(text: Duration, *, path: str, steps_per_epoch: int, total_steps: int) -> int:
     """The steps between two events; at least one."""
     return max(1, in_steps(text, path=path, steps_per_epoch=steps_per_epoch, total_steps=total_steps))

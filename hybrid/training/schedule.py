@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from hybrid.training.durations import in_steps
+from hybrid.training.durations import Duration, in_steps
 
 
 class Setting(NamedTuple):
@@ -36,7 +36,7 @@ def apply(setting: Setting, optimizer: torch.optim.Optimizer) -> None:
 class Constant:
     """The optimizer's lr throughout, after a linear warm-up from 0."""
 
-    def __init__(self, warmup: str = "0 steps", *, steps_per_epoch: int, total_steps: int) -> None:
+    def __init__(self, warmup: Duration = "0 steps", *, steps_per_epoch: int, total_steps: int) -> None:
         self.warmup = in_steps(warmup, path="schedule.warmup", steps_per_epoch=steps_per_epoch, total_steps=total_steps)
         self.total_steps = total_steps
 
@@ -52,7 +52,9 @@ class Constant:
 class Cosine(Constant):
     """Half a cosine from 1 to `final` between the end of the warm-up and the end of the run (Loshchilov & Hutter 2017)."""
 
-    def __init__(self, warmup: str = "0 steps", final: float = 0.0, *, steps_per_epoch: int, total_steps: int) -> None:
+    def __init__(
+        self, warmup: Duration = "0 steps", final: float = 0.0, *, steps_per_epoch: int, total_steps: int
+    ) -> None:
         super().__init__(warmup, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
         if not 0 <= final <= 1:
             raise ValueError(f"final={final} is not between 0 and 1, a fraction of the optimizer's lr")
@@ -68,9 +70,9 @@ class Step(Constant):
 
     def __init__(
         self,
-        milestones: list[str],
+        milestones: list[Duration],
         factor: float = 0.2,
-        warmup: str = "0 steps",
+        warmup: Duration = "0 steps",
         *,
         steps_per_epoch: int,
         total_steps: int,
@@ -94,7 +96,7 @@ class OneCycle:
 
     def __init__(
         self,
-        rise: str = "30%",
+        rise: Duration = "30%",
         initial_division: float = 25.0,
         final_division: float = 1e4,
         momentum: tuple[float, float] | None = (0.85, 0.95),

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from hybrid.errors import UserError
+from hybrid.training.durations import Duration
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -16,7 +17,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 class TrainerSettings:
     """One field per line of configs/trainer/default.yaml, which says what each means and has the only defaults."""
 
-    duration: str
+    duration: Duration
     batch_size: int
     accumulation: int
     drop_last: bool
@@ -29,9 +30,9 @@ class TrainerSettings:
     clip_norm: float | None
     label_smoothing: float
     ema: float | None
-    evaluate_every: str
-    checkpoint_every: str
-    log_every: str
+    evaluate_every: Duration
+    checkpoint_every: Duration
+    log_every: Duration
     test_weights: Literal["last", "best"]
     max_train_steps_per_epoch: int | None
     max_evaluation_batches: int | None

@@ -18,7 +18,12 @@ from hybrid.tracking.jsonl import read_metrics
 from hybrid.training import checkpoint
 from hybrid.training.run import run
 
-LONGER = ["trainer.duration=90 steps", "trainer.log_every=3 steps", "trainer.evaluate_every=5 steps", "augmentation=mixup"]
+LONGER = [
+    "trainer.duration=90 steps",
+    "trainer.log_every=3 steps",
+    "trainer.evaluate_every=5 steps",
+    "augmentation=mixup",
+]
 
 
 def start(cfg) -> int:
@@ -50,7 +55,9 @@ def fingerprint(cfg):
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tiny, tmp_path, seed):
     moments = random.Random(seed)
-    run(tiny(root=tmp_path / "warm-up"))  # the first run of a process is slower, and the moments are shares of a run's time
+    run(
+        tiny(root=tmp_path / "warm-up")
+    )  # the first run of a process is slower, and the moments are shares of a run's time
     whole = tiny(*LONGER, f"seed={seed}", root=tmp_path / "whole")
     began = time.monotonic()
     run(whole)
@@ -78,7 +85,12 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tiny, tmp_path, 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_asked_to_stop_it_saves_says_so_and_continues(tiny, root, tmp_path, number, code):
-    overrides = ["model=scat_linear", "trainer.duration=100000 steps", "trainer.tensorboard=false", f"run.root={tmp_path}"]
+    overrides = [
+        "model=scat_linear",
+        "trainer.duration=100000 steps",
+        "trainer.tensorboard=false",
+        f"run.root={tmp_path}",
+    ]
     command = [sys.executable, str(root / "train.py"), "trainer.log_every=1 step", "trainer.device=cpu", *overrides]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:

@@ -1,0 +1,100 @@
+"""What a command answers to a user's mistakes: one line on stderr that says what is valid, and exit code 2."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+import pytest
+
+MISTAKES = [
+    (["model=scat_resnt"], "unknown model: scat_resnt. Did you mean scat_resnet?"),
+    (["data=cifar11"], "unknown data: cifar11. Did you mean cifar10?"),
+    (["model/head=nope"], "unknown model/head: nope. Valid: cnn, custom,"),
+    (["modle=scat_resnet"], "unknown key: modle. Did you mean model?"),
+    (["trainer.bach_size=3"], "unknown key in trainer: bach_size. Did you mean batch_size?"),
+    (["model.head.zzz=1"], "unknown key in model.head: zzz. Valid: "),
+    (["trainer.batch_size.x=3"], "trainer.batch_size is a single value"),
+    (["+trainer.bach_size=3"], "unknown key in trainer: bach_size"),
+    (["+nonsense=3"], "nonsense has no effect"),
+    (["~trainer.nothing"], "unknown key in trainer: nothing"),
+    (["~trainer.batch_size"], "trainer.batch_size is missing"),
+    (["train"], "cannot read the argument 'train': write key=value"),
+    (["optimizer.lr=["], "cannot read the argument"),
+    (["trainer.batch_size=many"], "trainer.batch_size: 'many' is not a whole number."),
+    (["trainer.batch_size=0"], "trainer.batch_size=0 is not valid: it must be at least 1."),
+    (["trainer.duration=20"], "trainer.duration=20: a duration is a number and a unit"),
+    (["schedule.warmup=5"], "schedule.warmup=5: a duration is a number and a unit"),
+    (["trainer.log_every=often"], "trainer.log_every=often: a duration"),
+    (["trainer.device=cuda:9"], "trainer.device=cuda:9 is not on this machine. Valid: auto, cpu"),
+    (["trainer.device=gpu"], "trainer.device=gpu is not on this machine"),
+    (["trainer.precision=int8"], "trainer.precision: 'int8' is not fp32 or bf16 or fp16."),
+    (["trainer.ema=2"], "trainer.ema=2.0 is not valid"),
+    (["trainer.accumulation=200"], "trainer.accumulation=200 cuts a batch of 128 images"),
+    (["seed=-1"], "seed=-1 is not valid"),
+    (["seed=zero"], "seed=zero is not valid"),
+    (["model.frontend.J=9"], "model.frontend: "),
+    (["schedule=step", "schedule.milestones=[often]"], "schedule.milestones=often"),
+    (["optimizer.lr=fast"], "optimizer.lr: 'fast' is not a number."),
+    (["optimizer.decay=some"], "optimizer.decay: 'some' is not all or weights."),
+    (["optimizer._target_=nowhere.Adam"], "optimizer._target_=nowhere.Adam cannot be imported"),
+    (["data.subset.n=1234567"], "data.subset.n"),
+    (["trainer.batch_size=5000", "trainer.drop_last=true"], "larger than the 1293"),
+    (["data.validation=0", "trainer.test_weights=best"], "trainer.test_weights=best needs validation images"),
+    (["augmentation.flip=2"], "augmentation"),
+    (["trainer.batch_size=${nothing}"], "nothing"),
+    (["run.init_from=/nowhere"], "there is no checkpoint /nowhere"),
+]
+
+
+def command(root, monkeypatch, capsys, *arguments, script="train.py"):
+    """Run a script in this process as if from the command line -> (exit code, stdout, stderr)."""
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    monkeypatch.setattr(sys, "path", [str(root), *sys.path])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(root / script), run_name="__main__")
+    captured = capsys.readouterr()
+    return end.value.code or 0, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_a_mistake_is_answered_in_one_line_before_anything_is_written(
+    root, tmp_path, monkeypatch, capsys, overrides, message
+):
+    code, _, errors = command(root, monkeypatch, capsys, f"run.root={tmp_path / 'runs'}", *overrides)
+    assert code == 2
+    assert errors.count("\n") == 1 and errors.startswith("error: "), errors
+    assert message in errors
+    written = [path for path in (tmp_path / "runs").rglob("*.pt")] if (tmp_path / "runs").exists() else []
+    assert not written
+
+
+def test_missing_data_is_one_line_that_says_where_it_was_looked_for(root, tmp_path, monkeypatch, capsys):
+    arguments = ("data=cifar10", f"data.root={tmp_path}", "data.download=false", f"run.root={tmp_path / 'runs'}")
+    code, _, errors = command(root, monkeypatch, capsys, *arguments)
+    assert code == 2 and errors.count("\n") == 1 and str(tmp_path) in errors
+    assert not (tmp_path / "runs").exists()
+
+
+def test_help_explains_commands_groups_and_settings(root, monkeypatch, capsys):
+    code, out, errors = command(root, monkeypatch, capsys, "--help")
+    assert code == 0 and not errors
+    assert "python train.py model=scat_resnet data=cifar10" in out
+    assert "scat_resnet*" in out and "digits*" in out
+    assert "batch_size: 128             # images per step" in out
+    assert "hydra:" not in out
+
+
+def test_help_of_a_choice_shows_its_settings(root, monkeypatch, capsys):
+    _, out, _ = command(root, monkeypatch, capsys, "schedule=step", "--help")
+    assert "milestones: [30%, 60%, 80%]" in out
+
+
+def test_a_sweep_runs_every_combination_and_reports_the_failed_one(root, tmp_path, monkeypatch, capsys):
+    tiny = ["model=scat_linear", "model.frontend.max_order=1", "data.subset.n=100", "trainer.duration=2 steps"]
+    tiny += ["trainer.tensorboard=false", f"run.root={tmp_path}", "trainer.max_evaluation_batches=1"]
+    code, _, errors = command(root, monkeypatch, capsys, "-m", "optimizer.lr=0.1,fast,0.2", *tiny)
+    assert code == 2 and "'fast' is not a number" in errors
+    assert len(list(tmp_path.glob("*/summary.json"))) == 2
