@@ -38,7 +38,8 @@ def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], 
     """Decorate a script's function(cfg): the result takes no arguments, reads sys.argv and ends the process.
 
     Exit codes: 0; 2 for a user's mistake (one line on stderr); 130 after Ctrl-C, 143 after SIGTERM; what the function
-    raises as SystemExit; 1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1 shows the traceback of a user's mistake too.
+    raises as SystemExit; 1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1 shows the traceback of a
+    user's mistake too.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
