@@ -56,7 +56,7 @@ def evaluate(options: Options) -> None:
     result = evaluate_model(run.model, loader.epoch(0), num_classes=run.model.num_classes, precision=precision)
     print(f"{options.split}: {result.images} images on {run.device}, {precision}")
     print(f"loss {result.loss:.4f}   top-1 {result.top1:.2f} %   top-5 {result.top5:.2f} %\n")
-    print(classes_text(result.confusion, run.class_names()))
+    print(classes_text(result.confusion, run.class_names))
     if run.settings.max_evaluation_batches:
         print(f"\nnote: the run itself evaluated {run.settings.max_evaluation_batches} batches only (debug=fast).")
     if options.json:
@@ -66,7 +66,7 @@ def evaluate(options: Options) -> None:
 def _record(options: Options, precision: str, run: Restored, result: Evaluation) -> dict[str, Any]:
     from hybrid.reports.classes import class_accuracies, confusions
 
-    names = run.class_names()
+    names = run.class_names
     return {
         "run": str(run.folder.path),
         "weights": run.weights,

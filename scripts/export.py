@@ -93,7 +93,7 @@ def _description(run: Restored) -> dict[str, Any]:
             "range": [0, 1],
             "colour": "RGB" if run.data.image_shape[0] == 3 else "grey",
         },
-        "class_names": list(run.class_names()),
+        "class_names": list(run.class_names),
         "preprocessing": {
             "type": type(run.data.preprocessing).__name__,
             "normalize": OmegaConf.to_container(run.cfg.data, resolve=True).get("normalize"),

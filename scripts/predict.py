@@ -60,7 +60,7 @@ def predict(options: Options) -> None:
         Pipeline(run.data.preprocessing, run.model).to(run.device),
         options.images,
         open_image=run.data.open_image,
-        class_names=run.class_names(),
+        class_names=run.class_names,
         top=options.top,
         batch_size=options.batch_size,
         device=run.device,

@@ -19,11 +19,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import os
 import sys
 import textwrap
 import typing
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -32,7 +30,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from hybrid.configuration.entry import CONFIGS, guarded
+from hybrid.configuration.entry import guarded
 from hybrid.configuration.values import convert, expectation
 from hybrid.errors import UserError, unknown_name
 
@@ -58,16 +56,9 @@ def command(options: type[T]) -> Callable[[Callable[[T], Any]], Callable[[], Non
         def run() -> None:
             arguments = sys.argv[1:]
             if any(flag in ("--help", "-h") for flag in arguments):
-                print(help_text(options, sys.modules[task.__module__].__doc__ or ""))
-                return
-            sys.path.append(str(CONFIGS.parent))  # a run's own classes are found where train.py finds them
-            try:
-                with warnings.catch_warnings():
-                    warnings.showwarning = _show_warning
-                    sys.exit(guarded(lambda: task(parse(options, arguments))))
-            except BrokenPipeError:  # the reader (`| head`) has seen enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(1)
+                document = sys.modules[task.__module__].__doc__ or ""
+                sys.exit(guarded(lambda: print(help_text(options, document))))
+            sys.exit(guarded(lambda: task(parse(options, arguments))))
 
         return run
 
@@ -158,9 +149,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ",".join(map(str, value)) + "]"
     return "null" if value is None else str(value)
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Our warnings as one line; a library's are for its developers, and stay out of a command's output."""
-    if category is UserWarning:
-        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)

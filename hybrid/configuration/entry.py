@@ -13,6 +13,7 @@ import functools
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,6 @@ def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], 
         @functools.wraps(task)
         def command() -> None:
             arguments = sys.argv[1:]
-            sys.path.insert(0, os.getcwd())  # a user's own classes, named in a yaml, may lie in the current folder
             if any(flag in ("--help", "-h") for flag in arguments):
                 document = sys.modules[task.__module__].__doc__ or ""
                 sys.exit(guarded(lambda: print_help(document, CONFIGS, config_name, arguments)))
@@ -69,9 +69,15 @@ def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> Dic
 
 
 def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_name: str = "train") -> int:
-    """Run a command's action; print a user's mistake as one line; return the exit code."""
+    """Run a command's action; print a user's mistake as one line, and a warning too; return the exit code.
+
+    A user's own classes, named in a yaml, are found in the current folder and beside train.py.
+    """
+    sys.path += [os.getcwd(), str(CONFIGS.parent)]
     try:
-        action()
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            action()
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return INTERRUPTED
@@ -118,3 +124,9 @@ def _compose_without(overrides: Sequence[str], config_name: str, culprit: str) -
     """The configuration without the overrides of one key, so that an error can list what stands beside it."""
     kept = [text for text in overrides if "=" in text and text.split("=")[0].lstrip("+~") != culprit]
     return compose([text for text in kept if not text.startswith("-")], config_name=config_name)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Our own warnings are meant for the user: one line without the place in the code. Others keep it."""
+    where = "" if category is UserWarning else f" ({category.__name__}, {':'.join(str(part) for part in place[:2])})"
+    print(f"warning: {' '.join(str(message).split())}{where}", file=sys.stderr)

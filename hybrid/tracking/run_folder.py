@@ -14,7 +14,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class RunFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.config = self.path / "config.yaml"
+        self.classes = self.path / "classes.json"
         self.environment = self.path / "environment.json"
         self.metrics = self.path / "metrics.jsonl"
         self.summary = self.path / "summary.json"
@@ -54,8 +55,8 @@ class RunFolder:
         """Whether the run has ended and left its results."""
         return self.summary.is_file()
 
-    def open(self, cfg: DictConfig) -> None:
-        """Lock the folder for this process and write its config.yaml, or check that the one there describes the same run.
+    def open(self, cfg: DictConfig, *, class_names: Sequence[str]) -> None:
+        """Lock the folder for this process and write what describes the run, or check that it is the run described there.
 
         Raises UserError if another process works on it, if it belongs to another configuration, or if it cannot be written.
         """
@@ -65,6 +66,7 @@ class RunFolder:
             if self.config.is_file():
                 self._compare(cfg)
             else:
+                write_text(self.classes, json.dumps(list(class_names), ensure_ascii=False) + "\n")
                 write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
         except UserError:
             self.close()
@@ -96,6 +98,13 @@ class RunFolder:
         if not self.config.is_file():
             raise UserError(f"{self.path} is not a run's folder: it has no config.yaml.")
         return OmegaConf.load(self.config)
+
+    def read_class_names(self) -> tuple[str, ...]:
+        """The classes that the run's model tells apart, so that it can be used where its data are not."""
+        try:
+            return tuple(json.loads(self.classes.read_text()))
+        except (OSError, json.JSONDecodeError, TypeError) as error:
+            raise UserError(f"{self.classes} cannot be read: {str(error)[:120]}") from error
 
     def read_summary(self) -> dict[str, Any]:
         """The results of a finished run."""

@@ -78,9 +78,10 @@ def load_latest(folder: Path, *, device: torch.device | str = "cpu") -> dict[str
 
 def load_weights(model: torch.nn.Module, content: dict[str, Any], *, source: Path | str) -> None:
     """Copy a checkpoint's weights (the averaged ones where it has them) into a model; UserError if they are another model's."""
-    weights = content["ema"]["weights"] if content.get("ema") else content["model"]
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(content["ema"]["weights"] if content.get("ema") else content["model"])
+    except KeyError as error:
+        raise UserError(f"{source} holds no model's weights.") from error
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:3]]
         raise UserError(f"{source} holds the weights of another model: {' '.join(lines)[:300]}") from error

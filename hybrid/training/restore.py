@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,19 +42,12 @@ class Restored:
     weights: Weights
     step: int
     averaged: bool
+    class_names: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """The folder's own name."""
         return self.folder.path.resolve().name
-
-    def class_names(self) -> tuple[str, ...]:
-        """As the data set has them; numbers, with a warning, where its files are not on this machine."""
-        try:
-            return self.data.class_names
-        except UserError as error:
-            warnings.warn(f"classes are shown as numbers, because their names cannot be read: {error}", stacklevel=2)
-            return tuple(str(number) for number in range(self.model.num_classes))
 
     def describe(self) -> str:
         """One line: which run, which weights."""
@@ -85,7 +77,8 @@ def restore(
     weights = weights or settings.test_weights
     content = _read_checkpoint(folder, weights)
     data = hybrid.data.build(_data_config(cfg, data_root, download), cfg.augmentation, seed=cfg.seed)
-    model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
+    names = folder.read_class_names()
+    model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=len(names))
     checkpoint.load_weights(model, content, source=folder.checkpoints)
     model.to(place, memory_format=torch.channels_last if settings.channels_last else torch.preserve_format).eval()
     set_deterministic(settings.deterministic)
@@ -100,6 +93,7 @@ def restore(
         weights=weights,
         step=content["step"],
         averaged=settings.ema is not None,
+        class_names=names,
     )
 
 

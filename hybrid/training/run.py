@@ -64,7 +64,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     state = TrainState(model, optimizer, device=device, fp16=settings.precision == "fp16", ema=settings.ema)
     if run_settings.restart:
         folder.clear()
-    folder.open(cfg)
+    folder.open(cfg, class_names=data.class_names)
     try:
         begin(state, folder, data, device, init_from=run_settings.init_from)
         return _train(cfg, settings, plan, state, data, device, folder)

@@ -41,6 +41,7 @@ def test_wrong_images_are_refused_when_compiled():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex")
 def test_inductor():
     torch._dynamo.reset()
     scattering = Scattering2D(2, (32, 32), 4)

@@ -30,7 +30,7 @@ def untimed(folder):
 def test_a_run_leaves_its_whole_story_in_its_folder(train):
     folder = train()
     assert {path.name for path in folder.path.iterdir()} >= {
-        "config.yaml", "environment.json", "metrics.jsonl", "summary.json", "checkpoints",
+        "config.yaml", "classes.json", "environment.json", "metrics.jsonl", "summary.json", "checkpoints",
     }  # fmt: skip
     summary = folder.read_summary()
     assert summary["steps"] == 6 and summary["parameters"] > 0 and summary["images_per_second"] > 0
@@ -165,7 +165,7 @@ def test_a_folder_of_another_configuration_is_refused(train, tiny):
 def test_two_processes_do_not_share_a_folder(tiny):
     cfg = tiny()
     folder = RunFolder.of(cfg)
-    folder.open(cfg)
+    folder.open(cfg, class_names=["a", "b"])
     with pytest.raises(UserError, match="another process"):
         run(cfg)
     folder.close()
