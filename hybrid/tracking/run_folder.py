@@ -10,10 +10,12 @@ tensorboard/       event files
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import shutil
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ class RunFolder:
         self.classes = self.path / "classes.json"
         self.environment = self.path / "environment.json"
         self.metrics = self.path / "metrics.jsonl"
+        self.error = self.path / "error.txt"
         self.summary = self.path / "summary.json"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
@@ -63,6 +66,7 @@ class RunFolder:
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._acquire()
+            self.error.unlink(missing_ok=True)
             if self.config.is_file():
                 self._compare(cfg)
             else:
@@ -76,6 +80,11 @@ class RunFolder:
             raise UserError(
                 f"cannot write the run's folder {self.path}: {error.strerror}. Choose another with run.root=…"
             ) from error
+
+    def note_failure(self, error: Exception) -> None:
+        """Leave the traceback where whoever looks for the run's results will see it; the next session removes it."""
+        with contextlib.suppress(OSError):  # a full disk may be the very failure
+            write_text(self.error, "".join(traceback.format_exception(error)))
 
     def close(self) -> None:
         """Give the lock back."""

@@ -16,7 +16,7 @@ import hybrid.data
 import hybrid.models
 from hybrid.configuration import build_record, instantiate
 from hybrid.data import Data, Loader
-from hybrid.errors import UserError
+from hybrid.errors import Stopped, UserError
 from hybrid.tracking import RunFolder, Tracker
 from hybrid.tracking.console import Console
 from hybrid.tracking.environment import record_session
@@ -68,6 +68,10 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     try:
         begin(state, folder, data, device, init_from=run_settings.init_from)
         return _train(cfg, settings, plan, state, data, device, folder)
+    except Exception as error:
+        if not isinstance(error, Stopped):
+            folder.note_failure(error)
+        raise
     finally:
         folder.close()
 

@@ -106,7 +106,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     with pytest.raises(UserError, match="not finite at step"):
         train("optimizer.lr=1e30", "trainer.duration=40 steps", "trainer.checkpoint_every=1 step")
     folder = RunFolder.of(tiny("optimizer.lr=1e30", "trainer.duration=40 steps"))
-    assert not folder.finished
+    assert not folder.finished and "not finite at step" in folder.error.read_text()
     assert all(torch.isfinite(value).all() for value in weights(folder).values())
 
 
