@@ -1,8 +1,9 @@
 """Train a hybrid network, or go on with a run that was stopped.
 
-    python train.py                                            scat_resnet on digits: no download, about a minute
+    python train.py experiment=digits                          scat_resnet on digits: no download, a minute on two cores
     python train.py model=scat_resnet data=cifar10
-    python train.py model=scat_wrn model/head=... data=cifar10 data.subset.n=500 trainer.duration='4000 epochs'
+    python train.py model=scat_wrn data=cifar10 data.subset.n=500 trainer.duration='4000 epochs'
+    python train.py model=scat_wrn --help                      the settings of that model
     python train.py debug=fast                                 does everything run?
 
 The same command finds the same folder in outputs/: an unfinished run continues, a finished one is left alone.

@@ -49,7 +49,12 @@ def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], 
             arguments = sys.argv[1:]
             if any(flag in ("--help", "-h") for flag in arguments):
                 document = sys.modules[task.__module__].__doc__ or ""
-                sys.exit(guarded(lambda: print_help(document, CONFIGS, config_name, arguments)))
+                overrides = [text for text in arguments if not text.startswith("-")]
+
+                def explain_all() -> None:
+                    print_help(document, CONFIGS, config_name, compose(overrides, config_name=config_name).choices)
+
+                sys.exit(guarded(explain_all, overrides=overrides, config_name=config_name))
             sys.exit(guarded(lambda: _run_hydra(task, config_name), overrides=arguments, config_name=config_name))
 
         return command

@@ -1,36 +1,32 @@
-"""What --help prints: the command's own words, the groups with their options, and every setting with the reason it is there."""
+"""What --help prints: the command's own words, the groups with their options, every setting with the reason it is there."""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
-def print_help(docstring: str, configs: Path, config_name: str, arguments: Sequence[str]) -> None:
-    """Print the help of a command whose configuration is `configs/<config_name>.yaml`; chosen groups show their settings."""
-    chosen = dict(text.split("=", 1) for text in arguments if "=" in text)
-    defaults = _defaults(configs / f"{config_name}.yaml")
+def print_help(docstring: str, configs: Path, config_name: str, choices: Mapping[str, str]) -> None:
+    """Print the help of a command whose configuration is `configs/<config_name>.yaml`.
+
+    `choices` are the chosen options, group by group: theirs are the settings that are shown, in the words of their files.
+    """
     print(docstring.strip() + "\n")
-    print("Groups (GROUP=OPTION chooses; * is the default):\n")
+    print("Groups (GROUP=OPTION chooses; * is chosen here):\n")
     for group in _groups(configs):
         options = [path.stem for path in sorted((configs / group).glob("*.yaml"))]
-        default = chosen.get(group, defaults.get(group))
-        line = "  ".join(f"{option}*" if option == default else option for option in options)
-        print(textwrap.fill(line, 100, initial_indent=f"  {group:<18} ", subsequent_indent=" " * 21))
-    print("\nSettings (KEY=VALUE changes one; `seed=1 trainer.batch_size=64`):\n")
+        line = "  ".join(f"{option}*" if option == choices.get(group) else option for option in options)
+        print(textwrap.fill(line, 100, initial_indent=f"  {group:<20} ", subsequent_indent=" " * 23))
+    print("\nSettings (KEY=VALUE changes one: seed=1 trainer.batch_size=64):\n")
     print(textwrap.indent(_settings((configs / f"{config_name}.yaml").read_text()), "  "))
-    for group, default in defaults.items():
-        option = chosen.get(group, default)
-        path = configs / group / f"{option}.yaml"
-        if path.is_file():
-            print(f"  {group}:   # {group}={option}")
+    for group, option in sorted(choices.items()):
+        for path in _files(configs / group / f"{option}.yaml"):
+            print(f"  {group.replace('/', '.')}:   # {group}={path.stem}")
             print(textwrap.indent(_settings(path.read_text()), "    "))
-    print(
-        "Also: --cfg job prints the whole composed configuration, -m runs a sweep (seed=0,1,2), --info searchpath and"
-    )
-    print("--shell-completion are Hydra's. HYBRID_TRACEBACK=1 shows where in the code an error comes from.")
+    print("Also, of Hydra: --cfg job prints the whole composed configuration, -m runs a sweep (seed=0,1,2), and")
+    print("--shell-completion. HYBRID_TRACEBACK=1 shows where in the code an error comes from.")
 
 
 def _groups(configs: Path) -> list[str]:
@@ -38,11 +34,13 @@ def _groups(configs: Path) -> list[str]:
     return sorted(folders)
 
 
-def _defaults(path: Path) -> dict[str, str]:
-    """Group -> option of a configuration's defaults list, read from the text so that comments can stay where they are."""
-    block = re.search(r"^defaults:\n((?:\s+-.*\n|\s*#.*\n)*)", path.read_text(), re.MULTILINE)
-    entries = re.findall(r"-\s+([\w/]+):\s*(\w+)", block[1] if block else "")
-    return {group: option for group, option in entries if group != "override"}
+def _files(path: Path) -> Iterator[Path]:
+    """A configuration and, after it, those of its own folder that it starts from (`- none` in its defaults list)."""
+    yield path
+    defaults = re.match(r"(?:#.*\n)*defaults:\n((?:\s+(?:-|#).*\n)*)", path.read_text())
+    for base in re.findall(r"^\s+-\s+(\w+)\s*$", defaults[1] if defaults else "", re.MULTILINE):
+        if base != "_self_":
+            yield from _files(path.with_name(f"{base}.yaml"))
 
 
 def _settings(text: str) -> str:

@@ -38,7 +38,8 @@ class Console(SilentSink):
         if not text or self.style == "none":
             return
         if self._bar is not None and "train/loss" in values:
-            self._bar.update(self._task, completed=step, text=text)
+            short = "  ".join(_shown(name, values[name]) for name in _BESIDE_THE_BAR if name in values)
+            self._bar.update(self._task, completed=step, text=short)
             return
         place = f"epoch {epoch:6.2f}/{self.total_epochs:g}  step {step}/{self.total_steps}"
         self.say(f"{place}  {text}" + (f"  left {self._left(step)}" if "train/loss" in values else ""))
@@ -54,17 +55,10 @@ class Console(SilentSink):
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
     def _make_bar(self):
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         bar = Progress(
-            BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            BarColumn(bar_width=12), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn(),
             TextColumn("{task.fields[text]}"), refresh_per_second=4,
         )  # fmt: skip
         self._task = bar.add_task("", total=self.total_steps, completed=self.start_step, text="")
@@ -82,6 +76,10 @@ _FORMATS = {
     "test/loss": ("test loss", "{:.4f}"),
     "test/top1": ("test accuracy", "{:.2f} %"),
 }
+
+
+# a terminal of 80 columns has room for these
+_BESIDE_THE_BAR = ("train/loss", "train/top1", "speed/images_per_second")
 
 
 def _shown(name: str, value: float) -> str:
