@@ -6,8 +6,8 @@
 Columns: l2 is ‖a - b‖ / ‖b‖ over all coefficients; worst is the largest ‖a - b‖ / ‖b‖ of one channel (one scattering path). The
 pairs: ours and kymatio's, both float32; ours in float32 and kymatio's in float32, each against this package in float64. Of a
 constant image all channels but the first, the low-passed image, are zero, so there worst is relative to the first.
-The photographs are scikit-learn's two sample images, cropped to the middle; nothing is downloaded. The
-time goes into kymatio's construction of its filters, about ten minutes for the whole table; --angles 8 takes half of that.
+The photographs are scikit-learn's two sample images, cropped to the middle; nothing is downloaded. kymatio builds its filters in
+Python loops, so the whole table takes many minutes; --sizes, --scales and --angles choose a part of it.
 """
 
 from __future__ import annotations
