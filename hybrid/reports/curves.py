@@ -1,0 +1,174 @@
+"""Learning curves of groups of runs: the mean over seeds as a line, one standard deviation to each side as a band."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hybrid.errors import UserError, unknown_name
+from hybrid.reports.groups import Group, telling_settings
+from hybrid.reports.runs import Run
+from hybrid.reports.table import title
+from hybrid.reports.table_formats import setting_text
+
+# Okabe and Ito's colours, which colour-blind readers tell apart, without the yellow that white paper swallows; then the
+# same with other strokes, for black-and-white print too.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
+_STROKES = ("-", (0, (5, 1.5)))
+MOST_GROUPS = len(_COLOURS) * len(_STROKES)
+_STYLE = {
+    "font.size": 9, "axes.labelsize": 9, "legend.fontsize": 8, "legend.title_fontsize": 8,
+    "xtick.labelsize": 8, "ytick.labelsize": 8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "axes.axisbelow": True,
+    "pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "hybrid",  # text stays text; equal runs, equal files
+}  # fmt: skip
+_LINE_WIDTH, _THIN = 1.6, 0.8
+_LETTERS = 78  # of the legend's size, in the figure's width
+
+
+def curves_figure(groups: Sequence[Group], *, name: str | None = None, by: Sequence[str] = ()) -> Figure:
+    """One line per group over the epochs; groups beyond MOST_GROUPS are left out with a warning.
+
+    Finished runs are averaged. Others are thin lines of their own in their group's colour. A run with a damaged
+    metrics.jsonl is named in a warning and left out; a value that was not finite is a gap.
+
+    Args:
+        name: a name in metrics.jsonl; None: "validation/top1" if it is there, or else "train/loss".
+        by: the settings that the legend names; none: those in which the groups differ.
+
+    Raises UserError where no run has such a value.
+    """
+    if len(groups) > MOST_GROUPS:
+        warnings.warn(
+            f"curves of the first {MOST_GROUPS} of {len(groups)} groups; choose others with where.", stacklevel=2
+        )
+        groups = groups[:MOST_GROUPS]
+    records = {run.path: _records(run) for group in groups for run in group.runs}
+    name = _name(name, [record for rows in records.values() for record in rows])
+    series = [
+        [(run, *points) for run in group.runs if (points := _points(records[run.path], name))] for group in groups
+    ]
+    settings = _legend_settings(groups, by)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+        axes = figure.subplots()
+        for k, (group, runs) in enumerate(zip(groups, series, strict=True)):
+            style = {"color": _COLOURS[k % len(_COLOURS)], "linestyle": _STROKES[k // len(_COLOURS)]}
+            _draw(axes, runs, style, label=_label(group, [run for run, *_ in runs], settings))
+        _finish(axes, name, series, heading=_heading(settings))
+    return figure
+
+
+def picture(figure: Figure, kind: str) -> bytes:
+    """The figure as a file's content: "png" at 300 dots per inch, "svg" or "pdf"."""
+    file = io.BytesIO()
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(file, format=kind, dpi=300, metadata=undated.get(kind))
+    return file.getvalue()
+
+
+def average(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Epochs, mean, standard deviation (n - 1; None for one curve) of curves (epochs, values).
+
+    They are taken at the epochs of the sparsest curve, as far as all of them reach, interpolated where runs logged elsewhere.
+    """
+    grid = min((epochs for epochs, _ in curves), key=len)
+    grid = grid[(grid >= max(epochs[0] for epochs, _ in curves)) & (grid <= min(epochs[-1] for epochs, _ in curves))]
+    values = np.stack([np.interp(grid, *curve) for curve in curves])
+    return grid, values.mean(0), values.std(0, ddof=1) if len(curves) > 1 else None
+
+
+def _records(run: Run) -> list[dict[str, Any]]:
+    try:
+        return run.records()
+    except UserError as error:
+        warnings.warn(f"{error} Its run is left out of the curves.", stacklevel=2)
+        return []
+
+
+def _name(name: str | None, records: Sequence[dict[str, Any]]) -> str:
+    valid = {key for record in records for key in record} - {"step", "epoch"}
+    valid -= {key for key in valid if key.startswith("test/")}  # one point
+    if not valid:
+        raise UserError("curves: the runs have logged nothing yet.")
+    if name is None:
+        name = "validation/top1" if "validation/top1" in valid else "train/loss"
+    if name not in valid:
+        raise unknown_name(name, valid, what="curve")
+    return name
+
+
+def _points(records: Sequence[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Epochs and values; NaN for a value that was not finite."""
+    points = [(record["epoch"], record[name]) for record in records if name in record]
+    return tuple(np.array(points, dtype=float).T) if points else None
+
+
+def _draw(axes: Axes, runs: Sequence[tuple[Run, np.ndarray, np.ndarray]], style: dict[str, Any], *, label: str) -> None:
+    finished = [points for run, *points in runs if run.state == "finished"]
+    if finished:
+        epochs, mean, std = average(finished)
+        axes.plot(epochs, mean, linewidth=_LINE_WIDTH, marker="o" if len(epochs) == 1 else None, label=label, **style)
+        if std is not None:
+            axes.fill_between(epochs, mean - std, mean + std, color=style["color"], alpha=0.2, linewidth=0)
+    for run, epochs, values in runs:
+        if run.state != "finished":
+            axes.plot(epochs, values, linewidth=_THIN, marker="x", markevery=[-1], markersize=4, label=label, **style)
+            label = None  # one entry in the legend is enough
+        elif finished:
+            label = None
+
+
+def _finish(axes: Axes, name: str, series: Sequence[Sequence[tuple]], *, heading: str) -> None:
+    axes.set(xlabel="epoch", ylabel=title(name).replace("top-1 (%)", "accuracy (%)"))
+    axes.grid(axis="y", color="0.9", linewidth=0.6)
+    axes.set_xlim(left=0)
+    values = np.concatenate([values for runs in series for _, _, values in runs])
+    values = values[np.isfinite(values)]
+    if name.endswith("loss") and len(values) and values.min() > 0 and values.max() > 20 * values.min():
+        axes.set_yscale("log")
+    _add_legend(axes, heading)
+
+
+def _add_legend(axes: Axes, heading: str) -> None:
+    """Inside where it is small; else below, in a figure that grows with it, so that no curve is covered."""
+    labels = axes.get_legend_handles_labels()[1]
+    longest = max(map(len, labels))
+    if len(labels) <= 4 and longest <= 34 and len(heading) <= 34:
+        axes.legend(title=heading, facecolor="white", edgecolor="none", framealpha=0.85, alignment="left")
+        return
+    columns = max(1, min(3, len(labels), _LETTERS // (longest + 6)))
+    heading = textwrap.fill(heading, _LETTERS)
+    rows = -(-len(labels) // columns) + heading.count("\n") + 1
+    axes.figure.set_figheight(axes.figure.get_figheight() + 0.17 * rows)
+    axes.figure.legend(title=heading, loc="outside lower left", ncols=columns, frameon=False, alignment="left")
+
+
+def _heading(settings: Sequence[str]) -> str:
+    short = [name.rpartition(".")[2] for name in settings]
+    return ", ".join(short if len(set(short)) == len(short) else settings)
+
+
+def _label(group: Group, drawn: Sequence[Run], settings: Sequence[str]) -> str:
+    states = [run.state for run in drawn]
+    finished = states.count("finished")
+    parts = [f"{finished} seed{'s' * (finished != 1)}"] if finished else []
+    parts += [f"{states.count(state)} {state}" for state in ("unfinished", "failed", "damaged") if state in states]
+    values = [setting_text(group.fact(name)) for name in settings]
+    return f"{', '.join(values)} ({', '.join(parts)})"
+
+
+def _legend_settings(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
+    """What tells the lines apart; of a single group its model and data."""
+    names = telling_settings(groups, by)
+    varying = [name for name in names if len({setting_text(group.fact(name)) for group in groups}) > 1]
+    return varying or names[:2]

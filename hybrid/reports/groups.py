@@ -1,0 +1,137 @@
+"""Runs that differ in nothing but their seed, averaged; and the settings that tell such groups apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from hybrid.configuration.entry import compose
+from hybrid.errors import UserError
+from hybrid.reports.runs import Run, State, unknown_setting
+from hybrid.tracking.run_folder import identity
+
+ABSENT = "–"  # shown where a group has no such setting or number
+_IMPLIED_BY = {"augmentation": "data", "model/frontend": "model", "model/normalization": "model", "model/head": "model"}
+
+
+class Figure(NamedTuple):
+    """Mean over n runs, and their standard deviation with n - 1 in the denominator: None for a single run."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Runs with one configuration and different seeds, in the order of the seeds."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def finished(self) -> tuple[Run, ...]:
+        """The runs that the figures are means of."""
+        return self.of("finished")
+
+    def of(self, state: State) -> tuple[Run, ...]:
+        """The runs in this state."""
+        return tuple(run for run in self.runs if run.state == state)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Settings and choices under one roof: "optimizer.lr" -> 0.1, "optimizer" -> "sgd"."""
+        return {**self.runs[0].settings, **self.runs[0].choices}
+
+    def fact(self, name: str) -> Any:
+        """A setting's or choice's value, ABSENT where the group has none."""
+        return self.facts.get(name, ABSENT)
+
+    def figure(self, name: str) -> Figure | None:
+        """Mean and standard deviation of a number of summary.json; None if no run of the group has it."""
+        values = [run.numbers[name] for run in self.finished if name in run.numbers]
+        if not values:
+            return None
+        mean = sum(values) / len(values)
+        if len(values) == 1:
+            return Figure(mean, None, 1)
+        return Figure(mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)), len(values))
+
+
+def group_runs(runs: Iterable[Run]) -> list[Group]:
+    """Put repetitions together. The same configuration with the same seed counts once: a warning names the one left out."""
+    groups: dict[str, dict[int, Run]] = {}
+    for run in sorted(
+        runs, key=lambda run: run.state != "finished"
+    ):  # stable: a finished run comes before its failed attempts
+        seeds = groups.setdefault(_text(run.settings), {})
+        if run.seed in seeds:
+            kept = seeds[run.seed].path
+            warnings.warn(f"{run.path} is left out: same configuration and seed as {kept}.", stacklevel=2)
+            continue
+        seeds[run.seed] = run
+    return [Group(tuple(seeds[seed] for seed in sorted(seeds))) for seeds in groups.values()]
+
+
+def telling_settings(groups: Sequence[Group], by: Sequence[str] = ()) -> list[str]:
+    """The names of the columns that say what a group is: model, data, then what the groups differ in; or then those of `by`.
+
+    A setting that is in every group what the group's choices give is not repeated: of scat_wrn and resnet18 the names say
+    enough. Raises UserError for a name in `by` that no group has.
+    """
+    if by:
+        _check(by, {name for group in groups for name in group.facts})
+        return list(dict.fromkeys([*(name for name in ("model", "data") if name not in by), *by]))
+    choices = [name for name in _varying(groups, "choices") if not _is_implied(name, groups)]
+    settings = _varying(groups, "settings")
+    if settings:
+        settings = [name for name in settings if any(_is_chosen(name, group) for group in groups)]
+    return list(dict.fromkeys(["model", "data", *choices, *settings]))
+
+
+def _varying(groups: Sequence[Group], kind: str) -> list[str]:
+    tables = [getattr(group.runs[0], kind) for group in groups]
+    names = dict.fromkeys(name for table in tables for name in table)
+    return [name for name in names if len({_text(table.get(name, ABSENT)) for table in tables}) > 1]
+
+
+def _is_implied(choice: str, groups: Sequence[Group]) -> bool:
+    """Whether another choice, which has a column, brings this one with it: a data set its augmentation, a model its head."""
+    above = _IMPLIED_BY.get(choice)
+    if above is None:
+        return False
+    pairs = {(group.fact(above), group.fact(choice)) for group in groups}
+    return len(pairs) == len({pair[0] for pair in pairs})
+
+
+def _is_chosen(name: str, group: Group) -> bool:
+    """Whether a group's setting is other than its choices alone would make it, as far as this checkout knows them."""
+    known = _defaults(tuple(group.runs[0].choices.items()))
+    return known is None or known.get(name, ABSENT) != group.runs[0].settings.get(name, ABSENT)
+
+
+@functools.cache  # composing takes about a second, and groups share their choices
+def _defaults(choices: tuple[tuple[str, str], ...]) -> Mapping[str, Any] | None:
+    try:
+        return identity(compose([f"{group}={option}" for group, option in choices]))
+    except (HydraException, OmegaConfBaseException, UserError):
+        return None  # chosen from yaml files that are not here
+
+
+def _check(by: Sequence[str], valid: set[str]) -> None:
+    for name in by:
+        if name == "seed":
+            raise UserError("by: the seed tells no groups apart, they are averages over it. where=seed=0 selects runs.")
+        if name not in valid:
+            raise unknown_setting(name, valid, what="setting in by")
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

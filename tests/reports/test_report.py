@@ -1,0 +1,243 @@
+"""The table over runs: grouping, figures, what is shown of unfinished ones, the formats, the mistakes; and the curves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+
+import numpy as np
+import pytest
+
+from hybrid.reports.curves import MOST_GROUPS, average, curves_figure
+from hybrid.reports.groups import Figure, group_runs, telling_settings
+from hybrid.reports.runs import read_runs
+from hybrid.reports.table import make_table, order
+from hybrid.reports.table_formats import latex, setting_text
+
+
+@pytest.fixture
+def groups(tmp_path):
+    def do(**options):
+        return order(group_runs(read_runs(tmp_path / "runs")), metric="test.top1", **options)
+
+    return do
+
+
+@pytest.fixture
+def sweep(write_run):
+    """Three seeds at lr 0.2, one of them unfinished; one seed at lr 0.3; a failed run alone at lr 0.4."""
+    for seed, top1 in enumerate((90.0, 94.0)):
+        write_run(f"b{seed}", "optimizer.lr=0.2", seed=seed, top1=top1, validation=(50.0 + 10 * seed, 80.0 + 2 * seed))
+    write_run("b2", "optimizer.lr=0.2", seed=2, validation=(5.0,))
+    write_run("a0", "optimizer.lr=0.3", top1=95.0)
+    (write_run("c0", "optimizer.lr=0.4") / "error.txt").write_text("Traceback …\nValueError: broken\n")
+
+
+def read_csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_means_and_deviations_are_those_of_the_finished_seeds(sweep, groups):
+    best, middle, none = groups()
+    assert [group.fact("optimizer.lr") for group in (best, middle, none)] == [0.3, 0.2, 0.4]
+    assert middle.figure("test.top1") == Figure(92.0, pytest.approx(math.sqrt(8)), 2)  # n - 1 in the denominator
+    assert best.figure("test.top1") == Figure(95.0, None, 1)
+    assert none.figure("test.top1") is None
+    assert [len(middle.of(state)) for state in ("finished", "unfinished", "failed")] == [2, 1, 0]
+
+
+def test_the_text_shows_every_run_and_no_deviation_of_a_single_one(sweep, report):
+    code, out, _ = report()
+    header, _, best, middle, failed, *notes = out.splitlines()
+    assert code == 0
+    assert header.split()[:4] == ["model", "data", "optimizer.lr", "seeds"]
+    assert "92.00 ± 2.83" in middle and " 2  1 unfinished" in middle
+    assert "95.00" in best and "±" not in best
+    assert " 0  1 failed" in failed and "–" in failed
+    assert best.index("95.00") == middle.index("92.00"), "decimal points are not in line"
+    assert "5 runs in 3 groups: 3 finished, 1 unfinished, 1 failed." in notes
+    assert any(note.startswith("failed: ") and note.endswith("c0: ValueError: broken") for note in notes)
+    assert any(note.startswith("unfinished: ") and note.endswith("b2") for note in notes)
+
+
+def test_csv_has_every_digit_and_empty_cells_where_there_is_nothing(sweep, report):
+    rows = read_csv(report("format=csv", "by=[optimizer.lr]")[1])
+    assert [row["optimizer.lr"] for row in rows] == ["0.2", "0.3", "0.4"]
+    assert float(rows[0]["test.top1_std"]) == pytest.approx(math.sqrt(8), rel=1e-12)
+    assert rows[1]["test.top1"] == "95.0" and rows[1]["test.top1_std"] == ""
+    assert rows[2]["test.top1"] == ""
+    assert [row["finished"] + row["unfinished"] + row["failed"] + row["damaged"] for row in rows] == [
+        "2100",
+        "1000",
+        "0010",
+    ]
+
+
+def test_markdown_and_latex(sweep, report, tmp_path):
+    lines = report("format=markdown")[1].splitlines()
+    assert len({line.count("|") for line in lines[:5]}) == 1 and "| 92.00 ± 2.83 |" in lines[3]
+    code, out, err = report("format=latex", f"out={tmp_path / 'deep' / 'table.tex'}")
+    document = (tmp_path / "deep" / "table.tex").read_text()
+    assert (code, out) == (0, "") and "written: " in err
+    assert r"$92.00 \pm 2.83$" in document and r"scat\_resnet & digits" in document and r"test top-1 (\%)" in document
+    body = [line for line in document.splitlines() if " & " in line]
+    assert len({line.count("&") for line in body}) == 1 and all(line.endswith(r"\\") for line in body)
+
+
+@pytest.mark.parametrize("width", [200, 60])
+def test_a_terminal_gets_all_of_it_however_narrow_it_is(sweep, report, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    code, out, _ = report()
+    table = re.sub(r"\x1b\[[0-9;]*m", "", out).partition("5 runs")[0]
+    assert code == 0 and "ValueError: broken" in out
+    for words in ("optimizer.lr", "scat_resnet", "1 unfinished", "92.00 ± 2.83", "best validation (%)", "images/s"):
+        assert words in table
+    assert all(len(line) <= width for line in table.splitlines())
+
+
+def test_what_choices_bring_with_them_is_not_a_column_but_what_was_typed_is(write_run, groups):
+    write_run("a", top1=90.0)
+    write_run("b", "model=scat_linear", top1=80.0)
+    assert telling_settings(groups()) == ["model", "data"]
+    write_run("c", "model=scat_linear", "optimizer=adamw", "trainer.batch_size=64", top1=85.0)
+    assert telling_settings(groups()) == ["model", "data", "optimizer", "trainer.batch_size"]
+    write_run("d", "model=scat_linear", "optimizer=adamw", "optimizer.lr=0.5", "trainer.batch_size=64", top1=70.0)
+    assert "optimizer.lr" in telling_settings(groups())
+
+
+def test_choices_that_are_not_in_this_checkout_leave_every_difference_shown(write_run, groups, tmp_path):
+    for name, lr in (("a", "0.2"), ("b", "0.3")):
+        config = write_run(name, f"optimizer.lr={lr}", top1=90.0) / "config.yaml"
+        config.write_text(config.read_text().replace("  model: scat_resnet", "  model: of_my_own"))
+    assert telling_settings(groups()) == ["model", "data", "optimizer.lr"]
+
+
+def test_runs_from_other_weights_are_no_repetitions(write_run, groups):
+    write_run("a", top1=90.0)
+    write_run("b", "run.init_from=elsewhere", seed=1, top1=99.0)
+    assert [len(group.runs) for group in groups()] == [1, 1]
+    assert "run.init_from" in telling_settings(groups())
+
+
+def test_the_same_seed_twice_counts_once_and_the_finished_one_counts(write_run, groups):
+    write_run("a")
+    write_run("b", top1=90.0)
+    with pytest.warns(UserWarning, match="a is left out: same configuration and seed as .*b"):
+        (group,) = groups()
+    assert group.figure("test.top1") == Figure(90.0, None, 1)
+
+
+def test_rows_that_by_cannot_tell_apart_are_not_merged(sweep, write_run, groups):
+    write_run("d", "optimizer.lr=0.2", "trainer.batch_size=64", top1=50.0)
+    table = make_table(groups(by=["optimizer.lr"]), metric="test.top1", by=["optimizer.lr"])
+    assert len(table.rows) == 4
+    assert table.notes[0] == "rows that look the same differ in trainer.batch_size."
+
+
+def test_by_orders_durations_by_their_number(write_run, groups):
+    for duration in ("100 epochs", "20 epochs", "3 epochs"):
+        write_run(duration.replace(" ", ""), f"trainer.duration={duration}", top1=90.0)
+    by = ["trainer.duration"]
+    assert [group.fact(by[0]) for group in groups(by=by)] == ["3 epochs", "20 epochs", "100 epochs"]
+
+
+def test_metric_adds_a_column_and_orders(write_run, report):
+    for name, (lr, loss) in {"a": ("0.1", 0.3), "b": ("0.2", 0.1), "c": ("0.3", 0.2)}.items():
+        write_run(name, f"optimizer.lr={lr}", top1=90.0, train={"loss": loss})
+    rows = read_csv(report("format=csv", "metric=train.loss")[1])
+    assert [row["train.loss"] for row in rows] == ["0.1", "0.2", "0.3"]  # the smallest loss is the best
+    assert [row["optimizer.lr"] for row in rows] == ["0.2", "0.3", "0.1"]
+
+
+def test_different_devices_are_named(write_run, report):
+    write_run("a", top1=90.0)
+    assert "device" not in report()[1]
+    write_run("b", seed=1, top1=90.0, device="NVIDIA H200")
+    assert "NVIDIA H200 + cpu" in report()[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["metric=test.top"], "error: unknown metric: test.top. Did you mean test.top1? Valid: images_per_second, "),
+        (
+            ["by=[optimizer.momentun]"],
+            "error: unknown setting in by: optimizer.momentun. Did you mean optimizer.momentum?",
+        ),
+        (["by=[seed]"], "error: by: the seed tells no groups apart"),
+        (["where=[seed=9]"], "error: where: no run has seed=9. There are: 0, 1, 2."),
+        (["runs=nowhere"], "error: runs=nowhere is not a folder."),
+        (["curves=x.jpg"], "error: curves=x.jpg has none of the endings .png, .svg, .pdf."),
+        (["curve=train/loss"], "error: curve has no effect without curves=FILE."),
+        (["curves=x.png", "curve=train/los"], "error: unknown curve: train/los. "),
+        (["out=/dev/null/x"], "error: out=/dev/null/x cannot be written: "),
+    ],
+)
+def test_mistakes_are_one_line(sweep, report, arguments, message):
+    code, out, err = report(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(message)
+
+
+def test_damaged_files_are_named_and_the_rest_is_reported(sweep, report, tmp_path):
+    (tmp_path / "runs" / "b1" / "summary.json").write_text("{")
+    (tmp_path / "runs" / "b0" / "metrics.jsonl").write_text("{\n{\n{\n")
+    code, out, err = report(f"curves={tmp_path / 'c.svg'}")
+    assert code == 0
+    assert "warning: " in err and "b1/summary.json is damaged" in err and "b0/metrics.jsonl is damaged at line 1" in err
+    assert "1 unfinished, 1 damaged" in out and "damaged: " in out
+
+
+@pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_curves_are_written_and_equal_runs_give_equal_files(sweep, report, tmp_path, ending, magic):
+    files = [tmp_path / f"{name}.{ending}" for name in "ab"]
+    for file in files:
+        assert report(f"curves={file}")[0] == 0
+    assert files[0].read_bytes().startswith(magic)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_line_is_the_mean_of_the_finished_seeds_and_others_have_lines_of_their_own(sweep, groups):
+    (axes,) = curves_figure(groups()).axes
+    lines = {line.get_label(): line for line in axes.lines}
+    mean = lines["0.2 (2 seeds, 1 unfinished)"]
+    assert mean.get_xydata().tolist() == [[1.0, 55.0], [2.0, 81.0]]
+    (band,) = axes.collections  # one group alone has two finished seeds
+    low, high = band.get_paths()[0].get_extents().get_points()[:, 1]
+    assert low == pytest.approx(55 - math.sqrt(50)) and high == pytest.approx(81 + math.sqrt(2))
+    own = [line for line in axes.lines if line.get_color() == mean.get_color() and line is not mean]
+    assert [line.get_ydata().tolist() for line in own] == [[5.0]]
+    assert "0.4 (1 failed)" in lines
+    assert axes.get_legend().get_title().get_text() == "lr"
+
+
+def test_average_takes_the_sparsest_curve_and_no_epoch_beyond_any():
+    dense = np.arange(1.0, 7.0), np.arange(1.0, 7.0) * 10
+    sparse = np.array([2.0, 4.0, 8.0]), np.array([0.0, np.nan, 0.0])
+    epochs, mean, std = average([dense, sparse])
+    assert epochs.tolist() == [2.0, 4.0]
+    assert mean[0] == 10.0 and std[0] == pytest.approx(np.std([20, 0], ddof=1))
+    assert math.isnan(mean[1]), "a value that was not finite was averaged away"
+
+
+def test_more_groups_than_can_be_told_apart_are_left_out_aloud(write_run, groups):
+    for k in range(MOST_GROUPS + 1):
+        write_run(f"run{k}", f"trainer.batch_size={k + 1}", top1=90.0)
+    with pytest.warns(UserWarning, match=f"first {MOST_GROUPS} of {MOST_GROUPS + 1} groups"):
+        (axes,) = curves_figure(groups()).axes
+    strokes = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
+    assert len(strokes) == len(axes.lines) == MOST_GROUPS
+
+
+def test_settings_are_shown_as_they_are_typed():
+    values = [None, True, 0.0, 0, 1, [1, None], "20 epochs"]
+    assert [setting_text(value) for value in values] == ["null", "true", "0.0", "0", "1", "[1,null]", "20 epochs"]
+
+
+def test_latex_escapes_what_a_setting_may_hold(write_run, groups):
+    write_run("a", "run.init_from=a_b~50%", top1=90.0)
+    write_run("b", top1=90.0)
+    assert r"a\_b\textasciitilde{}50\%" in latex(make_table(groups(), metric="test.top1"))
