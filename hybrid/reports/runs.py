@@ -116,9 +116,6 @@ def _read_run(path: Path) -> Run | None:
         _check_is_run(cfg)
         settings = identity(cfg)
         seed = settings.pop("seed")
-        # where the weights came from is kept out of the folder's name, but such runs are no repetitions of others
-        if init_from := cfg.get("run", {}).get("init_from"):
-            settings["run.init_from"] = init_from
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         warnings.warn(f"{folder.config} is left out: {_first_line(error)}", stacklevel=2)
         return None

@@ -27,8 +27,8 @@ from hybrid.tracking.files import write_text
 
 # What does not change a run's results is not part of its identity: moving the data or logging more often continues the run.
 _INCIDENTAL = {
-    "run", "choices", "data.root", "data.download", "data.workers", "data.num_workers", "trainer.device",
-    "trainer.log_every", "trainer.checkpoint_every", "trainer.progress", "trainer.tensorboard",
+    "choices", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
+    "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.progress", "trainer.tensorboard",
 }  # fmt: skip
 _MARKERS = ("config.yaml", "metrics.jsonl", "checkpoints")
 
@@ -144,7 +144,10 @@ class RunFolder:
 
 def identity(cfg: DictConfig) -> dict[str, Any]:
     """Dotted key -> value of everything that can change a run's results."""
-    return dict(_flatten(OmegaConf.to_container(cfg, resolve=True), ""))
+    values = dict(_flatten(OmegaConf.to_container(cfg, resolve=True), ""))
+    if cfg.get("choices", {}).get("data") == "folder":  # there, the root is which images they are
+        values["data.root"] = str(Path(cfg.data.root).resolve())
+    return values
 
 
 def run_name(cfg: DictConfig) -> str:

@@ -56,8 +56,24 @@ def test_what_changes_results_changes_the_folder_and_what_does_not_does_not(tiny
     name = RunFolder.of(tiny()).path
     for same in ("trainer.log_every=1 step", "trainer.progress=lines", "trainer.checkpoint_every=1 epoch"):
         assert RunFolder.of(tiny(same)).path == name
-    for other in ("seed=1", "optimizer.lr=0.06", "model.frontend.L=6", "augmentation=none", "trainer.precision=bf16"):
+    for other in (
+        "seed=1",
+        "optimizer.lr=0.06",
+        "model.frontend.L=6",
+        "augmentation=none",
+        "trainer.precision=bf16",
+        "run.init_from=x",
+    ):
         assert RunFolder.of(tiny(other)).path != name
+
+
+def test_the_root_tells_folders_of_images_apart_but_moving_a_named_data_set_does_not(tiny):
+    def name(data, root):
+        cfg = tiny("~data.subset.n", f"data={data}", f"data.root={root}")
+        return RunFolder.of(cfg).path
+
+    assert name("folder", "/cats") != name("folder", "/dogs")
+    assert name("cifar10", "/here") == name("cifar10", "/there")
 
 
 def test_seeds_decide_everything(train):
