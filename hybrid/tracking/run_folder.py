@@ -144,9 +144,10 @@ class RunFolder:
 
 def identity(cfg: DictConfig) -> dict[str, Any]:
     """Dotted key -> value of everything that can change a run's results."""
-    values = dict(_flatten(OmegaConf.to_container(cfg, resolve=True), ""))
+    whole = OmegaConf.to_container(cfg, resolve=True)
+    values = dict(_flatten(whole, ""))
     if cfg.get("choices", {}).get("data") == "folder":  # there, the root is which images they are
-        values["data.root"] = str(Path(cfg.data.root).resolve())
+        values["data.root"] = str(Path(whole["data"]["root"]).resolve())
     return values
 
 
