@@ -24,10 +24,10 @@ class Pictures:
         if not self.enabled:
             return
         images = next(iter(loader.epoch(0))).images[:64].detach().float().cpu()
-        self.tracker.images(0, "data/augmented_batch", _displayable(images))
+        self.tracker.images(0, "train/augmented_batch", _displayable(images))
         transform = getattr(getattr(model, "frontend", None), "transform", None)
         if isinstance(transform, ScatteringModule):
-            self.tracker.figure(0, "model/filter_bank", filter_bank_figure(_filters(transform), columns=transform.L))
+            self.tracker.figure(0, "wavelets/filter_bank", filter_bank_figure(_filters(transform), columns=transform.L))
 
     def after_evaluation(self, step: int, evaluation: Evaluation, *, split: str = "validation") -> None:
         """The confusion matrix."""

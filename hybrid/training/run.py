@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 import hybrid.data
@@ -25,8 +23,10 @@ from hybrid.tracking.jsonl import JsonLines
 from hybrid.tracking.run_folder import identity
 from hybrid.training import checkpoint
 from hybrid.training.durations import in_steps, run_length
+from hybrid.training.evaluation import Evaluation
 from hybrid.training.pictures import Pictures
 from hybrid.training.randomness import seed_everything, set_deterministic
+from hybrid.training.results import closing_words, final_numbers, hyperparameters, summarize
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.state import TrainState
 from hybrid.training.trainer import Trainer
@@ -181,12 +181,25 @@ def _train(
             on_evaluation=pictures.after_evaluation,
         )
         trainer.fit()
-        summary = _finish(cfg, settings, trainer, epochs)
-        tracker.results(_hyperparameters(cfg), _final_numbers(summary))
-        pictures.after_evaluation(plan.total_steps, trainer.last_test, split="test")
+        test = _test(trainer, settings)
+        pictures.after_evaluation(state.step, test, split="test")
+        summary = summarize(cfg, settings, state, data, test, epochs=epochs, device=device)
+        tracker.results(hyperparameters(cfg), final_numbers(summary))
     write_json(folder.summary, summary)
-    print(_closing_words(summary, folder, settings))
+    print(closing_words(summary, folder, settings))
     return summary
+
+
+def _test(trainer: Trainer, settings: TrainerSettings) -> Evaluation:
+    """Evaluate the test images, once in a run, on the weights that trainer.test_weights names."""
+    state = trainer.state
+    if settings.test_weights == "best":
+        best = trainer.checkpoints / "best.pt"
+        checkpoint.load_weights(state.evaluated, checkpoint.load(best, device=trainer.device), source=best)
+    test = trainer.evaluate("test")
+    numbers = {f"test/{name}": value for name, value in test.numbers().items()}
+    trainer.tracker.scalars(state.step, state.step / trainer.steps_per_epoch, numbers)
+    return test
 
 
 def _announce(
@@ -198,72 +211,3 @@ def _announce(
         f"{cfg.choices.model}, {count:,} parameters, on {device}; {data.name}: {sizes} images of {data.image_shape}"
     )
     console.say(f"{'continuing from step ' + str(state.step) + ' in' if state.step else 'run folder'} {folder.path}")
-
-
-def _finish(cfg: DictConfig, settings: TrainerSettings, trainer: Trainer, epochs: float) -> dict[str, Any]:
-    """Test once, on the weights that trainer.test_weights names, and put the results together."""
-    state = trainer.state
-    if settings.test_weights == "best":
-        best = trainer.checkpoints / "best.pt"
-        checkpoint.load_weights(state.evaluated, checkpoint.load(best, device=trainer.device), source=best)
-    started = time.monotonic()
-    test = trainer.last_test = trainer.evaluate("test")
-    numbers = {f"test/{name}": value for name, value in test.numbers().items()}
-    trainer.tracker.scalars(state.step, state.step / trainer.steps_per_epoch, numbers)
-    return {
-        "model": cfg.choices.model,
-        "data": trainer.data.name,
-        "seed": cfg.seed,
-        "test": {**test.numbers(), "images": test.images, "weights": settings.test_weights},
-        "validation": {"final": _part(state.latest, "validation/"), "best": state.best},
-        "train": _part(state.latest, "train/"),
-        "parameters": sum(p.numel() for p in state.model.parameters() if p.requires_grad),
-        "steps": state.step,
-        "epochs": epochs,
-        "seconds": round(state.seconds, 2),
-        "images_per_second": round(state.images / max(state.seconds, 1e-9), 1),
-        "test_seconds": round(time.monotonic() - started, 2),
-        "device": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else trainer.device.type,
-        "precision": settings.precision,
-    }
-
-
-def _part(values: dict[str, float], prefix: str) -> dict[str, float] | None:
-    return {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)} or None
-
-
-def _final_numbers(summary: dict[str, Any]) -> dict[str, float]:
-    numbers = {"test_top1": summary["test"]["top1"], "test_loss": summary["test"]["loss"]}
-    if summary["validation"]["best"]:
-        numbers["validation_top1"] = summary["validation"]["best"]["top1"]
-    return {name: value for name, value in numbers.items() if math.isfinite(value)}
-
-
-def _hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """A fixed set of keys, so that TensorBoard's table has the same columns for every run."""
-    chosen = OmegaConf.to_container(cfg.choices)
-    names = (
-        "optimizer.lr",
-        "optimizer.weight_decay",
-        "trainer.duration",
-        "trainer.batch_size",
-        "trainer.precision",
-        "seed",
-    )
-    return {
-        "model": chosen.get("model"),
-        "data": chosen.get("data"),
-        **{name: OmegaConf.select(cfg, name) for name in names},
-    }
-
-
-def _closing_words(summary: dict[str, Any], folder: RunFolder, settings: TrainerSettings) -> str:
-    test = summary["test"]
-    lines = [
-        f"test accuracy {test['top1']:.2f} % of {test['images']} images (top-5 {test['top5']:.2f} %, loss {test['loss']:.4f}), "
-        f"trained in {summary['seconds']:.0f} s at {summary['images_per_second']:.0f} images/s",
-        f"run folder:  {folder.path}",
-    ]
-    if settings.tensorboard:
-        lines.append(f"TensorBoard: tensorboard --logdir {folder.path.parent}")
-    return "\n".join(lines)
