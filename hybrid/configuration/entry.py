@@ -89,6 +89,9 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError as error:
+        print(f"error: not enough memory: {error}", file=sys.stderr)
+        return USER_ERROR
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
@@ -112,7 +115,10 @@ def _run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
             failures.append(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors of the composition through instead of printing them
-    hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(job)()
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(job)()
+    except ValueError as error:  # Hydra's parser, on values that a group cannot have
+        raise UserError(f"the command line cannot be composed: {error}.") from error
     if failures:
         raise failures[0]
 

@@ -40,5 +40,8 @@ def run_length(text: Duration, *, path: str, steps_per_epoch: int) -> int:
 
 
 def interval(text: Duration, *, path: str, steps_per_epoch: int, total_steps: int) -> int:
-    """The steps between two events; at least one."""
-    return max(1, in_steps(text, path=path, steps_per_epoch=steps_per_epoch, total_steps=total_steps))
+    """The steps between two events; at least one, also where the duration is shorter than a step."""
+    steps = in_steps(text, path=path, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
+    if not re.search("[1-9]", str(text)):
+        raise UserError(f"{path}={text}: an interval is longer than nothing.")
+    return max(1, steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -15,6 +16,8 @@ def parameter_groups(model: nn.Module, *, weight_decay: float, decay: Decayed) -
 
     `weights` decays matrices and filters alone: parameters of one dimension are biases and batch norm's scale and shift.
     """
+    if not 0 <= weight_decay < math.inf:
+        raise ValueError(f"weight_decay={weight_decay} is not valid: it must be a number from 0")
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
         raise ValueError("the model has no trainable parameters: nothing to optimize")
@@ -34,6 +37,7 @@ def sgd(
     decay: Decayed = "all",
 ) -> torch.optim.Optimizer:
     """torch.optim.SGD over `parameter_groups`."""
+    _check_rate(lr)
     groups = parameter_groups(model, weight_decay=weight_decay, decay=decay)
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
 
@@ -47,5 +51,11 @@ def adamw(
     decay: Decayed = "weights",
 ) -> torch.optim.Optimizer:
     """torch.optim.AdamW over `parameter_groups`."""
+    _check_rate(lr)
     groups = parameter_groups(model, weight_decay=weight_decay, decay=decay)
     return torch.optim.AdamW(groups, lr=lr, betas=betas)
+
+
+def _check_rate(lr: float) -> None:
+    if not 0 <= lr < math.inf:
+        raise ValueError(f"lr={lr} is not valid: it must be a number from 0")

@@ -48,7 +48,6 @@ def _part(values: dict[str, float], prefix: str) -> dict[str, float] | None:
 
 
 def final_numbers(summary: dict[str, Any]) -> dict[str, float]:
-    """The figures that TensorBoard's table of hyper-parameters shows beside them."""
     """The results that TensorBoard's table of runs shows, under the names of their curves."""
     parts = {"test": summary["test"], "validation": summary["validation"]["final"] or {}}
     numbers = {f"{part}/{name}": values[name] for part, values in parts.items() for name in ("top1", "loss") if values}

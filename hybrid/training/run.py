@@ -22,7 +22,7 @@ from hybrid.tracking.files import write_json
 from hybrid.tracking.jsonl import JsonLines
 from hybrid.tracking.run_folder import identity
 from hybrid.training import checkpoint
-from hybrid.training.durations import in_steps, run_length
+from hybrid.training.durations import in_steps, interval, run_length
 from hybrid.training.evaluation import Evaluation
 from hybrid.training.pictures import Pictures
 from hybrid.training.randomness import seed_everything, set_deterministic
@@ -40,6 +40,13 @@ class RunSettings:
     name: str | None
     restart: bool
     init_from: str | None
+
+    def __post_init__(self) -> None:
+        if not self.root:
+            raise UserError("run.root is empty: it is the folder of all runs, such as outputs.")
+        parts = Path(self.name).parts if self.name is not None else ("default",)
+        if not parts or ".." in parts or Path(*parts).is_absolute():
+            raise UserError(f"run.name={self.name} is not valid: it is a folder's name within run.root={self.root}.")
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
@@ -119,14 +126,15 @@ def _check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]
     """Everything that can be refused before data is read and a folder is written."""
     settings = build_record(TrainerSettings, cfg.trainer, path="trainer")
     run_settings = build_record(RunSettings, cfg.run, path="run")
-    if not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool) or cfg.seed < 0:
-        raise UserError(f"seed={cfg.seed} is not valid: it must be a whole number from 0.")
+    if not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool) or not 0 <= cfg.seed < 2**63:
+        raise UserError(f"seed={cfg.seed} is not valid: it must be a whole number from 0 to 2^63 - 1.")
     parts = {"model", "data", "augmentation", "optimizer", "schedule", "trainer", "run", "seed", "choices"}
     if unknown := sorted(set(cfg) - parts):
         raise UserError(f"unknown key: {unknown[0]} has no effect. Valid: {', '.join(sorted(parts - {'choices'}))}.")
-    for name in ("duration", "evaluate_every", "checkpoint_every", "log_every"):
+    in_steps(settings.duration, path="trainer.duration", steps_per_epoch=100)
+    for name in ("evaluate_every", "checkpoint_every", "log_every"):
         lengths = {"steps_per_epoch": 100, "total_steps": 1000}  # any: only the form is checked here
-        in_steps(getattr(settings, name), path=f"trainer.{name}", **lengths)
+        interval(getattr(settings, name), path=f"trainer.{name}", **lengths)
     instantiate(cfg.schedule, path="schedule", steps_per_epoch=100, total_steps=1000)
     instantiate(cfg.optimizer, path="optimizer", model=nn.Linear(2, 2))
     return settings, run_settings, settings.resolve_device()
