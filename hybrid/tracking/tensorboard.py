@@ -10,18 +10,34 @@ import torch
 
 from hybrid.tracking.tracker import SilentSink
 
+# One chart for what belongs together, in the tab "Custom Scalars".
+_LAYOUT = {
+    "training and validation": {
+        "loss": ["Multiline", ["train/loss", "validation/loss"]],
+        "accuracy (%)": ["Multiline", ["train/top1", "validation/top1"]],
+        "learning rate": ["Multiline", ["train/lr"]],
+    },
+}
+
 
 class TensorBoard(SilentSink):
-    """Writes event files into a folder. On resume, what was logged after `resume_step` is hidden by TensorBoard's own means."""
+    """Writes event files into a folder. On resume, what was logged after `resume_step` is hidden by TensorBoard's own means.
+
+    `speed/…` is called `train_speed/…` here: TensorBoard sorts by name and opens the first groups, which then are test and train.
+    """
 
     def __init__(self, folder: Path, *, resume_step: int = 0) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder), purge_step=resume_step + 1 if resume_step else None)
+        again = folder.is_dir() and any(folder.iterdir())  # also a run that was killed before its first checkpoint
+        purge_step = None if not again else resume_step + 1 if resume_step else 0
+        self._writer = SummaryWriter(str(folder), purge_step=purge_step)
+        self._writer.add_custom_scalars(_LAYOUT)
 
     def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+            shown = f"train_{name}" if name.startswith("speed/") else name
+            self._writer.add_scalar(shown, value, step)
 
     def images(self, step: int, name: str, images: torch.Tensor) -> None:
         from torchvision.utils import make_grid
@@ -32,11 +48,14 @@ class TensorBoard(SilentSink):
         self._writer.add_figure(name, figure, step)
 
     def results(self, settings: Mapping[str, Any], values: Mapping[str, float]) -> None:
+        from torch.utils.tensorboard.summary import hparams
+
         plain = {
             key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in settings.items()
         }
-        # run_name="." keeps it in this run: the default makes a second run for every call
-        self._writer.add_hparams(plain, {f"final/{name}": value for name, value in values.items()}, run_name=".")
+        # not writer.add_hparams: that makes a run of its own, and logs the numbers a second time, as curves of one point
+        for summary in hparams(plain, dict(values)):
+            self._writer.file_writer.add_summary(summary)
 
     def flush(self) -> None:
         self._writer.flush()

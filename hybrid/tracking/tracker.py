@@ -37,7 +37,7 @@ class SilentSink:
         """A matplotlib figure."""
 
     def results(self, settings: Mapping[str, Any], values: Mapping[str, float]) -> None:
-        """The end of a run: the settings it was made with and what came out."""
+        """The end of a run: the settings it was made with, and which of the logged numbers are its results."""
 
     def flush(self) -> None:
         """Everything logged so far is on the disk."""
@@ -68,7 +68,7 @@ class Tracker:
             sink.figure(step, name, figure)
 
     def results(self, settings: Mapping[str, Any], values: Mapping[str, float]) -> None:
-        """Log a run's settings and results, once, at its end."""
+        """Log a run's settings and results, once, at its end; the results are under the names that they were logged by."""
         for sink in self.sinks:
             sink.results(settings, values)
 

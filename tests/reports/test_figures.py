@@ -1,0 +1,82 @@
+"""Figures are drawn for real, as a PNG: matplotlib finds much of what is wrong only then."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hybrid.reports.figures import confusion_figure, filter_bank_figure
+from hybrid.reports.scattering_figure import scattering_figure
+from hybrid.scattering import Scattering2D
+
+
+def drawn(figure) -> np.ndarray:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return np.array(Image.open(file).convert("RGB"))
+
+
+def written(axes) -> dict[tuple[int, int], str]:
+    """(row, column) -> the text in that cell."""
+    return {(round(text.get_position()[1]), round(text.get_position()[0])): text.get_text() for text in axes.texts}
+
+
+def test_confusions_are_shares_of_the_true_class_in_percent():
+    figure = confusion_figure(torch.tensor([[3, 1], [0, 0]]), ["cat", "dog"])
+    drawn(figure)
+    (axes,) = figure.axes
+    assert written(axes) == {(0, 0): "75", (0, 1): "25"}  # a class without images has no shares, and is no error
+    assert axes.get_title() == "% of the true class"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
+    assert [label.get_rotation() for label in axes.get_xticklabels()] == [45, 45]
+
+
+def test_many_classes_have_a_colour_scale_in_place_of_numbers():
+    figure = confusion_figure(torch.eye(21, dtype=torch.int64), [str(k) for k in range(21)])
+    drawn(figure)
+    assert len(figure.axes) == 2 and not figure.axes[0].texts
+
+
+@pytest.mark.parametrize("names", [["a" * 200, "$x_1^{"], ["", "日本"]])
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_any_class_name_can_be_drawn(names):
+    drawn(confusion_figure(torch.ones(2, 2), names))
+
+
+def test_a_filter_is_drawn_in_space_and_below_it_in_fourier_space():
+    one = torch.ones(8, 12, dtype=torch.complex64)  # a constant spectrum is a point in space
+    figure = filter_bank_figure([("first", one), ("second", one), ("third", one)], columns=2)
+    drawn(figure)
+    assert len(figure.axes) == 2 * 2 * 2  # two rows of two filters, each with two pictures
+    assert [axes.get_title() for axes in figure.axes] == ["first", "second", "", "", "third", "", "", ""]
+    space, spectrum = (figure.axes[k].images[0].get_array() for k in (0, 2))
+    assert space[4, 6] == pytest.approx(1) and np.abs(space).sum() == pytest.approx(1)
+    assert spectrum.shape == (8, 12) and np.allclose(spectrum, 1)
+    assert not figure.axes[5].images  # no fourth filter
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_scattering_coefficients_are_arranged_by_scale_and_angle(channels):
+    J, L = 2, 4
+    scattering = Scattering2D(J, (16, 16), L=L)
+    image = torch.rand(*channels, 16, 16)
+    grey = image.mean(0) if channels else image
+    figure = scattering_figure(image, scattering(grey), scattering.paths)
+    drawn(figure)
+    assert len(figure.axes) == 2 + J * L + L * L
+    titles = [part.get_suptitle() for part in figure.subfigs]
+    assert titles == ["image and order 0", "order 1: 2 scales × 4 angles", "order 2, scales 0 → 1: angle × angle"]
+    order1 = figure.axes[2 + L].images[0].get_array()  # second row: j=1, theta=0
+    assert np.allclose(order1, scattering(grey)[1 + L])
+
+
+def test_one_scale_has_no_second_order():
+    scattering = Scattering2D(1, (16, 16), L=2)
+    figure = scattering_figure(torch.rand(16, 16), scattering(torch.rand(16, 16)), scattering.paths)
+    drawn(figure)
+    assert len(figure.axes) == 2 + 2
