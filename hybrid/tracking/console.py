@@ -24,7 +24,7 @@ class Console(SilentSink):
     def say(self, text: str) -> None:
         """One line, above the bar if there is one."""
         if self._bar is not None:
-            self._bar.console.print(text, highlight=False, markup=False)
+            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)  # a path stays whole
         else:
             print(text, flush=True)
 

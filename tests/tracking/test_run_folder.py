@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from hybrid.configuration.entry import compose
+from hybrid.errors import UserError
+from hybrid.tracking import RunFolder
+from hybrid.tracking.run_folder import identity, run_name
+
+
+@pytest.fixture
+def configure(tmp_path):
+    """configure("seed=1", …) composes a configuration whose runs are in this test's folder."""
+    return lambda *overrides: compose([f"run.root={tmp_path / 'runs'}", *overrides])
+
+
+def opened(cfg) -> RunFolder:
+    folder = RunFolder.of(cfg)
+    folder.open(cfg, class_names=["cat", "dög"])
+    return folder
+
+
+def test_the_name_says_what_is_in_it(configure):
+    assert re.fullmatch(r"digits-scat_resnet-seed0-[0-9a-f]{8}", run_name(configure()))
+    cfg = configure("data=mnist", "model=scat_wrn", "debug=fast", "seed=3")
+    assert re.fullmatch(r"mnist-scat_wrn-fast-seed3-[0-9a-f]{8}", run_name(cfg))
+
+
+def test_run_name_is_the_folders_name(configure, tmp_path):
+    assert RunFolder.of(configure("run.name=mine")).path == tmp_path / "runs" / "mine"
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        "run.root=elsewhere",
+        "run.restart=true",
+        "trainer.device=cpu",
+        "trainer.log_every=1 step",
+        "trainer.checkpoint_every=1 step",
+        "trainer.progress=none",
+        "trainer.tensorboard=false",
+        "data.root=elsewhere",
+        "data.download=false",
+    ],
+)
+def test_what_changes_no_result_is_not_part_of_the_identity(configure, same):
+    assert identity(configure("data=cifar10")) == identity(configure("data=cifar10", same))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "seed=1",
+        "trainer.duration=21 epochs",
+        "trainer.evaluate_every=2 epochs",
+        "trainer.channels_last=false",
+        "optimizer.momentum=0.8",
+        "schedule=constant",
+        "data.subset.n=100",
+        "model.head.dropout=0.1",
+        "run.init_from=there",
+    ],
+)
+def test_what_may_change_a_result_is(configure, other):
+    assert run_name(configure("data=cifar10")) != run_name(configure("data=cifar10", other))
+
+
+def test_choosing_by_name_or_value_by_value_is_the_same_run(configure):
+    typed = configure("optimizer.momentum=0.9", "trainer.batch_size=128")
+    assert identity(configure()) == identity(typed)
+
+
+def test_opening_writes_the_configuration_and_the_classes_and_opening_again_changes_nothing(configure):
+    cfg = configure()
+    folder = opened(cfg)
+    folder.close()
+    before = folder.config.stat().st_mtime_ns
+    folder = opened(cfg)
+    assert folder.config.stat().st_mtime_ns == before
+    assert identity(folder.read_config()) == identity(cfg)
+    assert folder.read_class_names() == ("cat", "dög")
+    folder.close()
+
+
+def test_one_process_at_a_time_and_the_lock_comes_back(configure):
+    cfg = configure()
+    first = opened(cfg)
+    with pytest.raises(UserError, match="another process is working on .*run.name"):
+        opened(cfg)
+    first.close()
+    opened(cfg).close()
+
+
+def test_a_folder_of_another_run_says_what_differs_and_is_left_as_it_was(configure):
+    folder = opened(configure("run.name=mine"))
+    folder.close()
+    before = folder.config.read_text()
+    with pytest.raises(UserError, match=r"optimizer.lr is 0.1 there and 0.2 here.*run.restart=true"):
+        opened(configure("run.name=mine", "optimizer.lr=0.2"))
+    assert folder.config.read_text() == before
+    opened(configure("run.name=mine")).close()  # the refused one has given its lock back
+
+
+def test_a_setting_that_the_old_run_did_not_have_is_named(configure):
+    folder = opened(configure("run.name=mine"))
+    folder.close()
+    folder.config.write_text(re.sub(r"\n  ema: .*", "", folder.config.read_text()))
+    with pytest.raises(UserError, match=r"trainer.ema is \(absent\) there and None here"):
+        opened(configure("run.name=mine"))
+
+
+def test_a_folder_that_cannot_be_written_is_a_users_error(configure, tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(UserError, match="cannot write the run's folder .*run.root"):
+        opened(configure())
+
+
+def test_a_failure_is_noted_until_the_next_session(configure):
+    cfg = configure()
+    folder = opened(cfg)
+    try:
+        raise RuntimeError("out of luck")
+    except RuntimeError as error:
+        folder.note_failure(error)
+    folder.close()
+    assert "RuntimeError: out of luck" in folder.error.read_text() and "Traceback" in folder.error.read_text()
+    folder = opened(cfg)
+    assert not folder.error.exists()
+    folder.close()
+
+
+def test_clear_deletes_runs_alone(configure, tmp_path):
+    RunFolder(tmp_path / "absent").clear()
+    folder = opened(configure())
+    folder.close()
+    folder.clear()
+    assert not folder.path.exists()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.png").touch()
+    with pytest.raises(UserError, match="does not look like a run's folder"):
+        RunFolder(tmp_path / "photos").clear()
+    assert (tmp_path / "photos" / "one.png").exists()
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match="no config.yaml"):
+        RunFolder(tmp_path).read_config()
+    with pytest.raises(UserError, match="classes.json cannot be read"):
+        RunFolder(tmp_path).read_class_names()
+    assert not RunFolder(tmp_path).finished
