@@ -30,7 +30,7 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:
     """Indented JSON, whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 

@@ -5,29 +5,46 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "compare_kymatio.py"
+
+@pytest.fixture
+def compare(root):
+    def do(*arguments):
+        command = [sys.executable, root / "scripts" / "compare_kymatio.py", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=root)
+
+    return do
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, cwd=SCRIPT.parents[1])
-
-
-def test_table_and_json(tmp_path):
+def test_table_and_json(compare, tmp_path):
     pytest.importorskip("kymatio")
     path = tmp_path / "errors.json"
-    result = run("--sizes", "28x28", "8x9", "--scales", "2", "4", "--angles", "4", "--json", str(path))
+    result = compare("sizes=[28x28,8x9]", "J=[2,4]", "L=[4]", f"json={path}")
     assert result.returncode == 0, result.stderr
     rows = json.loads(path.read_text())
     assert {(row["size"], row["J"]) for row in rows} == {("28x28", 2), ("28x28", 4), ("8x9", 2)}
     assert len(rows) == 3 * 2 * 4 and all(0 < row["ours_kymatio"]["worst"] < 2e-6 for row in rows)
-    assert "worst channel of kymatio_float64" in result.stdout
+    assert "worst channel of kymatio_float64" in result.stdout and f"24 rows written: {path}" in result.stdout
 
 
-def test_help_and_mistakes():
-    assert "--json" in run("--help").stdout
-    wrong = run("--sizes", "32")
-    assert wrong.returncode == 2 and "'32' is not a size" in wrong.stderr
+def test_help(compare):
+    assert "json=null" in compare("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("sizes=[32x]", "32x is not a size"),
+        ("sizes=[900x900]", "900x900 does not fit"),
+        ("J=[0]", "at least 1"),
+        ("J=[9]", "none fits"),
+        ("orders=[3]", "orders: "),
+        ("size=[32x32]", "Did you mean sizes?"),
+    ],
+)
+def test_mistakes_are_one_line(compare, argument, message):
+    wrong = compare(argument)
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
+    assert message in wrong.stderr
