@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
+from hybrid.training import checkpoint
 from hybrid.training.optimizer import adamw, sgd
 
 
@@ -28,3 +29,17 @@ def test_frozen_parameters_are_left_out_and_nothing_to_train_is_an_error():
     assert sum(len(group["params"]) for group in sgd(frozen, lr=0.1).param_groups) == 4
     with pytest.raises(ValueError, match="no trainable parameters"):
         sgd(frozen.requires_grad_(False), lr=0.1)
+
+
+def test_a_users_own_optimizer_gets_the_real_model_and_its_groups_keep_their_rates(train, tmp_path, monkeypatch):
+    (tmp_path / "own_optimizer.py").write_text(
+        "import torch\n"
+        "def two_rates(model, *, lr: float):\n"
+        "    parts = [(model.head, 10 * lr), (model.normalization, lr)]\n"
+        "    return torch.optim.Adam([{'params': list(part.parameters()), 'lr': rate} for part, rate in parts])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    left_out = [f"~optimizer.{name}" for name in ("momentum", "nesterov", "weight_decay", "decay")]
+    folder = train(*left_out, "optimizer._target_=own_optimizer.two_rates", "schedule=constant")
+    groups = checkpoint.load(folder.checkpoints / "last.pt")["optimizer"]["param_groups"]
+    assert [group["lr"] for group in groups] == [0.5, 0.05]
