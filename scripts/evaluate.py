@@ -30,7 +30,7 @@ class Options:
     weights: Literal["last", "best"] | None = option(
         "which checkpoint; null: the one that the run tested", default=None
     )
-    device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1, mps", default="auto")
+    device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1", default="auto")
     batch_size: int | None = option("images at a time; null: as the run", default=None)
     precision: Literal["fp32", "bf16", "fp16"] | None = option("null: as the run", default=None)
     data_root: str | None = option("folder of the data, if not where the run had them", default=None)

@@ -34,9 +34,8 @@ class Options:
     weights: Literal["last", "best"] | None = option(
         "which checkpoint; null: the one that the run tested", default=None
     )
-    device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1, mps", default="auto")
+    device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1", default="auto")
     batch_size: int = option("images at a time, which is also how many are in memory", default=64)
-    data_root: str | None = option("where the class names are, if not where the run had its data", default=None)
 
     def __post_init__(self) -> None:
         for name in ("top", "batch_size"):
@@ -53,9 +52,7 @@ def predict(options: Options) -> None:
     from hybrid.prediction import predict as predict_files
     from hybrid.training.restore import restore
 
-    run = restore(
-        options.run, weights=options.weights, device=options.device, data_root=options.data_root, download=False
-    )
+    run = restore(options.run, weights=options.weights, device=options.device, download=False)
     predictions = predict_files(
         Pipeline(run.data.preprocessing, run.model).to(run.device),
         options.images,

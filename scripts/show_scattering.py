@@ -1,7 +1,7 @@
 """Draw what the scattering transform sees in an image: its coefficients, arranged by order, scale and angle.
 
-    python scripts/show_scattering.py                          scikit-learn's photograph of a flower
-    python scripts/show_scattering.py image=photo.jpg J=4 out=photo.png
+python scripts/show_scattering.py                          scikit-learn's photograph of a flower
+python scripts/show_scattering.py image=photo.jpg J=4 out=photo.png
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -55,6 +56,8 @@ def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], 
                     print_help(document, CONFIGS, config_name, compose(overrides, config_name=config_name).choices)
 
                 sys.exit(guarded(explain_all, overrides=overrides, config_name=config_name))
+            if any(flag in arguments for flag in ("-m", "--multirun")):  # Hydra knows it only in front
+                sys.argv[1:] = ["-m", *(text for text in arguments if text not in ("-m", "--multirun"))]
             sys.exit(guarded(lambda: _run_hydra(task, config_name), overrides=arguments, config_name=config_name))
 
         return command
@@ -109,18 +112,34 @@ def _run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
 
     @functools.wraps(task)
     def job(cfg: DictConfig) -> Any:
+        if any(isinstance(failure, Stopped) for failure in failures):
+            return None  # a sweep that was asked to stop begins no further run
         try:
             return task(_with_choices(cfg, HydraConfig.get().runtime.choices))
         except Exception as error:  # kept from Hydra, which would announce it in its own words
             failures.append(error)
+            if HydraConfig.get().mode == RunMode.MULTIRUN and not isinstance(error, Stopped):
+                _report_job(HydraConfig.get().overrides.task, error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors of the composition through instead of printing them
     try:
         hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(job)()
     except ValueError as error:  # Hydra's parser, on values that a group cannot have
         raise UserError(f"the command line cannot be composed: {error}.") from error
+    stops = [failure for failure in failures if isinstance(failure, Stopped)]
+    if stops:
+        raise stops[0]
+    if len(failures) > 1:
+        raise UserError(f"{len(failures)} runs of the sweep failed.")
     if failures:
         raise failures[0]
+
+
+def _report_job(overrides: Sequence[str], error: Exception) -> None:
+    """A failed run of a sweep, which goes on: its overrides, and the error in one line or, if it is unforeseen, whole."""
+    if not isinstance(error, UserError):
+        traceback.print_exception(error)
+    print(f"failed: {' '.join(overrides)}: {error}", file=sys.stderr)
 
 
 def _with_choices(cfg: DictConfig, choices: DictConfig) -> DictConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -152,6 +153,7 @@ class FileLoader(Loader):
             num_workers=min(self.num_workers, len(addresses)),
             collate_fn=_collate,
             pin_memory=self._treatment.device.type == "cuda",
+            worker_init_fn=_leave_signals_to_the_parent,
             generator=torch_generator(self.seed, "workers", epoch),  # or it would draw from the global generator
         )
         try:
@@ -166,6 +168,12 @@ class FileLoader(Loader):
                 f"a process that decodes images died ({str(error).splitlines()[0]}): usually memory ran out; lower "
                 f"data.num_workers (now {self.num_workers}), or set it to 0 to see the reason."
             ) from error
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Ctrl-C and a cluster's SIGTERM reach the whole process group; the training process saves and ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def worker_count(wanted: int | str) -> int:

@@ -67,7 +67,7 @@ def published_positions(labels: Tensor, n: int, *, num_classes: int, seed: int) 
             f"data.subset.n={n} needs {n // num_classes} images of every class, but the smallest class has {smallest}: use "
             f"{smallest * num_classes} or less, or data.subset.protocol=stratified."
         )
-    within = np.random.RandomState(seed).permutation(smallest)[: n // num_classes]
+    within = np.random.RandomState(seed % 2**32).permutation(smallest)[: n // num_classes]
     return torch.from_numpy(np.sort(np.concatenate([positions[within] for positions in members])))
 
 
@@ -78,7 +78,7 @@ def stratified_positions(labels: Tensor, count: int, *, seed: int) -> Tensor:
     share = count * sizes / len(values)
     quota = np.floor(share).astype(int)
     quota[np.argsort(quota - share, kind="stable")[: count - quota.sum()]] += 1
-    random = np.random.RandomState(seed)  # its streams are frozen across NumPy's versions, unlike default_rng's
+    random = np.random.RandomState(seed % 2**32)  # its streams are frozen across NumPy's versions, unlike default_rng's
     chosen = [
         random.permutation(np.flatnonzero(values == label))[:number]
         for label, number in zip(classes, quota, strict=True)

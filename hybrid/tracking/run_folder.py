@@ -30,7 +30,8 @@ _INCIDENTAL = {
     "choices", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
     "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.progress", "trainer.tensorboard",
 }  # fmt: skip
-_MARKERS = ("config.yaml", "metrics.jsonl", "checkpoints")
+_ABSENT = "(absent)"
+_OF_A_RUN = ("choices", "data", "model", "seed", "trainer")  # what the config.yaml of a run has
 
 
 class RunFolder:
@@ -46,6 +47,7 @@ class RunFolder:
         self.summary = self.path / "summary.json"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
+        self.profile = self.path / "profile"
         self._lock = None
 
     @classmethod
@@ -58,20 +60,26 @@ class RunFolder:
         """Whether the run has ended and left its results."""
         return self.summary.is_file()
 
-    def open(self, cfg: DictConfig, *, class_names: Sequence[str]) -> None:
+    def open(self, cfg: DictConfig, *, class_names: Sequence[str], restart: bool = False) -> None:
         """Lock the folder for this process and write what describes the run, or check that it is the run described there.
 
+        `restart` first deletes what a run has left there, and nothing else.
         Raises UserError if another process works on it, if it belongs to another configuration, or if it cannot be written.
         """
         try:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            if restart:
+                self._check_is_run()
+            self.path.mkdir(parents=True, exist_ok=True)
             self._acquire()
-            self.error.unlink(missing_ok=True)
+            if restart:
+                self._clear()
             if self.config.is_file():
-                self._compare(cfg)
+                self.compare(cfg)
             else:
                 write_text(self.classes, json.dumps(list(class_names), ensure_ascii=False) + "\n")
                 write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
+            self.checkpoints.mkdir(exist_ok=True)
+            self.error.unlink(missing_ok=True)
         except UserError:
             self.close()
             raise
@@ -92,16 +100,6 @@ class RunFolder:
             self._lock.close()
             self._lock = None
 
-    def clear(self) -> None:
-        """Delete a run (run.restart=true). A folder that holds no run is left alone: UserError."""
-        if not self.path.exists():
-            return
-        if any(self.path.iterdir()) and not any((self.path / name).exists() for name in _MARKERS):
-            raise UserError(
-                f"run.restart: {self.path} does not look like a run's folder; delete it by hand if you mean it."
-            )
-        shutil.rmtree(self.path)
-
     def read_config(self) -> DictConfig:
         """The configuration that the run was made with; UserError where there is none."""
         if not self.config.is_file():
@@ -119,6 +117,30 @@ class RunFolder:
         """The results of a finished run."""
         return json.loads(self.summary.read_text())
 
+    def compare(self, cfg: DictConfig) -> None:
+        """Raise UserError, naming the differences, unless the folder's run is the one that `cfg` describes."""
+        there, here = identity(self.read_config()), identity(cfg)
+        changed = sorted(k for k in there.keys() | here.keys() if there.get(k, _ABSENT) != here.get(k, _ABSENT))
+        if changed:
+            shown = "; ".join(
+                f"{k} is {there.get(k, _ABSENT)} there and {here.get(k, _ABSENT)} here" for k in changed[:3]
+            )
+            raise UserError(
+                f"{self.path} holds another run: {shown}. Choose another run.name, or run.restart=true to delete it."
+            )
+
+    def _check_is_run(self) -> None:
+        """Whether a restart may delete what is here: a folder that holds no run is not ours."""
+        left = [path for path in self.path.iterdir() if path.name != ".lock"] if self.path.is_dir() else []
+        if left and not (self.config.is_file() and all(name in self.read_config() for name in _OF_A_RUN)):
+            raise UserError(f"run.restart: {self.path} is not a run's folder; delete it by hand if you mean it.")
+
+    def _clear(self) -> None:
+        for path in (self.checkpoints, self.tensorboard, self.profile):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in (self.summary, self.metrics, self.environment, self.error, self.classes, self.config):
+            path.unlink(missing_ok=True)
+
     def _acquire(self) -> None:
         self._lock = (self.path / ".lock").open("w")
         try:
@@ -127,19 +149,6 @@ class RunFolder:
             raise UserError(
                 f"another process is working on {self.path}. Wait for it, or choose another folder with run.name=…"
             ) from None
-
-    def _compare(self, cfg: DictConfig) -> None:
-        there, here = identity(self.read_config()), identity(cfg)
-        changed = sorted(
-            key for key in there.keys() | here.keys() if there.get(key, "(absent)") != here.get(key, "(absent)")
-        )
-        if changed:
-            shown = "; ".join(
-                f"{k} is {there.get(k, '(absent)')} there and {here.get(k, '(absent)')} here" for k in changed[:3]
-            )
-            raise UserError(
-                f"{self.path} holds another run: {shown}. Choose another run.name, or run.restart=true to delete it."
-            )
 
 
 def identity(cfg: DictConfig) -> dict[str, Any]:

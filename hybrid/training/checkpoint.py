@@ -8,6 +8,7 @@ best.pt       the weights with the best validation accuracy so far
 from __future__ import annotations
 
 import pickle
+import shutil
 import warnings
 import zipfile
 from pathlib import Path
@@ -31,7 +32,10 @@ def save_last(folder: Path, content: dict[str, Any]) -> None:
     last, previous, link = folder / "last.pt", folder / "previous.pt", folder / ".previous.tmp"
     if last.exists():
         link.unlink(missing_ok=True)
-        link.hardlink_to(last)
+        try:
+            link.hardlink_to(last)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(last, link)
         link.replace(previous)
         flush_folder(folder)
     save(last, content)
@@ -54,9 +58,10 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
     return content
 
 
-def load_latest(folder: Path, *, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+def load_latest(folder: Path, *, device: torch.device | str = "cpu", set_aside: bool = False) -> dict[str, Any] | None:
     """The newest readable of last.pt and previous.pt; None where a run has none yet.
 
+    `set_aside` renames a damaged last.pt to damaged.pt, so that the next checkpoint does not take it for the previous one.
     A damaged last.pt is a warning while previous.pt can be read, and a UserError when it cannot.
     """
     problems = []
@@ -69,6 +74,8 @@ def load_latest(folder: Path, *, device: torch.device | str = "cpu") -> dict[str
             problems.append(str(error))
             continue
         if problems:
+            if set_aside:
+                (folder / "last.pt").replace(folder / "damaged.pt")
             warnings.warn(f"{problems[0]} Continuing from {path.name}, step {content['step']}.", stacklevel=2)
         return content
     if problems:

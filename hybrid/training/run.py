@@ -20,7 +20,6 @@ from hybrid.tracking.console import Console
 from hybrid.tracking.environment import record_session
 from hybrid.tracking.files import write_json
 from hybrid.tracking.jsonl import JsonLines
-from hybrid.tracking.run_folder import identity
 from hybrid.training import checkpoint
 from hybrid.training.durations import in_steps, interval, run_length
 from hybrid.training.evaluation import Evaluation
@@ -57,6 +56,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     hybrid.errors.Stopped when a signal ended the run early.
     """
     settings, run_settings, device = _check(cfg)
+    if cfg.data.get("root") is not None:  # so that the folder says where the data are, from wherever it is read
+        cfg.data.root = str(Path(cfg.data.root).resolve())
     folder = RunFolder.of(cfg)
     if folder.finished and not run_settings.restart:
         return _already_finished(folder, cfg)
@@ -65,15 +66,15 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     seed_everything(cfg.seed)
     data = hybrid.data.build(cfg.data, cfg.augmentation, seed=cfg.seed)
     model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
+    if run_settings.init_from is not None:
+        load_initial_weights(model, Path(run_settings.init_from))
     model.to(device, memory_format=torch.channels_last if settings.channels_last else torch.preserve_format)
     plan = _Plan.of(cfg, settings, data, device)
     optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
     state = TrainState(model, optimizer, device=device, fp16=settings.precision == "fp16", ema=settings.ema)
-    if run_settings.restart:
-        folder.clear()
-    folder.open(cfg, class_names=data.class_names)
+    folder.open(cfg, class_names=data.class_names, restart=run_settings.restart)
     try:
-        begin(state, folder, data, device, init_from=run_settings.init_from)
+        begin(state, folder, data, device, initialised=run_settings.init_from is not None)
         return _train(cfg, settings, plan, state, data, device, folder)
     except Exception as error:
         if not isinstance(error, Stopped):
@@ -83,21 +84,28 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         folder.close()
 
 
-def begin(state: TrainState, folder: RunFolder, data: Data, device: torch.device, *, init_from: str | None) -> None:
+def begin(state: TrainState, folder: RunFolder, data: Data, device: torch.device, *, initialised: bool) -> None:
     """Where a run starts from, in this order: its own last checkpoint; the weights that it was given; scratch."""
-    own = checkpoint.load_latest(folder.checkpoints, device=device)
+    own = checkpoint.load_latest(folder.checkpoints, device=device, set_aside=True)
     if own is not None:
         state.load_state_dict(own, source=folder.checkpoints)
         return
-    if init_from is not None:
-        source = Path(init_from)
-        source = source / "checkpoints" / "last.pt" if source.is_dir() else source
-        checkpoint.load_weights(state.model, checkpoint.load(source, device=device), source=source)
-    elif state.model.needs_statistics:
+    if not initialised and state.model.needs_statistics:
         loader = data.loader("train", batch_size=256, device=device)
         state.model.fit_statistics(batch.images for batch in loader.epoch(0))
     if state.ema is not None:
         state.ema.module.load_state_dict(state.model.state_dict())
+
+
+def load_initial_weights(model: nn.Module, source: Path) -> None:
+    """Copy the weights of a run's folder, or of a checkpoint file, into a new model; before anything is written."""
+    if source.is_dir():
+        content = checkpoint.load_latest(source / "checkpoints")
+        if content is None:
+            raise UserError(f"run.init_from={source} has no checkpoint.")
+    else:
+        content = checkpoint.load(source)
+    checkpoint.load_weights(model, content, source=source)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,14 +146,16 @@ def _check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]
     instantiate(cfg.schedule, path="schedule", steps_per_epoch=100, total_steps=1000)
     if str(cfg.optimizer.get("_target_")).startswith("hybrid."):  # a user's own may want its parts of the real model
         instantiate(cfg.optimizer, path="optimizer", model=nn.Linear(2, 2))
-    return settings, run_settings, settings.resolve_device()
+    device = settings.resolve_device()
+    if settings.precision == "fp16" and device.type == "cpu":
+        raise UserError(
+            "trainer.precision=fp16 is for GPUs: CPUs compute it many times slower. Valid here: fp32, bf16."
+        )
+    return settings, run_settings, device
 
 
 def _already_finished(folder: RunFolder, cfg: DictConfig) -> dict[str, Any]:
-    if identity(folder.read_config()) != identity(cfg):
-        raise UserError(
-            f"{folder.path} holds another, finished run. Choose another run.name, or run.restart=true to delete it."
-        )
+    folder.compare(cfg)
     summary = folder.read_summary()
     print(
         f"finished already: test accuracy {summary['test']['top1']:.2f} %. run.restart=true runs it again.\n{folder.path}"

@@ -38,6 +38,8 @@ class Constant:
 
     def __init__(self, warmup: Duration = "0 steps", *, steps_per_epoch: int, total_steps: int) -> None:
         self.warmup = in_steps(warmup, path="schedule.warmup", steps_per_epoch=steps_per_epoch, total_steps=total_steps)
+        if self.warmup >= total_steps:
+            raise ValueError(f"warmup={warmup} is {self.warmup} steps, but the whole run has only {total_steps}")
         self.total_steps = total_steps
 
     def __call__(self, step: int) -> Setting:
@@ -78,6 +80,8 @@ class Step(Constant):
         total_steps: int,
     ) -> None:
         super().__init__(warmup, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
+        if not 0 < factor <= 1:
+            raise ValueError(f"factor={factor} is not above 0 and at most 1")
         self.factor = factor
         self.milestones = sorted(
             in_steps(text, path="schedule.milestones", steps_per_epoch=steps_per_epoch, total_steps=total_steps)
@@ -106,6 +110,8 @@ class OneCycle:
     ) -> None:
         if initial_division < 1 or final_division < 1:
             raise ValueError("initial_division and final_division are at least 1")
+        if momentum is not None and not 0 <= momentum[0] <= momentum[1] < 1:
+            raise ValueError(f"momentum={list(momentum)} is not [lowest, highest] within 0 to below 1")
         self.peak = in_steps(rise, path="schedule.rise", steps_per_epoch=steps_per_epoch, total_steps=total_steps)
         self.total_steps = total_steps
         self.initial, self.final = 1 / initial_division, 1 / initial_division / final_division

@@ -61,10 +61,11 @@ class TrainerSettings:
 
 
 def resolve_device(name: str, *, path: str = "trainer.device") -> torch.device:
-    """The torch device of a name (auto, cpu, cuda, cuda:N, mps), or a UserError that lists the devices of this machine."""
+    """The torch device of a name (auto, cpu, cuda, cuda:N), or a UserError that lists the devices of this machine.
+
+    Apple's MPS is not among them: the scattering transform needs float64.
+    """
     present = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        present.append("mps")
     if name == "auto":
         return torch.device(present[1] if len(present) > 1 else "cpu")
     if name == "cuda" and "cuda:0" in present:

@@ -47,7 +47,7 @@ class TrainState:
         if bad_step >= 0 or not weights_finite:
             step = bad_step if bad_step >= 0 else self.step
             raise UserError(
-                f"the loss is not finite at step {step}: training stops, the last checkpoint is from before it. "
+                f"the loss is not finite at step {step}: training stops; a checkpoint, where there is one, is from before it. "
                 "A lower optimizer.lr, a warm-up (schedule.warmup='1 epoch') or trainer.clip_norm=1 usually helps."
             )
 

@@ -32,8 +32,7 @@ class Meter:
     """
 
     def __init__(self, device: torch.device) -> None:
-        precise = torch.float32 if device.type == "mps" else torch.float64
-        self.sums = torch.zeros(3, dtype=precise, device=device)  # loss x images, hits, images
+        self.sums = torch.zeros(3, dtype=torch.float64, device=device)  # loss x images, hits, images
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
 
     def add(self, loss_sum: torch.Tensor, hits: torch.Tensor, images: int, step: int) -> None:

@@ -14,6 +14,7 @@ What is logged at a step is on the disk before the checkpoint of that step, so a
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -131,6 +132,13 @@ class Trainer:
             train_step(
                 self.forward, state.optimizer, state.scaler, batch, state.meter, settings=settings, step=state.step + 1
             )
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UserError(
+                f"step {state.step + 1} has a micro-batch of a single image, which batch norm cannot normalise: "
+                "trainer.drop_last=true leaves out an epoch's last, smaller batch; or choose another trainer.batch_size."
+            ) from error
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"out of memory on {self.device} with {settings.batch_size} images in {settings.accumulation} micro-batches: "
@@ -190,4 +198,5 @@ def _memory_gib(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**30
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

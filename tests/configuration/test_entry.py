@@ -38,6 +38,10 @@ MISTAKES = [
     (["run.name=../x"], "run.name=../x is not valid"),
     (["run.name=."], "run.name=. is not valid"),
     (["seed=99999999999999999999"], "is not valid"),
+    (["schedule=step", "schedule.factor=-2"], "schedule: factor=-2.0 is not above 0"),
+    (["schedule=one_cycle", "schedule.momentum=[2,3]"], "schedule: momentum=[2.0, 3.0]"),
+    (["schedule.warmup=100000 steps"], "schedule: warmup=100000 steps"),
+    (["trainer.precision=fp16", "trainer.device=cpu"], "Valid here: fp32, bf16"),
     (["seed=-1"], "seed=-1 is not valid"),
     (["seed=zero"], "seed=zero is not valid"),
     (["model.frontend.J=9"], "model.frontend: "),
@@ -102,6 +106,7 @@ def test_help_of_a_choice_shows_its_settings(root, monkeypatch, capsys):
 def test_a_sweep_runs_every_combination_and_reports_the_failed_one(root, tmp_path, monkeypatch, capsys):
     tiny = ["model=scat_linear", "model.frontend.max_order=1", "data.subset.n=100", "trainer.duration=2 steps"]
     tiny += ["trainer.tensorboard=false", f"run.root={tmp_path}", "trainer.max_evaluation_batches=1"]
-    code, _, errors = command(root, monkeypatch, capsys, "-m", "optimizer.lr=0.1,fast,0.2", *tiny)
-    assert code == 2 and "'fast' is not a number" in errors
+    code, _, errors = command(root, monkeypatch, capsys, *tiny, "-m", "optimizer.lr=0.1,fast,0.2,slow")
+    assert code == 2 and "2 runs of the sweep failed" in errors
+    assert "optimizer.lr=fast" in errors and "'slow' is not a number" in errors
     assert len(list(tmp_path.glob("*/summary.json"))) == 2

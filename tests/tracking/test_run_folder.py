@@ -132,17 +132,23 @@ def test_a_failure_is_noted_until_the_next_session(configure):
     folder.close()
 
 
-def test_clear_deletes_runs_alone(configure, tmp_path):
-    RunFolder(tmp_path / "absent").clear()
-    folder = opened(configure())
+def test_a_restart_deletes_what_runs_write_and_nothing_else(configure, tmp_path):
+    cfg = configure()
+    folder = opened(cfg)
     folder.close()
-    folder.clear()
-    assert not folder.path.exists()
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "one.png").touch()
-    with pytest.raises(UserError, match="does not look like a run's folder"):
-        RunFolder(tmp_path / "photos").clear()
-    assert (tmp_path / "photos" / "one.png").exists()
+    folder.summary.write_text("{}")
+    (folder.checkpoints / "last.pt").touch()
+    (folder.path / "notes.txt").touch()
+    folder.open(cfg, class_names=["a"], restart=True)
+    folder.close()
+    assert not folder.finished and not any(folder.checkpoints.iterdir())
+    assert (folder.path / "notes.txt").exists() and folder.read_class_names() == ("a",)
+    photos = RunFolder(tmp_path / "photos")
+    photos.path.mkdir()
+    (photos.path / "one.png").touch()
+    with pytest.raises(UserError, match="is not a run's folder"):
+        photos.open(cfg, class_names=["a"], restart=True)
+    assert [path.name for path in photos.path.iterdir()] == ["one.png"]
 
 
 def test_what_is_not_there_is_named(tmp_path):

@@ -170,7 +170,7 @@ def test_starting_from_the_weights_of_another_run(train, tiny):
 
 def test_a_folder_of_another_configuration_is_refused(train, tiny):
     train("run.name=mine", "trainer.duration=2 steps")
-    with pytest.raises(UserError, match="another, finished run"):
+    with pytest.raises(UserError, match="trainer.duration is 2 steps there and 4 steps here"):
         run(tiny("run.name=mine", "trainer.duration=4 steps"))
     folder = RunFolder.of(tiny("run.name=mine"))
     folder.summary.unlink()
@@ -178,18 +178,68 @@ def test_a_folder_of_another_configuration_is_refused(train, tiny):
         run(tiny("run.name=mine", "trainer.duration=4 steps"))
 
 
-def test_two_processes_do_not_share_a_folder(tiny):
+@pytest.mark.parametrize("extra", [(), ("run.restart=true",)])
+def test_two_processes_do_not_share_a_folder(tiny, extra):
     cfg = tiny()
     folder = RunFolder.of(cfg)
     folder.open(cfg, class_names=["a", "b"])
     with pytest.raises(UserError, match="another process"):
-        run(cfg)
+        run(tiny(*extra))
     folder.close()
 
 
 def test_restart_deletes_runs_and_nothing_else(tiny, tmp_path):
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     (tmp_path / "runs" / "mine" / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match="does not look like a run"):
-        run(tiny("run.name=mine", "run.restart=true"))
+    for content in (None, "title: my project"):
+        if content:
+            (tmp_path / "runs" / "mine" / "config.yaml").write_text(content)
+        with pytest.raises(UserError, match="is not a run's folder"):
+            run(tiny("run.name=mine", "run.restart=true"))
     assert (tmp_path / "runs" / "mine" / "thesis.tex").exists()
+
+
+def test_restart_leaves_what_a_run_did_not_write(train, tiny):
+    folder = train("run.name=mine")
+    (folder.path / "notes.txt").write_text("mine")
+    before = folder.summary.stat().st_mtime_ns
+    run(tiny("run.name=mine", "run.restart=true", "trainer.duration=4 steps"))
+    assert (folder.path / "notes.txt").exists() and folder.summary.stat().st_mtime_ns > before
+    assert folder.read_summary()["steps"] == 4
+
+
+def test_what_is_refused_changes_nothing_in_a_folder(train, tiny):
+    folder = train("run.name=mine")
+    folder.summary.unlink()
+    folder.error.write_text("what went wrong")
+    with pytest.raises(UserError, match="another run"):
+        run(tiny("run.name=mine", "optimizer.lr=0.9"))
+    assert folder.error.exists()
+    for source in ("/nowhere", str(folder.path.parent)):
+        with pytest.raises(UserError, match="no checkpoint"):
+            run(tiny("run.name=other", f"run.init_from={source}"))
+    assert not (folder.path.parent / "other").exists()
+
+
+def test_a_batch_of_one_image_that_batch_norm_refuses_is_explained(train):
+    with pytest.raises(UserError, match="drop_last=true"):
+        train("model=scat_mlp", "model.head.hidden=[8]", "model.head.batch_norm=true", "trainer.batch_size=33")
+
+
+def test_after_a_damaged_checkpoint_the_good_one_stays_until_there_is_a_new_one(train, tiny, monkeypatch):
+    with pytest.raises(OSError, match="power"), monkeypatch.context() as patch:
+        patch.setattr(Trainer, "evaluate", lambda self, split: (_ for _ in ()).throw(OSError("the power went")))
+        train("trainer.evaluate_every=6 steps", "trainer.checkpoint_every=1 step")
+    folder = RunFolder.of(tiny("trainer.evaluate_every=6 steps"))
+    raw = bytearray((folder.checkpoints / "last.pt").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (folder.checkpoints / "last.pt").unlink()
+    (folder.checkpoints / "last.pt").write_bytes(raw)
+    good = (folder.checkpoints / "previous.pt").read_bytes()
+    with pytest.raises(OSError, match="disk"), monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", lambda *a: (_ for _ in ()).throw(OSError("the disk is full")))
+        with pytest.warns(UserWarning, match="previous.pt, step"):
+            train("trainer.evaluate_every=6 steps", "trainer.checkpoint_every=1 step")
+    kept = [path.read_bytes() for path in folder.checkpoints.iterdir()]
+    assert good in kept
+    assert train("trainer.evaluate_every=6 steps", "trainer.checkpoint_every=1 step").finished
