@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 import hybrid.data
 import hybrid.models
@@ -29,6 +29,8 @@ def describe(cfg: DictConfig) -> None:
 def image_shape_and_classes(cfg: DictConfig) -> tuple[tuple[int, int, int], int]:
     """From the command line where given, else from the data set's description."""
     shape, classes = cfg.image_shape, cfg.num_classes
+    if shape is not None and not isinstance(shape, ListConfig):
+        raise UserError(f"image_shape={shape}: it is a list [channels, height, width] of whole numbers from 1")
     if shape is not None and (len(shape) != 3 or not all(type(size) is int and size > 0 for size in shape)):
         raise UserError(f"image_shape={list(shape)}: it is a list [channels, height, width] of whole numbers from 1")
     if classes is not None and (type(classes) is not int or classes < 1):

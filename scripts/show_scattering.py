@@ -29,6 +29,10 @@ class Options:
     size: int = option("the image is resized to this short side and cropped to a square", default=256)
     out: str = option("the picture to write (png, pdf or svg)", default="outputs/scattering.png")
 
+    def __post_init__(self) -> None:
+        if self.size < 8:
+            raise UserError(f"size={self.size} is not valid: it must be at least 8.")
+
 
 @command(Options)
 def show(options: Options) -> None:

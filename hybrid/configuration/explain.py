@@ -53,4 +53,4 @@ def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfi
             valid = [str(name) for name in node if name != "choices"]
             return str(unknown_name(part, valid, what=f"key in {above}" if above else "key"))
         node = node[part]
-    return f"{key} exists already: write {key}=… without a sign in front."
+    return f"{key} is a setting of its own, neither to be added nor removed: write {key}=… without a sign in front."

@@ -13,6 +13,7 @@ from torch import Tensor
 from hybrid.data.batch import Loader
 from hybrid.data.dataset import Data
 from hybrid.data.file_loader import FileSplit
+from hybrid.errors import UserError
 
 _MOST_ROWS = 100  # classes on a contact sheet
 _SIZE_SAMPLE = 1000  # files whose sizes are read
@@ -74,7 +75,10 @@ def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int 
             pixels = Image.fromarray(image.expand(3, -1, -1).permute(1, 2, 0).numpy())
             sheet.paste(pixels.resize((cell, cell)), (margin + column * (cell + 2), row * (cell + 2)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    try:
+        sheet.save(path)
+    except ValueError as error:
+        raise UserError(f"out={path}: {error}; valid: .png, .jpg and the like.") from error
     return path
 
 

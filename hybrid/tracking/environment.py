@@ -47,8 +47,9 @@ def record_session(path: Path, *, step: int) -> None:
         except (json.JSONDecodeError, KeyError):
             sessions = []
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    sessions.append({"started": now, "step": step, "command": shlex.join(sys.argv), "host": platform.node()})
-    write_json(path, {**describe_environment(), "sessions": sessions})
+    session = {"started": now, "step": step, "command": shlex.join(sys.argv), "host": platform.node()}
+    sessions.append({**session, **describe_environment()})
+    write_json(path, {"sessions": sessions})
 
 
 def _version(name: str) -> str | None:

@@ -1,7 +1,7 @@
 """A run's folder is a function of its configuration: the same command finds the same folder, and continues what it finds.
 
 config.yaml        the whole configuration, as composed
-environment.json   versions, machine, commit, and every session that worked on the run
+environment.json   every session that worked on the run: time, command, versions, machine, commit
 metrics.jsonl      one JSON object per logged step
 summary.json       the results; it exists when the run is finished
 checkpoints/       last.pt, previous.pt, best.pt

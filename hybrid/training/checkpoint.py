@@ -71,7 +71,7 @@ def load_latest(folder: Path, *, device: torch.device | str = "cpu", set_aside: 
         try:
             content = load(path, device=device)
         except UserError as error:
-            problems.append(str(error))
+            problems.append(str(error).rstrip(".") + ".")
             continue
         if problems:
             if set_aside:

@@ -41,7 +41,8 @@ def test_a_run_leaves_its_whole_story_in_its_folder(train):
     assert [r["step"] for r in records if "validation/loss" in r] == [3, 6]
     assert [r["step"] for r in records if "test/loss" in r] == [6]
     environment = json.loads(folder.environment.read_text())
-    assert environment["packages"]["torch"] and environment["sessions"][0]["step"] == 0
+    (session,) = environment["sessions"]
+    assert session["packages"]["torch"] and session["step"] == 0
 
 
 def test_the_same_configuration_finds_its_folder_and_leaves_a_finished_run_alone(train, capsys):
