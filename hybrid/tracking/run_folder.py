@@ -1,11 +1,14 @@
 """A run's folder is a function of its configuration: the same command finds the same folder, and continues what it finds.
 
 config.yaml        the whole configuration, as composed
+classes.json       the names of the classes, in the order of the model's outputs
 environment.json   every session that worked on the run: time, command, versions, machine, commit
 metrics.jsonl      one JSON object per logged step
 summary.json       the results; it exists when the run is finished
+error.txt          the traceback of the error that ended the last session, if one did
 checkpoints/       last.pt, previous.pt, best.pt
 tensorboard/       event files
+profile/           debug=profile alone: a table of operations and a trace
 """
 
 from __future__ import annotations
