@@ -92,11 +92,6 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # a folder that cannot be written, a full disk: named by the system
-        if error.filename is None:
-            raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return USER_ERROR
     except MemoryError as error:
         print(f"error: not enough memory: {error}", file=sys.stderr)
         return USER_ERROR
@@ -108,6 +103,11 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
             traceback.print_exc()
         known = functools.partial(_compose_without, overrides, config_name)
         print(f"error: {explain(error, known)}", file=sys.stderr)
+        return USER_ERROR
+    except OSError as error:  # after Hydra's, some of which are OSErrors: a folder that cannot be written, a full disk: named by the system
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return USER_ERROR
     return 0
 
