@@ -104,7 +104,7 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
         known = functools.partial(_compose_without, overrides, config_name)
         print(f"error: {explain(error, known)}", file=sys.stderr)
         return USER_ERROR
-    except OSError as error:  # after Hydra's, some of which are OSErrors: a folder that cannot be written, a full disk: named by the system
+    except OSError as error:  # a folder that cannot be written, a full disk; after Hydra's, some of which are OSErrors
         if error.filename is None:
             raise
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)

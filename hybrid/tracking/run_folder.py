@@ -175,7 +175,7 @@ def run_name(cfg: DictConfig) -> str:
         f"seed{cfg.seed}",
         digest,
     ]
-    return "-".join(str(part) for part in parts if part)
+    return "-".join(dict.fromkeys(str(part) for part in parts if part))  # experiment=digits data=digits: once
 
 
 def _flatten(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:

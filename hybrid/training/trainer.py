@@ -14,6 +14,7 @@ What is logged at a step is on the disk before the checkpoint of that step, so a
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -110,9 +111,7 @@ class Trainer:
     def _batches(self, step: int) -> Iterator[Batch]:
         """The batches from `step` on, epoch after epoch; or the first few for ever (overfit_batches)."""
         if self.settings.overfit_batches:
-            first = [
-                batch for batch, _ in zip(self.loader.epoch(0), range(self.settings.overfit_batches), strict=False)
-            ]
+            first = list(itertools.islice(self.loader.epoch(0), self.settings.overfit_batches))
             while True:
                 yield first[step % len(first)]
                 step += 1
