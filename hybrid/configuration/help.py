@@ -23,7 +23,8 @@ def print_help(docstring: str, configs: Path, config_name: str, choices: Mapping
     print(textwrap.indent(_settings((configs / f"{config_name}.yaml").read_text()), "  "))
     for group, option in sorted(choices.items()):
         for path in _files(configs / group / f"{option}.yaml"):
-            print(f"  {group.replace('/', '.')}:   # {group}={path.stem}")
+            beneath = "" if path.stem == option else ", for what is not set above"
+            print(f"  {group.replace('/', '.')}:   # {group}={path.stem}{beneath}")
             print(textwrap.indent(_settings(path.read_text()), "    "))
     print("Also, of Hydra: --cfg job prints the whole composed configuration, -m runs a sweep (seed=0,1,2), and")
     print("--shell-completion. HYBRID_TRACEBACK=1 shows where in the code an error comes from.")

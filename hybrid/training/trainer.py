@@ -13,6 +13,7 @@ What is logged at a step is on the disk before the checkpoint of that step, so a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import sys
@@ -70,8 +71,9 @@ class Trainer:
         """Train to the end of the run. Raises Stopped after a signal, UserError if the loss is no longer finite."""
         state = self.state
         state.model.train()
-        batches = self._batches(state.step)
         with (
+            # closed at once on every way out: workers that outlive their loader would keep the process from ending
+            contextlib.closing(self._batches(state.step)) as batches,
             Interruption() as interruption,
             Profiler(self.checkpoints.parent, enabled=self.settings.profile) as profiler,
         ):

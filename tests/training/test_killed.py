@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ import traceback
 
 import pytest
 import torch
+from PIL import Image
 
 from hybrid.tracking import RunFolder
 from hybrid.tracking.jsonl import read_metrics
@@ -81,6 +83,38 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tiny, tmp_path, 
         assert torch.equal(one["momentum_buffer"], other["momentum_buffer"])
     assert expected[2:] == got[2:]
     print(f"{kills} kills")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of tiny images: its loader has worker processes."""
+    for number in range(80):
+        folder = tmp_path / "photos" / ("train" if number < 60 else "val") / f"class{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (number * 3, 99, 7)).save(folder / f"{number}.png")
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_its_processes_ends_a_run_with_workers(root, photos, tmp_path, number):
+    overrides = ["data=folder", f"data.root={photos}", "data.size=16", "data.resize=16", "data.num_workers=2"]
+    overrides += ["model=scat_linear", "trainer.batch_size=8", "trainer.duration=100000 steps"]
+    overrides += ["trainer.log_every=1 step", "trainer.tensorboard=false", f"run.root={tmp_path / 'runs'}"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, str(root / "train.py"), *overrides], start_new_session=True, **pipes)
+    try:
+        for line in process.stdout:
+            if "step 3/" in line:
+                break
+        os.killpg(process.pid, number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 128 + number, errors
+    assert errors.count("\n") == 1 and f"stopped by {number.name} at step" in errors
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert checkpoint.load(folder / "checkpoints" / "last.pt")["step"] >= 3
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
