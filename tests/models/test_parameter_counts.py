@@ -37,6 +37,14 @@ COUNTS = [
     ("scat_sle", C224, 1000, [], 13_480_296),
     ("vgg16", C32, 10, [], 15_254_602),
     ("resnet18", C224, 1000, [], 11_689_512),
+    ("regular_cnn", C32, 10, ["model.head.width=16"], 28_250),
+    ("regular_cnn", C32, 10, [], 111_786),
+    ("regular_cnn", C32, 10, ["model.head.width=64"], 444_746),
+    ("regular_cnn", C32, 10, ["model.head.width=128"], 1_774_218),
+    ("regular_cnn", C32, 10, ["model.head.width=256"], 7_087_370),
+    ("regular_cnn", C32, 10, ["model.head.width=512"], 28_330_506),
+    ("regular_cnn", C32, 100, ["model.head.width=512"], 28_376_676),
+    ("regular_cnn", C32, 10, ["model.head.alpha=0.0", "model.head.dropout=0.0"], 111_786),
 ]
 
 
@@ -73,6 +81,7 @@ def test_configs_and_docs_state_the_count(root):
         ("scat_linear", C32, 10, 0.000, 1),
         ("scat_mlp", C32, 10, 0.017, 3),
         ("vgg16", C32, 10, 0.314, 16),
+        ("regular_cnn", C32, 10, 0.050, 14),
     ],
 )
 def test_macs_and_depth(make, name, shape, classes, gmac, depth):
