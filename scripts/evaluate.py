@@ -27,8 +27,8 @@ class Options:
 
     run: str = option("the run's folder")
     split: Literal["test", "validation", "train"] = option("which images", default="test")
-    weights: Literal["last", "best"] | None = option(
-        "which checkpoint; null: the one that the run tested", default=None
+    weights: str | None = option(
+        "which checkpoint: last, best or best-STEP; null: the one that the run tested", default=None
     )
     device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1", default="auto")
     batch_size: int | None = option("images at a time; null: as the run", default=None)

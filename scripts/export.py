@@ -34,8 +34,8 @@ class Options:
     formats: tuple[Literal["torch", "onnx", "safetensors"], ...] = option(
         "what to write", default=("torch", "onnx", "safetensors")
     )
-    weights: Literal["last", "best"] | None = option(
-        "which checkpoint; null: the one that the run tested", default=None
+    weights: str | None = option(
+        "which checkpoint: last, best or best-STEP; null: the one that the run tested", default=None
     )
     data_root: str | None = option("folder of the data, if not where the run had them", default=None)
 

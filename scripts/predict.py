@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from hybrid.configuration.arguments import command, option
 from hybrid.errors import UserError
@@ -31,8 +31,8 @@ class Options:
     run: str = option("the run's folder")
     top: int = option("classes per image, the most probable first (at most all)", default=5)
     out: str | None = option("write to this file, .csv or .json, instead of printing the table", default=None)
-    weights: Literal["last", "best"] | None = option(
-        "which checkpoint; null: the one that the run tested", default=None
+    weights: str | None = option(
+        "which checkpoint: last, best or best-STEP; null: the one that the run tested", default=None
     )
     device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1", default="auto")
     batch_size: int = option("images at a time, which is also how many are in memory", default=64)

@@ -23,6 +23,8 @@ class Console(SilentSink):
 
     def say(self, text: str) -> None:
         """One line, above the bar if there is one."""
+        if self.style == "none":
+            return
         if self._bar is not None:
             self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)  # a path stays whole
         else:
@@ -35,7 +37,7 @@ class Console(SilentSink):
 
     def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         text = "  ".join(_shown(name, value) for name, value in values.items() if name in _FORMATS)
-        if not text or self.style == "none":
+        if not text:
             return
         if self._bar is not None and "train/loss" in values:
             short = "  ".join(_shown(name, values[name]) for name in _BESIDE_THE_BAR if name in values)

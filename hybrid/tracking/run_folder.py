@@ -6,7 +6,7 @@ environment.json   every session that worked on the run: time, command, versions
 metrics.jsonl      one JSON object per logged step
 summary.json       the results; it exists when the run is finished
 error.txt          the traceback of the error that ended the last session, if one did
-checkpoints/       last.pt, previous.pt, best.pt
+checkpoints/       last.pt, previous.pt, best.pt (best-STEP.pt)
 tensorboard/       event files
 profile/           debug=profile alone: a table of operations and a trace
 """
@@ -31,7 +31,8 @@ from hybrid.tracking.files import write_text
 # What does not change a run's results is not part of its identity: moving the data or logging more often continues the run.
 _INCIDENTAL = {
     "choices", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
-    "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.progress", "trainer.tensorboard",
+    "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
+    "trainer.progress", "trainer.tensorboard",
 }  # fmt: skip
 _ABSENT = "(absent)"
 _OF_A_RUN = ("choices", "data", "model", "seed", "trainer")  # what the config.yaml of a run has

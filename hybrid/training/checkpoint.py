@@ -3,6 +3,7 @@
 last.pt       everything a run needs to go on as if it had never stopped
 previous.pt   the one before, for the day that last.pt is damaged
 best.pt       the weights with the best validation accuracy so far
+best-N.pt     those of step N, the next best, where trainer.keep_best is more than 1
 """
 
 from __future__ import annotations
@@ -29,16 +30,55 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 def save_last(folder: Path, content: dict[str, Any]) -> None:
     """Write last.pt; what was last.pt becomes previous.pt. At every moment in between, a whole last.pt is there."""
-    last, previous, link = folder / "last.pt", folder / "previous.pt", folder / ".previous.tmp"
+    last = folder / "last.pt"
     if last.exists():
-        link.unlink(missing_ok=True)
-        try:
-            link.hardlink_to(last)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(last, link)
-        link.replace(previous)
-        flush_folder(folder)
+        _duplicate(last, folder / "previous.pt")
     save(last, content)
+
+
+def save_ranked(
+    folder: Path, kept: list[dict[str, float]], entry: dict[str, float], content: dict[str, Any], *, most: int
+) -> list[dict[str, float]]:
+    """Write the weights of an evaluation if they are among the `most` best; returns the new ranking, best first.
+
+    kept: the ranking so far; its entries, like `entry`, have "step" and "top1". Of equal accuracies the earlier ranks first.
+    The best is best.pt, the others best-STEP.pt; at every moment in between, a whole best.pt is there.
+    """
+    ranking = sorted([*kept, entry], key=lambda each: (-each["top1"], each["step"]))[:most]
+    if entry not in ranking:
+        return kept
+    if ranking[0] is entry:
+        if kept and most > 1:
+            _duplicate(folder / "best.pt", _ranked(folder, kept[0]))
+        save(folder / "best.pt", content)
+    else:
+        save(_ranked(folder, entry), content)
+    wanted = {_ranked(folder, each) for each in ranking[1:]}
+    for path in set(folder.glob("best-*.pt")) - wanted:
+        path.unlink()
+    return ranking
+
+
+def ranked(folder: Path) -> list[str]:
+    """The names of the best weights that are there: "best", then "best-STEP" in the order of the steps."""
+    rest = sorted(int(path.stem[5:]) for path in folder.glob("best-*.pt") if path.stem[5:].isdecimal())
+    return ["best"] * (folder / "best.pt").exists() + [f"best-{step}" for step in rest]
+
+
+def _ranked(folder: Path, entry: dict[str, float]) -> Path:
+    return folder / f"best-{entry['step']}.pt"
+
+
+def _duplicate(path: Path, other: Path) -> None:
+    """Give a file a second name (a copy where there are no hard links), replacing what has that name."""
+    link = other.with_name(f".{other.name}.tmp")
+    link.unlink(missing_ok=True)
+    try:
+        link.hardlink_to(path)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, link)
+    link.replace(other)
+    flush_folder(other.parent)
 
 
 def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -81,6 +121,11 @@ def load_latest(folder: Path, *, device: torch.device | str = "cpu", set_aside: 
     if problems:
         raise UserError(f"{problems[0]} No other checkpoint can be read: run.restart=true begins again.")
     return None
+
+
+def present(folder: Path) -> bool:
+    """Whether a run has left a checkpoint to continue from, readable or not."""
+    return any((folder / name).exists() for name in ("last.pt", "previous.pt"))
 
 
 def load_weights(model: torch.nn.Module, content: dict[str, Any], *, source: Path | str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -23,8 +23,6 @@ from hybrid.training import checkpoint
 from hybrid.training.randomness import set_deterministic
 from hybrid.training.settings import TrainerSettings, resolve_device
 
-Weights = Literal["last", "best"]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Restored:
@@ -39,7 +37,7 @@ class Restored:
     model: HybridModel
     folder: RunFolder
     device: torch.device
-    weights: Weights
+    weights: str
     step: int
     averaged: bool
     class_names: tuple[str, ...]
@@ -58,15 +56,16 @@ class Restored:
 def restore(
     run: str | Path,
     *,
-    weights: Weights | None = None,
+    weights: str | None = None,
     device: str = "auto",
     data_root: str | None = None,
     download: bool | None = None,
 ) -> Restored:
     """Load a run's folder; nothing in it is changed, and its data are not read yet.
 
-    weights: last, best (on validation), or None for those that the run was tested with. data_root: where the data are on
-    this machine, if not where they were. download: whether missing data may be fetched, if not as the run had it.
+    weights: last, best (on validation), best-STEP (one of trainer.keep_best), or None for those that the run was tested
+    with. data_root: where the data are on this machine, if not where they were. download: whether missing data may be
+    fetched, if not as the run had it.
     The numerical settings of the run (deterministic, matmul_precision) become this process's, so that figures repeat.
     Raises UserError for a folder that is no run, has no checkpoint yet, or whose checkpoint is damaged or another model's.
     """
@@ -123,14 +122,16 @@ def _hint(path: Path) -> str:
     return f" Runs in {path.parent}: {shown or 'none'}."
 
 
-def _read_checkpoint(folder: RunFolder, weights: Weights) -> dict[str, Any]:
+def _read_checkpoint(folder: RunFolder, weights: str) -> dict[str, Any]:
     """On the CPU: the optimizer's state, which comes along, need not be on the device."""
     content = None
     if weights == "last":
         content = checkpoint.load_latest(folder.checkpoints)
-    elif (best := folder.checkpoints / "best.pt").exists():
-        content = checkpoint.load(best)
-    elif any((folder.checkpoints / name).exists() for name in ("last.pt", "previous.pt")):
+    elif weights in (kept := checkpoint.ranked(folder.checkpoints)):
+        content = checkpoint.load(folder.checkpoints / f"{weights}.pt")
+    elif weights != "best":
+        raise UserError(f"weights={weights} is not kept in {folder.path}. Valid: {', '.join(['last', *kept])}.")
+    elif checkpoint.present(folder.checkpoints):
         raise UserError(f"{folder.path} has no best weights: it was never evaluated on validation images. Valid: last.")
     if content is None:
         raise UserError(f"{folder.path} has no checkpoint yet: the run has not come to its first one.")

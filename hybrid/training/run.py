@@ -23,6 +23,7 @@ from hybrid.tracking.jsonl import JsonLines
 from hybrid.training import checkpoint
 from hybrid.training.durations import in_steps, interval, run_length
 from hybrid.training.evaluation import Evaluation
+from hybrid.training.initial_weights import Match, load_initial_weights
 from hybrid.training.pictures import Pictures
 from hybrid.training.randomness import seed_everything, set_deterministic
 from hybrid.training.results import closing_words, final_numbers, hyperparameters, summarize
@@ -39,6 +40,7 @@ class RunSettings:
     name: str | None
     restart: bool
     init_from: str | None
+    init_match: Match
 
     def __post_init__(self) -> None:
         if not self.root:
@@ -46,6 +48,8 @@ class RunSettings:
         parts = Path(self.name).parts if self.name is not None else ("default",)
         if not parts or ".." in parts or Path(*parts).is_absolute():
             raise UserError(f"run.name={self.name} is not valid: it is a folder's name within run.root={self.root}.")
+        if self.init_from is None and self.init_match != "all":
+            raise UserError(f"run.init_match={self.init_match} has no effect without run.init_from.")
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
@@ -66,15 +70,16 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     seed_everything(cfg.seed)
     data = hybrid.data.build(cfg.data, cfg.augmentation, seed=cfg.seed)
     model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
-    if run_settings.init_from is not None:
-        load_initial_weights(model, Path(run_settings.init_from))
+    given = set()
+    if run_settings.init_from is not None and not (checkpoint.present(folder.checkpoints) and not run_settings.restart):
+        given = load_initial_weights(model, Path(run_settings.init_from), match=run_settings.init_match)
     model.to(device, memory_format=torch.channels_last if settings.channels_last else torch.preserve_format)
     plan = _Plan.of(cfg, settings, data, device)
     optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
     state = TrainState(model, optimizer, device=device, fp16=settings.precision == "fp16", ema=settings.ema)
     folder.open(cfg, class_names=data.class_names, restart=run_settings.restart)
     try:
-        begin(state, folder, data, device, initialised=run_settings.init_from is not None)
+        begin(state, folder, data, device, has_statistics=any(name.startswith("normalization.") for name in given))
         return _train(cfg, settings, plan, state, data, device, folder)
     except Exception as error:
         if not isinstance(error, Stopped):
@@ -84,28 +89,17 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         folder.close()
 
 
-def begin(state: TrainState, folder: RunFolder, data: Data, device: torch.device, *, initialised: bool) -> None:
+def begin(state: TrainState, folder: RunFolder, data: Data, device: torch.device, *, has_statistics: bool) -> None:
     """Where a run starts from, in this order: its own last checkpoint; the weights that it was given; scratch."""
     own = checkpoint.load_latest(folder.checkpoints, device=device, set_aside=True)
     if own is not None:
         state.load_state_dict(own, source=folder.checkpoints)
         return
-    if not initialised and state.model.needs_statistics:
+    if not has_statistics and state.model.needs_statistics:
         loader = data.loader("train", batch_size=256, device=device)
         state.model.fit_statistics(batch.images for batch in loader.epoch(0))
     if state.ema is not None:
         state.ema.module.load_state_dict(state.model.state_dict())
-
-
-def load_initial_weights(model: nn.Module, source: Path) -> None:
-    """Copy the weights of a run's folder, or of a checkpoint file, into a new model; before anything is written."""
-    if source.is_dir():
-        content = checkpoint.load_latest(source / "checkpoints")
-        if content is None:
-            raise UserError(f"run.init_from={source} has no checkpoint.")
-    else:
-        content = checkpoint.load(source)
-    checkpoint.load_weights(model, content, source=source)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +199,7 @@ def _train(
         summary = summarize(cfg, settings, state, data, test, epochs=epochs, device=device)
         tracker.results(hyperparameters(cfg), final_numbers(summary))
     write_json(folder.summary, summary)
-    print(closing_words(summary, folder, settings))
+    console.say(closing_words(summary, folder, settings))
     return summary
 
 

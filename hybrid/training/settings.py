@@ -32,6 +32,7 @@ class TrainerSettings:
     ema: float | None
     evaluate_every: Duration
     checkpoint_every: Duration
+    keep_best: int
     log_every: Duration
     test_weights: Literal["last", "best"]
     max_train_steps_per_epoch: int | None
@@ -42,7 +43,7 @@ class TrainerSettings:
     tensorboard: bool
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "accumulation"):
+        for name in ("batch_size", "accumulation", "keep_best"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("max_train_steps_per_epoch", "max_evaluation_batches", "overfit_batches", "clip_norm"):
             value = getattr(self, name)

@@ -32,13 +32,18 @@ class TrainState:
         self.meter = Meter(device)
         self.step = self.images = 0
         self.seconds = 0.0  # spent in training steps, over all sessions
-        self.best: dict[str, float] | None = None
+        self.kept: list[dict[str, float]] = []  # the best evaluations so far, best first
         self.latest: dict[str, float] = {}
 
     @property
     def evaluated(self) -> nn.Module:
         """The weights that evaluation sees: the averaged ones where the run keeps them."""
         return self.ema.module if self.ema is not None else self.model
+
+    @property
+    def best(self) -> dict[str, float] | None:
+        """The numbers of the best evaluation on the validation images, and its step."""
+        return self.kept[0] if self.kept else None
 
     def check_finite(self) -> None:
         """Raise UserError if a loss since the start or a weight now is not finite. Waits for the device."""
@@ -58,7 +63,7 @@ class TrainState:
             "step": self.step,
             "images": self.images,
             "seconds": self.seconds,
-            "best": self.best,
+            "kept": self.kept,
             "latest": self.latest,
             "model": self.model.state_dict(),
             "ema": {"weights": ema.module.state_dict(), "updates": int(ema.n_averaged)} if ema is not None else None,
@@ -83,4 +88,4 @@ class TrainState:
             raise UserError(f"{source} does not fit this model and optimizer: {reason}") from error
         restore_generator_states(state["generators"])
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
-        self.best, self.latest = state["best"], state["latest"]
+        self.kept, self.latest = state["kept"], state["latest"]

@@ -3,7 +3,7 @@
     for each step of the run:
         take the next batch, update the weights                 train_step
         every log_every:         losses, lr and speed           tracker.scalars, console
-        every evaluate_every:    validation images              tracker.scalars; best.pt if they were never better
+        every evaluate_every:    validation images              tracker.scalars; best.pt if it was never better (keep_best)
         every checkpoint_every:  everything                     last.pt (and the one before becomes previous.pt)
         after SIGINT or SIGTERM: last.pt, then Stopped
     at the end: evaluate_every and checkpoint_every once more
@@ -178,9 +178,13 @@ class Trainer:
         self.tracker.scalars(state.step, state.step / self.steps_per_epoch, numbers)
         self.on_evaluation(state.step, result)
         state.latest = {**state.latest, **numbers}
-        if state.best is None or result.top1 > state.best["top1"]:
-            state.best = {"step": state.step, **result.numbers()}
-            checkpoint.save(self.checkpoints / "best.pt", {"step": state.step, "model": state.evaluated.state_dict()})
+        state.kept = checkpoint.save_ranked(
+            self.checkpoints,
+            state.kept,
+            {"step": state.step, **result.numbers()},
+            {"step": state.step, "model": state.evaluated.state_dict()},
+            most=self.settings.keep_best,
+        )
         self._restart_clock()
 
     def _pause_clock(self) -> None:

@@ -76,11 +76,11 @@ def test_numbers_that_it_has_no_words_for_are_no_line(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_none_shows_no_numbers_but_still_says_what_it_is_told(capsys):
+def test_none_is_silent(capsys):
     console = Console(total_steps=10, total_epochs=1, style="none")
     console.scalars(1, 0.1, TRAINING)
     console.say("run folder here")
-    assert capsys.readouterr().out == "run folder here\n"
+    assert capsys.readouterr().out == ""
 
 
 def test_on_a_terminal_there_is_a_bar_with_the_latest_numbers_and_lines_above_it(terminal):

@@ -9,6 +9,8 @@ from hybrid.errors import UserError
 from hybrid.tracking import RunFolder
 from hybrid.tracking.jsonl import read_metrics
 from hybrid.training import checkpoint
+from hybrid.training.evaluation import evaluate
+from hybrid.training.restore import restore
 from hybrid.training.run import run
 from hybrid.training.trainer import Trainer
 
@@ -163,7 +165,7 @@ def test_starting_from_the_weights_of_another_run(train, tiny):
     for key, value in weights(source).items():
         if "running" not in key and "batches" not in key:
             torch.testing.assert_close(weights(folder)[key], value)
-    with pytest.raises(UserError, match="weights of another model"):
+    with pytest.raises(UserError, match="weights of another model: other shapes: .*run.init_match=shapes"):
         run(tiny("model.frontend.J=1", f"run.init_from={source.path}"))
     with pytest.raises(UserError, match="no checkpoint"):
         run(tiny("seed=3", "run.init_from=/nowhere"))
@@ -244,3 +246,35 @@ def test_after_a_damaged_checkpoint_the_good_one_stays_until_there_is_a_new_one(
     kept = [path.read_bytes() for path in folder.checkpoints.iterdir()]
     assert good in kept
     assert train("trainer.evaluate_every=6 steps", "trainer.checkpoint_every=1 step").finished
+
+
+def test_several_of_the_best_weights_are_kept(train):
+    folder = train("trainer.keep_best=3", "trainer.evaluate_every=1 step", "trainer.duration=8 steps")
+    evaluated = [(r["step"], r["validation/top1"]) for r in untimed(folder) if "validation/top1" in r]
+    ranking = sorted(evaluated, key=lambda each: (-each[1], each[0]))[:3]
+    assert checkpoint.ranked(folder.checkpoints) == [
+        "best",
+        *(f"best-{step}" for step in sorted(s for s, _ in ranking[1:])),
+    ]
+    for name in checkpoint.ranked(folder.checkpoints):
+        restored = restore(folder.path, weights=name)
+        assert restored.step == (ranking[0][0] if name == "best" else int(name[5:]))
+        loader = restored.data.loader("validation", batch_size=40)
+        result = evaluate(restored.model, loader.epoch(0), num_classes=10, most=2)
+        assert result.top1 == pytest.approx(dict(evaluated)[restored.step])
+    with pytest.raises(UserError, match="weights=best-99 is not kept in .* Valid: last, best, best-"):
+        restore(folder.path, weights="best-99")
+
+
+def test_progress_none_is_silent(train, capsys):
+    train()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_continued_run_does_not_need_the_weights_that_it_began_from(train, tiny):
+    source = train()
+    begun = [f"run.init_from={source.path}", "trainer.duration=4 steps"]
+    folder = train(*begun)
+    folder.summary.unlink()
+    source.path.rename(source.path.with_name("elsewhere"))
+    assert train(*begun).finished

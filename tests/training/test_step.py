@@ -92,7 +92,7 @@ def test_a_state_goes_through_a_checkpoint_and_another_models_is_refused(tmp_pat
         state.model(torch.randn(4, 2)).square().sum().backward()
         state.optimizer.step()
         state.ema.update_parameters(state.model)
-    state.step, state.best = 3, {"step": 2, "top1": 50.0}
+    state.step, state.kept = 3, [{"step": 2, "top1": 50.0}]
     torch.save(state.state_dict(), tmp_path / "state.pt")
     loaded = torch.load(tmp_path / "state.pt", weights_only=True)
     drawn = torch.randn(5)

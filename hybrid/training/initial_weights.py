@@ -1,0 +1,132 @@
+"""Weights from elsewhere into a new model: of a run's folder, a checkpoint, or anybody's file of tensors."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from hybrid.errors import UserError
+from hybrid.training import checkpoint
+
+Match = Literal["all", "shapes"]
+
+_WRAPPED_UNDER = ("ema", "model", "state_dict", "model_state_dict", "model_state", "net", "weights")
+_WRAPPERS = ("module.", "_orig_mod.", "model.")  # of DataParallel and DDP, of torch.compile, of Lightning
+
+
+def load_initial_weights(model: nn.Module, source: Path, *, match: Match = "all") -> set[str]:
+    """Copy into `model` the weights that `source` holds: a run's folder, a checkpoint, a state_dict or a .safetensors file.
+
+    Names may carry the prefixes of DataParallel, DDP, torch.compile or Lightning, or lack the model's own ("head.network." of
+    a torchvision network's weights): the renaming under which most names agree is used.
+
+    match: "all": every tensor must be there with its shape, and none may be left over. "shapes": what agrees in name and shape
+    is taken, the rest keeps its first values and is named in a warning (another number of classes, another front-end).
+
+    Returns the names of the tensors that were taken.
+    Raises UserError, naming the file, if it cannot be read, does not match, or if nothing of it fits.
+    """
+    own = model.state_dict()
+    given = _renamed(_read(source), own)
+    missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
+    left_over = [name for name in given if name not in own]
+    misfits = [name for name in given if name in own and given[name].shape != own[name].shape]
+    problems = _described(own, given, missing, left_over, misfits)
+    if match == "all" and problems:
+        raise UserError(
+            f"{source} holds the weights of another model: {problems}. run.init_match=shapes takes what fits."
+        )
+    taken = {name: tensor for name, tensor in given.items() if name in own and name not in misfits}
+    if not taken.keys() & dict(model.named_parameters()).keys():
+        raise UserError(f"{source} has no weight that fits this model: {problems}.")
+    model.load_state_dict(taken, strict=False)
+    if problems:
+        warnings.warn(f"run.init_from took {len(taken)} of the model's {len(own)} tensors: {problems}.", stacklevel=2)
+    return set(taken)
+
+
+def _read(source: Path) -> dict[str, Tensor]:
+    if source.is_dir():
+        content = checkpoint.load_latest(source / "checkpoints")
+        if content is None:
+            raise UserError(f"run.init_from={source} has no checkpoint.")
+    elif not source.is_file():
+        raise UserError(f"run.init_from: there is no checkpoint {source}.")
+    elif source.suffix == ".safetensors":
+        content = _read_safetensors(source)
+    else:
+        content = _read_torch(source)
+    weights = _unwrapped(content)
+    if weights is None:
+        raise UserError(f"{source} holds no model's weights: neither a state_dict nor one under {_WRAPPED_UNDER[1:]}.")
+    return weights
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        return checkpoint.load(path)
+    except UserError as own_error:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)  # a pickle that runs code is refused
+        except (OSError, EOFError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError):
+            raise own_error from None
+        if "damaged" in str(own_error):
+            raise
+        return content
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise UserError(f"reading {path.name} needs safetensors: pip install 'hybrid[export]'.") from error
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read: {str(error)[:120]}") from error
+
+
+def _unwrapped(content: Any) -> dict[str, Tensor] | None:
+    """The dictionary of tensors in a checkpoint: the averaged weights where a run kept them."""
+    if not isinstance(content, Mapping):
+        return None
+    if content and all(isinstance(value, Tensor) for value in content.values()):
+        return dict(content)
+    inner = (_unwrapped(content.get(key)) for key in _WRAPPED_UNDER)
+    return next((weights for weights in inner if weights), None)
+
+
+def _renamed(given: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The names under which most of the tensors are the model's: wrappers' prefixes off, the model's own before them."""
+    while given and (wrapper := next((w for w in _WRAPPERS if all(key.startswith(w) for key in given)), None)):
+        if any(key.startswith(wrapper) for key in own):
+            break
+        given = {key.removeprefix(wrapper): tensor for key, tensor in given.items()}
+    prefixes = {""} | {".".join(key.split(".")[:depth]) + "." for key in own for depth in range(1, key.count(".") + 1)}
+    best = max(sorted(prefixes, key=len), key=lambda prefix: sum(prefix + key in own for key in given))
+    return {best + key: tensor for key, tensor in given.items()}
+
+
+def _described(
+    own: Mapping[str, Tensor], given: Mapping[str, Tensor], missing: list[str], left_over: list[str], misfits: list[str]
+) -> str:
+    parts = []
+    if misfits:
+        shapes = [f"{name} {tuple(given[name].shape)}, here {tuple(own[name].shape)}" for name in misfits]
+        parts.append(f"other shapes: {_few(shapes)}")
+    if missing:
+        parts.append(f"missing: {_few(missing)}")
+    if left_over:
+        parts.append(f"not in this model: {_few(left_over)}")
+    return "; ".join(parts)
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
