@@ -16,7 +16,7 @@ from hybrid.data.file_loader import FileLoader, FileSplit
 from hybrid.data.memory_loader import MemoryLoader, MemorySplit
 from hybrid.data.preprocessing import Normalize
 from hybrid.data.sources import Files, FileSource, MemorySource, check_labels
-from hybrid.data.splits import Subset, divide
+from hybrid.data.splits import Subset, divide, stratified_positions
 from hybrid.data.treatment import Treatment
 from hybrid.errors import UserError, unknown_name
 
@@ -91,17 +91,23 @@ class Data:
         device: torch.device | str = "cpu",
         train: bool = False,
         drop_last: bool = False,
+        most: int | None = None,
+        raw: bool = False,
     ) -> Loader:
         """Batches of one split. `train=True` shuffles and augments, otherwise images come in order and as they are.
 
+        most: where the split has more images, only so many of them, each class in proportion; the same ones every time.
+        raw: images are left in [0, 1], for `preprocessing` to follow.
         Raises UserError for an unknown split, and for a batch that does not fit (see `Loader`).
         """
         if split not in self.splits:
             raise unknown_name(split, self.splits, what=f"split of {self.name}")
         chosen, place = self.splits[split], _device(device)
+        if most is not None and most < len(chosen):
+            chosen = chosen.take(stratified_positions(chosen.labels, most, seed=self._split_seed))
         treatment = Treatment(
             augmentation=self.augmentation,
-            preprocessing=copy.deepcopy(self.preprocessing).to(place),
+            preprocessing=(self._unchanged if raw else copy.deepcopy(self.preprocessing)).to(place),
             fill=self._fill,
             num_classes=self.num_classes,
             device=place,
@@ -111,11 +117,18 @@ class Data:
         if isinstance(chosen, FileSplit):
             return FileLoader(chosen, treatment, source=self.source, **common)
         on_cpu = train and self.augmentation.policy is not None
-        return MemoryLoader(chosen if on_cpu else self._on(place, split), treatment, **common)
+        if not on_cpu:
+            chosen = self._on(place, split) if chosen is self.splits[split] else chosen.to(place)
+        return MemoryLoader(chosen, treatment, **common)
 
     def open_image(self, path: str | PathLike[str]) -> Tensor:
         """One image file, decoded, resized, cropped and converted to grey or RGB as evaluation needs it: uint8 (C, H, W)."""
         return self.source.open_image(path)
+
+    @property
+    def _unchanged(self) -> Normalize:
+        channels = self.image_shape[0]
+        return Normalize((0.0,) * channels, (1.0,) * channels)
 
     @property
     def _fill(self) -> Tensor:
@@ -183,6 +196,5 @@ def _device(device: torch.device | str) -> torch.device:
 
 def _file_split(files: Files, positions: Tensor | None = None) -> FileSplit:
     labels = torch.tensor(files.labels, dtype=torch.int64)
-    if positions is None:
-        positions = torch.arange(len(labels))
-    return FileSplit([files.paths[position] for position in positions.tolist()], labels[positions], positions)
+    whole = FileSplit(files.paths, labels, torch.arange(len(labels)))
+    return whole if positions is None else whole.take(positions)

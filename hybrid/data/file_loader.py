@@ -37,6 +37,11 @@ class FileSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, positions: Tensor) -> FileSplit:
+        """The files at these positions alone."""
+        paths = [self.paths[position] for position in positions.tolist()]
+        return FileSplit(paths, self.labels[positions], self.indices[positions])
+
 
 class _DecodedFiles(Dataset):
     """Runs in the workers: (epoch, position) → uint8 (C, H, W), or a text that says why not.

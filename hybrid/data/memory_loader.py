@@ -26,6 +26,10 @@ class MemorySplit:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, positions: Tensor) -> MemorySplit:
+        """The images at these positions alone."""
+        return MemorySplit(self.images[positions], self.labels[positions], self.indices[positions])
+
     def to(self, device: torch.device) -> MemorySplit:
         return MemorySplit(self.images.to(device), self.labels.to(device), self.indices.to(device))
 

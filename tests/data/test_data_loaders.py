@@ -216,3 +216,25 @@ def test_images_are_moved_to_a_device_once(make_cifar10):
     data = make_cifar10()
     first, second = data.loader("train", batch_size=4, train=True), data.loader("train", batch_size=8)
     assert first._data.images.data_ptr() == second._data.images.data_ptr()
+
+
+def test_a_sample_of_a_split_is_balanced_always_the_same_and_as_its_images_are(make):
+    data = make()
+    whole = epoch(data, train=False)
+    labels = torch.cat([batch.labels for batch in whole])
+    images = {int(i): image for batch in whole for i, image in zip(batch.indices, batch.images, strict=True)}
+    most = len(labels) // 2
+    sample = epoch(data, train=False, most=most)
+    assert same(sample, epoch(data, 3, train=False, most=most)) and sum(len(b.labels) for b in sample) == most
+    for batch in sample:
+        assert all(torch.equal(images[int(i)], image) for i, image in zip(batch.indices, batch.images, strict=True))
+    counts = torch.bincount(torch.cat([b.labels for b in sample]), minlength=data.num_classes)
+    assert (counts - torch.bincount(labels, minlength=data.num_classes) / 2).abs().max() <= 1
+    assert same(whole, epoch(data, train=False, most=10**6))
+
+
+def test_raw_images_become_the_models_by_preprocessing(make):
+    data = make()
+    for raw, batch in zip(epoch(data, train=False, raw=True), epoch(data, train=False), strict=True):
+        assert 0 <= raw.images.min() and raw.images.max() <= 1
+        torch.testing.assert_close(data.preprocessing(raw.images), batch.images, rtol=1e-4, atol=1e-5)
