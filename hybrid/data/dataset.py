@@ -92,19 +92,20 @@ class Data:
         train: bool = False,
         drop_last: bool = False,
         most: int | None = None,
+        classes: int | None = None,
         raw: bool = False,
     ) -> Loader:
         """Batches of one split. `train=True` shuffles and augments, otherwise images come in order and as they are.
 
         most: where the split has more images, only so many of them, each class in proportion; the same ones every time.
+        classes: where there are more, only images of so many classes, evenly spread over their numbers.
         raw: images are left in [0, 1], for `preprocessing` to follow.
         Raises UserError for an unknown split, and for a batch that does not fit (see `Loader`).
         """
         if split not in self.splits:
             raise unknown_name(split, self.splits, what=f"split of {self.name}")
         chosen, place = self.splits[split], _device(device)
-        if most is not None and most < len(chosen):
-            chosen = chosen.take(stratified_positions(chosen.labels, most, seed=self._split_seed))
+        chosen = self._sample(chosen, most=most, classes=classes)
         treatment = Treatment(
             augmentation=self.augmentation,
             preprocessing=(self._unchanged if raw else copy.deepcopy(self.preprocessing)).to(place),
@@ -124,6 +125,14 @@ class Data:
     def open_image(self, path: str | PathLike[str]) -> Tensor:
         """One image file, decoded, resized, cropped and converted to grey or RGB as evaluation needs it: uint8 (C, H, W)."""
         return self.source.open_image(path)
+
+    def _sample(self, split: Split, *, most: int | None, classes: int | None) -> Split:
+        if classes is not None and classes < self.num_classes:
+            numbers = torch.linspace(0, self.num_classes - 1, classes).round().long()
+            split = split.take(torch.isin(split.labels, numbers).nonzero().flatten())
+        if most is not None and most < len(split):
+            split = split.take(stratified_positions(split.labels, most, seed=self._split_seed))
+        return split
 
     @property
     def _unchanged(self) -> Normalize:

@@ -231,10 +231,12 @@ def test_a_sample_of_a_split_is_balanced_always_the_same_and_as_its_images_are(m
     counts = torch.bincount(torch.cat([b.labels for b in sample]), minlength=data.num_classes)
     assert (counts - torch.bincount(labels, minlength=data.num_classes) / 2).abs().max() <= 1
     assert same(whole, epoch(data, train=False, most=10**6))
+    two = torch.cat([batch.labels for batch in epoch(data, train=False, classes=2)])
+    assert torch.equal(two, labels[(labels == 0) | (labels == data.num_classes - 1)])
 
 
 def test_raw_images_become_the_models_by_preprocessing(make):
     data = make()
     for raw, batch in zip(epoch(data, train=False, raw=True), epoch(data, train=False), strict=True):
-        assert 0 <= raw.images.min() and raw.images.max() <= 1
+        assert raw.images.min() >= 0 and raw.images.max() <= 1
         torch.testing.assert_close(data.preprocessing(raw.images), batch.images, rtol=1e-4, atol=1e-5)
