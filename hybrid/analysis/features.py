@@ -1,0 +1,148 @@
+"""Features: what the layers of a model make of images, as one row per image.
+
+    layers = layers_of(model)
+    train = collect(model, train_batches, layers)
+    standardize = Standardizer.fit(train.values["logits"])
+
+"Building a Regular Decision Boundary with Deep Networks" (Oyallon, CVPR 2017) measures spatial averages, standardised by the
+statistics of the training images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from hybrid.analysis.layers import Layer, plain_model
+from hybrid.analysis.observation import observe
+from hybrid.errors import UserError, unknown_name
+
+Pooling = Literal["average", "flatten"]
+_ROWS = 4096  # of a block, where a copy of everything would be too large
+
+
+@dataclass(frozen=True)
+class Features:
+    """values: layer -> (N, D) float32, in depth order. labels: (N,) int64. And how the values were made."""
+
+    values: dict[str, Tensor]
+    labels: Tensor
+    pooling: Pooling
+    compensate_energy: bool
+
+
+def pooled(values: Tensor, pooling: Pooling = "average") -> Tensor:
+    """(N, D) as it is; (N, C, positions...) -> (N, C), means over all positions, or (N, C · positions) with "flatten".
+
+    In the type of the values, but for half precision in float32. Raises ValueError for another shape.
+    """
+    _check_pooling(pooling)
+    if values.ndim < 2:
+        raise ValueError(f"features are (N, D) or (N, C, ...), got {tuple(values.shape)}")
+    values = values.to(torch.promote_types(values.dtype, torch.float32))
+    if values.ndim == 2:
+        return values
+    return values.flatten(1) if pooling == "flatten" else values.mean(dim=tuple(range(2, values.ndim)))
+
+
+def collect(
+    model: nn.Module,
+    batches: Iterable[Sequence[Tensor]],
+    layers: Sequence[Layer],
+    *,
+    pooling: Pooling = "average",
+    compensate_energy: bool = True,
+    device: torch.device | str | None = None,
+) -> Features:
+    """The pooled features of all layers for all batches (images, labels, ...), by one forward per batch.
+
+    Every map is pooled as soon as it exists: besides a forward's own, memory holds the results and, at the end, a second
+    copy of one layer's. Batches go to the model's device; results stay there, or go to `device`. `compensate_energy` as
+    in `observe`. Raises ValueError without any image, and, naming the layer, where features are not finite.
+    """
+    _check_pooling(pooling)
+    anchor = next(plain_model(model).parameters(), None)
+    keep = partial(_row_per_image, pooling=pooling, device=device)
+    chunks: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
+    labels: list[Tensor] = []
+    for batch in batches:
+        _check_labels(batch[0], batch[1])
+        images = batch[0] if anchor is None else batch[0].to(anchor.device, non_blocking=True)
+        rows = observe(model, images, layers, compensate_energy=compensate_energy, keep=keep)
+        for name, chunk in chunks.items():
+            chunk.append(rows[name])
+        labels.append(batch[1].to(device or images.device, torch.int64))
+    if not sum(len(chunk) for chunk in labels):
+        raise UserError("there are no images to measure features of")
+    values = {layer.name: torch.cat(chunks.pop(layer.name)) for layer in layers}
+    for name, rows in values.items():
+        _check_finite(name, rows)
+    return Features(values, torch.cat(labels), pooling, compensate_energy)
+
+
+@dataclass(frozen=True)
+class Standardizer:
+    """(features - mean) / scale, coordinate by coordinate.
+
+    mean, scale: (D,) float64, of the training features; `scale` is their standard deviation (with the divisor N), and 1
+    where a coordinate is constant: such a coordinate is centred alone. `constant` counts them.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    constant: int
+
+    @classmethod
+    def fit(cls, features: Tensor) -> Standardizer:
+        """Measure (N, D) features, in two passes of float64 sums. Not finite, empty or of another shape: ValueError.
+
+        A deviation within rounding of the mean (4 units in the last place of float32) counts as constant: scaling it up
+        would make noise a coordinate like any other.
+        """
+        if features.ndim != 2 or not len(features):
+            raise ValueError(f"a standardizer is fitted to features (N, D) with N from 1, got {tuple(features.shape)}")
+        _check_finite("standardizer", features)
+        blocks = features.split(_ROWS)
+        mean = torch.stack([block.sum(0, dtype=torch.float64) for block in blocks]).sum(0) / len(features)
+        squares = torch.stack([(block.double() - mean).square().sum(0) for block in blocks])
+        deviation = (squares.sum(0) / len(features)).sqrt()
+        resolution = torch.finfo(torch.float32)
+        constant = deviation <= (4 * resolution.eps * mean.abs()).clamp_min(resolution.tiny)
+        return cls(mean, deviation.masked_fill(constant, 1.0), int(constant.sum()))
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """(M, D) -> (M, D) of the same type and device, not modified. Raises ValueError for another D."""
+        if features.ndim != 2 or features.shape[1] != len(self.mean):
+            raise ValueError(f"got features {tuple(features.shape)}; the standardizer was fitted to D={len(self.mean)}")
+        mean, scale = self.mean.to(features.device), self.scale.to(features.device)
+        result = torch.empty_like(features)
+        for block, rows in zip(features.split(_ROWS), result.split(_ROWS), strict=True):
+            rows.copy_((block.double() - mean) / scale)
+        return result
+
+
+def _row_per_image(values: Tensor, *, pooling: Pooling, device: torch.device | str | None) -> Tensor:
+    """The pooled values as a tensor of their own, so that the map is freed."""
+    return pooled(values, pooling).to(device=device or values.device, dtype=torch.float32, copy=True)
+
+
+def _check_pooling(pooling: str) -> None:
+    if pooling not in get_args(Pooling):
+        raise unknown_name(str(pooling), get_args(Pooling), what="pooling")
+
+
+def _check_labels(images: Tensor, labels: Tensor) -> None:
+    if labels.ndim != 1 or len(labels) != len(images) or labels.is_floating_point():
+        kind = str(labels.dtype).removeprefix("torch.")
+        raise ValueError(f"{len(images)} images have ({len(images)},) integer labels, got {tuple(labels.shape)} {kind}")
+
+
+def _check_finite(name: str, rows: Tensor) -> None:
+    finite = torch.cat([block.isfinite().all(dim=1) for block in rows.split(_ROWS)])
+    if not finite.all():
+        raise ValueError(f"{name}: NaN or infinite features for {int((~finite).sum())} of {len(rows)} images")
