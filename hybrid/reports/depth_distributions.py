@@ -1,0 +1,185 @@
+"""Distributions against depth: contraction ratios of pairs, Jacobian norms of samples, distances within each class.
+
+Data of one run or {run: data}, and the x axis, as in depth_figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from hybrid.reports.depth_figures import AxisKind, Curve, DepthAxis, Looks, Samples
+from hybrid.reports.layer_names import by_run, layer_order
+from hybrid.reports.style import (
+    COLOURS,
+    COLUMN,
+    QUIET,
+    SMALL,
+    STROKES,
+    heights,
+    label_y,
+    legend_above,
+    log_scale,
+    new_panels,
+    paper_style,
+    plain,
+    spread,
+)
+
+_INNER, _OUTER = (0.25, 0.75), (0.05, 0.95)  # quantiles that bound the bands
+_MOST_NAMED = 2 * len(COLOURS)  # classes with a colour and a name of their own
+_LINE = 9.0  # points from one class name to the next
+_LETTERS = 16  # of a class name
+
+
+def contraction_ratios(
+    layers: Sequence[tuple[str, ArrayLike, ArrayLike]] | Mapping[str, Sequence[tuple[str, ArrayLike, ArrayLike]]],
+    *,
+    ylabel: str = "contraction ratio",
+    axis: AxisKind = "auto",
+) -> Figure:
+    """‖Φx − Φx'‖ / ‖x − x'‖ by depth, pairs of one class and of different classes apart; the line at 1 keeps distances.
+
+    Medians as lines on a logarithmic axis; bands from the 25 % to the 75 % quantile, and, paler, from 5 % to 95 % where no
+    more than two curves would cover each other.
+
+    Args:
+        layers: [(layer, ratios of same-class pairs (P,), of different-class pairs (Q,)), ...] in depth order, or {run: that}.
+            Ratios may be to the pixels or to the layer before; say which in `ylabel`.
+    """
+    runs = {
+        run: {"same class": [(name, same) for name, same, _ in own], "different classes": [(n, d) for n, _, d in own]}
+        for run, own in by_run(layers).items()
+    }
+    return distributions_by_depth(runs, ylabel=ylabel, line=1.0, axis=axis)
+
+
+def jacobian_norms(
+    layers: Samples | Mapping[str, Samples],
+    *,
+    ylabel: str = "Jacobian norm ‖∂Φ/∂x‖",
+    axis: AxisKind = "auto",
+) -> Figure:
+    """The largest singular value of a layer's Jacobian at samples, by depth, as medians and quantile bands.
+
+    Args:
+        layers: [(layer, norms at N samples (N,)), ...] in depth order, or {run: that}.
+    """
+    runs = {run: {"": own} for run, own in by_run(layers).items()}
+    return distributions_by_depth(runs, ylabel=ylabel, line=1.0, axis=axis)
+
+
+@paper_style
+def distributions_by_depth(
+    runs: Mapping[str, Mapping[str, Samples]],
+    *,
+    ylabel: str,
+    line: float | None = None,
+    axis: AxisKind = "auto",
+) -> Figure:
+    """Medians and quantile bands of positive samples, on a logarithmic axis: {run: {label: [(layer, samples), ...]}}.
+
+    Samples that are not finite are left out; a layer without any is a gap. `line`: a value to mark across.
+    """
+    depth = DepthAxis({run: layer_order([[n for n, _ in c] for c in own.values()]) for run, own in runs.items()}, axis)
+    look = Looks(runs, [label for own in runs.values() for label in own], markers=False)
+    ((axes,),) = new_panels(COLUMN, 2.4)
+    few = sum(map(len, runs.values())) <= 2
+    if line is not None:
+        axes.axhline(line, color=QUIET, linewidth=0.9, zorder=1)
+    for run, own in runs.items():
+        for label, samples in own.items():
+            x = depth.positions(run, [name for name, _ in samples])
+            _draw_bands(axes, x, [values for _, values in samples], look.of(run, label), outer=few)
+    label_y(axes, ylabel)
+    axes.margins(x=0.02)
+    depth.describe(axes)
+    log_scale(axes)
+    look.legend(axes.figure)
+    return axes.figure
+
+
+@paper_style
+def intra_class_distances(
+    classes: Mapping[str, Curve] | Mapping[str, Mapping[str, Curve]],
+    *,
+    ylabel: str = "mean intra-class distance",
+    axis: AxisKind = "auto",
+) -> Figure:
+    """Mean distance of two images of a class, by depth, one line per class, named at its end.
+
+    Above 14 classes: thin grey lines and their mean. With several runs: the mean over classes, and a band from the
+    smallest class to the largest.
+
+    Args:
+        classes: {class: [(layer, mean distance), ...]} in depth order, or {run: that}.
+    """
+    runs = by_run(classes, inner=Mapping)
+    layers = {run: layer_order([[name for name, _ in curve] for curve in own.values()]) for run, own in runs.items()}
+    depth = DepthAxis(layers, axis)
+    ((axes,),) = new_panels(COLUMN, 2.4)
+    label_y(axes, ylabel)
+    depth.describe(axes)
+    look = Looks(runs, [""])
+    for run, own in runs.items():
+        x = depth.positions(run, layers[run])
+        values = np.array([_values(curve, layers[run]) for curve in own.values()])
+        if len(runs) > 1:
+            axes.fill_between(x, values.min(0), values.max(0), alpha=0.2, linewidth=0, color=look.of(run, "")["color"])
+            axes.plot(x, values.mean(0), **look.of(run, ""))
+        else:
+            _draw_classes(axes, x, values, list(own))
+    if len(runs) > 1:
+        look.legend(axes.figure)
+    elif len(axes.lines) <= _MOST_NAMED:
+        _name_ends(axes)
+    else:
+        legend_above(axes.figure, axes.lines[-2:], ["one class", f"mean of {len(axes.lines) - 1} classes"])
+    return axes.figure
+
+
+def _draw_bands(axes: Axes, x: np.ndarray, samples: Sequence[ArrayLike], look: Mapping, *, outer: bool) -> None:
+    every = (_OUTER[0], _INNER[0], 0.5, _INNER[1], _OUTER[1])
+    table = np.array([_quantiles(values, every) for values in samples]).T
+    axes.plot(x, table[2], **look)
+    for low, high, alpha in [(table[1], table[3], 0.25)] + [(table[0], table[4], 0.12)] * outer:
+        axes.fill_between(x, low, high, color=look["color"], alpha=alpha, linewidth=0)
+
+
+def _quantiles(values: ArrayLike, shares: Sequence[float]) -> np.ndarray:
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    return np.quantile(values, shares) if values.size else np.full(len(shares), np.nan)
+
+
+def _values(curve: Curve, layers: Sequence[str]) -> list[float]:
+    """A value for every layer; NaN where the curve has none."""
+    known = dict(curve)
+    return [known.get(layer, np.nan) for layer in layers]
+
+
+def _draw_classes(axes: Axes, x: np.ndarray, values: np.ndarray, names: Sequence[str]) -> None:
+    named = len(names) <= _MOST_NAMED
+    for k, (name, row) in enumerate(zip(names, values, strict=True)):
+        look = {"color": COLOURS[k % len(COLOURS)], "linestyle": STROKES[k // len(COLOURS)]} if named else {}
+        axes.plot(x, row, linewidth=1.1 if named else 0.5, label=name, **({"color": "0.7"} | look))
+    if not named:
+        axes.plot(x, values.mean(0), color=COLOURS[0], linewidth=2)
+
+
+def _name_ends(axes: Axes) -> None:
+    """Each line's label right of its last point, moved up or down until no two overlap, and joined to it by a thin line."""
+    finite = [(line, line.get_xydata()[np.isfinite(line.get_ydata())]) for line in axes.lines]
+    ends = sorted(((line, *points[-1]) for line, points in finite if len(points)), key=lambda end: end[2])
+    wanted, height = heights(axes, [y for *_, y in ends])
+    for (line, x, y), place in zip(ends, spread(wanted, _LINE, low=0, high=height), strict=True):
+        axes.annotate(
+            plain(line.get_label(), _LETTERS), (x, y), (1.05, place / height), xycoords="data", textcoords="axes fraction",
+            size=SMALL, va="center", color=line.get_color(), annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2,
+                        "relpos": (0, 0.5)},
+        )  # fmt: skip

@@ -1,0 +1,187 @@
+"""One curve per layer, coloured from the first layer to the last: boundary points, distances, spectra.
+
+Every function takes the layers of one run, in depth order, or {run: layers}: then each run has a panel of its own, with
+common axes, because the curves of two networks in one panel cannot be told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from hybrid.errors import UserError
+from hybrid.reports.layer_names import by_run, layer_bar, layer_colours
+from hybrid.reports.style import COLUMN, PAGE, label_y, log_scale, new_panels, paper_style, plain
+
+_WIDE = 10  # ratio between layers from which a linear axis would squeeze some of them
+_POINTS = 200  # of a cumulative distribution, at each of its ends
+
+
+@paper_style
+def boundary_curves(
+    layers: Sequence[tuple[str, Sequence[int]]] | Mapping[str, Sequence[tuple[str, Sequence[int]]]],
+    *,
+    samples: int,
+    scale: Literal["linear", "log"] = "linear",
+    ylabel: str = "boundary points",
+) -> Figure:
+    """|Γ_n^k| against k, one curve per layer n (Oyallon, CVPR 2017): how many samples k neighbours or fewer do not settle.
+
+    Args:
+        layers: [(layer, counts for k = 1, 2, ...), ...] in depth order, or {run: that}.
+        samples: number of samples that were counted among, at least every count.
+        scale: of the counts; "linear" as published. "log" shows the last layers better; a count of 0 is below its axis.
+    """
+    runs = by_run(layers)
+    for run, own in runs.items():
+        for name, counts in own:
+            if not all(0 <= count <= samples for count in counts):
+                raise UserError(f"{_of(run)}layer {name} has a count outside 0 ... {samples}, the number of samples.")
+    grid = _panels(runs)
+    for axes, own in zip(grid, runs.values(), strict=True):
+        _draw(axes, own, lambda counts: (np.arange(1, len(counts) + 1), counts))
+        axes.set_xlabel("number of neighbours k")
+        axes.set_xlim(1, max(2, *(len(counts) for _, counts in own)))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=2))
+    label_y(grid[0], f"{ylabel} (of {samples:,})")
+    for axes in grid:
+        if scale == "log":
+            log_scale(axes)
+        else:
+            axes.set_ylim(bottom=0)
+            axes.yaxis.set_major_formatter("{x:,.0f}")
+    return grid[0].figure
+
+
+@paper_style
+def class_spectra(
+    layers: Sequence[tuple[str, ArrayLike]] | Mapping[str, Sequence[tuple[str, ArrayLike]]],
+    *,
+    share: bool = True,
+) -> Figure:
+    """Variance within the classes along their first principal components, cumulated: the steeper, the fewer directions.
+
+    The x axis is linear if all layers have the same dimension, as published, and else logarithmic.
+
+    Args:
+        layers: [(layer, eigenvalues of the classes' covariances (classes, D) or of one class (D,)), ...], or {run: that}.
+        share: of each class's own variance, in %; False: the variance itself, as published. Both are means over classes.
+    """
+    runs = by_run(layers)
+    curves = {run: [(name, _cumulated(values, share=share)) for name, values in own] for run, own in runs.items()}
+    sizes = {len(curve) for own in curves.values() for _, curve in own}
+    grid = _panels(runs)
+    for axes, own in zip(grid, curves.values(), strict=True):
+        _draw(axes, own, lambda curve: (np.arange(1, len(curve) + 1), curve))
+        axes.set_xlabel("principal components")
+        axes.set_xlim(1, max(2, *sizes))
+        axes.set_ylim(0, 101 if share else None)
+        if len(sizes) > 1:
+            log_scale(axes, "x")
+    grid[0].set_ylabel("cumulated variance" + share * " (%)")
+    return grid[0].figure
+
+
+@paper_style
+def cumulative_distances(
+    layers: Sequence[tuple[str, ArrayLike, ArrayLike]] | Mapping[str, Sequence[tuple[str, ArrayLike, ArrayLike]]],
+    *,
+    titles: tuple[str, str] = ("nearest of the same class", "nearest of another class"),
+    xlabel: str = "distance",
+) -> Figure:
+    """Cumulative distributions of nearest-neighbour distances on a logarithmic axis, same class left, other class right.
+
+    A curve that starts far from 0 on the right separates the classes. One row per run. The distances' axis is linear as
+    published, and logarithmic where the layers' medians differ by a factor of ten or more. Distances that are not finite are
+    left out.
+
+    Args:
+        layers: [(layer, distances to the same class (N,), to another class (M,)), ...] in depth order, or {run: that}.
+        titles: of the two panels, for another split of the neighbours.
+    """
+    runs = by_run(layers)
+    grid = new_panels(PAGE, 0.3 + 2.1 * len(runs), rows=len(runs), columns=2)
+    every = [[_finite(same), _finite(other)] for own in runs.values() for _, same, other in own]
+    medians = [np.median(values) for pair in every for values in pair if values.size]
+    wide = len(medians) > 1 and min(medians) > 0 and max(medians) >= _WIDE * min(medians)
+    top = max((np.quantile(values, 0.995) for pair in every for values in pair if values.size), default=1.0)
+    for row, (run, own) in zip(grid, runs.items(), strict=True):
+        for side, axes in enumerate(row):
+            _draw(axes, [(layer[0], layer[1 + side]) for layer in own], _distribution)
+            axes.set_title(plain(f"{run}: {titles[side]}" if run else titles[side]))
+        layer_bar(row[0].figure, row, [name for name, *_ in own])
+        row[0].set_ylabel("share of the images")
+    for axes in grid[-1]:
+        axes.set_xlabel(xlabel)
+    _scale_distances(grid, top=top, wide=wide, samples=max(values.size for pair in every for values in pair))
+    return grid[0, 0].figure
+
+
+def _scale_distances(grid: np.ndarray, *, top: float, wide: bool, samples: int) -> None:
+    """The same axes everywhere; the shares from that of one image to all."""
+    limits = [axes.get_xlim() for axes in grid.flat]
+    for axes in grid.flat:
+        axes.set_ylim(0.7 / max(2, samples), 1.3)
+        log_scale(axes)
+        if wide:
+            axes.set_xscale("log")
+            starts = [line.get_xdata()[line.get_xdata() > 0] for each in grid.flat for line in each.lines]
+            axes.set_xlim(min((x[0] for x in starts if len(x)), default=limits[0][0]), top)
+            log_scale(axes, "x")
+        else:
+            axes.set_xlim(0, top)
+
+
+def _distribution(values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Distances and the share of values up to each of them; some hundred points, dense at both ends."""
+    values = np.sort(_finite(values))
+    if not values.size:
+        return values, values
+    few = np.concatenate([np.geomspace(1, values.size, _POINTS), np.linspace(1, values.size, _POINTS)])
+    chosen = np.unique(values[np.unique(few.round().astype(int)) - 1])
+    return chosen, np.searchsorted(values, chosen, side="right") / values.size
+
+
+def _cumulated(eigenvalues: ArrayLike, *, share: bool) -> np.ndarray:
+    """(D,) mean over classes of the cumulated eigenvalues, the largest first; a class without variance has no share."""
+    values = np.atleast_2d(np.asarray(eigenvalues, dtype=float))
+    sums = np.cumsum(-np.sort(-values, axis=1), axis=1)
+    if not share:
+        return sums.mean(0)
+    spread = sums[:, -1] > 0
+    return (100 * sums[spread] / sums[spread, -1:]).mean(0) if spread.any() else np.full(values.shape[1], np.nan)
+
+
+def _finite(values: ArrayLike) -> np.ndarray:
+    values = np.asarray(values, dtype=float).ravel()
+    return values[np.isfinite(values)]
+
+
+def _panels(runs: Mapping[str, Sequence[tuple]]) -> np.ndarray:
+    """One panel per run with its layers' colour bar; a single bar where all runs have the same layers."""
+    grid = new_panels(COLUMN if len(runs) == 1 else PAGE, 2.4, columns=len(runs))[0]
+    names = [[layer[0] for layer in own] for own in runs.values()]
+    if all(own == names[0] for own in names):
+        layer_bar(grid[0].figure, grid, names[0])
+    else:
+        for axes, own in zip(grid, names, strict=True):
+            layer_bar(axes.figure, [axes], own)
+    for axes, run in zip(grid, runs, strict=True):
+        axes.set_title(plain(run))
+    return grid
+
+
+def _draw(axes: Axes, layers: Sequence[tuple[str, Any]], points: Callable[[Any], tuple[Any, Any]]) -> None:
+    """The deepest layer last, on top."""
+    for (name, data), colour in zip(layers, layer_colours(len(layers)), strict=True):
+        axes.plot(*points(data), color=colour, linewidth=1.2, label=name)
+
+
+def _of(run: str) -> str:
+    return f"{run}: " if run else ""
