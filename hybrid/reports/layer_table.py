@@ -1,0 +1,115 @@
+"""Numbers per layer as a table: aligned text for a console, CSV for programs.
+
+A row is one layer: {"layer": "relu1", "depth": 2, "1nn": 47.31, "boundary_1": 21034}. Tables over runs are in table.py.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+
+from hybrid.errors import UserError
+
+_ABSENT = "–"
+_DIGITS = 4  # significant ones of a column's largest number
+_MOST_DECIMALS = 4
+
+
+def layer_table(rows: Sequence[Mapping[str, object]]) -> str:
+    """The rows as text: one line each, columns two spaces apart, words to the left and numbers to the right.
+
+    Columns stand in the order in which the rows first name them. All numbers of a column have the same decimals, four digits
+    for its largest, so that layers compare; 3 digits each where the smallest would vanish. A value that a row does
+    not have, or None, is shown as "–".
+
+    Raises UserError for no rows, and for a value that is neither a word nor a number.
+    """
+    names = _columns(rows)
+    columns = [[name, *_texts([row.get(name) for row in rows])] for name in names]
+    numeric = [any(_is_number(row.get(name)) for row in rows) for name in names]
+    widths = [max(map(len, column)) for column in columns]
+    lines = [
+        "  ".join(
+            f"{cell:{'>' if right else '<'}{width}}" for cell, right, width in zip(line, numeric, widths, strict=True)
+        )
+        for line in zip(*columns, strict=True)
+    ]
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:]])
+
+
+def layer_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """The rows as CSV with a header, every digit of every number; empty cells for None and for what a row does not have.
+
+    Raises UserError as `layer_table`.
+    """
+    names = _columns(rows)
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_exact(row.get(name)) for name in names] for row in rows)
+    return file.getvalue()
+
+
+def write_layer_csv(path: Path | str, rows: Sequence[Mapping[str, object]]) -> None:
+    """`layer_csv` into a file, whole or not at all; its folder is made. Raises UserError where it cannot be written."""
+    from hybrid.tracking.files import write_text  # its package loads torch, which a table does not need
+
+    content = layer_csv(rows)
+    try:
+        write_text(Path(path), content)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """All names, as they first appear. Every value must be one word or number."""
+    if not rows:
+        raise UserError("a table of layers needs at least one row.")
+    for row in rows:
+        for name, value in row.items():
+            if not (value is None or isinstance(value, str) or _is_number(value)):
+                kind = type(value).__name__
+                raise UserError(f"table of layers: {name} is a {kind}; a cell holds a word, a number or nothing.")
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real)  # bool and NumPy's numbers too
+
+
+def _texts(values: Sequence[object]) -> list[str]:
+    """A column's cells."""
+    kinds = [value for value in values if _is_number(value)]
+    if all(isinstance(value, Integral) for value in kinds):
+        shown = "{:,}".format
+    else:
+        shown = _format([abs(float(value)) for value in kinds if math.isfinite(value) and value])
+    return [_ABSENT if value is None else _text(value, shown) for value in values]
+
+
+def _text(value: object, shown: Callable[[Real], str]) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return shown(value if isinstance(value, Integral) else float(value)) if _is_number(value) else str(value)
+
+
+def _format(sizes: Sequence[float]) -> Callable[[Real], str]:
+    """str.format for numbers of these absolute values, none of them 0."""
+    if not sizes:
+        return "{:.1f}".format
+    decimals = min(_MOST_DECIMALS, max(1, _DIGITS - 1 - math.floor(math.log10(max(sizes)))))
+    vanishing = min(sizes) < 5 * 10.0 ** -(decimals + 1)
+    return "{:.3g}".format if vanishing or max(sizes) >= 1e7 else f"{{:,.{decimals}f}}".format
+
+
+def _exact(value: object) -> object:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else int(value) if isinstance(value, Integral) else repr(float(value))
