@@ -59,11 +59,12 @@ def nonlinearity_taps(model: nn.Module, image_shape: tuple[int, int, int] | None
 
 
 @contextmanager
-def capture(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """While active, every forward puts the outputs of the named taps into the dictionary, detached and in that order of depth.
+def capture(model: nn.Module, names: Sequence[str], *, detach: bool = True) -> Iterator[dict[str, Tensor]]:
+    """While active, every forward puts the outputs of the named taps into the dictionary, in that order of depth.
 
-    Any module's name is a tap, "frontend" and "normalization" too. Outputs are not copied, so work in-place on them
-    shows. Hooks need the model itself, not its torch.compile'd form. Raises UserError for a name that is no module.
+    detach: without their graph; False keeps it, for derivatives with respect to the images. Any module's name is a tap,
+    "frontend" and "normalization" too. Outputs are not copied, so work in-place on them shows. Hooks need the model itself,
+    not its torch.compile'd form. Raises UserError for a name that is no module.
     """
     modules = dict(model.named_modules())
     for name in names:
@@ -74,7 +75,7 @@ def capture(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor
     with ExitStack() as hooks:
         hooks.callback(model.register_forward_pre_hook(partial(_clear, outputs, calls)).remove)
         for name in {name.partition("#")[0] for name in names}:
-            _hook(hooks, modules[name], partial(_store, outputs, calls, name, set(names)))
+            _hook(hooks, modules[name], partial(_store, outputs, calls, name, set(names), detach))
         yield outputs
 
 
@@ -104,6 +105,7 @@ def _store(
     calls: dict[str, int],
     name: str,
     wanted: set[str],
+    detach: bool,
     _module: Any,
     _in: Any,
     output: Tensor,
@@ -111,4 +113,4 @@ def _store(
     tap = _tap(name, calls.get(name, 0))
     calls[name] = calls.get(name, 0) + 1
     if tap in wanted:
-        outputs[tap] = output.detach()
+        outputs[tap] = output.detach() if detach else output

@@ -35,6 +35,17 @@ def test_captured_outputs_are_those_of_the_layers(make):
     assert len(outputs["frontend"]) == 2  # the hooks are gone
 
 
+def test_outputs_keep_their_graph_where_asked(make):
+    model = make("scat_resnet", "model.head.widths=[4,8]").eval()
+    images = torch.randn(2, 3, 32, 32, requires_grad=True)
+    with capture(model, ["frontend", "head.stem.2"], detach=False) as outputs:
+        model(images)
+        (gradient,) = torch.autograd.grad(outputs["head.stem.2"].sum(), images)
+    (expected,) = torch.autograd.grad(model.head.stem(model.normalization(model.frontend(images))).sum(), images)
+    assert gradient.abs().max() > 0
+    torch.testing.assert_close(gradient, expected)
+
+
 class Reused(nn.Module):
     def __init__(self):
         super().__init__()
