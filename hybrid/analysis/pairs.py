@@ -1,0 +1,146 @@
+"""Random pairs of samples, half of them of one class, and the distances between the samples of a pair.
+
+Features of early layers, not averaged, are too large to keep for many images. Distances are small: take the pairs in
+batches, run the model on both sides, and keep only the distances.
+
+    pairs = sample_pairs(labels, 10_000, generator=torch.Generator().manual_seed(0))
+    distances = [pair_distances(layer(images[a]), layer(images[b])) for a, b, _ in pairs.batches(256)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hybrid.errors import UserError
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """P pairs of samples: indices `first` and `second` (P,) int64, and whether both have one label, `same_class` (P,) bool."""
+
+    first: Tensor
+    second: Tensor
+    same_class: Tensor
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """(first, second, same_class) of `size` pairs at a time, in order."""
+        return zip(self.first.split(size), self.second.split(size), self.same_class.split(size), strict=True)
+
+
+def sample_pairs(labels: Tensor, count: int, *, generator: torch.Generator) -> Pairs:
+    """`count` different pairs, drawn uniformly: half of the same class, half of different classes, no sample with itself.
+
+    labels: (N,) integers. generator: on the CPU, so that a seed gives the same pairs on every device. Where the labels do not
+    have enough pairs of one kind, more of the other are drawn; where they have fewer than `count` in all, every pair is
+    returned. (i, j) and (j, i) are one pair. The same-class pairs come first. The result is on the device of the labels.
+    Raises UserError for fewer than two samples or a count below 1.
+    """
+    labels = check_labels(labels)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise UserError(f"count, the number of pairs, must be an integer of at least 1, got {count!r}")
+    if len(labels) < 2:
+        raise UserError(f"a pair needs two samples, got {len(labels)}")
+    host = labels.cpu()
+    by_class, classes = class_order(host)
+    # In class order, a sample's partners of other classes stand before its class, those of its own class between that
+    # place and itself: every pair is counted once, by its later sample.
+    begins = torch.cat([torch.full((stop - start,), start) for start, stop in classes])
+    inside = torch.arange(len(host)) - begins
+    same = min(count // 2, int(inside.sum()))
+    different = min(count - same, int(begins.sum()))
+    same = min(count - different, int(inside.sum()))
+    later, offset = _draw(inside, same, generator)
+    other_later, other_earlier = _draw(begins, different, generator)
+    first = by_class[torch.cat([begins[later] + offset, other_earlier])]
+    second = by_class[torch.cat([later, other_later])]
+    return Pairs(*(tensor.to(labels.device) for tensor in (first, second, host[first] == host[second])))
+
+
+def pair_distances(first: Tensor, second: Tensor) -> Tensor:
+    """‖first - second‖ of each pair, Euclidean: two tensors (P, ...) of one shape -> (P,) float64, on their device.
+
+    The difference is taken before the square, so near pairs lose no digits; half precision is widened first.
+    Raises UserError for different shapes, a type that is not floating-point, or values that are not finite.
+    """
+    first, second = check_features(first), check_features(second)
+    if first.shape != second.shape:
+        raise UserError(
+            f"the two sides of the pairs have different shapes: {tuple(first.shape)}, {tuple(second.shape)}"
+        )
+    difference = _widened(first) - _widened(second)
+    return torch.linalg.vector_norm(difference.flatten(1), dim=1, dtype=torch.float64)
+
+
+def distances_of(features: Tensor, pairs: Pairs, *, memory_bytes: int = 2**30) -> Tensor:
+    """The distances of `pairs` of samples of features (N, ...), at most about `memory_bytes` at a time: (P,) float64."""
+    features = check_features(features)
+    if len(pairs) and int(torch.maximum(pairs.first.max(), pairs.second.max())) >= len(features):
+        raise UserError(f"the pairs are of more samples than the {len(features)} of the features")
+    size = max(1, memory_bytes // (32 * max(1, features[:1].numel())))  # two sides, a difference, its float64 copy
+    blocks = [
+        pair_distances(features[first.to(features.device)], features[second.to(features.device)])
+        for first, second, _ in pairs.batches(size)
+    ]
+    return torch.cat(blocks) if blocks else torch.zeros(0, dtype=torch.float64, device=features.device)
+
+
+def check_features(features: Tensor) -> Tensor:
+    """The features without their graph, or a UserError unless they are (N, ...), floating-point and finite."""
+    if features.ndim < 2 or not features.is_floating_point():
+        kind = str(features.dtype).removeprefix("torch.")
+        raise UserError(f"features must be floating-point (N, ...), got {kind} of shape {tuple(features.shape)}")
+    features = features.detach()
+    if not bool(torch.isfinite(features).all()):
+        wrong = int((~torch.isfinite(features)).flatten(1).any(1).sum())
+        raise UserError(f"features must be finite: {wrong} of {len(features)} samples have NaN or infinite values")
+    return features
+
+
+def check_labels(labels: Tensor, samples: int | None = None) -> Tensor:
+    """The labels as int64, or a UserError unless they are (N,) integers, and N is `samples` where given."""
+    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        kind = str(labels.dtype).removeprefix("torch.")
+        raise UserError(f"labels must be integers (N,), got {kind} of shape {tuple(labels.shape)}")
+    if samples is not None and len(labels) != samples:
+        raise UserError(f"{len(labels)} labels do not fit {samples} samples")
+    return labels.detach().long()
+
+
+def class_order(labels: Tensor) -> tuple[Tensor, list[tuple[int, int]]]:
+    """The samples sorted by label, in their own order within a class, and where each class starts and stops in that."""
+    counts = torch.unique(labels, return_counts=True)[1].tolist()
+    stops = torch.tensor(counts).cumsum(0).tolist()
+    return labels.argsort(stable=True), [(stop - count, stop) for count, stop in zip(counts, stops, strict=True)]
+
+
+def _draw(partners: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """`count` different pairs (sample, index of its partner) where sample i has partners[i] partners."""
+    stops = partners.cumsum(0)
+    total = int(stops[-1])
+    numbers = _distinct(total, count, generator)
+    sample = torch.searchsorted(stops, numbers, right=True)
+    return sample, numbers - (stops - partners)[sample]
+
+
+def _distinct(total: int, count: int, generator: torch.Generator) -> Tensor:
+    """`count` different integers below `total`, uniformly, in random order, without listing all unless most are wanted."""
+    if 2 * count >= total:
+        return torch.randperm(total, generator=generator)[:count]
+    drawn = torch.zeros(0, dtype=torch.int64)
+    while len(drawn) < count:
+        more = torch.cat([drawn, torch.randint(total, (count - len(drawn),), generator=generator)])
+        values, group = torch.unique(more, return_inverse=True)
+        place = torch.full_like(values, len(more)).scatter_reduce_(0, group, torch.arange(len(more)), "amin")
+        drawn = more[place.sort().values]  # the first of each value, in the order drawn
+    return drawn
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
