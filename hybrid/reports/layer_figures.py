@@ -114,9 +114,10 @@ def cumulative_distances(
     for row, (run, own) in zip(grid, runs.items(), strict=True):
         for side, axes in enumerate(row):
             _draw(axes, [(layer[0], layer[1 + side]) for layer in own], _distribution)
-            axes.set_title(plain(f"{run}: {titles[side]}" if run else titles[side]))
         layer_bar(row[0].figure, row, [name for name, *_ in own])
-        row[0].set_ylabel("share of the images")
+        row[0].set_ylabel(f"{plain(run)}\nshare of the images" if run else "share of the images")
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title)
     for axes in grid[-1]:
         axes.set_xlabel(xlabel)
     _scale_distances(grid, top=top, wide=wide, samples=max(values.size for pair in every for values in pair))

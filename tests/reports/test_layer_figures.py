@@ -92,6 +92,17 @@ def test_distances_are_cumulated_exactly_on_a_log_axis():
     assert left.get_xlim() == right.get_xlim()
 
 
+def test_distances_of_two_runs_are_two_rows_with_the_runs_names():
+    values = np.linspace(1, 2, 50)
+    layers = [("a", values, values), ("b", values, values)]
+    figure = figures.cumulative_distances({"scat": layers, "plain": layers[:1]}, titles=("left", "right"))
+    drawn(figure)
+    panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+    assert [axes.get_title() for axes in panels] == ["left", "right", "", ""]
+    assert [axes.get_ylabel().split("\n")[0] for axes in panels] == ["scat", "", "plain", ""]
+    assert bar_names(figure) == [["a", "b"], ["a"]]
+
+
 def test_distances_of_very_different_layers_have_a_log_axis_too():
     values = np.linspace(0, 2, 50)
     figure = figures.cumulative_distances([("a", values, values), ("b", 30 * values, 30 * values)])
