@@ -194,21 +194,25 @@ def test_no_images_and_layers_of_another_model(hybrid):
         observe(model_of("regular_cnn"), images, [Layer("S1", "scattering", 0, 1)])
 
 
-def test_a_layer_without_a_row_per_image_is_refused():
-    class Pair(nn.Module):
-        def forward(self, x):
-            return x, x
+class Strange(nn.Module):
+    """A submodule gives a tuple, or folds the channels into the batch."""
 
-    class Model(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.pair = Pair()
+    def __init__(self, kind: str):
+        super().__init__()
+        self.part = nn.Identity()
+        self.part.register_forward_hook(lambda *call: (call[2], call[2]) if kind == "tuple" else call[2].flatten(0, 1))
 
-        def forward(self, x):
-            return self.pair(x)[0].flatten(1)
+    def forward(self, x):
+        self.part(x)
+        return x.flatten(1)
 
-    with pytest.raises(ValueError, match="layer pair does not give one tensor with a row for each of the 2"):
-        observe(Model(), torch.zeros(2, 1, 2, 2), [Layer("pair", "module", 0)])
+
+@pytest.mark.parametrize("kind", ["tuple", "folded"])
+def test_a_layer_without_a_row_per_image_is_refused(kind):
+    with pytest.raises(ValueError, match="layer part does not give one tensor with a row for each of the 2"):
+        observe(Strange(kind), torch.zeros(2, 3, 2, 2), [Layer("part", "module", 0)])
+    with pytest.raises(UserError, match="unknown layer of the model: part"):
+        layers_of(Strange(kind), taps=["part"], image_shape=(3, 2, 2))
 
 
 def test_standardizer_is_scikit_learns():

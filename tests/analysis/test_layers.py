@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from hybrid.analysis.layers import Layer, layers_of, scattering_of, undisturbed
+from hybrid.analysis.observation import observe
 from hybrid.configuration.entry import compose
 from hybrid.errors import UserError
 from hybrid.models import build, nonlinearity_taps
@@ -87,6 +90,19 @@ def test_a_users_model_with_a_scattering_inside():
     layers = layers_of(model, taps=["S1", "sharpen", "scattering", "logits"], image_shape=(3, 8, 8))
     assert [layer.name for layer in layers] == ["sharpen", "S1", "scattering", "logits"]
     assert layers[-1].kind == "logits"  # the word wins over the submodule of that name
+
+
+def test_pixels_and_logits_are_the_models_input_and_output_whatever_its_modules_are_called():
+    model = nn.Sequential(OrderedDict(pixels=nn.Conv2d(1, 1, 1), logits=nn.ReLU(), last=nn.Flatten()))
+    layers = layers_of(model, taps=["logits", "last", "pixels"], image_shape=(1, 2, 2))
+    assert [(layer.name, layer.kind) for layer in layers] == [
+        ("pixels", "pixels"),
+        ("last", "module"),
+        ("logits", "logits"),
+    ]
+    images = torch.randn(3, 1, 2, 2)
+    values = observe(model, images, layers)
+    assert torch.equal(values["pixels"], images) and torch.equal(values["logits"], model(images))
 
 
 @pytest.mark.parametrize(
