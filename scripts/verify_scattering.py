@@ -1,0 +1,249 @@
+"""Check the mathematics of the scattering transform on images: a table, a figure, and the figures behind them.
+
+    python scripts/verify_scattering.py                                   digits; about a minute
+    python scripts/verify_scattering.py data=cifar10 J=[1,2,3,4,5] out=outputs/verification/cifar10
+    python scripts/verify_scattering.py data=folder data_root=photos size=64
+
+Measured: the Littlewood-Paley sum A of the filters; distances between pairs of images before and after the transform; the energy
+of each order; how far a translation moves the coefficients; and Lipschitz constants to deformations, of scattering, of the
+modulus of the Fourier transform and of pixels, by frequency. Images are test images as the mean of their channels.
+docs/verification.md explains each column. OUT.json, OUT.md, OUT.png and OUT.svg are written. The exit code is 1 if an
+inequality that is proven fails.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybrid.configuration.arguments import command, option
+from hybrid.errors import UserError
+
+if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from torch import Tensor
+
+    from hybrid.analysis.deformation_checks import LipschitzConstants
+
+SHIFTS = (1.0, 2.0, 4.0)  # pixels
+ROUNDING = 1e-9
+HEAD = (
+    "J", "padded", "A min", "A min, ω ≤ 3π/4", "A max", "W, largest", "S, largest", "A^1.5", "2^J S, padded", "2^J S, image",
+    "order 0 %", "order 1 %", "order 2 %", "order 3… %", "lost %", *(f"{pixels:g} px" for pixels in SHIFTS),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line may say."""
+
+    data: str = option("a data set in configs/data", default="digits")
+    data_root: str | None = option("folder of the data, where the data set's own default is not right", default=None)
+    size: int | None = option("side of the images in pixels; null: the data set's own", default=None)
+    images: int = option("test images to take, evenly spread; all pairs are compared", default=32)
+    J: tuple[int, ...] = option("scales", default=(1, 2, 3, 4))
+    L: int = option("angles over half a turn", default=8)
+    gradient: float = option("largest |∇τ| of the random deformations", default=0.1)
+    dilation: float = option("by which wave packets are dilated", default=0.05)
+    seed: int = option("of the random deformations and directions", default=0)
+    out: str = option("path of the files, without an ending", default="outputs/verification/scattering")
+
+    def __post_init__(self) -> None:
+        if self.images < 2 or self.seed < 0 or not self.J or min(self.J) < 1 or len(set(self.J)) < len(self.J):
+            raise UserError("images must be at least 2, seed at least 0, and J one or more different scales from 1.")
+        for name in ("gradient", "dilation"):
+            if not 0 < getattr(self, name) < 1:
+                raise UserError(f"{name}={getattr(self, name)} is not valid: it must be above 0 and below 1.")
+
+
+@command(Options)
+def verify_scattering(options: Options) -> None:
+    """Measure, print, write."""
+    from hybrid.reports.style import save_figure
+    from hybrid.reports.verification_figure import verification_figure
+    from hybrid.tracking.environment import describe_environment
+    from hybrid.tracking.files import write_json, write_text
+
+    images = grey_images(options)
+    scales = sorted(options.J)
+    print(f"{len(images)} images of {images.shape[1]}x{images.shape[2]} pixels, {options.data}", flush=True)
+    rows = [measure(images, J, options) for J in scales]
+    pixel_shifts = {pixels: translation(images, None, pixels, options.seed) for pixels in SHIFTS}
+    packets, bands = deformations(images, scales[-1], options)
+    text = "\n\n".join([table(rows), constants_table("wave packets", packets), constants_table("images", bands)])
+    verdicts = judge(rows, packets, bands)
+    print(f"\n{text}\n\n" + "\n".join(verdicts))
+    write_text(Path(f"{options.out}.md"), f"{text}\n\n" + "\n".join(f"- {line}" for line in verdicts) + "\n")
+    environment = describe_environment()
+    constants = {name: summary(each) for name, each in (("wave_packets", packets), ("images", bands))}
+    record = {"options": asdict(options), "environment": environment, "scales": rows, "verdicts": verdicts, **constants}
+    write_json(
+        Path(f"{options.out}.json"), {**record, "pixel_translations": {str(k): v for k, v in pixel_shifts.items()}}
+    )
+    written = save_figure(verification_figure(panels(rows, pixel_shifts, packets, bands, options.L)), options.out)
+    print(f"\nwritten: {options.out}.md, {options.out}.json, {', '.join(map(str, written))}")
+    if any(line.startswith("VIOLATED") for line in verdicts):
+        sys.exit(1)
+
+
+def grey_images(options: Options) -> Tensor:
+    """(N, H, W) float64 in [0, 1]: test images, evenly spread over the set."""
+    import torch
+
+    from hybrid.configuration.entry import compose
+    from hybrid.data import build
+
+    overrides = [f"data={options.data}", "data.normalize=none", "augmentation=none"]
+    overrides += [f"++data.root={options.data_root}"] if options.data_root else []
+    overrides += [f"data.size={options.size}"] if options.size else []
+    data = build(compose(overrides).data, seed=0)
+    wanted = torch.linspace(0, len(data.splits["test"]) - 1, options.images).round().long().unique()
+    chosen, start = [], 0
+    for batch in data.loader("test", batch_size=256).epoch(0):
+        here = wanted[(wanted >= start) & (wanted < start + len(batch.images))] - start
+        chosen.append(batch.images[here])
+        start += len(batch.images)
+    return torch.cat(chosen).double().mean(1)
+
+
+def measure(images: Tensor, J: int, options: Options) -> dict[str, Any]:
+    """One row: everything that depends on J."""
+    from hybrid.analysis.scattering_checks import littlewood_paley, padded, propagate, sampled_expansion
+    from hybrid.scattering import Scattering2D
+
+    scattering = Scattering2D(J, tuple(images.shape[1:]), options.L)
+    bank = littlewood_paley(J, scattering.padded_shape, options.L)
+    waves = propagate(padded(images, J), J, options.L)
+    expansions = dict(zip(("W", "S"), waves.expansion(), strict=True))
+    expansions |= dict(zip(("sampled_padded", "sampled_image"), sampled_expansion(scattering, images), strict=True))
+    print(f"J={J} done", flush=True)
+    return {
+        "J": J,
+        "padded": list(scattering.padded_shape),
+        "A": {"min": bank.minimum, "min_inner": bank.minimum_within(0.75 * math.pi), "max": bank.maximum},
+        "expansion": {name: [v.min().item(), v.median().item(), v.max().item()] for name, v in expansions.items()},
+        "energies": waves.energies(),
+        "translations": {str(pixels): translation(images, scattering, pixels, options.seed) for pixels in SHIFTS},
+    }
+
+
+def translation(images: Tensor, scattering: Any, pixels: float, seed: int) -> float:
+    """Mean relative change of the coefficients, or of the pixels, of images without their mean."""
+    from hybrid.analysis.stability import stability
+
+    centred = (images - images.mean((1, 2), keepdim=True))[:, None]
+    represent = scattering if scattering is not None else lambda batch: batch
+    result = stability(
+        lambda batch: {"layer": represent(batch)}, centred, kind="translate", strengths=[pixels], seed=seed
+    )
+    return result.mean()["layer"].item()
+
+
+def deformations(images: Tensor, J: int, options: Options) -> tuple[LipschitzConstants, LipschitzConstants]:
+    """Of wave packets, half an octave apart, and of the images' octaves."""
+    from hybrid.analysis.deformation_checks import image_constants, wave_packet_constants
+
+    frequencies = [0.75 * math.pi * 2 ** (-k / 2) for k in range(9)]
+    packets = wave_packet_constants(J, frequencies, L=options.L, dilation=options.dilation)
+    bands = image_constants(images, J, L=options.L, gradient=options.gradient, seed=options.seed)
+    return packets, bands
+
+
+def summary(constants: LipschitzConstants) -> dict[str, list[float]]:
+    means = {name: getattr(constants, name).mean(1).tolist() for name in ("pixels", "fourier", "scattering")}
+    largest = constants.scattering.amax(1).tolist()
+    return {"frequencies": list(constants.frequencies), **means, "scattering_largest": largest}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown, one row per J; distances are the largest over all pairs."""
+    lines = []
+    for row in rows:
+        A, largest = row["A"], {name: values[2] for name, values in row["expansion"].items()}
+        ratios = [
+            largest["W"],
+            largest["S"],
+            max(1, A["max"]) ** 1.5,
+            largest["sampled_padded"],
+            largest["sampled_image"],
+        ]
+        cells = [str(row["J"]), "x".join(map(str, row["padded"])), f"{A['min']:.3f}", f"{A['min_inner']:.3f}"]
+        cells += [f"{A['max']:.4f}", *(f"{value:.3f}" for value in ratios)]
+        cells += [f"{100 * share:.2f}" for share in row["energies"].values()]
+        lines.append(cells + [f"{change:.3f}" for change in row["translations"].values()])
+    return markdown(HEAD, lines)
+
+
+def constants_table(title: str, constants: LipschitzConstants) -> str:
+    """Markdown, one row per frequency: means over the images."""
+    values = summary(constants)
+    head = (f"{title}: ω / π", "pixels", "Fourier modulus", "scattering", "scattering, largest")
+    columns = zip(*(values[name] for name in ("pixels", "fourier", "scattering", "scattering_largest")), strict=True)
+    rows = zip(values["frequencies"], columns, strict=True)
+    return markdown(head, [[f"{w / math.pi:.3f}", *(f"{v:.2f}" for v in row)] for w, row in rows])
+
+
+def markdown(head: tuple[str, ...], rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    padded = [[cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in [head, *rows]]
+    rule = "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|"
+    lines = ["| " + " | ".join(row) + " |" for row in padded]
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def judge(rows: list[dict[str, Any]], packets: LipschitzConstants, bands: LipschitzConstants) -> list[str]:
+    """One line per statement; the first two are theorems, for which a failure is a mistake in the code."""
+
+    def line(holds: bool, words: str, otherwise: str = "no   ") -> str:
+        return f"{'holds' if holds else otherwise}: {words}"
+
+    bounds = [max(1, row["A"]["max"]) for row in rows]
+    largest = {name: [row["expansion"][name][2] for row in rows] for name in rows[0]["expansion"]}
+    W = all(value <= A**0.5 + ROUNDING for value, A in zip(largest["W"], bounds, strict=True))
+    S = all(value <= A**1.5 + ROUNDING for value, A in zip(largest["S"], bounds, strict=True))
+    shares = [row["energies"] for row in rows if row["J"] > 1]
+    falls = all(each["S1"] > each["S2"] > each["beyond"] for each in shares)
+    steps = [[row["translations"][str(pixels)] for row in rows] for pixels in SHIFTS]
+    invariant = all(later < earlier for each in steps for earlier, later in zip(each, each[1:], strict=False))
+    verdicts = [
+        line(W, "‖Wx - Wx'‖ ≤ √A ‖x - x'‖ for every pair, padded", "VIOLATED"),
+        line(S, "‖Sx - Sx'‖ ≤ A^(3/2) ‖x - x'‖ for every pair, padded, before sampling", "VIOLATED"),
+        line(max(bounds) <= 1 + 1e-3, f"the bank is non-expansive to 0.001 (largest A: {max(bounds):.4f})"),
+        line(max(largest["S"]) <= 1, f"no pair is expanded by S (largest ratio: {max(largest['S']):.4f})"),
+        line(falls, "each order has less energy than the one before, from order 1, J > 1"),
+        line(invariant, "a larger J makes every translation a smaller change"),
+    ]
+    for name, each in (("wave packets", packets), ("images", bands)):
+        grown = {
+            kind: values[-1] / values[0] for kind, values in summary(each).items() if kind in ("fourier", "scattering")
+        }
+        words = f"from the lowest to the highest frequency the constant of {name} grows by {grown['scattering']:.2f} (scattering)"
+        verdicts.append(
+            line(grown["scattering"] < grown["fourier"] / 2, f"{words}, {grown['fourier']:.2f} (Fourier modulus)")
+        )
+    return verdicts
+
+
+def panels(rows: list, pixel_shifts: dict, packets: LipschitzConstants, bands: LipschitzConstants, L: int) -> Any:
+    """What the figure shows."""
+    from hybrid.analysis.scattering_checks import littlewood_paley
+    from hybrid.reports.verification_figure import Panels
+
+    bounds = [max(1, row["A"]["max"]) for row in rows]
+    return Panels(
+        J=[row["J"] for row in rows],
+        littlewood_paley={row["J"]: littlewood_paley(row["J"], tuple(row["padded"]), L).profile() for row in rows},
+        expansion={name: [row["expansion"][name] for row in rows] for name in ("W", "S")},
+        bounds={"W": [A**0.5 for A in bounds], "S": [A**1.5 for A in bounds]},
+        energies={name: [row["energies"][name] for row in rows] for name in rows[0]["energies"]},
+        shifts={pixels: [row["translations"][str(pixels)] for row in rows] for pixels in SHIFTS},
+        pixel_shifts=pixel_shifts,
+        packets=(packets.frequencies, summary(packets)),
+        images=(bands.frequencies, summary(bands)),
+    )
+
+
+if __name__ == "__main__":
+    verify_scattering()
