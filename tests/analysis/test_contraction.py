@@ -138,6 +138,8 @@ def test_order_names_shift_and_rotation_of_the_features_change_nothing():
     moved = class_distances((features @ rotation + 7)[order], 10 * labels[order])
     torch.testing.assert_close(moved.within, result.within, rtol=1e-12, atol=0)
     assert moved.ratio == pytest.approx(result.ratio, rel=1e-12)
+    far = class_distances(features + 1e6, labels)
+    assert far.mean_between == pytest.approx(class_distances((features + 1e6) - 1e6, labels).mean_between, rel=1e-11)
     assert class_distances(5 * features, labels).mean_between == pytest.approx(5 * result.mean_between, rel=1e-12)
 
 
