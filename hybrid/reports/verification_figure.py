@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from hybrid.reports.style import COLOURS, MARKERS, PAGE, QUIET, log_scale, new_panels, paper_style
 
 _DASHED = (0, (4, 1.5))
-_ENERGIES = {"S0": "order 0", "S1": "order 1", "S2": "order 2", "beyond": "order 3 and on", "lost": "lost"}
+_ENERGIES = {"S0": "order 0", "S1": "order 1", "S2": "order 2", "beyond": "order 3+", "lost": "lost"}
 _CONSTANTS = {"pixels": "pixels", "fourier": "Fourier modulus", "scattering": "scattering"}
 
 
@@ -72,7 +72,7 @@ def _littlewood_paley(axes: Axes, panels: Panels) -> None:
         axes.plot(radius, high, color=colour, label=f"J={J}", marker=MARKERS[k % len(MARKERS)], markevery=(k, 6))
         axes.plot(radius, low, color=colour, linestyle=_DASHED)
     axes.axhline(1, color=QUIET, linewidth=0.8)
-    axes.set(xlabel="|ω| (radians per pixel)", ylabel="A(ω): largest —, smallest - -", ylim=(0, 1.1))
+    axes.set(xlabel="|ω| (radians per pixel)", ylabel="A(ω), least and largest", ylim=(0, 1.1))
     log_scale(axes, "x")
     axes.legend(frameon=False, loc="lower left", handlelength=1.6)
 
@@ -87,7 +87,7 @@ def _expansion(axes: Axes, panels: Panels) -> None:
         bounds = np.asarray(panels.bounds[name])
         axes.hlines(bounds, place - 0.13, place + 0.13, color=colour, linewidth=1.4)
     axes.plot([], [], color=QUIET, label="bound of the bank")
-    axes.set(ylabel="distance out / distance in", ylim=(0, 1.18))
+    axes.set(ylabel="ratio of distances", ylim=(0, 1.18))
     axes.legend(frameon=False, loc="lower left", handlelength=1.4)
 
 
@@ -100,7 +100,9 @@ def _energies(axes: Axes, panels: Panels) -> None:
         axes.plot(panels.J, np.where(values > 0, values, np.nan), label=label, **style)
     axes.set_ylabel("share of the energy")
     log_scale(axes)
-    axes.set_ylim(top=9)
+    axes.set_ylim(top=80)  # room for the legend
+    axes.set_yticks([tick for tick in axes.get_yticks() if axes.get_ylim()[0] <= tick <= 1])
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.legend(frameon=False, loc="upper left", ncols=2, handlelength=1.6, columnspacing=0.8)
 
 
@@ -123,10 +125,12 @@ def _translations(axes: Axes, panels: Panels) -> None:
 
 
 def _constants(axes: Axes, frequencies: Sequence[float], values: Mapping[str, ArrayLike]) -> None:
+    """Pixels lie on top, as open marks, because for wave packets the Fourier modulus moves as much as they do."""
     for k, (name, label) in enumerate(_CONSTANTS.items()):
-        style = {"linestyle": _DASHED} if name == "pixels" else {}
+        style = {"linestyle": _DASHED, "markerfacecolor": "white", "zorder": 3} if name == "pixels" else {}
         axes.plot(frequencies, values[name], color=COLOURS[k], marker=MARKERS[k], label=label, **style)
     axes.set(xlabel="|ω| (radians per pixel)", ylabel="Lipschitz constant")
     log_scale(axes, "x")
+    axes.set_ylim(top=axes.get_ylim()[1] * 5)  # room for the legend
     log_scale(axes, "y")
-    axes.legend(frameon=False, loc="upper left", handlelength=2)
+    axes.legend(frameon=False, loc="upper left", handlelength=3)
