@@ -1,0 +1,124 @@
+"""Boundary complexity: how many samples have a majority of wrong labels among their k nearest, for k = 1, 2, …
+
+Oyallon, "Building a Regular Decision Boundary with Deep Networks" (CVPR 2017), calls them local support vectors Γ^k: the
+faster their number falls with k, the more regular the boundary between the classes, and the deeper the layer, the lower the
+curve. Neighbours are those of the training samples among themselves, a sample never being its own neighbour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hybrid.analysis.neighbours import Neighbours, checked_features, checked_labels, checked_table, nearest_neighbours
+from hybrid.errors import UserError
+
+_ROWS = 16384  # samples at a time: their (k, k) tables of equal labels take some 15 MB
+
+
+@dataclass(frozen=True)
+class BoundaryCounts:
+    """Numbers of boundary samples for k = 1 … k_max, k_max integers each, and of how many samples.
+
+    With w_k(x) the number of labels other than x's among the first k neighbours of x:
+
+    nested     |Γ^k|, Γ^k = {x in Γ^(k-1) : w_k(x) > k / 2} and Γ^0 all samples. Never increases.
+    plain      |{x : w_k(x) > k / 2}|: the same without memory of smaller k.
+    plurality  |{x : some wrong label has strictly more of the k votes than x's own}|. Equal to plain for two classes, at least
+               as natural for many; a tie is no error, so that the numbering of the classes has no effect.
+    """
+
+    samples: int
+    k_max: int
+    nested: tuple[int, ...]
+    plain: tuple[int, ...]
+    plurality: tuple[int, ...]
+
+
+def boundary_counts(
+    features: Tensor,
+    labels: Tensor,
+    k_max: int = 30,
+    *,
+    neighbours: Neighbours | None = None,
+    memory_bytes: int = 2**30,
+) -> BoundaryCounts:
+    """The boundary complexity of `features` (N, D) with int64 `labels` (N,), k = 1 … `k_max`.
+
+    `neighbours`, the table of `nearest_neighbours(features, k)` with k >= k_max, saves the search; else it is made within
+    `memory_bytes`. Raises UserError as that does, and where no class has two samples: then every sample is boundary.
+    """
+    neighbours = _table(features, labels, k_max, neighbours, memory_bytes)
+
+    def memberships(own: Tensor, others: Tensor) -> Tensor:
+        wrong = others != own[:, None]
+        majority = 2 * wrong.cumsum(1) > torch.arange(1, k_max + 1, device=own.device)
+        plurality = _wrong_votes(others, wrong).cummax(1).values > (~wrong).cumsum(1)
+        return torch.stack([majority.cummin(1).values, majority, plurality])
+
+    nested, plain, plurality = _counts(labels, neighbours, k_max, memberships)
+    return BoundaryCounts(len(labels), k_max, nested, plain, plurality)
+
+
+def released_boundary_counts(
+    features: Tensor,
+    labels: Tensor,
+    k_max: int = 30,
+    *,
+    neighbours: Neighbours | None = None,
+    memory_bytes: int = 2**30,
+) -> tuple[int, ...]:
+    """The counts of the code released with the paper, to compare with its curves; arguments as for `boundary_counts`.
+
+    That code fits scikit-learn's KNeighborsClassifier(n_neighbors=k + 1) on all samples, k = 1 … `k_max`, and keeps of the
+    samples left those that it misclassifies. So each sample is its own first neighbour and votes for itself, and a tie goes
+    to the smallest label: the counts depend on the numbering of the classes, and about half of Γ^1 is lost at k = 1, for
+    good. Here a sample is its own first neighbour even where a duplicate has a smaller index; which of several points at
+    one distance scikit-learn takes is not specified.
+    """
+    neighbours = _table(features, labels, k_max, neighbours, memory_bytes)
+
+    def memberships(own: Tensor, others: Tensor) -> Tensor:
+        wrong = others != own[:, None]
+        # Votes are doubled, and one more goes to labels below the own one: they win a tie.
+        rivals = torch.where(wrong, 2 * _wrong_votes(others, wrong) + (others < own[:, None]), 0).cummax(1).values
+        return (rivals > 2 * ((~wrong).cumsum(1) + 1)).cummin(1).values[None]
+
+    return _counts(labels, neighbours, k_max, memberships)[0]
+
+
+def _table(
+    features: Tensor, labels: Tensor, k_max: int, neighbours: Neighbours | None, memory_bytes: int
+) -> Neighbours:
+    """The table of neighbours, and the checks of what makes curves of it."""
+    features = checked_features(features)
+    checked_labels(labels, len(features))
+    if k_max < 1:
+        raise UserError(f"k_max={k_max} is not valid: it must be at least 1.")
+    if labels.unique(return_counts=True)[1].max() < 2:
+        raise UserError("labels give every class one sample: boundary complexity needs classes of several.")
+    if neighbours is None:
+        return nearest_neighbours(features, k_max, memory_bytes=memory_bytes)
+    return checked_table(neighbours, len(features), k_max)
+
+
+def _wrong_votes(others: Tensor, wrong: Tensor) -> Tensor:
+    """(n, k) votes, up to and with this neighbour, for the label of this neighbour; 0 where it is the sample's own.
+
+    Only the label of the k-th neighbour gains a vote at k, so a running maximum of these is the best wrong label's votes,
+    whatever the number of classes.
+    """
+    votes = (others[:, :, None] == others[:, None, :]).tril_().sum(2)
+    return votes.masked_fill_(~wrong, 0)
+
+
+def _counts(
+    labels: Tensor, neighbours: Neighbours, k_max: int, memberships: Callable[[Tensor, Tensor], Tensor]
+) -> list[tuple[int, ...]]:
+    """For each curve how many samples belong, k = 1 … k_max; memberships(own (n,), neighbours' (n, k)) is (curves, n, k)."""
+    blocks = zip(labels.split(_ROWS), neighbours.indices[:, :k_max].split(_ROWS), strict=True)
+    total = sum(memberships(own, labels[indices]).sum(1) for own, indices in blocks)
+    return [tuple(curve) for curve in total.tolist()]

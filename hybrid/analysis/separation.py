@@ -1,0 +1,113 @@
+"""Separation: how near the nearest sample of the own class is, and of another one.
+
+A representation separates the classes by ε if ‖Φx - Φx'‖ >= ε for all x, x' of different labels. The smallest distance is
+one pair, so the quantiles of the distance to the nearest other class say how many samples keep which ε.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hybrid.analysis.exact_search import Search
+from hybrid.analysis.neighbours import Neighbours, checked_features, checked_labels, checked_table, nearest_neighbours
+from hybrid.errors import UserError
+
+_NEIGHBOURS = 31  # of a table made here: where it shows both kinds of neighbour, no further search is needed
+
+
+@dataclass(frozen=True)
+class Separation:
+    """Per sample, in the units of the features, exact as `nearest_neighbours`."""
+
+    same: Tensor
+    """(N,) float64 distance to the nearest other sample of the same class."""
+    other: Tensor
+    """(N,) float64 distance to the nearest sample of another class."""
+    nearest_is_same: Tensor
+    """(N,) bool: whether the nearest of all has the same label; of several at one distance the first decides."""
+
+    def minimum(self) -> float:
+        """The ε of the definition: the smallest distance between two samples of different classes."""
+        return self.other.min().item()
+
+    def quantiles(self, shares: Sequence[float]) -> tuple[float, ...]:
+        """The ε that all but these shares of the samples keep (linear interpolation), 0 <= share <= 1."""
+        if not all(0 <= share <= 1 for share in shares):
+            raise UserError(f"shares={list(shares)} is not valid: each must be between 0 and 1.")
+        ordered = self.other.sort().values
+        places = torch.tensor(list(shares), dtype=torch.float64, device=ordered.device) * (len(ordered) - 1)
+        low, high = ordered[places.floor().long()], ordered[places.ceil().long()]
+        return tuple((low + (high - low) * places.frac()).tolist())
+
+    def cumulative(self, which: Literal["same", "other"], distances: Tensor) -> Tensor:
+        """(n,) float64 share of samples whose nearest of that kind is at most as far as each of `distances` (n,)."""
+        if which not in ("same", "other"):
+            raise UserError(f"which={which} is not valid: it is same or other.")
+        ordered = (self.same if which == "same" else self.other).sort().values
+        wanted = distances.to(ordered).contiguous()
+        return torch.searchsorted(ordered, wanted, right=True).double() / len(ordered)
+
+    def published(self) -> tuple[Tensor, Tensor]:
+        """Distances to the nearest of all samples, ascending: where it has the same label, and where it has another.
+
+        The two groups whose distributions the CVPR 2017 paper "Building a Regular Decision Boundary with Deep Networks"
+        draws. Each sample is in one group, so they say nothing of samples whose nearest neighbour is of the other kind.
+        """
+        return self.same[self.nearest_is_same].sort().values, self.other[~self.nearest_is_same].sort().values
+
+
+def separation(
+    features: Tensor, labels: Tensor, *, neighbours: Neighbours | None = None, memory_bytes: int = 2**30
+) -> Separation:
+    """The nearest of the own class and of the others, for `features` (N, D) with int64 `labels` (N,).
+
+    `neighbours`, the table of `nearest_neighbours(features, k)` with any k, saves a search. Samples whose neighbours in it are
+    all of one kind are searched again for the other kind. Raises UserError as that does, for one class only, and for a
+    class of one sample.
+    """
+    features = checked_features(features)
+    checked_labels(labels, len(features))
+    classes, classed, sizes = labels.unique(return_inverse=True, return_counts=True)
+    if len(classes) < 2:
+        raise UserError("labels name one class: separation needs at least two.")
+    if sizes.min() < 2:
+        lonely = classes[sizes < 2].tolist()
+        raise UserError(f"class {lonely[0]} has one sample ({len(lonely)} such classes): separation needs two of each.")
+    if neighbours is None:
+        neighbours = nearest_neighbours(features, min(_NEIGHBOURS, len(features) - 1), memory_bytes=memory_bytes)
+    distances, indices = checked_table(neighbours, len(features), 1)
+    is_same = classed[indices] == classed[:, None]
+    same, other = (_first(distances, kind) for kind in (is_same, ~is_same))
+    _search_same(features, classed, same, memory_bytes)
+    _search_other(features, classed, sizes, other, memory_bytes)
+    return Separation(same, other, is_same[:, 0])
+
+
+def _first(distances: Tensor, kind: Tensor) -> Tensor:
+    """(N,) the first of the ascending (N, k) distances that is of the kind, infinite without one."""
+    return distances.masked_fill(~kind, torch.inf).amin(1)
+
+
+def _search_same(features: Tensor, classed: Tensor, same: Tensor, memory_bytes: int) -> None:
+    """Fill in infinite distances to the own class, class by class."""
+    for number in classed[same.isinf()].unique().tolist():
+        members = (classed == number).nonzero()[:, 0]
+        same[members] = nearest_neighbours(features[members], 1, memory_bytes=memory_bytes).distances[:, 0]
+
+
+def _search_other(features: Tensor, classed: Tensor, sizes: Tensor, other: Tensor, memory_bytes: int) -> None:
+    """Fill in infinite distances to the other classes: one search in which a sample's class, sorted together, is left out."""
+    missing = other.isinf().nonzero()[:, 0]
+    if not len(missing):
+        return
+    missing = missing[classed[missing].argsort(stable=True)]
+    order = classed.argsort(stable=True)
+    ends = sizes.cumsum(0)
+    own = torch.stack([ends - sizes, ends], 1)[classed[missing]]
+    search = Search(features[order], features[missing], 1, memory_bytes, forbidden=own, labels=classed[order])
+    other[missing] = search.run()[0][:, 0]
