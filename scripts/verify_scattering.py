@@ -29,10 +29,6 @@ if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for
 
 SHIFTS = (1.0, 2.0, 4.0)  # pixels
 ROUNDING = 1e-9
-HEAD = (
-    "J", "padded", "A min", "A min, ω ≤ 3π/4", "A max", "W, largest", "S, largest", "A^1.5", "2^J S, padded", "2^J S, image",
-    "order 0 %", "order 1 %", "order 2 %", "order 3… %", "lost %", *(f"{pixels:g} px" for pixels in SHIFTS),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,22 +59,30 @@ def verify_scattering(options: Options) -> None:
     """Measure, print, write."""
     from hybrid.reports.style import save_figure
     from hybrid.reports.verification_figure import verification_figure
+    from hybrid.reports.verification_table import constants_table, scales_table
     from hybrid.tracking.environment import describe_environment
     from hybrid.tracking.files import write_json, write_text
 
     images = grey_images(options)
     scales = sorted(options.J)
+    check_scales(images, scales, options.L)
     print(f"{len(images)} images of {images.shape[1]}x{images.shape[2]} pixels, {options.data}", flush=True)
     rows = [measure(images, J, options) for J in scales]
     pixel_shifts = {pixels: translation(images, None, pixels, options.seed) for pixels in SHIFTS}
     packets, bands = deformations(images, scales[-1], options)
-    text = "\n\n".join([table(rows), constants_table("wave packets", packets), constants_table("images", bands)])
+    constants = {"wave packets": summary(packets), "images": summary(bands)}
+    text = "\n\n".join([scales_table(rows), *(constants_table(name, each) for name, each in constants.items())])
     verdicts = judge(rows, packets, bands)
     print(f"\n{text}\n\n" + "\n".join(verdicts))
     write_text(Path(f"{options.out}.md"), f"{text}\n\n" + "\n".join(f"- {line}" for line in verdicts) + "\n")
     environment = describe_environment()
-    constants = {name: summary(each) for name, each in (("wave_packets", packets), ("images", bands))}
-    record = {"options": asdict(options), "environment": environment, "scales": rows, "verdicts": verdicts, **constants}
+    record = {
+        "options": asdict(options),
+        "environment": environment,
+        "scales": rows,
+        "verdicts": verdicts,
+        "constants": constants,
+    }
     write_json(
         Path(f"{options.out}.json"), {**record, "pixel_translations": {str(k): v for k, v in pixel_shifts.items()}}
     )
@@ -106,6 +110,17 @@ def grey_images(options: Options) -> Tensor:
         chosen.append(batch.images[here])
         start += len(batch.images)
     return torch.cat(chosen).double().mean(1)
+
+
+def check_scales(images: Tensor, scales: list[int], L: int) -> None:
+    """Before anything is computed: UserError for a J or L that does not fit the images."""
+    from hybrid.scattering.geometry import check_parameters
+
+    try:
+        for J in scales:
+            check_parameters(J, tuple(images.shape[1:]), L, 2)
+    except ValueError as error:
+        raise UserError(f"{error}.") from error
 
 
 def measure(images: Tensor, J: int, options: Options) -> dict[str, Any]:
@@ -157,42 +172,6 @@ def summary(constants: LipschitzConstants) -> dict[str, list[float]]:
     return {"frequencies": list(constants.frequencies), **means, "scattering_largest": largest}
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown, one row per J; distances are the largest over all pairs."""
-    lines = []
-    for row in rows:
-        A, largest = row["A"], {name: values[2] for name, values in row["expansion"].items()}
-        ratios = [
-            largest["W"],
-            largest["S"],
-            max(1, A["max"]) ** 1.5,
-            largest["sampled_padded"],
-            largest["sampled_image"],
-        ]
-        cells = [str(row["J"]), "x".join(map(str, row["padded"])), f"{A['min']:.3f}", f"{A['min_inner']:.3f}"]
-        cells += [f"{A['max']:.4f}", *(f"{value:.3f}" for value in ratios)]
-        cells += [f"{100 * share:.2f}" for share in row["energies"].values()]
-        lines.append(cells + [f"{change:.3f}" for change in row["translations"].values()])
-    return markdown(HEAD, lines)
-
-
-def constants_table(title: str, constants: LipschitzConstants) -> str:
-    """Markdown, one row per frequency: means over the images."""
-    values = summary(constants)
-    head = (f"{title}: ω / π", "pixels", "Fourier modulus", "scattering", "scattering, largest")
-    columns = zip(*(values[name] for name in ("pixels", "fourier", "scattering", "scattering_largest")), strict=True)
-    rows = zip(values["frequencies"], columns, strict=True)
-    return markdown(head, [[f"{w / math.pi:.3f}", *(f"{v:.2f}" for v in row)] for w, row in rows])
-
-
-def markdown(head: tuple[str, ...], rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    padded = [[cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in [head, *rows]]
-    rule = "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|"
-    lines = ["| " + " | ".join(row) + " |" for row in padded]
-    return "\n".join([lines[0], rule, *lines[1:]])
-
-
 def judge(rows: list[dict[str, Any]], packets: LipschitzConstants, bands: LipschitzConstants) -> list[str]:
     """One line per statement; the first two are theorems, for which a failure is a mistake in the code."""
 
@@ -211,7 +190,14 @@ def judge(rows: list[dict[str, Any]], packets: LipschitzConstants, bands: Lipsch
         line(W, "‖Wx - Wx'‖ ≤ √A ‖x - x'‖ for every pair, padded", "VIOLATED"),
         line(S, "‖Sx - Sx'‖ ≤ A^(3/2) ‖x - x'‖ for every pair, padded, before sampling", "VIOLATED"),
         line(max(bounds) <= 1 + 1e-3, f"the bank is non-expansive to 0.001 (largest A: {max(bounds):.4f})"),
-        line(max(largest["S"]) <= 1, f"no pair is expanded by S (largest ratio: {max(largest['S']):.4f})"),
+        line(
+            max(largest["S"]) <= 1,
+            f"no pair is expanded by S, padded, before sampling (largest ratio: {max(largest['S']):.4f})",
+        ),
+        line(
+            max(largest["sampled_image"]) <= 1,
+            f"no pair is expanded by 2^J S when compared before padding (largest ratio: {max(largest['sampled_image']):.4f})",
+        ),
         line(falls, "each order has less energy than the one before, from order 1, J > 1"),
         line(invariant, "a larger J makes every translation a smaller change"),
     ]

@@ -22,8 +22,8 @@ _CONSTANTS = {"pixels": "pixels", "fourier": "Fourier modulus", "scattering": "s
 class Panels:
     """All figures are by scale J, of the same length as `J`, unless it says otherwise.
 
-    littlewood_paley: J -> (|ω|, smallest A, largest A) of rings. expansion: "W", "S" -> (len(J), 3), the least, median and
-    largest ratio of pairs; bounds: the same keys -> (len(J),). energies: a key of _ENERGIES -> shares of 1.
+    littlewood_paley: J -> (|ω|, smallest A, largest A) of rings; three of them are drawn. expansion: "W", "S" -> (len(J), 3), the
+    least, median and largest ratio of pairs; bounds: the same keys -> (len(J),). energies: a key of _ENERGIES -> shares of 1.
     shifts: pixels -> relative changes; pixel_shifts: pixels -> the change of the pixels themselves, one number.
     packets, images: (frequencies, {"pixels", "fourier", "scattering": constants of these frequencies}).
     """
@@ -67,7 +67,9 @@ def verification_figure(panels: Panels) -> Figure:
 
 
 def _littlewood_paley(axes: Axes, panels: Panels) -> None:
-    for k, (J, (radius, low, high)) in enumerate(panels.littlewood_paley.items()):
+    banks = list(panels.littlewood_paley.items())
+    shown = sorted({0, len(banks) // 2, len(banks) - 1})  # more would hide each other
+    for k, (J, (radius, low, high)) in enumerate(banks[place] for place in shown):
         colour = COLOURS[k % len(COLOURS)]
         axes.plot(radius, high, color=colour, label=f"J={J}", marker=MARKERS[k % len(MARKERS)], markevery=(k, 6))
         axes.plot(radius, low, color=colour, linestyle=_DASHED)
@@ -120,7 +122,7 @@ def _translations(axes: Axes, panels: Panels) -> None:
     axes.set(xlabel="J", ylabel="relative change", xlim=(left - 0.6, max(panels.J) + 0.4))
     log_scale(axes)
     low = min(np.min(values) for values in panels.shifts.values())
-    axes.set_ylim(low / 8, 2)
+    axes.set_ylim(low / 12, 2)
     axes.legend(frameon=False, loc="lower left", ncols=2, handlelength=1.6, columnspacing=0.8)
 
 
@@ -131,6 +133,8 @@ def _constants(axes: Axes, frequencies: Sequence[float], values: Mapping[str, Ar
         axes.plot(frequencies, values[name], color=COLOURS[k], marker=MARKERS[k], label=label, **style)
     axes.set(xlabel="|ω| (radians per pixel)", ylabel="Lipschitz constant")
     log_scale(axes, "x")
-    axes.set_ylim(top=axes.get_ylim()[1] * 5)  # room for the legend
+    axes.set_yscale("log")
+    drawn = np.concatenate([np.asarray(values[name]) for name in _CONSTANTS])
+    axes.set_ylim(drawn.min() / 1.5, drawn.max() * 6)  # room for the legend
     log_scale(axes, "y")
     axes.legend(frameon=False, loc="upper left", handlelength=3)
