@@ -117,9 +117,10 @@ def _value(name: str, text: str, annotation: Any) -> Any:
     alternatives = typing.get_args(annotation) or (annotation,)
     if text == "null" and type(None) in alternatives:
         return None
-    if str in alternatives and typing.get_origin(annotation) is not tuple:
+    several = any(typing.get_origin(each) is tuple for each in (annotation, *alternatives))
+    if str in alternatives and not several:
         return text
-    if typing.get_origin(annotation) is tuple and not text.startswith("["):
+    if several and not text.startswith("["):
         text = f"[{text}]"  # formats=onnx,torch without a shell's brackets
     try:
         container = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=True)

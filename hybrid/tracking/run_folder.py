@@ -8,6 +8,7 @@ summary.json       the results; it exists when the run is finished
 error.txt          the traceback of the error that ended the last session, if one did
 checkpoints/       last.pt, previous.pt, best.pt (best-STEP.pt)
 tensorboard/       event files
+analysis/          how the layers contract, separate and simplify: tables, arrays, figures
 profile/           debug=profile alone: a table of operations and a trace
 """
 
@@ -51,6 +52,7 @@ class RunFolder:
         self.summary = self.path / "summary.json"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
+        self.analysis = self.path / "analysis"
         self.profile = self.path / "profile"
         self._lock = None
 
@@ -140,7 +142,7 @@ class RunFolder:
             raise UserError(f"run.restart: {self.path} is not a run's folder; delete it by hand if you mean it.")
 
     def _clear(self) -> None:
-        for path in (self.checkpoints, self.tensorboard, self.profile):
+        for path in (self.checkpoints, self.tensorboard, self.analysis, self.profile):
             shutil.rmtree(path, ignore_errors=True)
         for path in (self.summary, self.metrics, self.environment, self.error, self.classes, self.config):
             path.unlink(missing_ok=True)

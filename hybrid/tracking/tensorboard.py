@@ -17,13 +17,21 @@ _LAYOUT = {
         "accuracy (%)": ["Multiline", ["train/top1", "validation/top1"]],
         "learning rate": ["Multiline", ["train/lr"]],
     },
+    "layers": {
+        "boundary points, k = 1 (%)": ["Multiline", ["Φ_boundary.nested_1/.*"]],
+        "within / between class distance": ["Multiline", ["Φ_classes.ratio/.*"]],
+        "contraction, same class": ["Multiline", ["Φ_contraction.same/.*"]],
+        "contraction, different classes": ["Multiline", ["Φ_contraction.different/.*"]],
+        "effective rank of a class": ["Multiline", ["Φ_spectra.effective_rank/.*"]],
+    },
 }
 
 
 class TensorBoard(SilentSink):
     """Writes event files into a folder. On resume, what was logged after `resume_step` is hidden by TensorBoard's own means.
 
-    `speed/…` is called `train_speed/…` here: TensorBoard sorts by name and opens the first groups, which then are test and train.
+    TensorBoard sorts by name and opens the first groups. So that these are test and train, `speed/…` is called
+    `train_speed/…` here, and `analysis/MEASURE/LAYER`, a group for each measure, `Φ_MEASURE/LAYER`.
     """
 
     def __init__(self, folder: Path, *, resume_step: int = 0) -> None:
@@ -36,8 +44,7 @@ class TensorBoard(SilentSink):
 
     def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         for name, value in values.items():
-            shown = f"train_{name}" if name.startswith("speed/") else name
-            self._writer.add_scalar(shown, value, step)
+            self._writer.add_scalar(_shown(name), value, step)
 
     def images(self, step: int, name: str, images: torch.Tensor) -> None:
         from torchvision.utils import make_grid
@@ -62,3 +69,11 @@ class TensorBoard(SilentSink):
 
     def close(self) -> None:
         self._writer.close()
+
+
+def _shown(name: str) -> str:
+    if name.startswith("speed/"):
+        return f"train_{name}"
+    if name.startswith("analysis/") and name.count("/") > 1:
+        return f"Φ_{name.removeprefix('analysis/')}"
+    return name

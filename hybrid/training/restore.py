@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 import hybrid.data
 import hybrid.models
 from hybrid.configuration import build_record
+from hybrid.configuration.entry import CONFIGS
 from hybrid.data import Data
 from hybrid.errors import UserError
 from hybrid.models import HybridModel
@@ -71,7 +72,7 @@ def restore(
     """
     folder = RunFolder(run)
     cfg = _read_config(folder)
-    settings = build_record(TrainerSettings, cfg.trainer, path="trainer")
+    settings = build_record(TrainerSettings, _completed(cfg.trainer), path="trainer")
     place = resolve_device(device, path="device")
     weights = weights or settings.test_weights
     content = _read_checkpoint(folder, weights)
@@ -108,6 +109,12 @@ def _read_config(folder: RunFolder) -> DictConfig:
     if not isinstance(cfg, DictConfig) or any(name not in cfg for name in parts):
         raise UserError(f"{folder.config} is not the configuration of a run: it needs {', '.join(parts)}.")
     return cfg
+
+
+def _completed(trainer: DictConfig) -> DictConfig:
+    """With the defaults of the settings that did not exist yet when the run was made."""
+    defaults = CONFIGS / "trainer" / "default.yaml"
+    return OmegaConf.merge(OmegaConf.load(defaults), trainer) if defaults.is_file() else trainer
 
 
 def _hint(path: Path) -> str:

@@ -24,6 +24,7 @@ from hybrid.training import checkpoint
 from hybrid.training.durations import in_steps, interval, run_length
 from hybrid.training.evaluation import Evaluation
 from hybrid.training.initial_weights import Match, load_initial_weights
+from hybrid.training.live_analysis import LiveAnalysis, live_settings
 from hybrid.training.pictures import Pictures
 from hybrid.training.randomness import seed_everything, set_deterministic
 from hybrid.training.results import closing_words, final_numbers, hyperparameters, summarize
@@ -130,7 +131,7 @@ def _check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]
     run_settings = build_record(RunSettings, cfg.run, path="run")
     if not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool) or not 0 <= cfg.seed < 2**63:
         raise UserError(f"seed={cfg.seed} is not valid: it must be a whole number from 0 to 2^63 - 1.")
-    parts = {"model", "data", "augmentation", "optimizer", "schedule", "trainer", "run", "seed", "choices"}
+    parts = {"model", "data", "augmentation", "analysis", "optimizer", "schedule", "trainer", "run", "seed", "choices"}
     if unknown := sorted(set(cfg) - parts):
         raise UserError(f"unknown key: {unknown[0]} has no effect. Valid: {', '.join(sorted(parts - {'choices'}))}.")
     in_steps(settings.duration, path="trainer.duration", steps_per_epoch=100)
@@ -140,6 +141,7 @@ def _check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]
     instantiate(cfg.schedule, path="schedule", steps_per_epoch=100, total_steps=1000)
     if str(cfg.optimizer.get("_target_")).startswith("hybrid."):  # a user's own may want its parts of the real model
         instantiate(cfg.optimizer, path="optimizer", model=nn.Linear(2, 2))
+    live_settings(cfg.analysis)
     device = settings.resolve_device()
     if settings.precision == "fp16" and device.type == "cpu":
         raise UserError(
@@ -180,6 +182,7 @@ def _train(
         if state.step == 0:
             pictures.before_training(plan.loader, state.model)
         trainer = Trainer(
+            analysis=_analysis(cfg, settings, plan, data, device, folder, tracker, console),
             state=state,
             data=data,
             loader=plan.loader,
@@ -201,6 +204,33 @@ def _train(
     write_json(folder.summary, summary)
     console.say(closing_words(summary, folder, settings))
     return summary
+
+
+def _analysis(
+    cfg: DictConfig,
+    settings: TrainerSettings,
+    plan: _Plan,
+    data: Data,
+    device: torch.device,
+    folder: RunFolder,
+    tracker: Tracker,
+    console: Console,
+) -> LiveAnalysis | None:
+    chosen = live_settings(cfg.analysis)
+    if chosen is None:
+        return None
+    return LiveAnalysis(
+        *chosen,
+        data=data,
+        batch_size=settings.batch_size,
+        device=device,
+        steps_per_epoch=plan.steps_per_epoch,
+        total_steps=plan.total_steps,
+        folder=folder.analysis,
+        tracker=tracker,
+        console=console,
+        about={"model": cfg.choices.model, "data": data.name, "seed": cfg.seed},
+    )
 
 
 def _test(trainer: Trainer, settings: TrainerSettings) -> Evaluation:

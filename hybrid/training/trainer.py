@@ -4,6 +4,7 @@
         take the next batch, update the weights                 train_step
         every log_every:         losses, lr and speed           tracker.scalars, console
         every evaluate_every:    validation images              tracker.scalars; best.pt if it was never better (keep_best)
+        when analysis is due:    layer by layer                 tracker.scalars, tables and arrays in analysis/
         every checkpoint_every:  everything                     last.pt (and the one before becomes previous.pt)
         after SIGINT or SIGTERM: last.pt, then Stopped
     at the end: evaluate_every and checkpoint_every once more
@@ -31,6 +32,7 @@ from hybrid.training import checkpoint, schedule
 from hybrid.training.durations import interval
 from hybrid.training.evaluation import Evaluation, evaluate
 from hybrid.training.interruption import Interruption
+from hybrid.training.live_analysis import LiveAnalysis
 from hybrid.training.profiling import Profiler
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.state import TrainState
@@ -53,6 +55,7 @@ class Trainer:
     tracker: Tracker
     console: Console
     on_evaluation: Callable[[int, Evaluation], None] = lambda step, evaluation: None
+    analysis: LiveAnalysis | None = None
 
     def __post_init__(self) -> None:
         model = self.state.model
@@ -86,6 +89,8 @@ class Trainer:
                     self._log()
                 if self._due("evaluate_every"):
                     self._validate()
+                if self.analysis is not None and self.analysis.due(state.step):
+                    self._analyse()
                 if self._due("checkpoint_every") or interruption.signal:
                     self.save()
                 if interruption.signal:
@@ -185,6 +190,12 @@ class Trainer:
             {"step": state.step, "model": state.evaluated.state_dict()},
             most=self.settings.keep_best,
         )
+        self._restart_clock()
+
+    def _analyse(self) -> None:
+        self.state.check_finite()
+        self._pause_clock()
+        self.analysis(self.state.step, self.state.evaluated)
         self._restart_clock()
 
     def _pause_clock(self) -> None:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = [
     "model=scat_linear", "data.subset.n=200", "data.validation=60", "trainer.duration=5 steps",
     "trainer.batch_size=50", "trainer.evaluate_every=2 steps", "trainer.checkpoint_every=2 steps", "optimizer.lr=0.05",
-    "trainer.tensorboard=false", "trainer.progress=none", "trainer.device=cpu",
+    "analysis=none", "trainer.tensorboard=false", "trainer.progress=none", "trainer.device=cpu",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from hybrid.training.run import run
 TINY = [
     "model=scat_linear", "model.frontend.J=2", "model.frontend.max_order=1", "data.subset.n=100", "data.validation=50",
     "trainer.duration=6 steps", "trainer.batch_size=40", "trainer.evaluate_every=3 steps", "trainer.checkpoint_every=2 steps",
-    "trainer.log_every=2 steps", "trainer.tensorboard=false", "trainer.progress=none", "optimizer.lr=0.05",
+    "trainer.log_every=2 steps", "analysis=none", "trainer.tensorboard=false", "trainer.progress=none", "optimizer.lr=0.05",
     "trainer.max_evaluation_batches=2", "trainer.device=cpu",
 ]  # fmt: skip
 

@@ -278,3 +278,10 @@ def test_a_continued_run_does_not_need_the_weights_that_it_began_from(train, tin
     folder.summary.unlink()
     source.path.rename(source.path.with_name("elsewhere"))
     assert train(*begun).finished
+
+
+def test_a_run_of_an_earlier_version_is_read_with_the_defaults_of_what_is_new(train):
+    folder = train()
+    lines = folder.config.read_text().splitlines(keepends=True)
+    folder.config.write_text("".join(line for line in lines if "keep_best" not in line))
+    assert restore(folder.path).settings.keep_best == 1

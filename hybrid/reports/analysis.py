@@ -1,0 +1,161 @@
+"""Tables and figures of analyses: one record, or several laid over each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hybrid.analysis.record import Record
+from hybrid.reports import analysis_figures as draw
+
+Records = Mapping[str, Record]
+PROBES = {"probe.1nn": "1-NN", "probe.knn": "k-NN", "probe.linear": "linear", "probe.svm": "SVM"}
+
+
+def figures(records: Records, *, reference: Mapping[str, float] | None = None) -> dict[str, Figure]:
+    """Every figure that these analyses have the measurements for: name -> figure; {run: record}, "" for a single run.
+
+    reference: {run: accuracy in %} of the networks themselves, lines in "accuracy_by_depth".
+    """
+    drawn = {"accuracy_by_depth": _accuracy(records, reference)}
+    drawn |= {name: make(records) for name, make in _FIGURES.items()}
+    drawn |= _stability(records)
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _accuracy(records: Records, reference: Mapping[str, float] | None = None) -> Figure | None:
+    curves = {
+        run: {label: curve for number, label in PROBES.items() if (curve := record.curve(number))}
+        for run, record in records.items()
+    }
+    curves = {run: own for run, own in curves.items() if own}
+    return draw.accuracy_by_depth(_flat(curves), reference=reference) if curves else None
+
+
+def _boundary(records: Records, kind: str, ylabel: str) -> Figure | None:
+    layers = _arrays(records, f"boundary.{kind}", convert=lambda counts: counts.tolist())
+    samples = max(record.about["images"] for record in records.values())
+    if not layers or len({record.about["images"] for record in records.values()}) > 1:
+        return None  # counts among different numbers of images do not compare
+    return draw.boundary_curves(_flat(layers), samples=samples, ylabel=ylabel)
+
+
+def _distances(records: Records) -> Figure | None:
+    layers = _pairs(records, "separation.same", "separation.other")
+    return draw.cumulative_distances(_flat(layers), xlabel=_distance(records)) if layers else None
+
+
+def _nearest(records: Records) -> Figure | None:
+    """As published: the distance to the nearest other image, apart by whether it has the same label."""
+    layers: dict[str, list] = {}
+    for run, record in records.items():
+        for name in record.layers:
+            same, other, own = (record.array(name, f"separation.{key}") for key in ("same", "other", "nearest_is_same"))
+            if same is not None and own.any() and not own.all():
+                nearest = np.minimum(same, other)
+                layers.setdefault(run, []).append((name, nearest[own], nearest[~own]))
+    titles = ("nearest image, of the same class", "nearest image, of another class")
+    return draw.cumulative_distances(_flat(layers), titles=titles, xlabel=_distance(records)) if layers else None
+
+
+def _spectra(records: Records) -> Figure | None:
+    layers = _arrays(records, "spectra.eigenvalues")
+    return draw.class_spectra(_flat(layers)) if layers else None
+
+
+def _intra_class(records: Records) -> Figure | None:
+    classes: dict[str, dict[str, list]] = {}
+    for run, record in records.items():
+        names = record.about.get("class_names")
+        for layer in record.layers:
+            labels, within = record.array(layer, "classes.labels"), record.array(layer, "classes.within")
+            for label, value in zip(labels, within, strict=True) if labels is not None else ():
+                name = names[label] if names else f"class {label}"
+                classes.setdefault(run, {}).setdefault(name, []).append((layer, float(value)))
+    return draw.intra_class_distances(_flat(classes)) if classes else None
+
+
+def _ratios(records: Records, name: str, ylabel: str) -> Figure | None:
+    layers = _pairs(records, f"{name}.same", f"{name}.different")
+    return draw.contraction_ratios(_flat(layers), ylabel=ylabel) if layers else None
+
+
+def _jacobian(records: Records) -> Figure | None:
+    layers = _arrays(records, "jacobian.values")
+    return draw.jacobian_norms(_flat(layers)) if layers else None
+
+
+def _curves(records: Records, number: str, ylabel: str) -> Figure | None:
+    curves = {run: {"": curve} for run, record in records.items() if (curve := record.curve(number))}
+    return draw.curves_by_depth(_flat(curves), ylabel=ylabel) if curves else None
+
+
+def _stability(records: Records) -> dict[str, Figure]:
+    """One figure per run: the layers of two networks do not share a colour map."""
+    found = {}
+    for run, record in records.items():
+        panels = {
+            about["label"]: draw.StabilityPanel(
+                about["strengths"], _layer_medians(record, kind), _bound(about, record.about.get("J"))
+            )
+            for kind, about in record.about["stability"].items()
+        }
+        if panels:
+            found[f"stability_{run}" if run else "stability"] = draw.stability_curves(panels)
+    return found
+
+
+def _layer_medians(record: Record, kind: str) -> list[tuple[str, np.ndarray]]:
+    values = [(name, record.array(name, f"stability.{kind}")) for name in record.layers]
+    return [(name, curve) for name, curve in values if curve is not None]
+
+
+def _bound(about: Mapping[str, Any], J: int | None) -> np.ndarray | None:
+    """2^-J ‖τ‖∞ + ‖∇τ‖∞ (Mallat 2012, Theorem 2.12, with C = 1), for models with a scattering transform."""
+    if J is None or about["displacement"] is None:
+        return None
+    return 2.0**-J * np.array(about["displacement"]) + np.array(about["gradient"])
+
+
+def _arrays(records: Records, quantity: str, *, convert: Callable = lambda array: array) -> dict[str, list]:
+    """{run: [(layer, array), …]} for the layers that have it."""
+    found: dict[str, list] = {}
+    for run, record in records.items():
+        for name in record.layers:
+            if (array := record.array(name, quantity)) is not None:
+                found.setdefault(run, []).append((name, convert(array)))
+    return found
+
+
+def _pairs(records: Records, first: str, second: str) -> dict[str, list]:
+    """{run: [(layer, first array, second array), …]}; a group may be empty, a layer has both or none."""
+    one, other = _arrays(records, first), _arrays(records, second)
+    return {run: [(name, a, b) for (name, a), (_, b) in zip(one[run], other[run], strict=True)] for run in one}
+
+
+def _flat(runs: Mapping[str, Any]) -> Any:
+    """A single run named "" as its data alone."""
+    return runs[""] if list(runs) == [""] else runs
+
+
+def _distance(records: Records) -> str:
+    standardized = {record.about["settings"]["standardize"] for record in records.values()}
+    return "distance" + (" of standardised features" if standardized == {True} else "")
+
+
+_FIGURES: dict[str, Callable[[Records], Figure | None]] = {
+    "boundary": lambda records: _boundary(records, "nested", "boundary points"),
+    "boundary_released": lambda records: _boundary(records, "released", "boundary points, released procedure"),
+    "cumulative_distances": _distances,
+    "nearest_distances": _nearest,
+    "spectra": _spectra,
+    "intra_class_distances": _intra_class,
+    "contraction": lambda records: _ratios(records, "contraction", "‖Φx − Φx'‖ / ‖x − x'‖"),
+    "contraction_step": lambda records: _ratios(records, "step", "distance over that in the layer before"),
+    "jacobian": _jacobian,
+    "within_between": lambda records: _curves(records, "classes.ratio", "within / between class distance"),
+    "effective_rank": lambda records: _curves(records, "spectra.effective_rank", "effective rank of a class"),
+}

@@ -1,0 +1,200 @@
+"""Analysis while a network trains: when it is due, on which images, and where its results go."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import time
+import traceback
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from hybrid.analysis.analyse import analyse
+from hybrid.analysis.record import Record
+from hybrid.analysis.report import Report
+from hybrid.analysis.settings import AnalysisSettings
+from hybrid.configuration import build_record
+from hybrid.data import Data
+from hybrid.tracking import Tracker
+from hybrid.tracking.console import Console
+from hybrid.tracking.files import write_atomically, write_text
+from hybrid.training.durations import interval
+
+_SHARE = 0.05  # of the training time, for every=auto
+_BACKWARD = 3  # a training step costs about three forwards, an analysis one and the measurements, about as much again
+_OVERHEAD = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LiveSettings:
+    """When and how an analysis is made during training; configs/analysis/light.yaml says what each means."""
+
+    every: str
+    figures: Literal["last", "always", "never"]
+    probe_split: Literal["validation", "test"]
+
+
+def live_settings(config: DictConfig) -> tuple[LiveSettings, AnalysisSettings] | None:
+    """The `analysis` section of a run's configuration, checked; None for analysis=none."""
+    values = OmegaConf.to_container(config, resolve=True)
+    if values.get("every") is None:
+        return None
+    own = {field.name for field in dataclasses.fields(LiveSettings)}
+    live = build_record(LiveSettings, {key: value for key, value in values.items() if key in own}, path="analysis")
+    rest = {key: value for key, value in values.items() if key not in own}
+    settings = build_record(AnalysisSettings, rest, path="analysis")
+    if live.every != "auto":
+        interval(live.every, path="analysis.every", steps_per_epoch=100, total_steps=1000)  # its form alone
+    return live, settings
+
+
+class LiveAnalysis:
+    """Measures the model at some steps, logs the numbers, and writes analysis/step-N.npz and .csv into the run's folder.
+
+    It draws from generators of its own and leaves the model as it was, so training with it and without it gives the same
+    weights. An analysis that fails is reported and the training goes on.
+    """
+
+    def __init__(
+        self,
+        live: LiveSettings,
+        settings: AnalysisSettings,
+        *,
+        data: Data,
+        batch_size: int,
+        device: torch.device,
+        steps_per_epoch: int,
+        total_steps: int,
+        folder: Path,
+        tracker: Tracker,
+        console: Console,
+        about: Mapping[str, Any],
+    ) -> None:
+        self.live, self.settings, self.data, self.device = live, settings, data, device
+        self.batch_size, self.steps_per_epoch, self.total_steps = batch_size, steps_per_epoch, total_steps
+        self.folder, self.tracker, self.console, self.about = folder, tracker, console, about
+        self.every = self._interval()
+
+    def due(self, step: int) -> bool:
+        """Whether an analysis is to be made after this step: every so often, and at the end."""
+        return step % self.every == 0 or step == self.total_steps
+
+    def __call__(self, step: int, model: nn.Module) -> None:
+        """Analyse the model as it is after `step`."""
+        began = time.monotonic()
+        try:
+            report = measure(model, self.data, self.settings, device=self.device, batch_size=self.batch_size,
+                             test_split=self._probe_split)  # fmt: skip
+            record = report.record(**self.about, step=step, class_names=list(self.data.class_names))
+            self._log(step, record, time.monotonic() - began)
+            self._write(step, record)
+        except Exception as error:  # whatever it is: hours of training are worth more than one measurement
+            write_text(self.folder / "error.txt", traceback.format_exc())
+            lines = str(error).splitlines() or [type(error).__name__]
+            warnings.warn(f"the analysis at step {step} failed, training goes on: {lines[0][:200]}", stacklevel=2)
+
+    @property
+    def _probe_split(self) -> str | None:
+        wanted = "probes" in self.settings.measures and self.live.probe_split in self.data.splits
+        return self.live.probe_split if wanted else None
+
+    def _interval(self) -> int:
+        if self.live.every != "auto":
+            lengths = {"steps_per_epoch": self.steps_per_epoch, "total_steps": self.total_steps}
+            return interval(self.live.every, path="analysis.every", **lengths)
+        trained = self.steps_per_epoch * self.batch_size
+        images = min(self.settings.images or trained, trained) + self.settings.pair_images
+        epochs = math.ceil(_OVERHEAD * images / (_SHARE * _BACKWARD * trained))
+        return epochs * self.steps_per_epoch
+
+    def _log(self, step: int, record: Record, seconds: float) -> None:
+        numbers = {
+            f"analysis/{number}/{row['depth']:02d}_{row['layer']}": value
+            for row in record.rows()
+            for number, value in row.items()
+            if number not in ("layer", "kind", "depth", "dimension")
+        }
+        self.tracker.scalars(step, step / self.steps_per_epoch, {**numbers, "speed/analysis_seconds": seconds})
+        self.console.say(f"analysis  {_in_words(record.rows())}  {seconds:.1f} s")
+        for problem in record.about["problems"][:3]:
+            warnings.warn(f"analysis at step {step}: {problem}", stacklevel=2)
+
+    def _write(self, step: int, record: Record) -> None:
+        from hybrid.reports.analysis import figures
+        from hybrid.reports.layer_table import layer_csv
+
+        content, name = record.to_bytes(), f"step-{step}"
+        write_atomically(self.folder / f"{name}.npz", lambda file: file.write(content))
+        write_text(self.folder / f"{name}.csv", layer_csv(record.rows()))
+        last = step == self.total_steps
+        if self.live.figures == "always" or (self.live.figures == "last" and last):
+            for title, figure in figures({"": record}).items():
+                self.tracker.figure(step, f"analysis/{title}", figure)
+                if last:
+                    picture = io.BytesIO()
+                    figure.savefig(picture, format="png", dpi=150)
+                    write_atomically(self.folder / f"{title}.png", lambda file, p=picture: file.write(p.getvalue()))
+
+
+def measure(
+    model: nn.Module,
+    data: Data,
+    settings: AnalysisSettings,
+    *,
+    device: torch.device,
+    batch_size: int,
+    split: str = "train",
+    test_split: str | None = None,
+    say: Any = lambda text: None,
+) -> Report:
+    """`analyse` on a data set: images of `split`, none augmented, and of `test_split` for the probes."""
+    chosen = {"batch_size": batch_size, "device": device, "classes": settings.classes}
+    train = data.loader(split, most=settings.images, **chosen).epoch(0)
+    test = data.loader(test_split, most=settings.test_images, **chosen).epoch(0) if test_split else None
+    return analyse(
+        model,
+        train,
+        sample=image_sample(data, split, settings, device=device),
+        test=test,
+        preprocessing=data.preprocessing.to(device),
+        settings=settings,
+        say=say,
+    )
+
+
+def image_sample(
+    data: Data, split: str, settings: AnalysisSettings, *, device: torch.device
+) -> tuple[Tensor, Tensor] | None:
+    """Raw images and labels for what is measured image by image, in an order drawn by the analysis's seed; or None."""
+    counts = {"contraction": settings.pair_images, "jacobian": settings.jacobian_images}
+    counts["stability"] = settings.stability_images if settings.stability else 0
+    most = max((count for measure, count in counts.items() if measure in settings.measures), default=0)
+    if not most:
+        return None
+    # few enough classes that there are pairs of the same one
+    classes = min(settings.classes or data.num_classes, max(2, most // 16))
+    loader = data.loader(split, batch_size=min(most, 256), device=device, most=most, classes=classes, raw=True)
+    batches = list(loader.epoch(0))
+    images, labels = torch.cat([batch.images for batch in batches]), torch.cat([batch.labels for batch in batches])
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(settings.seed)).to(device)
+    return images[order], labels[order]
+
+
+def _in_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What a reader of the console may want: how the first and the last layer compare."""
+    first, last = rows[0], rows[-1]
+    parts = []
+    for number, words in (("boundary.nested_1", "boundary points"), ("classes.ratio", "within/between distance")):
+        if number in first and number in last:
+            unit = " %" if number.startswith("boundary") else ""
+            parts.append(
+                f"{words} {first[number]:.3g}{unit} in {first['layer']}, {last[number]:.3g}{unit} in {last['layer']}"
+            )
+    return "; ".join(parts) or f"{len(rows)} layers"

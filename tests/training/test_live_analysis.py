@@ -1,0 +1,127 @@
+"""Analysis during training: the weights do not notice, the numbers are logged, and nothing that fails stops a run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hybrid.analysis.record import Record
+from hybrid.analysis.settings import AnalysisSettings
+from hybrid.errors import UserError
+from hybrid.tracking.jsonl import read_metrics
+from hybrid.training import checkpoint, live_analysis
+from hybrid.training.run import run
+from hybrid.training.trainer import Trainer
+
+LIGHT = [
+    "analysis=light", "analysis.every=3 steps", "analysis.images=60", "analysis.pair_images=20", "analysis.pairs=40",
+    "analysis.neighbours=5", "analysis.figures=never",
+]  # fmt: skip
+
+
+def final_weights(folder):
+    return checkpoint.load(folder.checkpoints / "last.pt")["model"]
+
+
+def analyses(folder):
+    return {
+        record["step"]: {key: value for key, value in record.items() if key.startswith("analysis/")}
+        for record in read_metrics(folder.metrics)
+        if any(key.startswith("analysis/") for key in record)
+    }
+
+
+@pytest.mark.parametrize("extra", [[], ["model=scat_mlp", "trainer.ema=0.9"]])
+def test_the_weights_are_bit_for_bit_those_without_analysis(train, extra):
+    extra = [*extra, "augmentation=crop_flip", "model.frontend.max_order=1"]
+    without, with_it = train("analysis=none", *extra), train(*LIGHT, *extra)
+    assert without.path != with_it.path
+    one, other = final_weights(without), final_weights(with_it)
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    assert sorted(analyses(with_it)) == [3, 6] and not analyses(without)
+    assert without.read_summary()["test"] == with_it.read_summary()["test"]
+
+
+def test_numbers_arrays_and_tables_are_in_the_folder(train):
+    folder = train(*LIGHT)
+    numbers = analyses(folder)[6]
+    record = Record.load(folder.analysis / "step-6.npz")
+    assert record.layers == ["pixels", "S0", "S1", "scattering", "logits"]
+    assert record.about["model"] == "scat_linear" and record.about["images"] == 60 and record.about["J"] == 2
+    for row in record.rows():
+        key = f"analysis/boundary.nested_1/{row['depth']:02d}_{row['layer']}"
+        assert numbers[key] == pytest.approx(row["boundary.nested_1"])
+    table = (folder.analysis / "step-6.csv").read_text().splitlines()
+    assert table[0].startswith("layer,kind,depth,dimension") and len(table) == 6
+    assert {path.name for path in folder.analysis.iterdir()} == {
+        f"step-{k}.{end}" for k in (3, 6) for end in ("npz", "csv")
+    }
+
+
+def test_figures_are_drawn_at_the_end(train):
+    folder = train(*LIGHT, "analysis.figures=last", "trainer.tensorboard=true")
+    pictures = {path.name for path in folder.analysis.glob("*.png")}
+    assert {"boundary.png", "contraction.png", "spectra.png", "cumulative_distances.png"} <= pictures
+
+
+def test_a_stopped_run_ends_with_the_same_figures(train, tiny, monkeypatch, tmp_path):
+    whole = train(*LIGHT)
+    step = Trainer._one_step
+
+    def stop_after_four(self, batch):
+        step(self, batch)
+        if self.state.step == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_one_step", stop_after_four)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny(*LIGHT, root=tmp_path / "parts"))
+    parts = train(*LIGHT, root=tmp_path / "parts")
+    assert analyses(parts) == analyses(whole)
+
+
+def test_an_analysis_that_fails_is_reported_and_training_goes_on(train, monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError("no luck\nat all")
+
+    monkeypatch.setattr(live_analysis, "measure", fail)
+    with pytest.warns(UserWarning, match="analysis at step 6 failed, training goes on: no luck"):
+        folder = train(*LIGHT, "analysis.every=6 steps")
+    assert folder.finished and not analyses(folder)
+    assert "ZeroDivisionError" in (folder.analysis / "error.txt").read_text()
+
+
+def test_what_cannot_be_measured_is_a_warning(train):
+    with pytest.warns(UserWarning, match="neighbours: k=70 is not valid"):
+        folder = train(*LIGHT, "analysis.every=6 steps", "analysis.neighbours=70", "analysis.layers=[pixels]")
+    assert folder.finished and any("classes.ratio" in key for key in analyses(folder)[6])
+
+
+@pytest.mark.parametrize(("samples", "epochs"), [(45_000, 1), (6_000, 6), (1_300, 16)])
+def test_auto_keeps_to_its_share_of_the_time(samples, epochs):
+    """Twice the images of an analysis are at most 5 % of three times those trained on in between."""
+    batch = 100
+    analysis = live_analysis.LiveAnalysis(
+        live_analysis.LiveSettings(every="auto", figures="never", probe_split="validation"), AnalysisSettings(),
+        data=None, batch_size=batch, device=torch.device("cpu"), steps_per_epoch=samples // batch, total_steps=10**6,
+        folder=None, tracker=None, console=None, about={},
+    )  # fmt: skip
+    assert analysis.every == epochs * samples // batch
+    assert 2 * (min(2000, samples) + 256) <= 0.05 * 3 * analysis.every * batch
+    assert analysis.due(analysis.every) and analysis.due(10**6) and not analysis.due(analysis.every + 1)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("analysis.every=often", "analysis.every=often"),
+        ("analysis.images=1", "analysis.images=1 is not valid"),
+        ("analysis.measures=[boundery]", "boundery"),
+        ("analysis.pooling=max", "max"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_written(tiny, tmp_path, override, message):
+    with pytest.raises(UserError, match=message):
+        run(tiny("analysis=light", override))
+    assert not (tmp_path / "runs").exists()
