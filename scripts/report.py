@@ -70,7 +70,8 @@ def report(options: Options) -> None:
 
 
 def _drawing(options: Options, groups: list[Group]) -> bytes:
-    from hybrid.reports.curves import curves_figure, picture
+    from hybrid.reports.curves import curves_figure
+    from hybrid.reports.style import picture
 
     figure = curves_figure(groups, name=options.curve, by=options.by)
     return picture(figure, Path(options.curves).suffix.removeprefix("."))

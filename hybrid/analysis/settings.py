@@ -52,7 +52,7 @@ class AnalysisSettings:
     knn: int = 15
     svm_images: int | None = 10_000
     pairs: int = 2000
-    pair_images: int = 256
+    pair_images: int = 128
     jacobian_images: int = 8
     jacobian_iterations: int = 30
     stability: list[str] = ("translate", "rotate", "scale", "deform", "noise", "brightness")

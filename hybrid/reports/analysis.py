@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,31 @@ from hybrid.analysis.record import Record
 from hybrid.reports import analysis_figures as draw
 
 Records = Mapping[str, Record]
+# What a run draws while it trains; the others show numbers that are curves in TensorBoard already, or details.
+MAIN_FIGURES = (
+    "accuracy_by_depth",
+    "boundary",
+    "cumulative_distances",
+    "spectra",
+    "intra_class_distances",
+    "contraction",
+    "jacobian",
+    "stability",
+)
 PROBES = {"probe.1nn": "1-NN", "probe.knn": "k-NN", "probe.linear": "linear", "probe.svm": "SVM"}
 
 
-def figures(records: Records, *, reference: Mapping[str, float] | None = None) -> dict[str, Figure]:
+def figures(
+    records: Records, *, reference: Mapping[str, float] | None = None, only: Collection[str] | None = None
+) -> dict[str, Figure]:
     """Every figure that these analyses have the measurements for: name -> figure; {run: record}, "" for a single run.
 
-    reference: {run: accuracy in %} of the networks themselves, lines in "accuracy_by_depth".
+    reference: {run: accuracy in %} of the networks themselves, lines in "accuracy_by_depth". only: the names wanted.
     """
-    drawn = {"accuracy_by_depth": _accuracy(records, reference)}
-    drawn |= {name: make(records) for name, make in _FIGURES.items()}
-    drawn |= _stability(records)
+    makers = {"accuracy_by_depth": lambda records: _accuracy(records, reference), **_FIGURES}
+    drawn = {name: make(records) for name, make in makers.items() if only is None or name in only}
+    if only is None or "stability" in only:
+        drawn |= _stability(records)
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 

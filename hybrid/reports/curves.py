@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -16,20 +15,13 @@ from matplotlib.figure import Figure
 from hybrid.errors import UserError, unknown_name
 from hybrid.reports.groups import Group, telling_settings
 from hybrid.reports.runs import Run
+from hybrid.reports.style import COLOURS, SMALL, STYLE
 from hybrid.reports.table import title
 from hybrid.reports.table_formats import setting_text
 
-# Okabe and Ito's colours, which colour-blind readers tell apart, without the yellow that white paper swallows; then the
-# same with other strokes, for black-and-white print too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 _STROKES = ("-", (0, (5, 1.5)))
-MOST_GROUPS = len(_COLOURS) * len(_STROKES)
-_STYLE = {
-    "font.size": 9, "axes.labelsize": 9, "legend.fontsize": 8, "legend.title_fontsize": 8,
-    "xtick.labelsize": 8, "ytick.labelsize": 8,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "axes.axisbelow": True,
-    "pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "hybrid",  # text stays text; equal runs, equal files
-}  # fmt: skip
+MOST_GROUPS = len(COLOURS) * len(_STROKES)
+_STYLE = {**STYLE, "legend.title_fontsize": SMALL}
 _LINE_WIDTH, _THIN = 1.6, 0.8
 _LETTERS = 78  # of the legend's size, in the figure's width
 
@@ -61,19 +53,10 @@ def curves_figure(groups: Sequence[Group], *, name: str | None = None, by: Seque
         figure = Figure(figsize=(5.2, 3.4), layout="constrained")
         axes = figure.subplots()
         for k, (group, runs) in enumerate(zip(groups, series, strict=True)):
-            style = {"color": _COLOURS[k % len(_COLOURS)], "linestyle": _STROKES[k // len(_COLOURS)]}
+            style = {"color": COLOURS[k % len(COLOURS)], "linestyle": _STROKES[k // len(COLOURS)]}
             _draw(axes, runs, style, label=_label(group, [run for run, *_ in runs], settings))
         _finish(axes, name, series, heading=_heading(settings))
     return figure
-
-
-def picture(figure: Figure, kind: str) -> bytes:
-    """The figure as a file's content: "png" at 300 dots per inch, "svg" or "pdf"."""
-    file = io.BytesIO()
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    with matplotlib.rc_context(_STYLE):
-        figure.savefig(file, format=kind, dpi=300, metadata=undated.get(kind))
-    return file.getvalue()
 
 
 def average(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

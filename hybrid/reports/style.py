@@ -10,13 +10,14 @@ import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -139,6 +140,21 @@ def picture(figure: Figure, kind: str) -> bytes:
     with matplotlib.rc_context(STYLE):
         figure.savefig(file, format=kind, dpi=300, metadata=undated.get(kind))
     return file.getvalue()
+
+
+def pixels_of(figure: Figure, *, dpi: int = 150) -> np.ndarray:
+    """The figure drawn: (H, W, 3) uint8."""
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(dpi)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def write_png(file: BinaryIO, pixels: np.ndarray) -> None:
+    """(H, W, 3) uint8 pixels as a PNG."""
+    from PIL import Image
+
+    Image.fromarray(pixels).save(file, format="png")
 
 
 def save_figure(figure: Figure, path: Path | str, formats: Sequence[str] | None = None) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 import time
 import traceback
@@ -127,20 +126,20 @@ class LiveAnalysis:
             warnings.warn(f"analysis at step {step}: {problem}", stacklevel=2)
 
     def _write(self, step: int, record: Record) -> None:
-        from hybrid.reports.analysis import figures
+        from hybrid.reports.analysis import MAIN_FIGURES, figures
         from hybrid.reports.layer_table import layer_csv
+        from hybrid.reports.style import pixels_of, write_png
 
         content, name = record.to_bytes(), f"step-{step}"
         write_atomically(self.folder / f"{name}.npz", lambda file: file.write(content))
         write_text(self.folder / f"{name}.csv", layer_csv(record.rows()))
         last = step == self.total_steps
         if self.live.figures == "always" or (self.live.figures == "last" and last):
-            for title, figure in figures({"": record}).items():
-                self.tracker.figure(step, f"analysis/{title}", figure)
+            for title, figure in figures({"": record}, only=MAIN_FIGURES).items():
+                pixels = pixels_of(figure)  # drawing takes longest: once for both
+                self.tracker.images(step, f"analysis/{title}", torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)
                 if last:
-                    picture = io.BytesIO()
-                    figure.savefig(picture, format="png", dpi=150)
-                    write_atomically(self.folder / f"{title}.png", lambda file, p=picture: file.write(p.getvalue()))
+                    write_atomically(self.folder / f"{title}.png", lambda file, p=pixels: write_png(file, p))
 
 
 def measure(
