@@ -14,6 +14,7 @@ Options that are null are as the preset has them: configs/analysis/full.yaml exp
 from __future__ import annotations
 
 import dataclasses
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -82,7 +83,7 @@ def analyze(options: Options) -> None:
     from hybrid.analysis.record import Record
     from hybrid.training.offline_analysis import analyse_model, analyse_run
 
-    settings = _settings(options)
+    settings, began = _settings(options), time.monotonic()
     common = {
         "settings": settings,
         "split": options.split,
@@ -91,7 +92,7 @@ def analyze(options: Options) -> None:
         "data_root": options.data_root,
         "device": options.device,
         "batch_size": options.batch_size,
-        "say": lambda text: print(f"  {text}", flush=True),
+        "say": lambda text: print(f"  {time.monotonic() - began:6.1f} s  {text}", flush=True),
     }
     records: dict[str, Record] = {}
     folder = Path(options.to) if options.to else Path(options.run[0]) / "analysis"
@@ -107,6 +108,7 @@ def analyze(options: Options) -> None:
         record = analyse_run(place, weights=options.weights, **common)
         records[name] = _finish(record, folder, name if options.to else options.preset)
     _draw(records, folder, options.formats)
+    print(f"{time.monotonic() - began:.1f} s in all")
 
 
 def _settings(options: Options) -> AnalysisSettings:
