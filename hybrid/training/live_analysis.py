@@ -27,8 +27,8 @@ from hybrid.tracking.files import write_atomically, write_text
 from hybrid.training.durations import interval
 
 _SHARE = 0.05  # of the training time, for every=auto
-_BACKWARD = 3  # a training step costs about three forwards, an analysis one and the measurements, about as much again
-_OVERHEAD = 2
+# In forwards per image: a training step, where a fixed front-end is half of the forward; an analysis, with its measurements.
+_STEP, _ANALYSIS = 2, 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class LiveAnalysis:
             return interval(self.live.every, path="analysis.every", **lengths)
         trained = self.steps_per_epoch * self.batch_size
         images = min(self.settings.images or trained, trained) + self.settings.pair_images
-        epochs = math.ceil(_OVERHEAD * images / (_SHARE * _BACKWARD * trained))
+        epochs = math.ceil(_ANALYSIS * images / (_SHARE * _STEP * trained))
         return epochs * self.steps_per_epoch
 
     def _log(self, step: int, record: Record, seconds: float) -> None:
