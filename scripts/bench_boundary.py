@@ -7,12 +7,13 @@
 published with: for k = 2 … 31 fit KNeighborsClassifier(n_neighbors=k) on all samples and predict those that all smaller k got
 wrong, so its time depends on how many are left: `spread`, the distance of the class means in standard deviations of the noise,
 sets that. "all" predicts every sample at each k, `all_samples=0` leaves it out (it is the slowest). Each size is measured
-`repeats` times in turn, ours, released, ours, …; the smallest wall time counts, and the released counts must be equal.
+`repeats` times in turn, ours, released, ours, …; medians of the wall times, and the released counts must be equal.
 The features are Gaussian classes, float32.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Options:
     dimension: int = option("features per sample", default=64)
     classes: int = option("classes", default=10)
     spread: float = option("distance of two class means, in standard deviations of the noise", default=2.0)
-    repeats: int = option("measurements of each", default=2)
+    repeats: int = option("measurements of each", default=3)
     threads: int = option("threads of torch; scikit-learn's are those of OMP_NUM_THREADS", default=1)
     seed: int = option("of the features", default=0)
     json: str | None = option("also write the rows to this file", default=None)
@@ -77,24 +78,25 @@ def bench_boundary(options: Options) -> None:
 
 
 def measure(count: int, options: Options) -> dict[str, Any]:
-    """Smallest seconds of each procedure at this many samples."""
+    """Median seconds of each procedure at this many samples."""
     features, labels = make_features(count, options)
     tasks: dict[str, Callable[[], tuple[int, ...]]] = {"ours": lambda: ours(features, labels)}
     if count in options.samples:
         tasks["released"] = lambda: released(features, labels, everyone=False)
         if count <= options.all_samples:
             tasks["all"] = lambda: released(features, labels, everyone=True)
-    seconds: dict[str, float] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
     counts = {}
     for _ in range(options.repeats):
         for name, task in tasks.items():
             start = time.perf_counter()
             counts[name] = task()
-            seconds[name] = min(seconds.get(name, float("inf")), time.perf_counter() - start)
+            seconds[name].append(time.perf_counter() - start)
     if len(set(counts.values())) > 1:
         raise RuntimeError(f"the procedures disagree: {counts}")
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
     predicted = (count + sum(counts["ours"][:-1])) / count  # how often all samples would have to be predicted
-    return {"samples": count, "predicted": predicted, "seconds": seconds, "counts": counts["ours"]}
+    return {"samples": count, "predicted": predicted, "seconds": medians, "counts": counts["ours"]}
 
 
 def make_features(count: int, options: Options) -> tuple[Tensor, Tensor]:

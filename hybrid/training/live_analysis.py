@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -162,7 +163,7 @@ def measure(
         train,
         sample=image_sample(data, split, settings, device=device),
         test=test,
-        preprocessing=data.preprocessing.to(device),
+        preprocessing=copy.deepcopy(data.preprocessing).to(device),  # moving the original would move everybody's
         settings=settings,
         say=say,
     )
