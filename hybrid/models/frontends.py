@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from hybrid.scattering import make_scattering
+from hybrid.scattering import Engine, make_scattering
 
 
 class Scattering(nn.Module):
@@ -24,7 +24,7 @@ class Scattering(nn.Module):
         J: Literal["auto"] | int = "auto",
         L: int = 8,
         max_order: Literal[1, 2] = 2,
-        engine: Literal["torch", "kymatio"] = "torch",
+        engine: Engine = "torch",
     ) -> None:
         super().__init__()
         channels, height, width = image_shape

@@ -1,33 +1,49 @@
 """The 2-D scattering transform as a torch module.
 
 Read in this order: `geometry` (which sizes fit, padding), `filters` (the Morlet bank, NumPy in float64), `paths` (which
-channel is which), `interface` (what every engine does alike), `transform` (the torch engine), `kymatio_engine`.
+channel is which), `interface` (what every engine does alike), `transform` (the torch engine), `cpu_engine` (the compiled one, made of
+`codelets` and `cpu`), `kymatio_engine`.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
+from hybrid.scattering.cpu_engine import CpuScattering2D
 from hybrid.scattering.interface import ScatteringModule
 from hybrid.scattering.kymatio_engine import KymatioScattering2D
 from hybrid.scattering.paths import Path, scattering_paths
 from hybrid.scattering.transform import Scattering2D
 
-__all__ = ["KymatioScattering2D", "Path", "Scattering2D", "ScatteringModule", "make_scattering", "scattering_paths"]
+__all__ = [
+    "CpuScattering2D",
+    "Engine",
+    "KymatioScattering2D",
+    "Path",
+    "Scattering2D",
+    "ScatteringModule",
+    "make_scattering",
+    "scattering_paths",
+]
 
-_ENGINES = {"torch": Scattering2D, "kymatio": KymatioScattering2D}
+Engine = Literal["auto", "torch", "cpu", "kymatio"]
+
+# auto needs no measurement: wherever the compiled engine can be used it is the fastest, at every size and batch that was measured,
+# and for what it does not serve it is the torch engine.
+_ENGINES: dict[str, type[ScatteringModule]] = {
+    "auto": CpuScattering2D,
+    "torch": Scattering2D,
+    "cpu": CpuScattering2D,
+    "kymatio": KymatioScattering2D,
+}
 
 
 def make_scattering(
-    J: int,
-    shape: tuple[int, int],
-    L: int = 8,
-    max_order: int = 2,
-    *,
-    engine: Literal["torch", "kymatio"] = "torch",
+    J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, engine: Engine = "torch"
 ) -> ScatteringModule:
     """A scattering front-end of the named engine; every engine gives the same values and has the same interface.
 
+    auto: compiled code for images on a CPU, the torch engine for those on another device or where there is no compiler.
     Raises ValueError for an unknown engine and for parameters that do not fit (see `Scattering2D`), ImportError when
     engine="kymatio" and kymatio is not installed.
     """

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from hybrid.scattering import KymatioScattering2D, Scattering2D
+from hybrid.scattering import CpuScattering2D, KymatioScattering2D, Scattering2D
 
 SHAPE, J, L = (16, 20), 2, 4
-ENGINES = [Scattering2D, KymatioScattering2D]
+ENGINES = [Scattering2D, CpuScattering2D, KymatioScattering2D]
 
 
-@pytest.fixture(scope="module", params=ENGINES, ids=["torch", "kymatio"])
+@pytest.fixture(scope="module", params=ENGINES, ids=["torch", "cpu", "kymatio"])
 def engine(request):
     if request.param is KymatioScattering2D:
         pytest.importorskip("kymatio")
@@ -50,7 +50,7 @@ def same(values, expected, tolerance=1e-6):
         ((2, (32, 32), 8, 0), "max_order must be 1 or 2, got 0"),
     ],
 )
-@pytest.mark.parametrize("kind", ENGINES, ids=["torch", "kymatio"])
+@pytest.mark.parametrize("kind", ENGINES, ids=["torch", "cpu", "kymatio"])
 def test_wrong_parameters_are_refused(kind, arguments, message):
     with pytest.raises(ValueError, match=message):
         kind(*arguments)

@@ -1,0 +1,227 @@
+// The gradient with respect to the images, with images as lanes: every map is computed again rather than stored, and each step
+// of the forward transform is followed by its adjoint. The adjoint of an unnormalised inverse transform is a forward one; that of
+// "real map -> half spectrum" is the real part of the inverse transform of that half.
+
+struct Gradient {
+  Work work;
+  float *of_spectrum, *of_second, *map;  // map: a first-order map before its modulus
+  Vector *spread_rows, *of_line;
+  static constexpr size_t SIZE = Work::SIZE + 2 * SPECTRUM + MAPS + LANES * LONGEST_WINDOW * (WIDTH + HEIGHT * Work::COLUMNS) + 1024;
+  explicit Gradient(Arena& arena)
+      : work(arena), of_spectrum(arena.take(SPECTRUM)), of_second(arena.take(SPECTRUM)), map(arena.take(MAPS)),
+        spread_rows((Vector*)arena.take(LANES * LONGEST_WINDOW * HEIGHT * Work::COLUMNS)),
+        of_line((Vector*)arena.take(LANES * LONGEST_WINDOW * WIDTH)) {}
+};
+
+static void read_channel(const Plan& plan, const Block& block, const float* gradients, int channel, float* out) {
+  const int size = plan.vertical[0].outputs * plan.horizontal[0].outputs;
+  for (int i = 0; i < size; i += LANES) {
+    float rows[LANES * LANES];
+    for (int b = 0; b < LANES; b++) {
+      const float* from = gradients + ((block.first + block.lane(b)) * plan.channels + channel) * size + i;
+      std::memcpy(rows + b * LANES, from, sizeof(float) * (i + LANES <= size ? LANES : size - i));
+    }
+    transpose(rows, LANES, (Vector*)(out + (size_t)i * LANES));
+  }
+}
+
+// z / |z|, times the gradient of |z|; 0 where z is 0.
+static inline ALWAYS_INLINE Complex modulus_gradient(Vector re, Vector im, Vector gradient) {
+  const Vector m = modulus(re, im);
+  const Vector scale = m == 0 ? Vector{} : gradient / m;
+  return Complex{re * scale, im * scale};
+}
+
+// The adjoint of a channel's low-pass, down its columns: grad.spread_rows.
+template <int LEVEL> static void spread_down(const Plan& plan, const Block& block, const float* gradients, int channel, Gradient& grad) {
+  constexpr int H = HEIGHT_AT(LEVEL);
+  const Window window(plan.vertical[LEVEL], H);
+  read_channel(plan, block, gradients, channel, grad.work.out);
+  spread(plan.vertical[LEVEL], window, H, (Vector*)grad.work.out, plan.horizontal[LEVEL].outputs, grad.spread_rows);
+}
+
+// And along row y: the result begins at the returned place.
+template <int LEVEL> static const Vector* spread_across(const Plan& plan, int y, Gradient& grad) {
+  constexpr int H = HEIGHT_AT(LEVEL), W = WIDTH_AT(LEVEL);
+  const Window down(plan.vertical[LEVEL], H), across(plan.horizontal[LEVEL], W);
+  const int columns = plan.horizontal[LEVEL].outputs;
+  spread(plan.horizontal[LEVEL], across, W, grad.spread_rows + (size_t)(down.lead + y) * columns, 1, grad.of_line);
+  return grad.of_line + across.lead;
+}
+
+// work.folded holds the gradient of a wavelet's map, its rows transformed: add that of the spectrum to `sum`.
+template <int LEVEL> static void add_columns(const Fold& f, const Work& work, float* sum) {
+  constexpr int H = HEIGHT_AT(LEVEL), W = WIDTH_AT(LEVEL);
+  for (int l = 0; l < W; l++) {
+    const int count = f.count[l], e = f.base[l];
+    if (!count) continue;
+    const float* from = work.folded + 2 * l * LANES;
+    Complex column[H];
+    Forward<H>::run([&](int y) ALWAYS_INLINE { const float* p = from + (size_t)y * 2 * W * LANES; return Complex{load(p), load(p + LANES)}; },
+      [&](int k, Vector re, Vector im) ALWAYS_INLINE { column[k] = Complex{re, im}; });
+    for (int k = 0; k < H; k++)
+      for (int t = e + k * count; t < e + (k + 1) * count; t++) {
+        float* p = sum + f.offset[t];
+        store(p, load(p) + column[k].re * f.re[t]);
+        store(p + LANES, load(p + LANES) + column[k].im * f.im[t]);
+      }
+  }
+}
+
+// The adjoint of "real map -> half spectrum", first step: columns of `spectrum` -> work.folded, rows HALF complex numbers long.
+template <int H, int W> static void inverse_columns(const float* spectrum, Work& work) {
+  constexpr int HALF = HALF_OF(W);
+  for (int k = 0; k < HALF; k++) {
+    const float* from = spectrum + 2 * k * LANES;
+    float* to = work.folded + 2 * k * LANES;
+    Inverse<H>::run([&](int y) ALWAYS_INLINE { const float* p = from + (size_t)y * 2 * HALF * LANES; return Complex{load(p), load(p + LANES)}; },
+      [&](int y, Vector re, Vector im) ALWAYS_INLINE { float* p = to + (size_t)y * 2 * HALF * LANES; store(p, re); store(p + LANES, im); });
+  }
+}
+
+// Second step, for row y.
+template <int W> static void real_row(const Work& work, int y, Vector* line) {
+  constexpr int HALF = HALF_OF(W);
+  const float* row = work.folded + (size_t)y * 2 * HALF * LANES;
+  Inverse<W>::run([&](int k) ALWAYS_INLINE {
+      return k < HALF ? Complex{load(row + 2 * k * LANES), load(row + (2 * k + 1) * LANES)} : Complex{}; },
+    [&](int x, Vector re, Vector) ALWAYS_INLINE { line[x] = re; });
+}
+
+// Gradients of one last modulus -> that of the spectrum it came from, added to `sum`.
+template <int LEVEL>
+static void last_wavelet(const Plan& plan, const Block& block, const Fold& f, const float* spectrum, const float* gradients, int channel,
+                         float* sum, Gradient& grad) {
+  constexpr int H = HEIGHT_AT(LEVEL), W = WIDTH_AT(LEVEL);
+  Work& work = grad.work;
+  filter_columns<LEVEL>(f, spectrum, work);
+  spread_down<LEVEL>(plan, block, gradients, channel, grad);
+  Complex z[W];
+  for (int y = 0; y < H; y++) {
+    float* row = work.folded + (size_t)y * 2 * W * LANES;
+    Inverse<W>::run([&](int k) ALWAYS_INLINE { return Complex{load(row + 2 * k * LANES), load(row + (2 * k + 1) * LANES)}; },
+      [&](int x, Vector re, Vector im) ALWAYS_INLINE { z[x] = Complex{re, im}; });
+    const Vector* g = spread_across<LEVEL>(plan, y, grad);
+    for (int x = 0; x < W; x++) z[x] = modulus_gradient(z[x].re, z[x].im, g[x]);
+    Forward<W>::run([&](int x) ALWAYS_INLINE { return z[x]; },
+      [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(row + 2 * k * LANES, re); store(row + (2 * k + 1) * LANES, im); });
+  }
+  add_columns<LEVEL>(f, work, sum);
+}
+
+using LastWavelet = void (*)(const Plan&, const Block&, const Fold&, const float*, const float*, int, float*, Gradient&);
+template <int... LEVELS> static LastWavelet last_wavelet_at(int level, std::integer_sequence<int, LEVELS...>) {
+  static const LastWavelet table[] = {last_wavelet<LEVELS>...};
+  return table[level];
+}
+
+// A first-order modulus that goes on to order 2: its map is kept while the gradient of its spectrum is gathered.
+template <int LEVEL>
+static void inner_wavelet(const Plan& plan, const Block& block, int theta1, const float* spectrum, const float* gradients, Gradient& grad) {
+  constexpr int H = HEIGHT_AT(LEVEL), W = WIDTH_AT(LEVEL), HALF = HALF_OF(W);
+  const int L = plan.angles;
+  const Fold& f = plan.first[LEVEL * L + theta1];
+  Work& work = grad.work;
+  filter_columns<LEVEL>(f, spectrum, work);
+  for (int y = 0; y < H; y++) {
+    float *row = work.folded + (size_t)y * 2 * W * LANES, *kept = grad.map + (size_t)y * 2 * W * LANES;
+    Inverse<W>::run([&](int k) ALWAYS_INLINE { return Complex{load(row + 2 * k * LANES), load(row + (2 * k + 1) * LANES)}; },
+      [&](int x, Vector re, Vector im) ALWAYS_INLINE {
+        store(kept + 2 * x * LANES, re); store(kept + (2 * x + 1) * LANES, im); work.line[x] = modulus(re, im); });
+    Real<W>::run([&](int x) ALWAYS_INLINE { return work.line[x]; },
+      [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(row + 2 * k * LANES, re); store(row + (2 * k + 1) * LANES, im); });
+  }
+  forward_columns<H>(work.folded, W, work.second, HALF);
+  std::memset(grad.of_second, 0, sizeof(float) * H * HALF * 2 * LANES);
+  for (int j2 = LEVEL + 1; j2 < OCTAVES; j2++)
+    for (int theta2 = 0; theta2 < L; theta2++)
+      last_wavelet_at(j2, std::make_integer_sequence<int, OCTAVES>())(
+          plan, block, plan.second[(LEVEL * OCTAVES + j2) * L + theta2], work.second, gradients,
+          order_two_channel(plan, LEVEL, theta1, j2) + theta2, grad.of_second, grad);
+  inverse_columns<H, W>(grad.of_second, work);
+  spread_down<LEVEL>(plan, block, gradients, 1 + LEVEL * L + theta1, grad);
+  // Rows grow from HALF to W complex numbers in the same memory: from the last to the first.
+  for (int y = H - 1; y >= 0; y--) {
+    const float* kept = grad.map + (size_t)y * 2 * W * LANES;
+    float* row = work.folded + (size_t)y * 2 * W * LANES;
+    real_row<W>(work, y, work.line);
+    const Vector* g = spread_across<LEVEL>(plan, y, grad);
+    Complex z[W];
+    for (int x = 0; x < W; x++)
+      z[x] = modulus_gradient(load(kept + 2 * x * LANES), load(kept + (2 * x + 1) * LANES), g[x] + work.line[x]);
+    Forward<W>::run([&](int x) ALWAYS_INLINE { return z[x]; },
+      [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(row + 2 * k * LANES, re); store(row + (2 * k + 1) * LANES, im); });
+  }
+  add_columns<LEVEL>(f, work, grad.of_spectrum);
+}
+
+using InnerWavelet = void (*)(const Plan&, const Block&, int, const float*, const float*, Gradient&);
+template <int... LEVELS> static InnerWavelet inner_wavelet_at(int level, std::integer_sequence<int, LEVELS...>) {
+  static const InnerWavelet table[] = {inner_wavelet<LEVELS>..., nullptr};
+  return table[level];
+}
+
+// All channels that begin with (j1, theta1) -> grad.of_spectrum.
+static void path_gradients(const Plan& plan, const Block& block, int j1, int theta1, const float* spectrum, const float* gradients, Gradient& grad) {
+  const int channel = 1 + j1 * plan.angles + theta1;
+  if (plan.order == 2 && j1 < OCTAVES - 1)
+    inner_wavelet_at(j1, std::make_integer_sequence<int, OCTAVES - 1>())(plan, block, theta1, spectrum, gradients, grad);
+  else
+    last_wavelet_at(j1, std::make_integer_sequence<int, OCTAVES>())(
+        plan, block, plan.first[j1 * plan.angles + theta1], spectrum, gradients, channel, grad.of_spectrum, grad);
+}
+
+// The adjoint of front: the gradient of the padded images, added up over the pixels that padding repeats.
+static void front_gradient(const Plan& plan, const Block& block, const float* gradients, float* of_images, Gradient& grad) {
+  const int height = plan.height, width = plan.width;
+  Work& work = grad.work;
+  inverse_columns<HEIGHT, WIDTH>(grad.of_spectrum, work);
+  spread_down<0>(plan, block, gradients, 0, grad);
+  Vector* sum = (Vector*)grad.map;
+  std::memset((void*)sum, 0, sizeof(Vector) * height * width);
+  for (int y = 0; y < HEIGHT; y++) {
+    real_row<WIDTH>(work, y, work.line);
+    const Vector* g = spread_across<0>(plan, y, grad);
+    Vector* to = sum + plan.source_row[y] * width;
+    for (int x = 0; x < WIDTH; x++) to[plan.source_column[x]] += work.line[x] + g[x];
+  }
+  for (int b = 0; b < LANES && block.first + b < block.count; b++) {
+    float* image = of_images + (block.first + b) * height * width;
+    for (int i = 0; i < height * width; i++) image[i] = ((const float*)&sum[i])[b];
+  }
+}
+
+extern "C" void scatter_backward(const Plan* plan, const float* images, const float* gradients, float* of_images, long count, int threads) {
+  const long blocks = (count + LANES - 1) / LANES, whole = blocks / threads * threads, first_paths = OCTAVES * plan->angles;
+  auto block_at = [&](long n) { return Block{n * LANES, count}; };
+  const float* spectrum = nullptr;
+  float* sum = nullptr;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  {
+    arena.reserve(Gradient::SIZE);
+    Gradient grad(arena);
+    auto clear = [&] { std::memset(grad.of_spectrum, 0, sizeof(float) * SPECTRUM); };
+#pragma omp for schedule(dynamic, 1)
+    for (long n = 0; n < whole; n++) {
+      clear();
+      front(*plan, block_at(n), images, nullptr, grad.work);
+      for (long i = 0; i < first_paths; i++)
+        path_gradients(*plan, block_at(n), i / plan->angles, i % plan->angles, grad.work.spectrum, gradients, grad);
+      front_gradient(*plan, block_at(n), gradients, of_images, grad);
+    }
+    for (long n = whole; n < blocks; n++) {
+      clear();
+#pragma omp single
+      { front(*plan, block_at(n), images, nullptr, grad.work); spectrum = grad.work.spectrum; sum = grad.of_spectrum; }
+#pragma omp for schedule(dynamic, 1)
+      for (long i = 0; i < first_paths; i++)
+        path_gradients(*plan, block_at(n), i / plan->angles, i % plan->angles, spectrum, gradients, grad);
+#pragma omp critical
+      if (sum != grad.of_spectrum)
+        for (size_t i = 0; i < SPECTRUM; i++) sum[i] += grad.of_spectrum[i];
+#pragma omp barrier
+      if (sum == grad.of_spectrum) front_gradient(*plan, block_at(n), gradients, of_images, grad);
+#pragma omp barrier
+    }
+  }
+}

@@ -1,0 +1,67 @@
+"""One transform as compiled functions: which library serves which batch, and the call into it."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from hybrid.scattering.cpu.cache import load_library
+from hybrid.scattering.cpu.compiler import native_lanes
+from hybrid.scattering.cpu.source import Direction, Layout, cpu_source
+from hybrid.scattering.cpu.tables import Settings, Tables, make_tables
+
+# Lanes are images while the maps of a full vector of them fit a core's second-level cache, about 1 MB; beyond that neighbouring rows.
+_LARGEST_FOR_IMAGES = 112 * 112
+_FEW_IMAGES = 4  # so few share shorter vectors
+
+_building = threading.Lock()
+
+
+class Kernel:
+    """One compiled direction of the transform of one `Settings`, in one layout."""
+
+    def __init__(self, settings: Settings, lanes: int, layout: Layout, direction: Direction) -> None:
+        self.settings = settings
+        height, width = settings.padded
+        source = cpu_source(settings.padded, settings.J, lanes, layout, direction)
+        self._library = load_library(source, f"{direction}-{height}x{width}-J{settings.J}-{layout}{lanes}")
+        self._tables: Tables = make_tables(settings, lanes, by_rows=layout == "rows")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, H, W) float32 on the CPU -> (B, P, h, w)."""
+        coefficients = images.new_empty(len(images), *self.settings.output_shape)
+        self._call("scatter", images.contiguous(), coefficients)
+        return coefficients
+
+    def backward(self, images: Tensor, gradients: Tensor) -> Tensor:
+        """Gradients (B, P, h, w) with respect to the coefficients -> (B, H, W) with respect to the images."""
+        result = torch.empty_like(images, memory_format=torch.contiguous_format)
+        self._call("scatter_backward", images.contiguous(), gradients.contiguous(), result)
+        return result
+
+    def _call(self, function: str, *tensors: Tensor) -> None:
+        count = len(tensors[0])
+        if count:
+            pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
+            threads = ctypes.c_int(torch.get_num_threads())
+            getattr(self._library, function)(ctypes.byref(self._tables.plan), *pointers, ctypes.c_long(count), threads)
+
+
+def kernel_for(settings: Settings, batch: int, direction: Direction = "forward") -> Kernel:
+    """The kernel that serves a batch of this size. Raises CompilerError where it cannot be built."""
+    height, width = settings.padded
+    layout: Layout = "images"
+    if height * width > _LARGEST_FOR_IMAGES and direction == "forward":
+        layout = "rows"
+    lanes = 4 if batch <= _FEW_IMAGES and layout == "images" else native_lanes()
+    with _building:
+        return _kernel(settings, lanes, layout, direction)
+
+
+@cache
+def _kernel(settings: Settings, lanes: int, layout: Layout, direction: Direction) -> Kernel:
+    return Kernel(settings, lanes, layout, direction)

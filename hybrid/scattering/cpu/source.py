@@ -1,0 +1,62 @@
+"""The C++ text of one transform: constants, vectors, the codelets of its sizes, and the passes of one layout."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Literal
+
+from hybrid.scattering.codelets.cplusplus import print_transforms
+from hybrid.scattering.codelets.plans import is_supported
+from hybrid.scattering.codelets.programs import Kind
+
+
+Layout = Literal["images", "rows"]
+Direction = Literal["forward", "backward"]
+
+
+def map_sizes(padded: tuple[int, int], J: int) -> list[int]:
+    """Every side of every intermediate map."""
+    return sorted({side >> level for side in padded for level in range(J)})
+
+
+def supports(padded: tuple[int, int], J: int) -> bool:
+    """Whether codelets make sense for images padded to this size."""
+    return all(is_supported(size) for size in map_sizes(padded, J))
+
+
+def cpu_source(padded: tuple[int, int], J: int, lanes: int, layout: Layout, direction: Direction) -> str:
+    """The whole translation unit. It depends on nothing else: L, the order, the image's size and the filters are data."""
+    kinds: tuple[Kind, ...] = ("inverse", "forward", "real")
+    transforms = print_transforms((kind, size) for size in map_sizes(padded, J) for kind in kinds)
+    constants = {"LANES": lanes, "HEIGHT": padded[0], "WIDTH": padded[1], "OCTAVES": J}
+    head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
+    passes = [_text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
+    return "\n".join([head, _text("vectors.cpp"), transpose_function(lanes), transforms, *passes])
+
+
+def transpose_function(lanes: int) -> str:
+    """rows[i][j] = from[j * stride + i], by exchanging one bit of the row's number with one of the column's at a time."""
+    lines = [f"Vector r{i} = load(from + {i} * stride);" for i in range(lanes)]
+    bit = 1
+    while bit < lanes:
+        upper = [lane if not lane & bit else lanes + lane - bit for lane in range(lanes)]
+        lower = [lane + bit if not lane & bit else lanes + lane for lane in range(lanes)]
+        for i in range(lanes):
+            if not i & bit:
+                pair = f"r{i}, r{i + bit}"
+                lines.append(
+                    f"{{ const Vector a = SHUFFLE({pair}, {_list(upper)}), b = SHUFFLE({pair}, {_list(lower)});"
+                )
+                lines.append(f"  r{i} = a; r{i + bit} = b; }}")
+        bit *= 2
+    lines += [f"rows[{i}] = r{i};" for i in range(lanes)]
+    body = "\n".join(f"  {line}" for line in lines)
+    return f"static inline void transpose(const float* from, ptrdiff_t stride, Vector* rows) {{\n{body}\n}}\n"
+
+
+def _list(indices: list[int]) -> str:
+    return ", ".join(map(str, indices))
+
+
+def _text(name: str) -> str:
+    return (files("hybrid.scattering.cpu") / name).read_text()

@@ -1,0 +1,182 @@
+"""The numbers that the compiled code reads: filters with their aliases as gather lists, low-pass windows, positions, as C structures."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hybrid.scattering.filters import MorletBank, morlet_bank
+from hybrid.scattering.geometry import margins, output_size, padded_shape
+from hybrid.scattering.paths import scattering_paths
+
+# What is left out, relative to the largest value. Measured in float64 on 1/f images: 1e-7 of the wavelets moves the worst channel by
+# 1.8e-7, 1e-6 by 3.6e-7, 1e-5 by 3e-6; the taps matter as much.
+_NEGLIGIBLE_FILTER = 1e-7
+_NEGLIGIBLE_TAP = 1e-8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What distinguishes one transform from another; hashable."""
+
+    J: int
+    shape: tuple[int, int]
+    L: int
+    max_order: int
+    pre_pad: bool
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        return padded_shape(self.shape, self.J)
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        return self.padded if self.pre_pad else self.shape
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """(P, h, w) of one image."""
+        return (len(scattering_paths(self.J, self.L, self.max_order)), *output_size(self.shape, self.J))
+
+
+class Fold(ctypes.Structure):
+    """See vectors.cpp."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("count", "base", "offset", "re", "im")]
+
+
+class Smoothing(ctypes.Structure):
+    """See vectors.cpp."""
+
+    _fields_ = [(name, ctypes.c_int) for name in ("taps", "start", "step", "outputs")] + [("weights", ctypes.c_void_p)]
+
+
+class Plan(ctypes.Structure):
+    """See vectors.cpp."""
+
+    _fields_ = [
+        *[(name, ctypes.c_int) for name in ("height", "width")],
+        *[(name, ctypes.c_void_p) for name in ("source_row", "source_column")],
+        *[(name, ctypes.c_int) for name in ("angles", "order", "channels")],
+        *[(name, ctypes.c_void_p) for name in ("first", "second", "vertical", "horizontal")],
+    ]
+
+
+@dataclass
+class Tables:
+    """A `Plan` and the arrays that its pointers need alive."""
+
+    plan: Plan
+    kept: list[object] = field(default_factory=list)
+
+
+def make_tables(settings: Settings, lanes: int, *, by_rows: bool) -> Tables:
+    """by_rows: lanes are neighbouring columns of one map, else images."""
+    tables = Tables(Plan())
+    bank = morlet_bank(settings.J, settings.padded, settings.L, dtype=np.float32)
+    plan, keep = tables.plan, tables.kept
+    plan.height, plan.width = settings.input_shape
+    sources = [_sources(settings, axis) for axis in (0, 1)]
+    plan.source_row, plan.source_column = (_pointer(keep, source) for source in sources)
+    plan.angles, plan.order, plan.channels = settings.L, settings.max_order, settings.output_shape[0]
+    layout = _spatial_fold if by_rows else _image_fold
+    plan.first, plan.second = _filters(settings, bank, lambda *filter_: _structure(keep, layout(*filter_, lanes)), keep)
+    for name, axis in (("vertical", 0), ("horizontal", 1)):
+        windows = [_smoothing(keep, factors[axis], 2 ** (settings.J - level)) for level, factors in enumerate(bank.phi)]
+        setattr(plan, name, _array(keep, Smoothing, windows))
+    return tables
+
+
+def _sources(settings: Settings, axis: int) -> np.ndarray:
+    """Which pixel stands at each padded position."""
+    if settings.pre_pad:
+        return np.arange(settings.padded[axis], dtype=np.int32)
+    before, after = margins(settings.shape, settings.J)[axis]
+    return np.pad(np.arange(settings.shape[axis], dtype=np.int32), (before, after), mode="reflect")
+
+
+def _filters(settings, bank: MorletBank, structure, keep) -> tuple[int, int]:  # noqa: ANN001
+    J, angles = settings.J, range(settings.L)
+    first = [structure(bank.psi[j, 0][theta], 2**j) for j in range(J) for theta in angles]
+    second = [
+        structure(bank.psi[j2, j1][theta], 2 ** (j2 - j1)) if j2 > j1 and settings.max_order == 2 else Fold()
+        for j1 in range(J)
+        for j2 in range(J)
+        for theta in angles
+    ]
+    return _array(keep, Fold, first), _array(keep, Fold, second)
+
+
+def _smoothing(keep: list[object], spectrum: np.ndarray, step: int) -> Smoothing:
+    """The taps of a low-pass around output i, which stands on sample step · (i + 1): the outermost samples are padding."""
+    size = len(spectrum)
+    kernel = np.fft.ifft(spectrum).real
+    distance = np.minimum(np.arange(size), size - np.arange(size))
+    reach = int(distance[abs(kernel) > _NEGLIGIBLE_TAP * abs(kernel).max()].max())
+    taps = min(2 * reach + 1, size)
+    offsets = np.arange(taps) - taps // 2
+    weights = kernel[-offsets % size].astype(np.float32)
+    return Smoothing(taps, step - taps // 2, step, size // step - 2, _pointer(keep, weights))
+
+
+def _aliases(spectrum: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights, rows and columns (w, h, step²) of the elements that meet in element (k, l) of the folded product."""
+    height, width = (size // step for size in spectrum.shape)
+    weights = (spectrum / spectrum.size).astype(np.float32)  # the inverse transform's and the aliases' mean
+    weights[abs(weights) < _NEGLIGIBLE_FILTER * abs(weights).max()] = 0
+    rows = np.arange(height)[None, :, None, None] + height * np.arange(step)[None, None, :, None]
+    columns = np.arange(width)[:, None, None, None] + width * np.arange(step)[None, None, None, :]
+    rows, columns = (index.reshape(width, height, -1) for index in np.broadcast_arrays(rows, columns))
+    return weights[rows, columns], rows, columns
+
+
+def _image_fold(spectrum: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray, ...]:
+    """Gather lists per column, into a half spectrum [row][column ≤ width / 2][re, im][lanes]."""
+    weights, rows, columns = _aliases(spectrum, step)
+    height, width = spectrum.shape
+    mirrored = columns > width // 2
+    rows, columns = np.where(mirrored, -rows % height, rows), np.where(mirrored, width - columns, columns)
+    offsets = (rows * (width // 2 + 1) + columns) * 2 * lanes
+    order, counts = _nonzero_first(weights != 0)
+    weights, offsets, mirrored = (np.take_along_axis(values, order, -1) for values in (weights, offsets, mirrored))
+    imaginary = np.where(mirrored, -weights, weights)
+    return _pack(counts, offsets, weights, imaginary)
+
+
+def _nonzero_first(present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(groups, h, aliases) bool -> the order that puts them first, and how many the fullest row of each group has."""
+    return np.argsort(~present, axis=-1, kind="stable"), present.sum(-1).max(-1)
+
+
+def _pack(counts: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
+    """counts, bases, and each (groups, h, aliases, …) array cut to its group's count, flat."""
+    height = columns[0].shape[1]
+    bases = np.concatenate([[0], np.cumsum(counts * height)[:-1]])
+    flat = [
+        np.concatenate(
+            [values[group, :, :count].reshape(height * count, *values.shape[3:]) for group, count in enumerate(counts)]
+        )
+        for values in columns
+    ]
+    kinds = [np.int32, *[np.float32] * (len(columns) - 1)]
+    packed = [values.astype(kind).ravel() for values, kind in zip(flat, kinds, strict=True)]
+    return counts.astype(np.int32), bases.astype(np.int32), *packed
+
+
+def _structure(keep: list[object], arrays: Sequence[np.ndarray]) -> Fold:
+    return Fold(*[_pointer(keep, array) for array in arrays])
+
+
+def _pointer(keep: list[object], array: np.ndarray) -> int:
+    array = np.ascontiguousarray(array)
+    keep.append(array)
+    return array.ctypes.data
+
+
+def _array(keep: list[object], kind: type[ctypes.Structure], values: Sequence[ctypes.Structure]) -> int:
+    array = (kind * len(values))(*values)
+    keep.append(array)
+    return ctypes.addressof(array)
