@@ -1,8 +1,8 @@
 """The 2-D scattering transform as a torch module.
 
 Read in this order: `geometry` (which sizes fit, padding), `filters` (the Morlet bank, NumPy in float64), `paths` (which
-channel is which), `interface` (what every engine does alike), `transform` (the torch engine), `cpu_engine` (the compiled one, made of
-`codelets` and `cpu`), `kymatio_engine`.
+channel is which), `interface` (what every engine does alike), `transform` (the torch engine), `cpu_engine` (the compiled
+one, made of `codelets` and `cpu`), `kymatio_engine`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = [
 
 Engine = Literal["auto", "torch", "cpu", "kymatio"]
 
-# auto needs no measurement: wherever the compiled engine can be used it is the fastest, at every size and batch that was measured,
-# and for what it does not serve it is the torch engine.
+# auto needs no measurement: where the compiled engine can be used it is the fastest, at every size and batch that was
+# measured (docs/scattering.md), and for what it does not serve it is the torch engine.
 _ENGINES: dict[str, type[ScatteringModule]] = {
     "auto": CpuScattering2D,
     "torch": Scattering2D,

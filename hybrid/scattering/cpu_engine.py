@@ -20,13 +20,14 @@ _log = logging.getLogger(__name__)
 
 
 class CpuScattering2D(ScatteringModule):
-    """`Scattering2D` with C++ that is generated for these sizes and compiled at first use; several times faster on a CPU.
+    """`Scattering2D` with C++ that is generated for these sizes and compiled at first use: several times faster on a CPU.
 
-    Parameters, shapes, values and errors are those of `hybrid.scattering.Scattering2D`, which computes what this one does not: float64,
-    other devices, exported programs (they must run where no compiler is), torch.func's transforms, second derivatives, and
-    everything where there is no compiler or a size has a prime factor above 61. One log line says which of the two it is.
+    Parameters, shapes, values and errors are those of `hybrid.scattering.Scattering2D`. That one is asked for what this one
+    does not do: float64, other devices, exported programs (they must run where no compiler is), the transforms of
+    torch.func, second derivatives; and for everything where there is no compiler or a size has a prime factor above 61. A
+    log line says which of the two computes.
 
-    The code is kept in a folder of the user's (`hybrid.scattering.cpu.cache`); a second process finds it there.
+    The machine code is kept in a folder of the user's (`hybrid.scattering.cpu.cache`); a second process finds it there.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hybrid.data.unpickle import read_pickle
+from hybrid.scattering import Scattering2D
 
 
 def make_images(kind, shape):
@@ -62,3 +63,17 @@ def make_images_fixture():
 @pytest.fixture(scope="session", name="channel_error")
 def channel_error_fixture():
     return channel_error
+
+
+def exact(images, J, shape, L, max_order):
+    """float64 arithmetic with the float32 filters: what is left is the rounding of an engine."""
+    module = Scattering2D(J, shape, L, max_order)
+    for name, filters in list(module.named_buffers()):
+        if name.endswith("float32"):
+            getattr(module, name.replace("float32", "float64")).copy_(filters[..., ::2])
+    return module(images.double())
+
+
+@pytest.fixture(scope="session", name="exact")
+def exact_fixture():
+    return exact

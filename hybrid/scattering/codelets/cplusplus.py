@@ -2,8 +2,8 @@
 
     template <> struct Inverse<20> { template <class In, class Out> static void run(In in, Out out); };
 
-in(k) gives a `Complex` (for Real<n> a `Vector`), out(k, re, im) takes one. What the lanes of a Vector are is up to the caller. The
-text relies on those two types and on ALWAYS_INLINE, which hybrid/scattering/cpu/vectors.cpp defines.
+in(k) gives a `Complex` (for Real<n> a `Vector`), out(k, re, im) takes one. What the lanes of a Vector are is up to the
+caller. The text relies on those two types and on ALWAYS_INLINE, which hybrid/scattering/cpu/vectors.cpp defines.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ computed again.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 _TINY = 1e-15  # of a constant: cos(pi/2) is 6e-17 and means 0
 
@@ -81,7 +81,7 @@ class Expression:
     __rmul__ = __mul__
 
 
-Scalar = Union[Expression, float]
+Scalar = Expression | float
 
 
 class Complex(NamedTuple):

@@ -1,8 +1,8 @@
 """How a transform of some size is carried out: as one straight-line codelet, or as two passes of shorter ones.
 
-A codelet of n has about 5 n log2 n statements. Beyond some 50 complex numbers it outgrows the registers and the instruction
-cache. There a size N = first · second is a grid: `second` codelets of length `first`, a turn by twiddle factors unless the two are
-coprime, then `first` codelets of length `second`.
+A codelet of n has somewhat under 5 n log2 n operations. Beyond some 50 complex numbers it outgrows the registers and the
+instruction cache. There a size N = first · second is a grid: `second` codelets of length `first`, a turn by twiddle factors
+unless the two are coprime, then `first` codelets of length `second`.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ def native_lanes() -> int:
 
 def _run(command: list[str], source: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, input=source, capture_output=True, text=True, timeout=_TIMEOUT)
+        environment = os.environ | {"LC_ALL": "C"}  # messages in ASCII
+        return subprocess.run(command, input=source, capture_output=True, text=True, timeout=_TIMEOUT, env=environment)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CompilerError(f"{command[0]} cannot be run: {error}") from error
 

@@ -9,7 +9,6 @@ from hybrid.scattering.codelets.cplusplus import print_transforms
 from hybrid.scattering.codelets.plans import is_supported
 from hybrid.scattering.codelets.programs import Kind
 
-
 Layout = Literal["images", "rows"]
 Direction = Literal["forward", "backward"]
 
@@ -28,7 +27,8 @@ def cpu_source(padded: tuple[int, int], J: int, lanes: int, layout: Layout, dire
     """The whole translation unit. It depends on nothing else: L, the order, the image's size and the filters are data."""
     kinds: tuple[Kind, ...] = ("inverse", "forward", "real")
     transforms = print_transforms((kind, size) for size in map_sizes(padded, J) for kind in kinds)
-    constants = {"LANES": lanes, "HEIGHT": padded[0], "WIDTH": padded[1], "OCTAVES": J}
+    constants: dict[str, object] = {"LANES": lanes, "HEIGHT": padded[0], "WIDTH": padded[1], "OCTAVES": J}
+    constants |= {"REVERSED_LANES": _list(list(reversed(range(lanes))))}
     head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
     passes = [_text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
     return "\n".join([head, _text("vectors.cpp"), transpose_function(lanes), transforms, *passes])

@@ -1,4 +1,4 @@
-"""The numbers that the compiled code reads: filters with their aliases as gather lists, low-pass windows, positions, as C structures."""
+"""The numbers that the compiled code reads, as C structures: filters as gather lists, low-pass windows, positions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hybrid.scattering.filters import MorletBank, morlet_bank
 from hybrid.scattering.geometry import margins, output_size, padded_shape
 from hybrid.scattering.paths import scattering_paths
 
-# What is left out, relative to the largest value. Measured in float64 on 1/f images: 1e-7 of the wavelets moves the worst channel by
+# What is left out, relative to the largest value. On 1/f images in float64, 1e-7 of the wavelets moves the worst channel by
 # 1.8e-7, 1e-6 by 3.6e-7, 1e-5 by 3e-6; the taps matter as much.
 _NEGLIGIBLE_FILTER = 1e-7
 _NEGLIGIBLE_TAP = 1e-8
@@ -82,7 +82,7 @@ def make_tables(settings: Settings, lanes: int, *, by_rows: bool) -> Tables:
     sources = [_sources(settings, axis) for axis in (0, 1)]
     plan.source_row, plan.source_column = (_pointer(keep, source) for source in sources)
     plan.angles, plan.order, plan.channels = settings.L, settings.max_order, settings.output_shape[0]
-    layout = _spatial_fold if by_rows else _image_fold
+    layout = _row_fold if by_rows else _image_fold
     plan.first, plan.second = _filters(settings, bank, lambda *filter_: _structure(keep, layout(*filter_, lanes)), keep)
     for name, axis in (("vertical", 0), ("horizontal", 1)):
         windows = [_smoothing(keep, factors[axis], 2 ** (settings.J - level)) for level, factors in enumerate(bank.phi)]
@@ -140,20 +140,31 @@ def _image_fold(spectrum: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray
     mirrored = columns > width // 2
     rows, columns = np.where(mirrored, -rows % height, rows), np.where(mirrored, width - columns, columns)
     offsets = (rows * (width // 2 + 1) + columns) * 2 * lanes
-    order, counts = _nonzero_first(weights != 0)
-    weights, offsets, mirrored = (np.take_along_axis(values, order, -1) for values in (weights, offsets, mirrored))
-    imaginary = np.where(mirrored, -weights, weights)
-    return _pack(counts, offsets, weights, imaginary)
+    return _pack(weights != 0, offsets, weights, np.where(mirrored, -weights, weights))
 
 
-def _nonzero_first(present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(groups, h, aliases) bool -> the order that puts them first, and how many the fullest row of each group has."""
-    return np.argsort(~present, axis=-1, kind="stable"), present.sum(-1).max(-1)
+def _row_fold(spectrum: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray, ...]:
+    """Gather lists per `lanes` columns, into a whole spectrum with rows of SPECTRUM_STRIDE (rows.cpp); weights are vectors."""
+    weights, rows, columns = _aliases(spectrum, step)
+    stride = (-(-spectrum.shape[1] // lanes) + 1) * lanes
+    offsets = (rows * stride + columns)[::lanes]
+    missing = -len(weights) % lanes
+    weights = np.pad(weights, ((0, missing), (0, 0), (0, 0))).reshape(-1, lanes, *weights.shape[1:])
+    weights = np.moveaxis(weights, 1, -1)
+    packed = _pack((weights != 0).any(-1), offsets, weights)
+    return *packed, packed[-1]
 
 
-def _pack(counts: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
-    """counts, bases, and each (groups, h, aliases, …) array cut to its group's count, flat."""
-    height = columns[0].shape[1]
+def _pack(present: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Counts and bases by group, and each (groups, h, aliases, …) array, flat; the first of them holds indices.
+
+    The aliases that are `present` come first; a group keeps as many as its fullest row has.
+    """
+    height = present.shape[1]
+    order, counts = np.argsort(~present, axis=-1, kind="stable"), present.sum(-1).max(-1)
+    columns = tuple(
+        np.take_along_axis(values, order.reshape(order.shape + (1,) * (values.ndim - 3)), 2) for values in columns
+    )
     bases = np.concatenate([[0], np.cumsum(counts * height)[:-1]])
     flat = [
         np.concatenate(

@@ -1,0 +1,122 @@
+// The forward transform with neighbouring rows as lanes.
+
+static void write_channel(const Plan& plan, long image, const Work& work, int channel, float* coefficients) {
+  const int rows = plan.vertical[0].outputs, columns = plan.horizontal[0].outputs;
+  float* to = coefficients + (image * plan.channels + channel) * rows * columns;
+  for (int i = 0; i < rows; i++) std::memcpy(to + i * columns, work.out + (size_t)i * ROUND(columns), sizeof(float) * columns);
+}
+
+// A line of LANES rows -> their low-pass, as rows of work.smoothed from `to` on.
+static void smooth_rows(const Smoothing& across, const Window& window, int width, Work& work, float* to) {
+  const int columns = ROUND(across.outputs);
+  Vector smoothed[Work::COLUMNS];
+  for (int i = across.outputs; i < columns; i++) smoothed[i] = Vector{};
+  extend(work.line, window, width, 1);
+  smooth_one(across, window, work.line, smoothed);
+  transpose_out(smoothed, columns, to, columns);
+}
+
+static void smooth_down(const Smoothing& down, const Window& window, int height, int columns, Work& work) {
+  extend((Vector*)work.smoothed, window, height, ROUND(columns) / LANES);
+  smooth(down, window, (Vector*)work.smoothed, ROUND(columns) / LANES, (Vector*)work.out);
+}
+
+// The image's own low-pass, and its spectrum.
+static void front(const Plan& plan, long image, const float* images, float* coefficients, Work& work) {
+  const Smoothing &across = plan.horizontal[0], &down = plan.vertical[0];
+  const Window row_window(across, WIDTH), column_window(down, HEIGHT);
+  const int height = plan.height, width = plan.width, columns = ROUND(across.outputs);
+  const float* from = images + image * height * width;
+  float* rows = work.folded.im;  // the low-pass of each row of the image
+  for (int y = 0; y < height; y += LANES) {
+    float* block = work.folded.re;
+    for (int i = 0; i < LANES; i++)
+      std::memcpy(block + (size_t)i * ROUND(WIDTH), from + (size_t)(y + i < height ? y + i : height - 1) * width, sizeof(float) * width);
+    Vector pixels[ROUND(WIDTH)];
+    transpose_in(block, ROUND(WIDTH), width, pixels);
+    Vector* line = work.line + row_window.lead;
+    for (int x = 0; x < WIDTH; x++) line[x] = pixels[plan.source_column[x]];
+    const Planes to = work.half.at(y);
+    Real<WIDTH>::run([&](int x) ALWAYS_INLINE { return line[x]; },
+      [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(to.re + (size_t)k * ROUND(HEIGHT), re); store(to.im + (size_t)k * ROUND(HEIGHT), im); });
+    smooth_rows(across, row_window, WIDTH, work, rows + (size_t)y * columns);
+  }
+  for (int y = 0; y < HEIGHT; y++)
+    std::memcpy(work.smoothed + (size_t)(column_window.lead + y) * columns, rows + (size_t)plan.source_row[y] * columns, sizeof(float) * columns);
+  smooth_down(down, column_window, HEIGHT, across.outputs, work);
+  write_channel(plan, image, work, 0, coefficients);
+  transform_columns<HEIGHT, WIDTH>(work.half, plan.source_row, height, work.spectrum);
+}
+
+// spectrum * filter -> |inverse transform|, low-passed, as one channel; with `spectrum_too` its own spectrum in work.second.
+template <int LEVEL>
+static void wavelet(const Plan& plan, const Fold& f, const Planes& spectrum, bool spectrum_too, Work& work) {
+  constexpr int H = HEIGHT_AT(LEVEL), W = WIDTH_AT(LEVEL), STRIDE = ROUND(W);
+  const Smoothing &across = plan.horizontal[LEVEL], &down = plan.vertical[LEVEL];
+  const Window row_window(across, W), column_window(down, H);
+  const int columns = ROUND(across.outputs);
+  filter_columns<LEVEL>(f, spectrum, work);
+  Vector* line = work.line + row_window.lead;
+  for (int y = 0; y < H; y += LANES) {
+    Vector re[STRIDE], im[STRIDE];
+    transpose_in(work.folded.re + (size_t)y * STRIDE, STRIDE, W, re);
+    transpose_in(work.folded.im + (size_t)y * STRIDE, STRIDE, W, im);
+    Inverse<W>::run([&](int k) ALWAYS_INLINE { return Complex{re[k], im[k]}; },
+      [&](int x, Vector r, Vector i) ALWAYS_INLINE { line[x] = modulus(r, i); });
+    if constexpr (LEVEL < OCTAVES - 1) {
+      if (spectrum_too) {
+        const Planes to = work.half.at(y);
+        Real<W>::run([&](int x) ALWAYS_INLINE { return line[x]; },
+          [&](int k, Vector r, Vector i) ALWAYS_INLINE { store(to.re + (size_t)k * ROUND(H), r); store(to.im + (size_t)k * ROUND(H), i); });
+      }
+    }
+    smooth_rows(across, row_window, W, work, work.smoothed + (size_t)(column_window.lead + y) * columns);
+  }
+  smooth_down(down, column_window, H, across.outputs, work);
+  if constexpr (LEVEL < OCTAVES - 1) {
+    if (spectrum_too) transform_columns<H, W>(work.half, nullptr, H, work.second);
+  }
+}
+
+using Wavelet = void (*)(const Plan&, const Fold&, const Planes&, bool, Work&);
+template <int... LEVELS> static Wavelet wavelet_at(int level, std::integer_sequence<int, LEVELS...>) {
+  static const Wavelet table[] = {wavelet<LEVELS>...};
+  return table[level];
+}
+static Wavelet wavelet_at(int level) { return wavelet_at(level, std::make_integer_sequence<int, OCTAVES>()); }
+
+// The order-1 channel (j1, theta1) and all order-2 channels that begin with it.
+static void paths(const Plan& plan, long image, int j1, int theta1, const Planes& spectrum, float* coefficients, Work& work) {
+  const int L = plan.angles;
+  const bool more = plan.order == 2 && j1 < OCTAVES - 1;
+  wavelet_at(j1)(plan, plan.first[j1 * L + theta1], spectrum, more, work);
+  write_channel(plan, image, work, 1 + j1 * L + theta1, coefficients);
+  if (!more) return;
+  for (int j2 = j1 + 1; j2 < OCTAVES; j2++)
+    for (int theta2 = 0; theta2 < L; theta2++) {
+      wavelet_at(j2)(plan, plan.second[(j1 * OCTAVES + j2) * L + theta2], work.second, false, work);
+      write_channel(plan, image, work, order_two_channel(plan, j1, theta1, j2) + theta2, coefficients);
+    }
+}
+
+// Whole images go to threads while there are as many as threads; what remains is shared path by path.
+extern "C" void scatter(const Plan* plan, const float* images, float* coefficients, long count, int threads) {
+  const long whole = count / threads * threads, first_paths = OCTAVES * plan->angles;
+  const Planes* shared = nullptr;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  {
+    arena.reserve(Work::SIZE);
+    Work work(arena);
+#pragma omp for schedule(dynamic, 1)
+    for (long n = 0; n < whole; n++) {
+      front(*plan, n, images, coefficients, work);
+      for (long i = 0; i < first_paths; i++) paths(*plan, n, i / plan->angles, i % plan->angles, work.spectrum, coefficients, work);
+    }
+    for (long n = whole; n < count; n++) {
+#pragma omp single
+      { front(*plan, n, images, coefficients, work); shared = &work.spectrum; }
+#pragma omp for schedule(dynamic, 1)
+      for (long i = 0; i < first_paths; i++) paths(*plan, n, i / plan->angles, i % plan->angles, *shared, coefficients, work);
+    }
+  }
+}

@@ -1,0 +1,43 @@
+"""scripts/bench_scattering.py measures, checks the errors, and writes what it prints."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def bench(root):
+    def do(*arguments):
+        command = [sys.executable, root / "scripts" / "bench_scattering.py", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=root)
+
+    return do
+
+
+def test_table_and_json(bench, tmp_path):
+    pytest.importorskip("kymatio")
+    path = tmp_path / "speed.json"
+    result = bench(
+        "cases=[cifar-1]", "engines=[kymatio,torch]", "rounds=1", "memory=false", "threads=1", f"json={path}"
+    )
+    assert result.returncode == 0, result.stderr
+    content = json.loads(path.read_text())
+    assert [row["engine"] for row in content["rows"]] == ["kymatio", "torch"] and content["threads"] == 1
+    ours = content["rows"][1]
+    assert ours["wall_ratio"] == pytest.approx(content["rows"][0]["wall_ms"] / ours["wall_ms"])
+    assert 0 < ours["l2"] <= 3e-7 and 0 < ours["worst"] <= 1e-6 and ours["memory_mb"] is None
+    assert "2 rows written" in result.stdout and "cifar-1    torch" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [("cases=[cifar]", "unknown case: cifar"), ("rounds=0", "at least 1"), ("engines=[cpu]", "must contain kymatio")],
+)
+def test_mistakes_are_one_line(bench, argument, message):
+    wrong = bench(argument)
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
+    assert message in wrong.stderr
