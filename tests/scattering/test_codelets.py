@@ -42,6 +42,13 @@ def test_every_short_codelet(kind):
         np.testing.assert_allclose(evaluate(kind, size, values), expected(values, kind), atol=1e-12, err_msg=str(size))
 
 
+def test_every_inverse_to_real_numbers():
+    for size in SIZES:
+        values = numbers(size, "real")
+        result = evaluate("real_inverse", size, np.fft.rfft(values, axis=0))
+        np.testing.assert_allclose(result, values * size, atol=1e-12, err_msg=str(size))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", LONG)
 def test_two_passes(kind, size):
@@ -60,7 +67,8 @@ def test_two_passes(kind, size):
 @pytest.mark.parametrize("size", [8, 12, 16, 20, 24, 32, 40, 48])
 def test_operations_are_fewer_than_those_of_a_textbook_transform(size):
     assert transform_program("forward", size).operations < 5 * size * math.log2(size)
-    assert transform_program("real", size).operations < 0.55 * transform_program("forward", size).operations
+    for kind in ("real", "real_inverse"):
+        assert transform_program(kind, size).operations < 0.7 * transform_program("forward", size).operations
 
 
 def test_coprime_sizes_have_no_twiddle_factors():
@@ -77,7 +85,7 @@ def test_arithmetic_is_simplified():
     graph = Graph()
     x, y = graph.input(0, "re"), graph.input(1, "re")
     assert x + 0.0 is x and x * 1.0 is x and x * 0.0 == 0 and x - x == 0
-    assert x + y is x + y  # computed once
+    assert x + y is y + x and x - y is -(y - x)  # computed once
     assert (x * 2.0).kind == "mul" and x * -2.0 is -(x * 2.0)
     negative = -x
     assert x + -y is x - y and negative + y is y - x and -negative is x and negative - y is -(x + y)
@@ -97,5 +105,5 @@ def test_the_printed_statements():
 
 
 def test_a_shared_codelet_is_printed_once():
-    text = print_transforms([("inverse", 240), ("inverse", 15), ("inverse", 240)])
-    assert text.count("struct Inverse<15>") == text.count("struct Inverse<240>") == 1
+    text = print_transforms([("inverse", 240), ("inverse", 15), ("inverse", 240), ("real_inverse", 240)])
+    assert text.count("struct Inverse<15>") == text.count("struct Inverse<240>") == text.count("RealInverse<240>") == 1

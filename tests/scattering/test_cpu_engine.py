@@ -21,7 +21,10 @@ except CompilerError as error:
     pytest.skip(str(error), allow_module_level=True)
 
 LAYOUTS = ["images", "rows"]
-FEW = [((28, 28), 2, 8, 2), ((33, 47), 3, 3, 2)]
+FEW = [
+    ((28, 28), 2, 8, 2),
+    ((33, 47), 3, 3, 2),
+]  # the low-pass of (33, 47) is a transform at one level, a window at others
 MANY = [
     *[(shape, J, 4, 2) for shape in [(28, 28), (32, 32)] for J in range(1, 5)],
     *[((33, 47), J, L, 2) for J, L in [(1, 1), (2, 5), (4, 6)]],

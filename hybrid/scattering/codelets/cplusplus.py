@@ -2,26 +2,30 @@
 
     template <> struct Inverse<20> { template <class In, class Out> static void run(In in, Out out); };
 
-in(k) gives a `Complex` (for Real<n> a `Vector`), out(k, re, im) takes one. What the lanes of a Vector are is up to the
-caller. The text relies on those two types and on ALWAYS_INLINE, which hybrid/scattering/cpu/vectors.cpp defines.
+in(k) gives a `Complex` (for Real<n> a `Vector`), out(k, re, im) takes one; of RealInverse<n> only re means something. What
+the lanes of a Vector are is up to the caller. The text relies on those two types and on ALWAYS_INLINE, which
+hybrid/scattering/cpu/vectors.cpp defines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from hybrid.scattering.codelets.expressions import Expression, Scalar
-from hybrid.scattering.codelets.plans import TwoPasses, two_passes
+from hybrid.scattering.codelets.plans import LONGEST_STRAIGHT, TwoPasses, two_passes
 from hybrid.scattering.codelets.programs import Kind, Program, transform_program
 
-_STRUCTS: dict[Kind, str] = {"forward": "Forward", "inverse": "Inverse", "real": "Real"}
+_STRUCTS: dict[Kind, str] = {"forward": "Forward", "inverse": "Inverse", "real": "Real", "real_inverse": "RealInverse"}
 _OPERATORS = {"add": "+", "sub": "-"}
 
 
 def print_transforms(wanted: Iterable[tuple[Kind, int]]) -> str:
     """C++ for these transforms and the shorter codelets that they are made of."""
     printed: dict[tuple[Kind, int], str] = {}
-    for kind, size in wanted:
+    for kind, size in _expanded(wanted):
+        if kind == "real_inverse" and size > LONGEST_STRAIGHT:
+            printed[kind, size] = _real_of_complex(size)
+            continue
         plan = two_passes(kind, size)
         for need in _codelets(kind, size, plan):
             if need not in printed:
@@ -30,6 +34,14 @@ def print_transforms(wanted: Iterable[tuple[Kind, int]]) -> str:
             printed[kind, size] = _two_passes(size, plan)
     declarations = "".join(f"template <int> struct {name};\n" for name in _STRUCTS.values())
     return declarations + "\n".join(printed.values())
+
+
+def _expanded(wanted: Iterable[tuple[Kind, int]]) -> Iterator[tuple[Kind, int]]:
+    """With the complex transform before a long real inverse, which is made of it."""
+    for kind, size in wanted:
+        if kind == "real_inverse" and size > LONGEST_STRAIGHT:
+            yield "inverse", size
+        yield kind, size
 
 
 def _codelets(kind: Kind, size: int, plan: TwoPasses | None) -> list[tuple[Kind, int]]:
@@ -74,6 +86,17 @@ def _name(scalar: Scalar, real_input: bool) -> str:
     if scalar.kind == "input":
         return f"x{int(scalar.constant)}" + ("" if real_input else f".{scalar.part}")
     return f"t{scalar.number}"
+
+
+def _real_of_complex(size: int) -> str:
+    return f"""template <> struct RealInverse<{size}> {{
+  template <class In, class Out> static ALWAYS_INLINE void run(const In& in, const Out& out) {{
+    Inverse<{size}>::run([&](int k) ALWAYS_INLINE {{
+      const Complex z = in(2 * k > {size} ? {size} - k : k);
+      return 2 * k > {size} ? Complex{{z.re, -z.im}} : z; }}, out);
+  }}
+}};
+"""
 
 
 def _two_passes(size: int, plan: TwoPasses) -> str:

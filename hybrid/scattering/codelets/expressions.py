@@ -48,7 +48,7 @@ class Expression:
             return self - other.operands[0]
         if self.kind == "neg":
             return other - self.operands[0]
-        return self.graph.make("add", (self, other))
+        return self.graph.make("add", (self, other) if self.number <= other.number else (other, self))
 
     __radd__ = __add__
 
@@ -59,7 +59,11 @@ class Expression:
             return self + other.operands[0]
         if self.kind == "neg":
             return -(self.operands[0] + other)
-        return 0.0 if other is self else self.graph.make("sub", (self, other))
+        if other is self:
+            return 0.0
+        if ("sub", (other.number, self.number), 0.0, "") in self.graph.known:
+            return -(other - self)
+        return self.graph.make("sub", (self, other))
 
     def __rsub__(self, other: float) -> Scalar:
         return -self + other

@@ -54,6 +54,7 @@ def two_passes(kind: Kind, size: int) -> TwoPasses | None:
     """The plan of a size that is too long for one codelet; None where one codelet does it."""
     if size <= LONGEST_STRAIGHT:
         return None
+    assert kind != "real_inverse", "a long one is printed as a complex transform"
     split = _split(size)
     assert split is not None, f"size {size} is not supported"
     first, second = split
@@ -72,6 +73,18 @@ def two_passes(kind: Kind, size: int) -> TwoPasses | None:
         conjugate = [[1 if k <= size // 2 else -1 for k in line] for line in outputs]
         outputs = [[min(k, size - k) for k in line] for line in outputs]
     return TwoPasses(kind, first, second, inputs, outputs, twiddles, conjugate)
+
+
+def operations(kind: Kind, size: int) -> int:
+    """Of the whole transform, without twiddle factors."""
+    if size <= LONGEST_STRAIGHT:
+        return transform_program(kind, size).operations
+    if kind == "real_inverse":  # done as a complex one
+        return operations("inverse", size)
+    plan = two_passes(kind, size)
+    assert plan is not None
+    first = transform_program(plan.first_kind, plan.first).operations
+    return plan.second * first + len(plan.outputs) * transform_program(plan.second_kind, plan.second).operations
 
 
 def _split(size: int) -> tuple[int, int] | None:

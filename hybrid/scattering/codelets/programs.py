@@ -10,7 +10,7 @@ from typing import Any, Literal
 from hybrid.scattering.codelets.expressions import Complex, Expression, Graph, Scalar
 from hybrid.scattering.codelets.fourier import dft
 
-Kind = Literal["forward", "inverse", "real"]
+Kind = Literal["forward", "inverse", "real", "real_inverse"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,18 @@ class Program:
 
 @cache
 def transform_program(kind: Kind, size: int) -> Program:
-    """The Fourier transform of `size` complex numbers, or for "real" of real ones, of which frequencies 0 … size/2 come out."""
+    """The Fourier transform of `size` complex numbers.
+
+    "real": of real numbers, of which frequencies 0 … size/2 come out. "real_inverse": the other way round, not normalised; the
+    imaginary parts of frequencies 0 and size/2 are taken for zero.
+    """
     graph, real = Graph(), kind == "real"
+    if kind == "real_inverse":
+        half = [Complex(graph.input(k, "re"), graph.input(k, "im")) for k in range(size // 2 + 1)]
+        inputs = [half[min(k, size - k)] if k <= size // 2 else half[size - k].conjugate() for k in range(size)]
+        inputs = [Complex(z.re, 0.0) if 2 * k % size == 0 else z for k, z in enumerate(inputs)]
+        outputs = [Complex(value.re, 0.0) for value in dft(inputs, 1)]
+        return _schedule(size, real, outputs)
     inputs = [Complex(graph.input(k, "re"), 0.0 if real else graph.input(k, "im")) for k in range(size)]
     outputs = dft(inputs, 1 if kind == "inverse" else -1)
     if real:

@@ -5,6 +5,28 @@ static constexpr int HEIGHT_AT(int level) { return HEIGHT >> level; }
 static constexpr int WIDTH_AT(int level) { return WIDTH >> level; }
 static constexpr size_t SPECTRUM = (size_t)HEIGHT * HALF_OF(WIDTH) * 2 * LANES, MAPS = (size_t)HEIGHT * WIDTH * 2 * LANES;
 
+// The low-pass of row y of a map, and then down its columns.
+template <int LEVEL> static void smooth_row(const Plan& plan, Vector* buffer, const Window& window, Vector* out) {
+  const Smoothing& across = plan.horizontal[LEVEL];
+  if constexpr (WIDTH_BY_TRANSFORM >> LEVEL & 1) {
+    smooth_by_transform<WIDTH_AT(LEVEL), (WIDTH >> OCTAVES)>(across.gains, buffer + window.lead, 1, out);
+  } else {
+    extend(buffer, window, WIDTH_AT(LEVEL), 1);
+    smooth_one(across, window, buffer, out);
+  }
+}
+template <int LEVEL> static void smooth_columns(const Plan& plan, Vector* buffer, const Window& window, Vector* out) {
+  const int columns = plan.horizontal[LEVEL].outputs;
+  if constexpr (HEIGHT_BY_TRANSFORM >> LEVEL & 1) {
+    for (int c = 0; c < columns; c++)
+      smooth_by_transform<HEIGHT_AT(LEVEL), (HEIGHT >> OCTAVES)>(
+          plan.vertical[LEVEL].gains, buffer + window.lead * columns + c, columns, out + c);
+  } else {
+    extend(buffer, window, HEIGHT_AT(LEVEL), columns);
+    smooth(plan.vertical[LEVEL], window, buffer, columns, out);
+  }
+}
+
 // What a thread works on. folded: the map between its two inverse transforms; second: the spectrum of a first-order modulus.
 struct Work {
   float *spectrum, *folded, *second, *out;
@@ -65,12 +87,10 @@ static void front(const Plan& plan, const Block& block, const float* images, flo
     float* to = work.folded + (size_t)y * HALF * 2 * LANES;
     Real<WIDTH>::run([&](int x) ALWAYS_INLINE { return line[x]; },
       [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(to + 2 * k * LANES, re); store(to + (2 * k + 1) * LANES, im); });
-    extend(work.line, row_window, WIDTH, 1);
-    smooth_one(across, row_window, work.line, smoothed + y * columns);
+    smooth_row<0>(plan, work.line, row_window, smoothed + y * columns);
   }
   if (coefficients) {
-    extend(work.smoothed, column_window, HEIGHT, columns);
-    smooth(down, column_window, work.smoothed, columns, (Vector*)work.out);
+    smooth_columns<0>(plan, work.smoothed, column_window, (Vector*)work.out);
     write_channel(plan, block, work, 0, coefficients);
   }
   forward_columns<HEIGHT>(work.folded, HALF, work.spectrum, HALF);

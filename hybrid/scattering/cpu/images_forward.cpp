@@ -18,11 +18,9 @@ static void wavelet(const Plan& plan, const Fold& f, const float* spectrum, bool
         Real<W>::run([&](int x) ALWAYS_INLINE { return line[x]; },
           [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(row + 2 * k * LANES, re); store(row + (2 * k + 1) * LANES, im); });
     }
-    extend(work.line, row_window, W, 1);
-    smooth_one(across, row_window, work.line, smoothed + y * columns);
+    smooth_row<LEVEL>(plan, work.line, row_window, smoothed + y * columns);
   }
-  extend(work.smoothed, column_window, H, columns);
-  smooth(down, column_window, work.smoothed, columns, (Vector*)work.out);
+  smooth_columns<LEVEL>(plan, work.smoothed, column_window, (Vector*)work.out);
   if constexpr (LEVEL < OCTAVES - 1) {
     if (spectrum_too) forward_columns<H>(work.folded, W, work.second, HALF);
   }

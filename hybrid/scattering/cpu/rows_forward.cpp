@@ -7,18 +7,31 @@ static void write_channel(const Plan& plan, long image, const Work& work, int ch
 }
 
 // A line of LANES rows -> their low-pass, as rows of work.smoothed from `to` on.
-static void smooth_rows(const Smoothing& across, const Window& window, int width, Work& work, float* to) {
+template <int LEVEL> static void smooth_rows(const Plan& plan, const Window& window, Work& work, float* to) {
+  const Smoothing& across = plan.horizontal[LEVEL];
   const int columns = ROUND(across.outputs);
   Vector smoothed[Work::COLUMNS];
   for (int i = across.outputs; i < columns; i++) smoothed[i] = Vector{};
-  extend(work.line, window, width, 1);
-  smooth_one(across, window, work.line, smoothed);
+  if constexpr (WIDTH_BY_TRANSFORM >> LEVEL & 1) {
+    smooth_by_transform<WIDTH_AT(LEVEL), (WIDTH >> OCTAVES)>(across.gains, work.line + window.lead, 1, smoothed);
+  } else {
+    extend(work.line, window, WIDTH_AT(LEVEL), 1);
+    smooth_one(across, window, work.line, smoothed);
+  }
   transpose_out(smoothed, columns, to, columns);
 }
 
-static void smooth_down(const Smoothing& down, const Window& window, int height, int columns, Work& work) {
-  extend((Vector*)work.smoothed, window, height, ROUND(columns) / LANES);
-  smooth(down, window, (Vector*)work.smoothed, ROUND(columns) / LANES, (Vector*)work.out);
+template <int LEVEL> static void smooth_down(const Plan& plan, const Window& window, Work& work) {
+  const Smoothing& down = plan.vertical[LEVEL];
+  const int width = ROUND(plan.horizontal[LEVEL].outputs) / LANES;
+  Vector *smoothed = (Vector*)work.smoothed, *out = (Vector*)work.out;
+  if constexpr (HEIGHT_BY_TRANSFORM >> LEVEL & 1) {
+    for (int c = 0; c < width; c++)
+      smooth_by_transform<HEIGHT_AT(LEVEL), (HEIGHT >> OCTAVES)>(down.gains, smoothed + window.lead * width + c, width, out + c);
+  } else {
+    extend(smoothed, window, HEIGHT_AT(LEVEL), width);
+    smooth(down, window, smoothed, width, out);
+  }
 }
 
 // The image's own low-pass, and its spectrum.
@@ -39,11 +52,11 @@ static void front(const Plan& plan, long image, const float* images, float* coef
     const Planes to = work.half.at(y);
     Real<WIDTH>::run([&](int x) ALWAYS_INLINE { return line[x]; },
       [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(to.re + (size_t)k * ROUND(HEIGHT), re); store(to.im + (size_t)k * ROUND(HEIGHT), im); });
-    smooth_rows(across, row_window, WIDTH, work, rows + (size_t)y * columns);
+    smooth_rows<0>(plan, row_window, work, rows + (size_t)y * columns);
   }
   for (int y = 0; y < HEIGHT; y++)
     std::memcpy(work.smoothed + (size_t)(column_window.lead + y) * columns, rows + (size_t)plan.source_row[y] * columns, sizeof(float) * columns);
-  smooth_down(down, column_window, HEIGHT, across.outputs, work);
+  smooth_down<0>(plan, column_window, work);
   write_channel(plan, image, work, 0, coefficients);
   transform_columns<HEIGHT, WIDTH>(work.half, plan.source_row, height, work.spectrum);
 }
@@ -70,9 +83,9 @@ static void wavelet(const Plan& plan, const Fold& f, const Planes& spectrum, boo
           [&](int k, Vector r, Vector i) ALWAYS_INLINE { store(to.re + (size_t)k * ROUND(H), r); store(to.im + (size_t)k * ROUND(H), i); });
       }
     }
-    smooth_rows(across, row_window, W, work, work.smoothed + (size_t)(column_window.lead + y) * columns);
+    smooth_rows<LEVEL>(plan, row_window, work, work.smoothed + (size_t)(column_window.lead + y) * columns);
   }
-  smooth_down(down, column_window, H, across.outputs, work);
+  smooth_down<LEVEL>(plan, column_window, work);
   if constexpr (LEVEL < OCTAVES - 1) {
     if (spectrum_too) transform_columns<H, W>(work.half, nullptr, H, work.second);
   }

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Literal
 
 from hybrid.scattering.codelets.cplusplus import print_transforms
-from hybrid.scattering.codelets.plans import is_supported
+from hybrid.scattering.codelets.plans import is_supported, operations
 from hybrid.scattering.codelets.programs import Kind
 
 Layout = Literal["images", "rows"]
@@ -26,12 +26,33 @@ def supports(padded: tuple[int, int], J: int) -> bool:
 def cpu_source(padded: tuple[int, int], J: int, lanes: int, layout: Layout, direction: Direction) -> str:
     """The whole translation unit. It depends on nothing else: L, the order, the image's size and the filters are data."""
     kinds: tuple[Kind, ...] = ("inverse", "forward", "real")
-    transforms = print_transforms((kind, size) for size in map_sizes(padded, J) for kind in kinds)
+    wanted = [(kind, size) for size in map_sizes(padded, J) for kind in kinds]
+    samples: Kind = "real_inverse"
+    transforms = print_transforms([*wanted, *[(samples, size >> J) for size in sorted(set(padded))]])
     constants: dict[str, object] = {"LANES": lanes, "HEIGHT": padded[0], "WIDTH": padded[1], "OCTAVES": J}
+    constants |= {"HEIGHT_BY_TRANSFORM": _smoothed_by_transform(padded[0], J)}
+    constants |= {"WIDTH_BY_TRANSFORM": _smoothed_by_transform(padded[1], J)}
     constants |= {"REVERSED_LANES": _list(list(reversed(range(lanes))))}
     head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
-    passes = [_text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
+    passes = [_text("smoothing.cpp"), _text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
     return "\n".join([head, _text("vectors.cpp"), transpose_function(lanes), transforms, *passes])
+
+
+def _smoothed_by_transform(side: int, J: int) -> int:
+    """A bit for each level at which the low-pass of a line of this side is faster as two Fourier transforms.
+
+    At the last two levels the low-pass is cut in frequency where it is not yet negligible, so in space it has as many taps
+    as the map samples; elsewhere it is a short window.
+    """
+    samples = side >> J
+    levels = [level for level in range(max(1, J - 2), J)]
+    return sum(1 << level for level in levels if _is_faster_by_transform(side >> level, samples))
+
+
+def _is_faster_by_transform(size: int, samples: int) -> bool:
+    # Sums and products alternate in a transform, and a CPU does one of each at a time: 0.6 of the time per operation, measured.
+    transform = operations("real", size) + size + operations("real_inverse", samples)
+    return 0.6 * transform < size * (samples - 2)
 
 
 def transpose_function(lanes: int) -> str:

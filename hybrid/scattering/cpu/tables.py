@@ -51,7 +51,8 @@ class Fold(ctypes.Structure):
 class Smoothing(ctypes.Structure):
     """See vectors.cpp."""
 
-    _fields_ = [(name, ctypes.c_int) for name in ("taps", "start", "step", "outputs")] + [("weights", ctypes.c_void_p)]
+    _fields_ = [(name, ctypes.c_int) for name in ("taps", "start", "step", "outputs")]
+    _fields_ += [(name, ctypes.c_void_p) for name in ("weights", "gains")]
 
 
 class Plan(ctypes.Structure):
@@ -119,7 +120,9 @@ def _smoothing(keep: list[object], spectrum: np.ndarray, step: int) -> Smoothing
     taps = min(2 * reach + 1, size)
     offsets = np.arange(taps) - taps // 2
     weights = kernel[-offsets % size].astype(np.float32)
-    return Smoothing(taps, step - taps // 2, step, size // step - 2, _pointer(keep, weights))
+    gains = (spectrum / size).astype(np.float32)  # with the inverse transform's factor
+    pointers = _pointer(keep, weights), _pointer(keep, gains)
+    return Smoothing(taps, step - taps // 2, step, size // step - 2, *pointers)
 
 
 def _aliases(spectrum: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

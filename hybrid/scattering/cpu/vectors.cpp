@@ -43,7 +43,8 @@ static inline ALWAYS_INLINE Vector modulus(Vector re, Vector im) { return square
 struct Fold { const int *count, *base, *offset; const float *re, *im; };
 
 // One factor of the low-pass: out[i] = sum over t < taps of weights[t] * in[(start + step * i + t) mod size].
-struct Smoothing { int taps, start, step, outputs; const float* weights; };
+// The same in frequency: the inverse transform of the half spectrum times gains, folded to outputs + 2 samples, without the outermost two.
+struct Smoothing { int taps, start, step, outputs; const float *weights, *gains; };
 
 struct Plan {
   int height, width;                       // of an image as it comes
