@@ -13,17 +13,16 @@ from hybrid.scattering.cpu.kernels import kernel_for
 from hybrid.scattering.cpu.operator import apply
 from hybrid.scattering.cpu.source import supports
 from hybrid.scattering.cpu.tables import Settings
-from hybrid.scattering.interface import ScatteringModule
 from hybrid.scattering.transform import Scattering2D
 
 _log = logging.getLogger(__name__)
 
 
-class CpuScattering2D(ScatteringModule):
+class CpuScattering2D(Scattering2D):
     """`Scattering2D` with C++ that is generated for these sizes and compiled at first use: several times faster on a CPU.
 
-    Parameters, shapes, values and errors are those of `hybrid.scattering.Scattering2D`. That one is asked for what this one
-    does not do: float64, other devices, exported programs (they must run where no compiler is), the transforms of
+    Parameters, shapes, values and errors are those of `hybrid.scattering.Scattering2D`. Its torch engine is asked for what this
+    one does not do: float64, other devices, exported programs (they must run where no compiler is), the transforms of
     torch.func, second derivatives; and for everything where there is no compiler or a size has a prime factor above 61. A
     log line says which of the two computes.
 
@@ -34,13 +33,12 @@ class CpuScattering2D(ScatteringModule):
         self, J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, pre_pad: bool = False
     ) -> None:
         super().__init__(J, shape, L, max_order, pre_pad=pre_pad)
-        self.torch_engine = Scattering2D(J, self.shape, L, max_order, pre_pad=pre_pad)
         self._settings = Settings(J, self.shape, L, max_order, pre_pad)
 
     def _transform(self, images: Tensor) -> Tensor:
         if _suits(images) and is_usable(self._settings):
             return apply(images, self._settings)
-        return self.torch_engine._transform(images)
+        return super()._transform(images)
 
 
 def _suits(images: Tensor) -> bool:

@@ -8,7 +8,7 @@ import logging
 import pytest
 import torch
 
-from hybrid.scattering import CpuScattering2D, Scattering2D, make_scattering
+from hybrid.scattering import CpuScattering2D, Scattering2D, ScatteringModule, make_scattering
 from hybrid.scattering import cpu_engine as module_under_test
 from hybrid.scattering.cpu import kernels
 from hybrid.scattering.cpu.compiler import CompilerError, find_compiler, native_lanes
@@ -137,7 +137,7 @@ def test_sizes_without_codelets_take_the_torch_engine(caplog):
     module_under_test._is_usable.cache_clear()
     scattering, images = CpuScattering2D(1, (138, 20), 2), torch.rand(2, 138, 20)
     assert scattering.padded_shape[0] == 2 * 71
-    assert torch.equal(scattering(images), scattering.torch_engine(images))
+    assert torch.equal(scattering(images), Scattering2D(1, (138, 20), 2)(images))
     assert "torch engine (padded to 142x24" in caplog.text
 
 
@@ -148,6 +148,11 @@ def test_what_the_torch_engine_does(monkeypatch):
     assert scattering(images.double()).dtype == torch.float64
     assert copy.deepcopy(scattering).to("meta")(images.to("meta")).device.type == "meta"
     assert torch.vmap(scattering)(images).shape == (3, 81, 7, 7)
+
+
+def test_a_model_holds_one_scattering_module():
+    """What looks for a model's scattering must not find the torch engine beside this one."""
+    assert sum(isinstance(part, ScatteringModule) for part in CpuScattering2D(2, (28, 28)).modules()) == 1
 
 
 def test_the_kernel_is_made_once():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,8 +84,8 @@ def make_tables(settings: Settings, lanes: int, *, by_rows: bool) -> Tables:
     sources = [_sources(settings, axis) for axis in (0, 1)]
     plan.source_row, plan.source_column = (_pointer(keep, source) for source in sources)
     plan.angles, plan.order, plan.channels = settings.L, settings.max_order, settings.output_shape[0]
-    layout = _row_fold if by_rows else _image_fold
-    plan.first, plan.second = _filters(settings, bank, lambda *filter_: _structure(keep, layout(*filter_, lanes)), keep)
+    gather = _row_fold if by_rows else _image_fold
+    plan.first, plan.second = _filters(settings, bank, functools.partial(gather, lanes=lanes), keep)
     for name, axis in (("vertical", 0), ("horizontal", 1)):
         windows = [_smoothing(keep, factors[axis], 2 ** (settings.J - level)) for level, factors in enumerate(bank.phi)]
         setattr(plan, name, _array(keep, Smoothing, windows))
@@ -99,7 +100,17 @@ def _sources(settings: Settings, axis: int) -> np.ndarray:
     return np.pad(np.arange(settings.shape[axis], dtype=np.int32), (before, after), mode="reflect")
 
 
-def _filters(settings, bank: MorletBank, structure, keep) -> tuple[int, int]:  # noqa: ANN001
+def _filters(
+    settings: Settings,
+    bank: MorletBank,
+    gather: Callable[[np.ndarray, int], tuple[np.ndarray, ...]],
+    keep: list[object],
+) -> tuple[int, int]:
+    """The arrays `first` and `second` of a Plan; gather(spectrum, step) gives the arrays of one filter."""
+
+    def structure(spectrum: np.ndarray, step: int) -> Fold:
+        return Fold(*[_pointer(keep, array) for array in gather(spectrum, step)])
+
     J, angles = settings.J, range(settings.L)
     first = [structure(bank.psi[j, 0][theta], 2**j) for j in range(J) for theta in angles]
     second = [
@@ -178,10 +189,6 @@ def _pack(present: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
     kinds = [np.int32, *[np.float32] * (len(columns) - 1)]
     packed = [values.astype(kind).ravel() for values, kind in zip(flat, kinds, strict=True)]
     return counts.astype(np.int32), bases.astype(np.int32), *packed
-
-
-def _structure(keep: list[object], arrays: Sequence[np.ndarray]) -> Fold:
-    return Fold(*[_pointer(keep, array) for array in arrays])
 
 
 def _pointer(keep: list[object], array: np.ndarray) -> int:
