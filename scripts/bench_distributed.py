@@ -4,8 +4,8 @@
     python scripts/bench_distributed.py ranks=[1,2] model=scat_wrn size=32 channels=3 batch=64 json=scaling.json
 
 Each row starts that many processes with torchrun, one thread each (or one GPU each), on random images that lie in memory:
-nothing is read or augmented. The batch is the global one, so a row with twice the ranks has half the images per rank (`weak=true`:
-as many per rank). The rows run one after the other, `repeats` times in turn, and the fastest of each counts: other work on the
+nothing is read or augmented. The batch is the global one, so a row with twice the ranks has half the images per rank (as many
+with `weak=true`). The rows run one after the other, `repeats` times in turn, and the fastest of each counts: other work on the
 machine only adds time. Columns: images/s over all ranks; its ratio to the first row; ms per step; ms of these in the sum of
 gradients, waiting for the slowest rank included; MB that each rank puts into that sum.
 """
