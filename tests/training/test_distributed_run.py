@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import time
@@ -72,6 +73,17 @@ def test_two_ranks_make_the_run_of_one(tiny, ranks, tmp_path):
     assert not RunFolder.of(both).errors.exists()
 
 
+def test_analysis_gives_the_figures_of_one_rank(tiny, ranks, tmp_path):
+    keys = [*PLAIN, "analysis=light", "analysis.every=6 steps", "analysis.figures=never"]
+    alone, both = tiny(*keys, root=tmp_path / "alone"), tiny(*keys, root=tmp_path / "both")
+    run(alone)
+    ranks(2, lambda: run(both)).results()
+    tables = [(RunFolder.of(cfg).analysis / "step-6.csv").read_text().splitlines() for cfg in (alone, both)]
+    for row, same_row in zip(*map(csv.reader, tables), strict=True):
+        for cell, same_cell in zip(row, same_row, strict=True):
+            assert cell == same_cell or float(cell) == pytest.approx(float(same_cell), rel=1e-3)
+
+
 def test_only_the_first_rank_speaks_and_a_finished_run_is_left_alone(tiny, ranks):
     cfg = tiny("trainer.progress=lines", "trainer.duration=2 steps")
     group = ranks(2, lambda: run(cfg))
@@ -82,23 +94,26 @@ def test_only_the_first_rank_speaks_and_a_finished_run_is_left_alone(tiny, ranks
     assert "finished already" in again.said(0) and again.said(1) == ""
 
 
-@pytest.mark.parametrize("extra", [(), ("trainer.sync_batch_norm=true", "trainer.accumulation=2")])
-def test_two_ranks_stopped_and_continued_by_two_end_bit_identical(tiny, ranks, tmp_path, monkeypatch, extra):
+@pytest.mark.parametrize(
+    ("size", "extra"),
+    [(2, ()), (3, ("trainer.sync_batch_norm=true", "trainer.accumulation=2", "trainer.batch_size=42"))],
+)
+def test_ranks_stopped_and_continued_by_as_many_end_bit_identical(tiny, ranks, tmp_path, monkeypatch, size, extra):
     """With dropout, whose random numbers each rank draws by itself, and the checkpoint between two readings of the loss."""
     keys = [*DROPOUT, *extra, "trainer.log_every=4 steps", "trainer.checkpoint_every=3 steps"]
     whole, broken = tiny(*keys, root=tmp_path / "whole"), tiny(*keys, root=tmp_path / "broken")
-    ranks(2, lambda: run(whole)).results()
+    ranks(size, lambda: run(whole)).results()
     with monkeypatch.context() as patch:
         failing_at(5, patch, lambda: (_ for _ in ()).throw(OSError("the power went")))
-        assert ranks(2, lambda: run(broken)).wait() == [1, 1]
+        assert ranks(size, lambda: run(broken)).wait() == [1] * size
     assert content(broken)["step"] == 3
-    ranks(2, lambda: run(broken)).results()
+    ranks(size, lambda: run(broken)).results()
     one, other = content(whole), content(broken)
     del one["seconds"], other["seconds"]
     assert same(one, other)
     assert records(whole) == records(broken)
     generators = one["generators"]
-    assert len(generators) == 2 and not torch.equal(generators[0]["torch"], generators[1]["torch"])
+    assert len(generators) == size and not torch.equal(generators[0]["torch"], generators[1]["torch"])
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
@@ -122,12 +137,13 @@ def test_a_checkpoint_goes_on_on_another_number_of_ranks(tiny, ranks, tmp_path, 
         assert one == pytest.approx(other, rel=1e-5)
 
 
-@pytest.mark.parametrize(("number", "asked"), [(signal.SIGTERM, 1), (signal.SIGINT, 0)])
-def test_a_signal_to_one_rank_stops_all_at_one_step_with_a_checkpoint(tiny, ranks, number, asked):
+@pytest.mark.parametrize(("number", "asked"), [(signal.SIGTERM, [1]), (signal.SIGINT, [0, 1])])
+def test_a_signal_to_one_rank_or_all_stops_all_at_one_step_with_a_checkpoint(tiny, ranks, number, asked):
     cfg = tiny(*ENDLESS, "trainer.checkpoint_every=3 steps")
     group = ranks(2, lambda: run(cfg))
     wait_for(RunFolder.of(cfg).checkpoints / "last.pt", group)
-    os.kill(group.pids[asked], number)
+    for rank in asked:
+        os.kill(group.pids[rank], number)
     assert group.wait() == [128 + number] * 2
     assert group.said(0).strip() == (
         f"stopped by {number.name} at step {content(cfg)['step']}, checkpoint written; the same command continues"
