@@ -13,6 +13,7 @@ import contextlib
 import functools
 import os
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ from hybrid.launch import Launch
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 USER_ERROR, INTERRUPTED = 2, 130
+_LET_SPEAK = 2.0  # seconds
 
 
 def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -120,9 +122,14 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
 
 
 def _say(text: str, *, speaker: int = 0) -> None:
-    """One line to the user; of the processes of a distributed run, one alone says it."""
+    """One line to the user; of the processes of a distributed run, one alone says it.
+
+    torchrun ends all processes as soon as one has ended, so the others let it speak first.
+    """
     if _rank() == speaker:
-        print(text, file=sys.stderr)
+        print(text, file=sys.stderr, flush=True)
+    else:
+        time.sleep(_LET_SPEAK)
 
 
 def _rank() -> int:
