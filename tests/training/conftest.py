@@ -124,6 +124,8 @@ class Ranks:
 @pytest.fixture
 def ranks(tmp_path):
     """ranks(2, action) starts two processes that each do it: a `Ranks`. They are killed, if need be, when the test ends."""
+    import sklearn.datasets  # noqa: F401  (the digits are in it: here once, rather than in every process)
+
     groups = []
 
     def start(size: int, action: Callable[[], object], *, manner: str = "torchrun") -> Ranks:
