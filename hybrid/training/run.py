@@ -90,7 +90,7 @@ def _run(cfg: DictConfig) -> dict[str, Any]:
     optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
     state = TrainState(model, optimizer, device=device, fp16=settings.precision == "fp16", ema=settings.ema)
     distributed.from_main(lambda: folder.open(cfg, class_names=data.class_names, restart=run_settings.restart))
-    distributed.on_exit(folder.note_failure)
+    distributed.on_exit(lambda lost: folder.note_failure(lost, rank=distributed.rank()))
     try:
         begin(state, folder, data, device, has_statistics=any(name.startswith("normalization.") for name in given))
         return _train(cfg, settings, plan, state, data, device, folder)

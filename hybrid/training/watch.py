@@ -2,7 +2,8 @@
 
 Every rank leaves its name and, again and again, a sign of life in the store at which the ranks met. A rank that fails leaves
 its reason there. A process that is killed can leave nothing: ranks on the same machine see that its process is gone, and the
-rank before it in the ring that its signs of life stop. Whoever finds out tells the others, through the store as well.
+rank before it in the ring that its signs of life stop. Whoever finds out tells the others, through the store as well. If the
+store itself does not answer, because the machine that keeps it is gone, a second thread notices that the first one waits.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ class Watch:
         self.on_exit: Callable[[PeerLost], None] = lambda lost: None
         self._lost: PeerLost | None = None
         self._taken, self._stopped = threading.Event(), threading.Event()
-        self._heard: tuple[bytes, float] = (b"", time.monotonic())
+        # Time is counted in rounds of this process's own, not by a clock: one that was suspended for an hour blames nobody.
+        self._heard, self._silent_rounds, self._rounds = b"", 0, 0
         self.store.set(f"member/{launch.rank}", json.dumps(_describe_self()))
-        self._thread = threading.Thread(target=self._run, name="watch over the other ranks", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._run, self._guard)]
+        for thread in self._threads:
+            thread.start()
 
     def post(self, error: BaseException, *, exit_code: int) -> None:
         """Leave word that this rank has failed; the first to do so is the one that the others name.
@@ -57,14 +60,15 @@ class Watch:
         """Who was lost, waiting for the news as long as it may take; None if all ranks live. It is the caller's from now on."""
         self._taken.set()
         until = time.monotonic() + self.timeout + 2 * self._interval
-        while self._lost is None and time.monotonic() < until and self._thread.is_alive():
+        while self._lost is None and time.monotonic() < until and not self._stopped.is_set():
             time.sleep(0.05)
         return self._lost
 
     def stop(self) -> None:
         """Watch no longer: the ranks have parted in good order, or this one is ending."""
         self._stopped.set()
-        self._thread.join(timeout=5)
+        for thread in self._threads:
+            thread.join(timeout=1)
 
     @property
     def _interval(self) -> float:
@@ -72,11 +76,10 @@ class Watch:
 
     def _run(self) -> None:
         members: dict[int, dict[str, Any]] = {}
-        beat = 0
-        while not self._stopped.wait(self._interval if beat else 0):
-            beat += 1
+        while not self._stopped.wait(self._interval if self._rounds else 0):
+            self._rounds += 1
             try:
-                self.store.set(f"beat/{self.launch.rank}", str(beat))
+                self.store.set(f"beat/{self.launch.rank}", str(self._rounds))
                 members = members or self._read_members()
                 self._lost = self._look(members)
             except RuntimeError:  # the store is gone, and with it whoever kept it
@@ -84,6 +87,17 @@ class Watch:
             if self._lost is not None:
                 return self._end()
         return None
+
+    def _guard(self) -> None:
+        """End the process if the store has not answered for the whole time limit: its machine is gone without a word."""
+        seen = waited = 0
+        while not self._stopped.wait(self._interval) and self._lost is None:
+            waited = waited + 1 if seen == self._rounds else 0
+            seen = self._rounds
+            if waited * self._interval > self.timeout:
+                what = f"or its torchrun has given no sign of life for {self.timeout:g} seconds"
+                self._lost = self._loss(0, what, 1)
+                self._end()
 
     def _read_members(self) -> dict[int, dict[str, Any]]:
         names = [f"member/{rank}" for rank in range(self.launch.size)]
@@ -114,9 +128,9 @@ class Watch:
         """The next rank of the ring, if it has given no new sign of life for the whole time limit."""
         after = (self.launch.rank + 1) % self.launch.size
         beat = self.store.get(f"beat/{after}") if self.store.check([f"beat/{after}"]) else b""
-        if beat != self._heard[0]:
-            self._heard = beat, time.monotonic()
-        if not members or time.monotonic() - self._heard[1] < self.timeout:
+        self._silent_rounds = self._silent_rounds + 1 if beat == self._heard else 0
+        self._heard = beat
+        if not members or self._silent_rounds * self._interval < self.timeout:
             return None
         member = members[after]
         where = f"(process {member['pid']} on {member['host']})"
