@@ -1,4 +1,4 @@
-"""The two exceptions that a command answers with one line: the user can mend this; a signal ended this in good order."""
+"""The exceptions that a command answers with one line: the user can mend this; a signal ended this; another process died."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ class Stopped(Exception):
     def __init__(self, number: signal.Signals, step: int) -> None:
         super().__init__(f"stopped by {number.name} at step {step}, checkpoint written; the same command continues")
         self.exit_code = 128 + number
+
+
+class PeerLost(Exception):
+    """Another process of a distributed run failed or died, so this one cannot go on.
+
+    `speaker` is the rank that tells the user; all others end in silence.
+    """
+
+    def __init__(self, message: str, *, speaker: int, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.speaker, self.exit_code = speaker, exit_code
 
 
 def unknown_name(name: str, valid: Iterable[str], *, what: str) -> UserError:

@@ -9,9 +9,11 @@ if __name__ == "__main__":
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,10 +32,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hybrid.configuration.explain import explain
 from hybrid.configuration.help import print_help
-from hybrid.errors import Stopped, UserError
+from hybrid.errors import PeerLost, Stopped, UserError
+from hybrid.launch import Launch
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 USER_ERROR, INTERRUPTED = 2, 130
+_LET_SPEAK = 2.0  # seconds
 
 
 def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -48,6 +52,8 @@ def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], 
         @functools.wraps(task)
         def command() -> None:
             arguments = sys.argv[1:]
+            if _is_sweep(arguments) and (code := guarded(_refuse_many_processes)):
+                sys.exit(code)
             if any(flag in ("--help", "-h") for flag in arguments):
                 document = sys.modules[task.__module__].__doc__ or ""
                 overrides = [text for text in arguments if not text.startswith("-")]
@@ -56,7 +62,7 @@ def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], 
                     print_help(document, CONFIGS, config_name, compose(overrides, config_name=config_name).choices)
 
                 sys.exit(guarded(explain_all, overrides=overrides, config_name=config_name))
-            if any(flag in arguments for flag in ("-m", "--multirun")):  # Hydra knows it only in front
+            if _is_sweep(arguments):  # Hydra knows it only in front
                 sys.argv[1:] = ["-m", *(text for text in arguments if text not in ("-m", "--multirun"))]
             sys.exit(guarded(lambda: _run_hydra(task, config_name), overrides=arguments, config_name=config_name))
 
@@ -87,29 +93,62 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
             warnings.showwarning = _show_warning
             action()
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        _say("stopped")
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError as error:
-        print(f"error: not enough memory: {error}", file=sys.stderr)
+        _say(f"error: not enough memory: {error}")
         return USER_ERROR
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        _say(str(stopped))
         return stopped.exit_code
+    except PeerLost as lost:
+        _say(f"error: {lost}; the same command continues from the last checkpoint", speaker=lost.speaker)
+        return lost.exit_code
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if os.environ.get("HYBRID_TRACEBACK") == "1":
             traceback.print_exc()
         known = functools.partial(_compose_without, overrides, config_name)
-        print(f"error: {explain(error, known)}", file=sys.stderr)
+        _say(f"error: {explain(error, known)}")
         return USER_ERROR
     except OSError as error:  # a folder that cannot be written, a full disk; after Hydra's, some of which are OSErrors
         if error.filename is None:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        _say(f"error: {error.filename}: {error.strerror}")
         return USER_ERROR
     return 0
+
+
+def _say(text: str, *, speaker: int = 0) -> None:
+    """One line to the user; of the processes of a distributed run, one alone says it.
+
+    torchrun ends all processes as soon as one has ended, so the others let it speak first.
+    """
+    if _rank() == speaker:
+        print(text, file=sys.stderr, flush=True)
+    else:
+        time.sleep(_LET_SPEAK)
+
+
+def _rank() -> int:
+    with contextlib.suppress(UserError):  # of incomplete variables: training says it
+        return Launch.read().rank
+    return 0
+
+
+def _is_sweep(arguments: Sequence[str]) -> bool:
+    return any(flag in arguments for flag in ("-m", "--multirun"))
+
+
+def _refuse_many_processes() -> None:
+    launch = Launch.read()
+    if launch.manner == "torchrun" or launch.size > 1:
+        raise UserError(
+            f"a sweep (-m) does not run under {launch.manner}, where every process would sweep: start it with "
+            f"python train.py -m …; for several GPUs per run, start {launch.manner} … train.py once for each of its runs."
+        )
 
 
 def _run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
@@ -163,5 +202,7 @@ def _compose_without(overrides: Sequence[str], config_name: str, culprit: str) -
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
     """Our own warnings are meant for the user: one line without the place in the code. Others keep it."""
+    if _rank():
+        return
     where = "" if category is UserWarning else f" ({category.__name__}, {':'.join(str(part) for part in place[:2])})"
     print(f"warning: {' '.join(str(message).split())}{where}", file=sys.stderr)

@@ -6,10 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from hybrid.data.mixing import draw_partners
 from hybrid.data.randomness import torch_generator
+from hybrid.data.shares import ALONE, Share, Shares
 from hybrid.errors import UserError
 
 
@@ -28,15 +31,43 @@ class Batch(NamedTuple):
     indices: Tensor
 
 
+class Portion(NamedTuple):
+    """What a loader must get for one step.
+
+    positions: (n,) int64, the images to load: the `own` ones of this rank first, then those of other ranks to mix with.
+    partners:  (own,) int64 on the CPU, the rows of `positions` that the own ones are mixed with; None without mixing.
+    total:     images of the step on all ranks.
+    """
+
+    step: int
+    positions: Tensor
+    own: int
+    partners: Tensor | None
+    total: int
+
+
 class Loader(ABC):
     """An endless supply of epochs over one split; `len()` is the number of steps of each.
+
+    `batch_size` counts the images of all ranks together. Of each batch the loader yields the part that `shares` gives to
+    its rank, which may be empty at an epoch's end; the batches and every image in them are the same for any number of ranks.
 
     With `train=True` the order is shuffled by (seed, epoch) and images are augmented; otherwise the order is the split's and
     every epoch is the same. Raises UserError for a batch size below 1, and for one above the number of samples when
     `drop_last` would leave no step at all.
     """
 
-    def __init__(self, *, name: str, samples: int, batch_size: int, train: bool, drop_last: bool, seed: int) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        samples: int,
+        batch_size: int,
+        train: bool,
+        drop_last: bool,
+        seed: int,
+        shares: Shares = ALONE,
+    ) -> None:
         if batch_size < 1:
             raise UserError(f"a batch of {batch_size} images is not possible; the batch size must be 1 or more.")
         if drop_last and batch_size > samples:
@@ -45,10 +76,14 @@ class Loader(ABC):
                 f"drop it: use a batch size of {samples} or less, or drop_last=false."
             )
         self.name, self.samples, self.batch_size = name, samples, batch_size
-        self.train, self.drop_last, self.seed = train, drop_last, seed
+        self.train, self.drop_last, self.seed, self.shares = train, drop_last, seed, shares
 
     def __len__(self) -> int:
         return self.samples // self.batch_size if self.drop_last else -(-self.samples // self.batch_size)
+
+    def share(self, step: int) -> Share:
+        """This rank's part of an epoch's step `step`."""
+        return self.shares.of(self._total(step))
 
     @abstractmethod
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
@@ -63,8 +98,28 @@ class Loader(ABC):
             return torch.arange(self.samples)
         return torch.randperm(self.samples, generator=torch_generator(self.seed, "order", epoch))
 
-    def steps(self, epoch: int, start: int, *, device: torch.device | str = "cpu") -> Iterator[tuple[int, Tensor]]:
-        """(step, positions in the split, on `device`) from step `start` on."""
+    def portions(self, epoch: int, start: int, *, mixes: bool, device: torch.device | str = "cpu") -> Iterator[Portion]:
+        """What to load from step `start` on, positions in the split on `device`; with those to mix with if it `mixes`."""
         order = self.order(epoch).to(device)  # once: a copy per step would make the GPU wait
         for step in range(start, len(self)):
-            yield step, order[step * self.batch_size : (step + 1) * self.batch_size]
+            total = self._total(step)
+            first = step * self.batch_size
+            batch = order[first : first + total]
+            rows = self.shares.rows(total)
+            if mixes:
+                partners = draw_partners(total, seed=self.seed, epoch=epoch, step=step)
+                yield self._with_partners(step, batch, rows, partners)
+            else:
+                own = torch.cat([batch[part] for part in rows])
+                yield Portion(step, own, len(own), None, total)
+
+    def _with_partners(self, step: int, batch: Tensor, rows: list[slice], partners: np.ndarray) -> Portion:
+        own = np.concatenate([np.arange(part.start, part.stop) for part in rows])
+        needed = np.concatenate([own, np.setdiff1d(partners[own], own)])
+        place = np.empty(len(batch), dtype=np.int64)
+        place[needed] = np.arange(len(needed))
+        chosen = batch[torch.from_numpy(needed).to(batch.device)]
+        return Portion(step, chosen, len(own), torch.from_numpy(place[partners[own]]), len(batch))
+
+    def _total(self, step: int) -> int:
+        return min(self.batch_size, self.samples - step * self.batch_size)

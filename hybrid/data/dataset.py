@@ -15,6 +15,7 @@ from hybrid.data.batch import Loader
 from hybrid.data.file_loader import FileLoader, FileSplit
 from hybrid.data.memory_loader import MemoryLoader, MemorySplit
 from hybrid.data.preprocessing import Normalize
+from hybrid.data.shares import ALONE, Shares
 from hybrid.data.sources import Files, FileSource, MemorySource, check_labels
 from hybrid.data.splits import Subset, divide, stratified_positions
 from hybrid.data.treatment import Treatment
@@ -94,12 +95,14 @@ class Data:
         most: int | None = None,
         classes: int | None = None,
         raw: bool = False,
+        shares: Shares = ALONE,
     ) -> Loader:
         """Batches of one split. `train=True` shuffles and augments, otherwise images come in order and as they are.
 
         most: where the split has more images, only so many of them, each class in proportion; the same ones every time.
         classes: where there are more, only images of so many classes, evenly spread over their numbers.
         raw: images are left in [0, 1], for `preprocessing` to follow.
+        shares: which part of each batch this process takes; alone, it takes all.
         Raises UserError for an unknown split, and for a batch that does not fit (see `Loader`).
         """
         if split not in self.splits:
@@ -114,7 +117,8 @@ class Data:
             device=place,
             seed=self._seed,
         )
-        common = {"name": split, "batch_size": batch_size, "train": train, "drop_last": drop_last, "seed": self._seed}
+        common = {"name": split, "batch_size": batch_size, "train": train, "drop_last": drop_last}
+        common |= {"seed": self._seed, "shares": shares}
         if isinstance(chosen, FileSplit):
             return FileLoader(chosen, treatment, source=self.source, **common)
         on_cpu = train and self.augmentation.policy is not None

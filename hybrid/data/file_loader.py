@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from hybrid.data.randomness import number, numpy_generator, torch_generator
 from hybrid.data.sources import FileSource
 from hybrid.data.treatment import Treatment
 from hybrid.errors import UserError
+from hybrid.launch import Launch
 
 _MOST_WORKERS = 16
 
@@ -117,11 +119,11 @@ class _Addresses:
             yield [(self.epoch, position) for position in positions.tolist()]
 
 
-def _collate(items: list[Tensor | str]) -> Tensor | str:
+def _collate(shape: tuple[int, int, int], items: list[Tensor | str]) -> Tensor | str:
     for item in items:
         if isinstance(item, str):
             return item
-    return torch.stack(items)
+    return torch.stack(items) if items else torch.empty(0, *shape, dtype=torch.uint8)
 
 
 class FileLoader(Loader):
@@ -137,26 +139,28 @@ class FileLoader(Loader):
         self._data, self._treatment, self._augmenter = split, treatment, treatment.augmenter
         self._decoded = _DecodedFiles(split.paths, source, treatment.augmentation, train=self.train, seed=self.seed)
         self.num_workers = worker_count(source.num_workers)
+        self._image_shape = source.image_shape
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
-        steps = list(self.steps(epoch, start))
+        portions = list(self.portions(epoch, start, mixes=self.train and self._treatment.augmentation.mixes))
         device = self._treatment.device
         table = self._augmenter.table(self.samples, seed=self.seed, epoch=epoch) if self.train else None
-        for (step, positions), images in zip(steps, self._decode(epoch, steps), strict=True):
+        addresses = _Addresses(epoch, [portion.positions for portion in portions])
+        for portion, images in zip(portions, self._decode(epoch, addresses), strict=True):
+            positions = portion.positions
             images = images.to(device, non_blocking=True)
             if table is not None:
                 draws = table[positions].to(device)
                 images = self._augmenter.cutout(self._augmenter.crop_and_flip(images, draws), draws)
             labels, indices = self._data.labels[positions].to(device), self._data.indices[positions].to(device)
-            yield self._treatment.finish(images, labels, indices, train=self.train, epoch=epoch, step=step)
+            yield self._treatment.finish(images, labels, indices, portion=portion, epoch=epoch)
 
-    def _decode(self, epoch: int, steps: list[tuple[int, Tensor]]) -> Iterator[Tensor]:
-        addresses = _Addresses(epoch, [positions for _, positions in steps])
+    def _decode(self, epoch: int, addresses: _Addresses) -> Iterator[Tensor]:
         batches = DataLoader(
             self._decoded,
             batch_sampler=addresses,
             num_workers=min(self.num_workers, len(addresses)),
-            collate_fn=_collate,
+            collate_fn=partial(_collate, self._image_shape),
             pin_memory=self._treatment.device.type == "cuda",
             worker_init_fn=_leave_signals_to_the_parent,
             generator=torch_generator(self.seed, "workers", epoch),  # or it would draw from the global generator
@@ -185,8 +189,11 @@ def _leave_signals_to_the_parent(worker: int) -> None:
 
 
 def worker_count(wanted: int | str) -> int:
-    """ "auto" is one process per core that this process may use, up to 16; 0 decodes in the main process."""
+    """ "auto" is one process per core that this process may use, up to 16; 0 decodes in the main process.
+
+    Ranks that share the cores share them evenly.
+    """
     if wanted != "auto":
         return int(wanted)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _MOST_WORKERS)
+    return min(max(1, cores // Launch.read().local_size), _MOST_WORKERS)

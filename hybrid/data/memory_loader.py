@@ -51,16 +51,18 @@ class MemoryLoader(Loader):
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         place, device = self._data.images.device, self._treatment.device
         table = self._augmenter.table(self.samples, seed=self.seed, epoch=epoch).to(place) if self.train else None
-        for step, positions in self.steps(epoch, start, device=place):
+        mixes = self.train and self._treatment.augmentation.mixes
+        for portion in self.portions(epoch, start, mixes=mixes, device=place):
+            positions = portion.positions
             images = self._data.images[positions]
             if table is not None:
                 images = self._augment(images, positions, table[positions], epoch)
             labels, indices = self._data.labels[positions].to(device), self._data.indices[positions].to(device)
-            yield self._treatment.finish(images.to(device), labels, indices, train=self.train, epoch=epoch, step=step)
+            yield self._treatment.finish(images.to(device), labels, indices, portion=portion, epoch=epoch)
 
     def _augment(self, images: Tensor, positions: Tensor, draws: Tensor, epoch: int) -> Tensor:
         images = self._augmenter.crop_and_flip(images, draws)
-        if self._policy is not None:
+        if self._policy is not None and len(images):
             seeds = [number(self.seed, "policy", epoch, position) for position in positions.tolist()]
             images = torch.stack(apply_seeded(self._policy, images, seeds))
         return self._augmenter.cutout(images, draws)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,29 +13,45 @@ from hybrid.data.preprocessing import unit_range
 from hybrid.data.randomness import numpy_generator
 
 
-def mix(
-    images: Tensor, labels: Tensor, *, augmentation: Augmentation, num_classes: int, seed: int, epoch: int, step: int
-) -> tuple[Tensor, Tensor]:
-    """(images (N, C, H, W), targets (N, num_classes) float32), by draws that depend on (seed, epoch, step) alone.
+def draw_partners(total: int, *, seed: int, epoch: int, step: int) -> np.ndarray:
+    """(total,) int64: for each image of a step's batch the one that it is mixed with, a random permutation."""
+    return numpy_generator(seed, "mixing", epoch, step).permutation(total)
 
-    Each image is mixed with another of the batch, a random permutation of it saying which. Mixup (Zhang et al. 2018) gives
-    float images in [0, 1]; cutmix (Yun et al. 2019) leaves uint8, and its weight is the exact area that was kept.
+
+def mix(
+    images: Tensor,
+    labels: Tensor,
+    partners: Tensor,
+    *,
+    total: int,
+    augmentation: Augmentation,
+    num_classes: int,
+    seed: int,
+    epoch: int,
+    step: int,
+) -> tuple[Tensor, Tensor]:
+    """(images (own, C, H, W), targets (own, num_classes) float32), by draws that depend on (seed, epoch, step) alone.
+
+    The first `own` = len(partners) images are mixed with those in the rows `partners`; `total` is the whole batch, of which
+    other ranks may have a part. Mixup (Zhang et al. 2018) gives float images in [0, 1]; cutmix (Yun et al. 2019) leaves
+    uint8, and its weight is the exact area that was kept.
     """
     random = numpy_generator(seed, "mixing", epoch, step)
-    partner = torch.from_numpy(random.permutation(len(images))).to(images.device)
+    random.permutation(total)  # what `draw_partners` has drawn
+    partners, own = partners.to(images.device, non_blocking=True), len(partners)
     use_cutmix = augmentation.cutmix > 0 and (augmentation.mixup == 0 or random.random() < 0.5)
     alpha = augmentation.cutmix if use_cutmix else augmentation.mixup
     weight = float(random.beta(alpha, alpha))
     if use_cutmix:
         top, bottom, left, right = _box(random, weight, height=images.shape[-2], width=images.shape[-1])
-        mixed = images.clone()
-        mixed[..., top:bottom, left:right] = images[partner, :, top:bottom, left:right]
+        mixed = images[:own].clone()
+        mixed[..., top:bottom, left:right] = images[partners, :, top:bottom, left:right]
         weight = 1 - (bottom - top) * (right - left) / (images.shape[-2] * images.shape[-1])
     else:
-        own = unit_range(images)
-        mixed = weight * own + (1 - weight) * own[partner]
+        unit = unit_range(images)
+        mixed = weight * unit[:own] + (1 - weight) * unit[partners]
     one_hot = functional.one_hot(labels, num_classes).float()
-    return mixed, weight * one_hot + (1 - weight) * one_hot[partner]
+    return mixed, weight * one_hot[:own] + (1 - weight) * one_hot[partners]
 
 
 def _box(random: np.random.Generator, weight: float, *, height: int, width: int) -> tuple[int, int, int, int]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.data.augmentation import Augmentation, BatchAugmenter
-from hybrid.data.batch import Batch
+from hybrid.data.batch import Batch, Portion
 from hybrid.data.mixing import mix
 
 
@@ -31,17 +31,20 @@ class Treatment:
         return BatchAugmenter(self.augmentation, fill=self.fill)
 
     @torch.no_grad()
-    def finish(self, images: Tensor, labels: Tensor, indices: Tensor, *, train: bool, epoch: int, step: int) -> Batch:
-        """Mix (in training), preprocess and pack; everything lies on the device."""
+    def finish(self, images: Tensor, labels: Tensor, indices: Tensor, *, portion: Portion, epoch: int) -> Batch:
+        """Mix with the portion's partners (if it has them), preprocess and pack; everything lies on the device."""
+        own = portion.own
         targets = labels
-        if train and self.augmentation.mixes:
+        if portion.partners is not None:
             images, targets = mix(
                 images,
                 labels,
+                portion.partners,
+                total=portion.total,
                 augmentation=self.augmentation,
                 num_classes=self.num_classes,
                 seed=self.seed,
                 epoch=epoch,
-                step=step,
+                step=portion.step,
             )
-        return Batch(self.preprocessing(images), labels, targets, indices)
+        return Batch(self.preprocessing(images), labels[:own], targets, indices[:own])

@@ -38,8 +38,11 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def record_session(path: Path, *, step: int) -> None:
-    """Write or extend a run's environment.json: this session started at `step`, here and now, with this command."""
+def record_session(path: Path, *, step: int, ranks: int = 1) -> None:
+    """Write or extend a run's environment.json: this session started at `step`, here and now, with this command.
+
+    ranks: how many processes work on it.
+    """
     sessions = []
     if path.is_file():
         try:
@@ -47,7 +50,7 @@ def record_session(path: Path, *, step: int) -> None:
         except (json.JSONDecodeError, KeyError):
             sessions = []
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    session = {"started": now, "step": step, "command": shlex.join(sys.argv), "host": platform.node()}
+    session = {"started": now, "step": step, "command": shlex.join(sys.argv), "host": platform.node(), "ranks": ranks}
     sessions.append({**session, **describe_environment()})
     write_json(path, {"sessions": sessions})
 

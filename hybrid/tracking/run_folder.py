@@ -6,6 +6,7 @@ environment.json   every session that worked on the run: time, command, versions
 metrics.jsonl      one JSON object per logged step
 summary.json       the results; it exists when the run is finished
 error.txt          the traceback of the error that ended the last session, if one did
+errors/rankN.txt   the same of another process, where a run has several
 checkpoints/       last.pt, previous.pt, best.pt (best-STEP.pt)
 tensorboard/       event files
 analysis/          how the layers contract, separate and simplify: tables, arrays, figures
@@ -26,14 +27,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hybrid.errors import UserError
+from hybrid.errors import PeerLost, UserError
 from hybrid.tracking.files import write_text
 
 # What does not change a run's results is not part of its identity: moving the data or logging more often continues the run.
 _INCIDENTAL = {
     "choices", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
     "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
-    "trainer.progress", "trainer.tensorboard",
+    "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout",
 }  # fmt: skip
 _ABSENT = "(absent)"
 _OF_A_RUN = ("choices", "data", "model", "seed", "trainer")  # what the config.yaml of a run has
@@ -49,6 +50,7 @@ class RunFolder:
         self.environment = self.path / "environment.json"
         self.metrics = self.path / "metrics.jsonl"
         self.error = self.path / "error.txt"
+        self.errors = self.path / "errors"
         self.summary = self.path / "summary.json"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
@@ -86,6 +88,7 @@ class RunFolder:
                 write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
             self.checkpoints.mkdir(exist_ok=True)
             self.error.unlink(missing_ok=True)
+            shutil.rmtree(self.errors, ignore_errors=True)
         except UserError:
             self.close()
             raise
@@ -95,10 +98,16 @@ class RunFolder:
                 f"cannot write the run's folder {self.path}: {error.strerror}. Choose another with run.root=…"
             ) from error
 
-    def note_failure(self, error: Exception) -> None:
-        """Leave the traceback where whoever looks for the run's results will see it; the next session removes it."""
+    def note_failure(self, error: Exception, *, rank: int = 0) -> None:
+        """Leave the traceback where whoever looks for the run's results will see it; the next session removes it.
+
+        A process other than the first (`rank` 0) leaves its own errors in a file of its own, and not that another was lost.
+        """
+        if isinstance(error, PeerLost) and rank != error.speaker:
+            return
+        path = self.errors / f"rank{rank}.txt" if rank else self.error
         with contextlib.suppress(OSError):  # a full disk may be the very failure
-            write_text(self.error, "".join(traceback.format_exception(error)))
+            write_text(path, "".join(traceback.format_exception(error)))
 
     def close(self) -> None:
         """Give the lock back."""
@@ -142,7 +151,7 @@ class RunFolder:
             raise UserError(f"run.restart: {self.path} is not a run's folder; delete it by hand if you mean it.")
 
     def _clear(self) -> None:
-        for path in (self.checkpoints, self.tensorboard, self.analysis, self.profile):
+        for path in (self.checkpoints, self.tensorboard, self.analysis, self.profile, self.errors):
             shutil.rmtree(path, ignore_errors=True)
         for path in (self.summary, self.metrics, self.environment, self.error, self.classes, self.config):
             path.unlink(missing_ok=True)

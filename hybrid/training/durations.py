@@ -45,3 +45,11 @@ def interval(text: Duration, *, path: str, steps_per_epoch: int, total_steps: in
     if not re.search("[1-9]", str(text)):
         raise UserError(f"{path}={text}: an interval is longer than nothing.")
     return max(1, steps)
+
+
+def in_seconds(text: Duration | None, *, path: str) -> float:
+    """The seconds that a time stands for: a number above 0 and a unit, seconds (s) or minutes (min)."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(seconds?|s|minutes?|min)\s*", str(text))
+    if match is None or float(match[1]) == 0:
+        raise UserError(f"{path}={text}: a time is a number above 0 and a unit, such as '30 seconds' or '2 minutes'.")
+    return float(match[1]) * (60 if match[2].startswith("m") else 1)

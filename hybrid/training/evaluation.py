@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from hybrid.data import Batch
+from hybrid.training import distributed
 from hybrid.training.settings import Precision
-from hybrid.training.step import autocast
+from hybrid.training.step import at_least_single, autocast
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,25 +42,30 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a model on batches (at most `most` of them); the model's mode is put back afterwards.
 
+    Of several ranks each gives its own part of the batches and gets the result of all: every image counts once.
+
     With fewer than five classes top5 counts as many as there are. Raises ValueError without any image.
     """
     was_training = model.training
     model.eval()
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-    loss = hits5 = 0.0
+    sums = torch.zeros(2, dtype=torch.float64)  # loss, images with the true class among the best five
     try:
         for batch in itertools.islice(batches, most):
+            if not len(batch.labels):
+                continue
             with autocast(batch.images.device, precision):
                 logits = model(batch.images)
-            logits = logits.float()
-            loss += F.cross_entropy(logits, batch.labels, reduction="none").cpu().double().sum().item()
+            logits = at_least_single(logits)
+            sums[0] += F.cross_entropy(logits, batch.labels, reduction="none").cpu().double().sum()
             best = logits.topk(min(5, num_classes), dim=1).indices
-            hits5 += (best == batch.labels[:, None]).sum().item()
+            sums[1] += (best == batch.labels[:, None]).sum().item()
             cells = (batch.labels * num_classes + best[:, 0]).cpu()
             confusion += torch.bincount(cells, minlength=num_classes**2).view(num_classes, num_classes)
     finally:
         model.train(was_training)
-    images = int(confusion.sum())
+    loss, hits5 = distributed.sum_(sums).tolist()
+    images = int(distributed.sum_(confusion).sum())
     if images == 0:
         raise ValueError("there are no images to evaluate on")
     return Evaluation(loss / images, 100 * confusion.trace().item() / images, 100 * hits5 / images, images, confusion)

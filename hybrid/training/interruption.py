@@ -1,10 +1,13 @@
-"""Ctrl-C and SIGTERM raise a flag; the trainer looks at it between two steps, saves, and leaves."""
+"""Ctrl-C and SIGTERM raise a flag; the trainer looks at it between two steps, saves, and leaves: all ranks at the same step."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
+
+from hybrid.training import distributed
 
 
 class Interruption:
@@ -29,3 +32,27 @@ class Interruption:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
+
+
+class StopVote:
+    """All ranks stop at the same step, whichever of them got the signal.
+
+    The votes of a step are counted while the next one runs, so nobody waits for them: the ranks stop one step later than a
+    process alone, which stops at once.
+    """
+
+    def __init__(self) -> None:
+        self._count: Callable[[], int] = lambda: 0
+
+    def agree(self, number: signal.Signals | None, *, last: bool = False) -> signal.Signals | None:
+        """Called after every step with the signal that this rank has got, if any: the one to stop for, if any.
+
+        `last` waits for the votes of this very step, as there is no next one.
+        """
+        if distributed.size() == 1:
+            return number
+        agreed = self._count()
+        if not agreed:
+            self._count = distributed.max_later(int(number or 0))
+            agreed = self._count() if last else 0
+        return signal.Signals(agreed) if agreed else None

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hybrid.data import Data
 from hybrid.tracking import RunFolder
+from hybrid.training import distributed
 from hybrid.training.evaluation import Evaluation
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.state import TrainState
@@ -39,6 +40,7 @@ def summarize(
         "seconds": round(state.seconds, 2),
         "images_per_second": round(state.images / max(state.seconds, 1e-9), 1),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "ranks": distributed.size(),
         "precision": settings.precision,
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import hybrid.data
@@ -15,13 +15,15 @@ import hybrid.models
 from hybrid.configuration import build_record, instantiate
 from hybrid.data import Data, Loader
 from hybrid.errors import Stopped, UserError
+from hybrid.launch import Launch
 from hybrid.tracking import RunFolder, Tracker
 from hybrid.tracking.console import Console
 from hybrid.tracking.environment import record_session
 from hybrid.tracking.files import write_json
 from hybrid.tracking.jsonl import JsonLines
-from hybrid.training import checkpoint
-from hybrid.training.durations import in_steps, interval, run_length
+from hybrid.tracking.tracker import Sink
+from hybrid.training import checkpoint, distributed
+from hybrid.training.durations import in_seconds, in_steps, interval, run_length
 from hybrid.training.evaluation import Evaluation
 from hybrid.training.initial_weights import Match, load_initial_weights
 from hybrid.training.live_analysis import LiveAnalysis, live_settings
@@ -30,6 +32,7 @@ from hybrid.training.randomness import seed_everything, set_deterministic
 from hybrid.training.results import closing_words, final_numbers, hyperparameters, summarize
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.state import TrainState
+from hybrid.training.sync_batch_norm import synchronize_batch_norm
 from hybrid.training.trainer import Trainer
 
 
@@ -57,48 +60,65 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     """Do what the configuration says and return the run's summary.
 
     A finished run is left alone and its summary returned; an unfinished one continues from its last checkpoint. Raises
-    UserError before anything is written for whatever is wrong with the configuration, and
-    hybrid.errors.Stopped when a signal ended the run early.
+    UserError before anything is written for whatever is wrong with the configuration, hybrid.errors.Stopped when a signal
+    ended the run early, and hybrid.errors.PeerLost when another of its processes did (hybrid/training/distributed.py).
     """
-    settings, run_settings, device = _check(cfg)
+    timeout = in_seconds(OmegaConf.select(cfg, "trainer.rank_timeout"), path="trainer.rank_timeout")
+    with distributed.session(timeout=timeout):
+        return _run(cfg)
+
+
+def _run(cfg: DictConfig) -> dict[str, Any]:
+    settings, run_settings, device = distributed.together(lambda: _check(cfg))
     if cfg.data.get("root") is not None:  # so that the folder says where the data are, from wherever it is read
         cfg.data.root = str(Path(cfg.data.root).resolve())
     folder = RunFolder.of(cfg)
-    if folder.finished and not run_settings.restart:
-        return _already_finished(folder, cfg)
+    if distributed.from_main(lambda: folder.finished) and not run_settings.restart:
+        return distributed.from_main(lambda: _already_finished(folder, cfg))
     set_deterministic(settings.deterministic)
     torch.set_float32_matmul_precision(settings.matmul_precision)
     seed_everything(cfg.seed)
     data = hybrid.data.build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    distributed.prepare(data.prepare)
     model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
-    given = set()
-    if run_settings.init_from is not None and not (checkpoint.present(folder.checkpoints) and not run_settings.restart):
-        given = load_initial_weights(model, Path(run_settings.init_from), match=run_settings.init_match)
+    given = distributed.from_main(lambda: _initial_weights(model, run_settings, folder))
+    distributed.seed_rank(cfg.seed)
+    if settings.sync_batch_norm:
+        synchronize_batch_norm(model, device)
     model.to(device, memory_format=torch.channels_last if settings.channels_last else torch.preserve_format)
     plan = _Plan.of(cfg, settings, data, device)
     optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
     state = TrainState(model, optimizer, device=device, fp16=settings.precision == "fp16", ema=settings.ema)
-    folder.open(cfg, class_names=data.class_names, restart=run_settings.restart)
+    distributed.from_main(lambda: folder.open(cfg, class_names=data.class_names, restart=run_settings.restart))
+    distributed.on_exit(lambda lost: folder.note_failure(lost, rank=distributed.rank()))
     try:
         begin(state, folder, data, device, has_statistics=any(name.startswith("normalization.") for name in given))
         return _train(cfg, settings, plan, state, data, device, folder)
     except Exception as error:
         if not isinstance(error, Stopped):
-            folder.note_failure(error)
+            folder.note_failure(error, rank=distributed.rank())
         raise
     finally:
         folder.close()
 
 
+def _initial_weights(model: nn.Module, settings: RunSettings, folder: RunFolder) -> set[str]:
+    """Fill a new model with the weights that run.init_from gives, unless the run has its own already; the names taken."""
+    if settings.init_from is None or (checkpoint.present(folder.checkpoints) and not settings.restart):
+        return set()
+    return load_initial_weights(model, Path(settings.init_from), match=settings.init_match)
+
+
 def begin(state: TrainState, folder: RunFolder, data: Data, device: torch.device, *, has_statistics: bool) -> None:
     """Where a run starts from, in this order: its own last checkpoint; the weights that it was given; scratch."""
-    own = checkpoint.load_latest(folder.checkpoints, device=device, set_aside=True)
+    own = distributed.from_main(lambda: checkpoint.load_latest(folder.checkpoints, set_aside=True))
     if own is not None:
         state.load_state_dict(own, source=folder.checkpoints)
         return
-    if not has_statistics and state.model.needs_statistics:
+    if not has_statistics and state.model.needs_statistics and distributed.is_main():
         loader = data.loader("train", batch_size=256, device=device)
         state.model.fit_statistics(batch.images for batch in loader.epoch(0))
+    distributed.same_weights(state.model)
     if state.ema is not None:
         state.ema.module.load_state_dict(state.model.state_dict())
 
@@ -117,7 +137,12 @@ class _Plan:
         if settings.test_weights == "best" and "validation" not in data.splits:
             raise UserError("trainer.test_weights=best needs validation images, and data.validation is 0. Valid: last.")
         loader = data.loader(
-            "train", batch_size=settings.batch_size, device=device, train=True, drop_last=settings.drop_last
+            "train",
+            batch_size=settings.batch_size,
+            device=device,
+            train=True,
+            drop_last=settings.drop_last,
+            shares=distributed.shares(settings.accumulation),
         )
         steps_per_epoch = min(len(loader), settings.max_train_steps_per_epoch or len(loader))
         total = run_length(settings.duration, path="trainer.duration", steps_per_epoch=steps_per_epoch)
@@ -142,7 +167,10 @@ def _check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]
     if str(cfg.optimizer.get("_target_")).startswith("hybrid."):  # a user's own may want its parts of the real model
         instantiate(cfg.optimizer, path="optimizer", model=nn.Linear(2, 2))
     live_settings(cfg.analysis)
-    device = settings.resolve_device()
+    distributed.shares(settings.accumulation).check(settings.batch_size, path="trainer.batch_size")
+    device = settings.resolve_device(Launch.read())
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     if settings.precision == "fp16" and device.type == "cpu":
         raise UserError(
             "trainer.precision=fp16 is for GPUs: CPUs compute it many times slower. Valid here: fp32, bf16."
@@ -168,16 +196,12 @@ def _train(
     device: torch.device,
     folder: RunFolder,
 ) -> dict[str, Any]:
-    record_session(folder.environment, step=state.step)
     epochs = plan.total_steps / plan.steps_per_epoch
-    console = Console(total_steps=plan.total_steps, total_epochs=epochs, start_step=state.step, style=settings.progress)
-    sinks = [JsonLines(folder.metrics, resume_step=state.step), console]
-    if settings.tensorboard:
-        from hybrid.tracking.tensorboard import TensorBoard
-
-        sinks.append(TensorBoard(folder.tensorboard, resume_step=state.step))
-    with Tracker(*sinks) as tracker:
-        pictures = Pictures(tracker, data, enabled=settings.tensorboard)
+    speaks = distributed.is_main()
+    style = settings.progress if speaks else "none"
+    console = Console(total_steps=plan.total_steps, total_epochs=epochs, start_step=state.step, style=style)
+    with Tracker(*_sinks(console, settings, state, folder) if speaks else ()) as tracker:
+        pictures = Pictures(tracker, data, enabled=settings.tensorboard and speaks)
         _announce(console, cfg, state, data, device, folder)
         if state.step == 0:
             pictures.before_training(plan.loader, state.model)
@@ -201,7 +225,8 @@ def _train(
         pictures.after_evaluation(state.step, test, split="test")
         summary = summarize(cfg, settings, state, data, test, epochs=epochs, device=device)
         tracker.results(hyperparameters(cfg), final_numbers(summary))
-    write_json(folder.summary, summary)
+    if speaks:
+        write_json(folder.summary, summary)
     console.say(closing_words(summary, folder, settings))
     return summary
 
@@ -233,12 +258,24 @@ def _analysis(
     )
 
 
+def _sinks(console: Console, settings: TrainerSettings, state: TrainState, folder: RunFolder) -> list[Sink]:
+    """Where the run's records go; also notes in environment.json that a session has begun."""
+    record_session(folder.environment, step=state.step, ranks=distributed.size())
+    sinks: list[Sink] = [JsonLines(folder.metrics, resume_step=state.step), console]
+    if settings.tensorboard:
+        from hybrid.tracking.tensorboard import TensorBoard
+
+        sinks.append(TensorBoard(folder.tensorboard, resume_step=state.step))
+    return sinks
+
+
 def _test(trainer: Trainer, settings: TrainerSettings) -> Evaluation:
     """Evaluate the test images, once in a run, on the weights that trainer.test_weights names."""
     state = trainer.state
     if settings.test_weights == "best":
         best = trainer.checkpoints / "best.pt"
-        checkpoint.load_weights(state.evaluated, checkpoint.load(best, device=trainer.device), source=best)
+        content = distributed.from_main(lambda: checkpoint.load(best))
+        checkpoint.load_weights(state.evaluated, content, source=best)
     test = trainer.evaluate("test")
     numbers = {f"test/{name}": value for name, value in test.numbers().items()}
     trainer.tracker.scalars(state.step, state.step / trainer.steps_per_epoch, numbers)
@@ -251,6 +288,10 @@ def _announce(
     sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
     count = sum(parameter.numel() for parameter in state.model.parameters() if parameter.requires_grad)
     console.say(
-        f"{cfg.choices.model}, {count:,} parameters, on {device}; {data.name}: {sizes} images of {data.image_shape}"
+        f"{cfg.choices.model}, {count:,} parameters, on {_place(device)}; {data.name}: {sizes} images of {data.image_shape}"
     )
     console.say(f"{'continuing from step ' + str(state.step) + ' in' if state.step else 'run folder'} {folder.path}")
+
+
+def _place(device: torch.device) -> str:
+    return f"{distributed.size()} × {device.type}" if distributed.size() > 1 else str(device)

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from hybrid.errors import UserError
+from hybrid.launch import Launch
 from hybrid.training.durations import Duration
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -24,6 +25,8 @@ class TrainerSettings:
     device: str
     precision: Precision
     matmul_precision: Literal["highest", "high", "medium"]
+    sync_batch_norm: bool
+    rank_timeout: str
     channels_last: bool
     compile: bool
     deterministic: bool
@@ -56,8 +59,15 @@ class TrainerSettings:
                 f"valid: 1 to {self.batch_size}."
             )
 
-    def resolve_device(self) -> torch.device:
-        """The device to run on; UserError where it does not exist."""
+    def resolve_device(self, launch: Launch | None = None) -> torch.device:
+        """The device to run on, each process its own GPU; UserError where it does not exist."""
+        launch = launch or Launch()
+        if launch.size > 1 and self.device in ("auto", "cuda") and torch.cuda.is_available():
+            return _own_gpu(launch)
+        if launch.size > 1 and self.device.startswith("cuda:"):
+            raise UserError(
+                f"trainer.device={self.device} would put all {launch.size} processes on one GPU. Valid: auto, cuda, cpu."
+            )
         return resolve_device(self.device)
 
 
@@ -74,6 +84,18 @@ def resolve_device(name: str, *, path: str = "trainer.device") -> torch.device:
     if name not in present:
         raise UserError(f"{path}={name} is not on this machine. Valid: auto, {', '.join(present)}.")
     return torch.device(name)
+
+
+def _own_gpu(launch: Launch) -> torch.device:
+    """One GPU for each process of this machine; srun may show each process its own alone."""
+    count = torch.cuda.device_count()
+    if launch.manner == "srun" and count == 1:
+        return torch.device("cuda:0")
+    if launch.local_rank >= count:
+        raise UserError(
+            f"process {launch.local_rank} of this machine has no GPU: there are {count}; start as many processes."
+        )
+    return torch.device("cuda", launch.local_rank)
 
 
 def _require(good: bool, name: str, value: object, valid: str) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hybrid.errors import UserError
+from hybrid.training import distributed
 from hybrid.training.randomness import generator_states, restore_generator_states
 from hybrid.training.step import Meter
 
@@ -47,17 +48,17 @@ class TrainState:
 
     def check_finite(self) -> None:
         """Raise UserError if a loss since the start or a weight now is not finite. Waits for the device."""
-        bad_step = int(self.meter.bad_step)
+        bad_step = self.meter.first_bad_step()
         weights_finite = bool(torch.stack([torch.isfinite(p).all() for p in self.model.parameters()]).all())
-        if bad_step >= 0 or not weights_finite:
-            step = bad_step if bad_step >= 0 else self.step
+        if bad_step is not None or not weights_finite:
+            step = self.step if bad_step is None else bad_step
             raise UserError(
                 f"the loss is not finite at step {step}: training stops; a checkpoint, where there is one, is from before it. "
                 "A lower optimizer.lr, a warm-up (schedule.warmup='1 epoch') or trainer.clip_norm=1 usually helps."
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers, text, lists and dicts alone, so that it loads with weights_only=True."""
+        """Tensors, numbers, text, lists and dicts alone, so that it loads with weights_only=True. All ranks must call it."""
         ema = self.ema
         return {
             "step": self.step,
@@ -70,7 +71,7 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "meter": self.meter.state_dict(),
-            "generators": generator_states(),
+            "generators": distributed.gather_objects(generator_states()),
         }
 
     def load_state_dict(self, state: dict[str, Any], *, source: object) -> None:
@@ -86,6 +87,12 @@ class TrainState:
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"{source} does not fit this model and optimizer: {reason}") from error
-        restore_generator_states(state["generators"])
+        self._restore_generators(state["generators"])
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
         self.kept, self.latest = state["kept"], state["latest"]
+
+    @staticmethod
+    def _restore_generators(states: list[dict[str, Any]]) -> None:
+        """Each rank goes on with the numbers of its own; one that the checkpoint does not know keeps what it was seeded with."""
+        if distributed.rank() < len(states):
+            restore_generator_states(states[distributed.rank()])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from hybrid.data import Batch
+from hybrid.data.shares import Share, Shares
+from hybrid.training import distributed
 from hybrid.training.settings import Precision, TrainerSettings
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -25,8 +27,15 @@ def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
             yield
 
 
+def at_least_single(logits: torch.Tensor) -> torch.Tensor:
+    """Half precision to float32, for the loss; other types as they are."""
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
 class Meter:
     """Sums of loss and hits over the steps since the last reading, kept on the device: adding to them waits for nothing.
+
+    Each rank has its own; they are added up when they are read.
 
     It also remembers the first step whose loss was not finite.
     """
@@ -42,18 +51,28 @@ class Meter:
         self.bad_step = torch.where(first, torch.full_like(self.bad_step, step), self.bad_step)
 
     def read(self) -> dict[str, float]:
-        """Mean loss and accuracy (%) since the last reading; starts again from zero. Waits for the device."""
-        loss, hits, images = self.sums.tolist()
+        """Mean loss and accuracy (%) of all ranks since the last reading; starts again from zero. Waits for the device."""
+        loss, hits, images = distributed.sum_(self.sums.clone()).tolist()
         self.sums.zero_()
         return {"train/loss": loss / images, "train/top1": 100 * hits / images}
 
+    def first_bad_step(self) -> int | None:
+        """The first step in which a rank's loss was not finite. Waits for the device."""
+        none = torch.iinfo(torch.int64).max
+        first = int(distributed.min_(torch.where(self.bad_step < 0, none, self.bad_step)))
+        return None if first == none else first
+
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """For a checkpoint between two readings."""
-        return {"sums": self.sums, "bad_step": self.bad_step}
+        """For a checkpoint between two readings: `sums` has one row for each rank."""
+        return {"sums": distributed.gather(self.sums), "bad_step": self.bad_step}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """The counterpart of `state_dict`."""
-        self.sums.copy_(state["sums"])
+        """The counterpart of `state_dict`; of another number of ranks, rank 0 takes over all that was counted."""
+        rows = state["sums"]
+        if len(rows) == distributed.size():
+            self.sums.copy_(rows[distributed.rank()])
+        else:
+            self.sums.copy_(rows.sum(0) if distributed.is_main() else torch.zeros_like(rows[0]))
         self.bad_step.copy_(state["bad_step"])
 
 
@@ -66,22 +85,30 @@ def train_step(
     *,
     settings: TrainerSettings,
     step: int,
+    share: Share | None = None,
+    sum_gradients: Callable[[float], None] = lambda weight: None,
 ) -> None:
     """Update the weights once from a batch, cut into `settings.accumulation` micro-batches. Nothing is read back.
 
     The gradient is that of the mean loss over the whole batch, whatever the micro-batches' sizes; batch norm sees
-    micro-batches. `step` is the number of this step, from 1.
+    micro-batches. `step` is the number of this step, from 1. Of several ranks each has its `share` of the batch, and
+    `sum_gradients` adds theirs up; with a share of nothing a rank computes only where batch norm expects it.
     """
     optimizer.zero_grad(set_to_none=True)
-    total = len(batch.labels)
-    parts = [torch.chunk(tensor, settings.accumulation) for tensor in (batch.images, batch.targets, batch.labels)]
+    share = share or Shares(parts=settings.accumulation).of(len(batch.labels))
+    parts = [torch.split(tensor, share.sizes) for tensor in (batch.images, batch.targets, batch.labels)]
     for images, targets, labels in zip(*parts, strict=True):
+        if not len(labels) and not settings.sync_batch_norm:
+            continue
         with autocast(images.device, settings.precision):
             logits = forward(images)
-        loss_sum = F.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing, reduction="sum")
-        scaler.scale(loss_sum / total).backward()
+        loss_sum = F.cross_entropy(
+            at_least_single(logits), targets, label_smoothing=settings.label_smoothing, reduction="sum"
+        )
+        scaler.scale(loss_sum / share.total).backward()
         hits = (logits.detach().argmax(1) == labels).sum()
         meter.add(loss_sum.detach(), hits, len(labels), step)
+    sum_gradients(len(batch.labels) / share.total)
     if settings.clip_norm is not None:
         scaler.unscale_(optimizer)
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -9,6 +9,7 @@
         after SIGINT or SIGTERM: last.pt, then Stopped
     at the end: evaluate_every and checkpoint_every once more
 
+Several processes (ranks) go through it in step: each with its part of a batch, rank 0 alone writing.
 What is logged at a step is on the disk before the checkpoint of that step, so a resumed run repeats nothing and misses nothing.
 """
 
@@ -28,10 +29,11 @@ from hybrid.data import Batch, Data, Loader
 from hybrid.errors import Stopped, UserError
 from hybrid.tracking.console import Console
 from hybrid.tracking.tracker import Tracker
-from hybrid.training import checkpoint, schedule
+from hybrid.training import checkpoint, distributed, schedule
 from hybrid.training.durations import interval
 from hybrid.training.evaluation import Evaluation, evaluate
-from hybrid.training.interruption import Interruption
+from hybrid.training.gradients import GradientSum
+from hybrid.training.interruption import Interruption, StopVote
 from hybrid.training.live_analysis import LiveAnalysis
 from hybrid.training.profiling import Profiler
 from hybrid.training.settings import TrainerSettings
@@ -60,6 +62,7 @@ class Trainer:
     def __post_init__(self) -> None:
         model = self.state.model
         self.forward = torch.compile(model) if self.settings.compile else model
+        self._sum_gradients = GradientSum(model)
         self._every = {
             name: interval(
                 getattr(self.settings, name),
@@ -78,8 +81,9 @@ class Trainer:
             # closed at once on every way out: workers that outlive their loader would keep the process from ending
             contextlib.closing(self._batches(state.step)) as batches,
             Interruption() as interruption,
-            Profiler(self.checkpoints.parent, enabled=self.settings.profile) as profiler,
+            Profiler(self.checkpoints.parent, enabled=self.settings.profile and distributed.is_main()) as profiler,
         ):
+            vote = StopVote()
             self._restart_clock()
             while state.step < self.total_steps:
                 self._one_step(next(batches))
@@ -91,14 +95,16 @@ class Trainer:
                     self._validate()
                 if self.analysis is not None and self.analysis.due(state.step):
                     self._analyse()
-                if self._due("checkpoint_every") or interruption.signal:
+                number = vote.agree(interruption.signal, last=state.step == self.total_steps)
+                if self._due("checkpoint_every") or number:
                     self.save()
-                if interruption.signal:
-                    raise Stopped(interruption.signal, state.step)
+                if number:
+                    raise Stopped(number, state.step)
 
     def evaluate(self, split: str) -> Evaluation:
         """Evaluate the current (averaged, if kept) weights on a split."""
-        loader = self.data.loader(split, batch_size=self.settings.batch_size, device=self.device)
+        shares = distributed.shares(accumulation=1)
+        loader = self.data.loader(split, batch_size=self.settings.batch_size, device=self.device, shares=shares)
         return evaluate(
             self.state.evaluated,
             loader.epoch(0),
@@ -112,7 +118,9 @@ class Trainer:
         self.state.check_finite()  # waits for the device, so that the clock reads true
         self._pause_clock()
         self.tracker.flush()
-        checkpoint.save_last(self.checkpoints, self.state.state_dict())
+        content = self.state.state_dict()
+        if distributed.is_main():
+            checkpoint.save_last(self.checkpoints, content)
         self._restart_clock()
 
     def _batches(self, step: int) -> Iterator[Batch]:
@@ -134,9 +142,18 @@ class Trainer:
         state, settings = self.state, self.settings
         self._waited += time.monotonic() - self._asked
         schedule.apply(self.schedule(state.step), state.optimizer)
+        share = self.loader.share(state.step % self._cycle)
         try:
             train_step(
-                self.forward, state.optimizer, state.scaler, batch, state.meter, settings=settings, step=state.step + 1
+                self.forward,
+                state.optimizer,
+                state.scaler,
+                batch,
+                state.meter,
+                settings=settings,
+                step=state.step + 1,
+                share=share,
+                sum_gradients=self._sum_gradients,
             )
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
@@ -153,9 +170,14 @@ class Trainer:
         if state.ema is not None:
             state.ema.update_parameters(state.model)
         state.step += 1
-        state.images += len(batch.labels)
-        self._images += len(batch.labels)
+        state.images += share.total
+        self._images += share.total
         self._asked = time.monotonic()
+
+    @property
+    def _cycle(self) -> int:
+        """Steps after which the same batches of the loader come again."""
+        return min(self.settings.overfit_batches or self.steps_per_epoch, len(self.loader))
 
     def _due(self, name: str) -> bool:
         return self.state.step % self._every[name] == 0 or self.state.step == self.total_steps
@@ -183,19 +205,22 @@ class Trainer:
         self.tracker.scalars(state.step, state.step / self.steps_per_epoch, numbers)
         self.on_evaluation(state.step, result)
         state.latest = {**state.latest, **numbers}
-        state.kept = checkpoint.save_ranked(
-            self.checkpoints,
-            state.kept,
-            {"step": state.step, **result.numbers()},
-            {"step": state.step, "model": state.evaluated.state_dict()},
-            most=self.settings.keep_best,
+        state.kept = distributed.from_main(
+            lambda: checkpoint.save_ranked(
+                self.checkpoints,
+                state.kept,
+                {"step": state.step, **result.numbers()},
+                {"step": state.step, "model": state.evaluated.state_dict()},
+                most=self.settings.keep_best,
+            )
         )
         self._restart_clock()
 
     def _analyse(self) -> None:
         self.state.check_finite()
         self._pause_clock()
-        self.analysis(self.state.step, self.state.evaluated)
+        if distributed.is_main():  # the figures of one rank, therefore; the others wait at their next message
+            self.analysis(self.state.step, self.state.evaluated)
         self._restart_clock()
 
     def _pause_clock(self) -> None:

@@ -104,6 +104,18 @@ def test_help_of_a_choice_shows_its_settings(root, monkeypatch, capsys):
     assert "milestones: [30%, 60%, 80%]" in out
 
 
+@pytest.mark.parametrize("flag", ["-m", "--multirun"])
+def test_a_sweep_under_torchrun_is_refused_once_with_what_to_do(root, tmp_path, monkeypatch, capsys, flag):
+    place = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    for rank, message in (("0", "start it with python train.py -m"), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        code, _, errors = command(root, monkeypatch, capsys, flag, "seed=0,1", f"run.root={tmp_path / 'runs'}")
+        assert code == 2 and message in errors and errors.count("\n") == (rank == "0")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_sweep_runs_every_combination_and_reports_the_failed_one(root, tmp_path, monkeypatch, capsys):
     tiny = ["model=scat_linear", "model.frontend.max_order=1", "data.subset.n=100", "trainer.duration=2 steps"]
     tiny += ["trainer.tensorboard=false", f"run.root={tmp_path}", "trainer.max_evaluation_batches=1"]

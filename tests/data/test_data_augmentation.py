@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hybrid.data.augmentation import Augmentation, BatchAugmenter
-from hybrid.data.mixing import mix
+from hybrid.data.mixing import draw_partners, mix
 from hybrid.data.policies import apply_seeded, make_policy
 from hybrid.data.preprocessing import LocalContrast, Normalize
 
@@ -89,7 +89,10 @@ def test_padding_limit(mode, limit):
 
 def mixed(images=IMAGES, *, step=0, **keys):
     labels = torch.arange(len(images)) % 10
-    return labels, *mix(images, labels, augmentation=Augmentation(**keys), num_classes=10, seed=0, epoch=0, step=step)
+    place = {"seed": 0, "epoch": 0, "step": step}
+    partners = torch.from_numpy(draw_partners(len(images), **place))
+    common = {"total": len(images), "augmentation": Augmentation(**keys), "num_classes": 10, **place}
+    return labels, *mix(images, labels, partners, **common)
 
 
 def test_mixup_mixes_images_as_it_mixes_labels():
