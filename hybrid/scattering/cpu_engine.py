@@ -23,8 +23,8 @@ class CpuScattering2D(Scattering2D):
 
     Parameters, shapes, values and errors are those of `hybrid.scattering.Scattering2D`. Its torch engine is asked for what this
     one does not do: float64, other devices, exported programs (they must run where no compiler is), the transforms of
-    torch.func, second derivatives; and for everything where there is no compiler or a size has a prime factor above 61. A
-    log line says which of the two computes.
+    torch.func, second derivatives; and for everything where there is no compiler, or where a padded side is not a product of
+    two factors of at most 64. A log line says which of the two computes.
 
     The machine code is kept in a folder of the user's (`hybrid.scattering.cpu.cache`); a second process finds it there.
     """
