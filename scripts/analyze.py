@@ -4,9 +4,9 @@
     python scripts/analyze.py run=outputs/a,outputs/b to=comparison            # each, and figures of both together
     python scripts/analyze.py run=outputs/… preset=light measures=boundary,spectra layers=pixels,scattering,logits
     python scripts/analyze.py model=torchvision.models.resnet18 checkpoint=resnet18.pth data=folder data_root=photos to=resnet18
-    python scripts/analyze.py run=first/analysis/full.npz,second/analysis/full.npz to=figures     # drawn again, nothing measured
+    python scripts/analyze.py run=A/analysis/full/full.npz,B/analysis/full/full.npz to=figures    # drawn again, nothing measured
 
-Writes NAME.npz (arrays and numbers), NAME.csv (a row per layer) and the figures, into the run's own folder under analysis/
+Writes NAME.npz (arrays and numbers), NAME.csv (a row per layer) and the figures into analysis/PRESET/ in the run's own folder,
 or into to=. preset=full measures everything on all images (minutes on a CPU); preset=light is what a run logs while it trains.
 Options that are null are as the preset has them: configs/analysis/full.yaml explains each.
 """
@@ -36,9 +36,11 @@ class Options:
     checkpoint: str | None = option(
         "with model: its weights, a checkpoint or state_dict; null: random ones", default=None
     )
+    match: Literal["all", "shapes"] | None = option("with checkpoint: all of it, or what fits", default=None)
+    num_classes: int | None = option("with model: its classes; null: those of the data", default=None)
     data: str | None = option("a name in configs/data; null: the run's own", default=None)
     data_root: str | None = option("folder of the data, if not where the run had them", default=None)
-    to: str | None = option("folder for the results; null: analysis/ in the run's own", default=None)
+    to: str | None = option("folder for the results; null: analysis/PRESET/ in the run's own", default=None)
     preset: Literal["full", "light"] = option("configs/analysis", default="full")
     split: Literal["train", "validation", "test"] = option("images that are measured", default="train")
     probe_split: Literal["test", "validation"] = option("images that the probes are tested on", default="test")
@@ -73,6 +75,10 @@ class Options:
             raise UserError("checkpoint=… needs model=NAME, the network that it is the weights of.")
         if len(self.run) > 1 and self.to is None:
             raise UserError("several runs need to=FOLDER for the results.")
+        if self.checkpoint is None and self.match is not None:
+            raise UserError("match=… has no effect without checkpoint=….")
+        if self.model is None and self.num_classes is not None:
+            raise UserError("num_classes=… has no effect without model=….")
         if self.model is not None and self.weights is not None:
             raise UserError("weights=… has no effect with model=…: its weights are checkpoint=….")
 
@@ -95,9 +101,15 @@ def analyze(options: Options) -> None:
         "say": lambda text: print(f"  {time.monotonic() - began:6.1f} s  {text}", flush=True),
     }
     records: dict[str, Record] = {}
-    folder = Path(options.to) if options.to else Path(options.run[0]) / "analysis"
+    folder = Path(options.to) if options.to else Path(options.run[0]) / "analysis" / options.preset
     if options.model is not None:
-        record = analyse_model(options.model, checkpoint=options.checkpoint, **common)
+        record = analyse_model(
+            options.model,
+            checkpoint=options.checkpoint,
+            match=options.match or "all",
+            num_classes=options.num_classes,
+            **common,
+        )
         records[options.model.rpartition(".")[2]] = _finish(record, folder, options.model.rpartition(".")[2])
     for place in options.run:
         if place.endswith(".npz"):
@@ -180,7 +192,8 @@ def _name(path: Path, taken: dict[str, Record]) -> str:
     """The run's name; of an .npz file the name of the run that it lies in, if that is where it lies."""
     name = path.name
     if path.suffix == ".npz":
-        name = path.resolve().parents[1].name if path.resolve().parent.name == "analysis" else path.stem
+        folders = path.resolve().parents
+        name = folders[2].name if len(folders) > 2 and folders[1].name == "analysis" else path.stem
     if name in taken:
         raise UserError(f"{path} is given twice, or has the name of another: {name}.")
     return name

@@ -72,6 +72,7 @@ def analyse(
     if set(settings.measures) & {"classes", "spectra", "probes", *_TABLE}:
         say("features of the training images")
         features = work.collect(_chain(first, batches))
+        work.note_few(features.labels)
         if test is not None and "probes" in settings.measures:
             say("features of the test images")
             held = work.collect(test)
@@ -106,6 +107,15 @@ class _Work:
     device: torch.device
     problems: list[str]
     found: dict[str, dict[str, Any]]
+
+    def note_few(self, labels: Tensor) -> None:
+        """Counts that say more about the size of the sample than about the layer."""
+        fewest, neighbours = int(labels.unique(return_counts=True)[1].min()), self.settings.neighbours
+        if "boundary" in self.settings.measures and fewest <= neighbours:
+            self.problems.append(
+                f"a class has {fewest} images: no more than {fewest - 1} of {neighbours} neighbours can agree with it, so the "
+                "boundary counts of larger k mean little"
+            )
 
     def collect(self, batches: Batches) -> Features:
         settings = self.settings

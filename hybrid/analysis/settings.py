@@ -65,6 +65,10 @@ class AnalysisSettings:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"analysis.{name}={value} is not valid: it must be at least {least}.")
+        if self.images is not None and self.neighbours >= self.images and set(self.measures) & _BY_NEIGHBOURS:
+            raise UserError(
+                f"analysis.neighbours={self.neighbours} is not valid: it must be below analysis.images={self.images}."
+            )
         if not self.measures:
             raise UserError("analysis.measures is empty: nothing would be measured.")
         if "probes" in self.measures and not self.probes:
@@ -77,6 +81,7 @@ class AnalysisSettings:
         return self.memory_mib * 2**20
 
 
+_BY_NEIGHBOURS = {"separation", "boundary", "released_boundary"}
 _LEAST = {
     "images": 4,
     "test_images": 1,

@@ -46,7 +46,9 @@ def _accuracy(records: Records, reference: Mapping[str, float] | None = None) ->
         for run, record in records.items()
     }
     curves = {run: own for run, own in curves.items() if own}
-    return draw.accuracy_by_depth(_flat(curves), reference=reference) if curves else None
+    splits = sorted({str(record.about.get("probe_split") or "test") for record in records.values()})
+    ylabel = f"{' or '.join(splits)} accuracy (%)"
+    return draw.accuracy_by_depth(_flat(curves), reference=reference, ylabel=ylabel) if curves else None
 
 
 def _boundary(records: Records, kind: str, ylabel: str) -> Figure | None:
@@ -58,21 +60,26 @@ def _boundary(records: Records, kind: str, ylabel: str) -> Figure | None:
 
 
 def _distances(records: Records) -> Figure | None:
-    layers = _pairs(records, "separation.same", "separation.other")
-    return draw.cumulative_distances(_flat(layers), xlabel=_distance(records)) if layers else None
+    units, xlabel = _units(records)
+    layers = {
+        run: [(name, same / units[run][name], other / units[run][name]) for name, same, other in own]
+        for run, own in _pairs(records, "separation.same", "separation.other").items()
+    }
+    return draw.cumulative_distances(_flat(layers), xlabel=xlabel) if layers else None
 
 
 def _nearest(records: Records) -> Figure | None:
     """As published: the distance to the nearest other image, apart by whether it has the same label."""
     layers: dict[str, list] = {}
+    units, xlabel = _units(records)
     for run, record in records.items():
         for name in record.layers:
             same, other, own = (record.array(name, f"separation.{key}") for key in ("same", "other", "nearest_is_same"))
             if same is not None and own.any() and not own.all():
-                nearest = np.minimum(same, other)
+                nearest = np.minimum(same, other) / units[run][name]
                 layers.setdefault(run, []).append((name, nearest[own], nearest[~own]))
     titles = ("nearest image, of the same class", "nearest image, of another class")
-    return draw.cumulative_distances(_flat(layers), titles=titles, xlabel=_distance(records)) if layers else None
+    return draw.cumulative_distances(_flat(layers), titles=titles, xlabel=xlabel) if layers else None
 
 
 def _spectra(records: Records) -> Figure | None:
@@ -82,23 +89,24 @@ def _spectra(records: Records) -> Figure | None:
 
 def _intra_class(records: Records) -> Figure | None:
     classes: dict[str, dict[str, list]] = {}
+    units, label = _units(records)
     for run, record in records.items():
         names = record.about.get("class_names")
         for layer in record.layers:
             labels, within = record.array(layer, "classes.labels"), record.array(layer, "classes.within")
             for label, value in zip(labels, within, strict=True) if labels is not None else ():
                 name = names[label] if names else f"class {label}"
-                classes.setdefault(run, {}).setdefault(name, []).append((layer, float(value)))
-    return draw.intra_class_distances(_flat(classes)) if classes else None
+                classes.setdefault(run, {}).setdefault(name, []).append((layer, float(value) / units[run][layer]))
+    return draw.intra_class_distances(_flat(classes), ylabel=f"mean intra-class {label}") if classes else None
 
 
 def _ratios(records: Records, name: str, ylabel: str) -> Figure | None:
-    layers = _pairs(records, f"{name}.same", f"{name}.different")
+    layers = _in_sequence(records, _pairs(records, f"{name}.same", f"{name}.different"))
     return draw.contraction_ratios(_flat(layers), ylabel=ylabel) if layers else None
 
 
 def _jacobian(records: Records) -> Figure | None:
-    layers = _arrays(records, "jacobian.values")
+    layers = _in_sequence(records, _arrays(records, "jacobian.values"))
     return draw.jacobian_norms(_flat(layers)) if layers else None
 
 
@@ -155,9 +163,30 @@ def _flat(runs: Mapping[str, Any]) -> Any:
     return runs[""] if list(runs) == [""] else runs
 
 
-def _distance(records: Records) -> str:
-    standardized = {record.about["settings"]["standardize"] for record in records.values()}
-    return "distance" + (" of standardised features" if standardized == {True} else "")
+def _in_sequence(records: Records, layers: Mapping[str, list]) -> dict[str, list]:
+    """Without S0, S1 and S2: they are parts of "scattering", side by side, and no line leads through them."""
+    parts = {
+        run: {layer["name"] for layer in record.about["layers"] if layer["order"] is not None}
+        for run, record in records.items()
+    }
+    return {run: [layer for layer in own if layer[0] not in parts[run]] for run, own in layers.items()}
+
+
+def _units(records: Records) -> tuple[dict[str, dict[str, float]], str]:
+    """What a layer's distances are divided by, and the axis label.
+
+    The distance of two independent standardised vectors of D coordinates is about √(2D); where layers differ in D,
+    distances in that unit can be compared, and 1 means "like two unrelated images".
+    """
+    sizes = {
+        run: {layer["name"]: layer["dimension"] for layer in record.about["layers"]} for run, record in records.items()
+    }
+    standardized = all(record.about["settings"]["standardize"] for record in records.values())
+    if standardized and len({size for own in sizes.values() for size in own.values()}) > 1:
+        units = {run: {name: (2 * (size or 1)) ** 0.5 for name, size in own.items()} for run, own in sizes.items()}
+        return units, "distance / √(2 · dimension)"
+    label = "distance of standardised features" if standardized else "distance"
+    return {run: dict.fromkeys(own, 1.0) for run, own in sizes.items()}, label
 
 
 _FIGURES: dict[str, Callable[[Records], Figure | None]] = {

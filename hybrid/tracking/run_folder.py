@@ -32,7 +32,7 @@ from hybrid.tracking.files import write_text
 
 # What does not change a run's results is not part of its identity: moving the data or logging more often continues the run.
 _INCIDENTAL = {
-    "choices", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
+    "choices", "analysis", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
     "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
     "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout",
 }  # fmt: skip

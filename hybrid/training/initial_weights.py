@@ -20,7 +20,9 @@ _WRAPPED_UNDER = ("ema", "model", "state_dict", "model_state_dict", "model_state
 _WRAPPERS = ("module.", "_orig_mod.", "model.")  # of DataParallel and DDP, of torch.compile, of Lightning
 
 
-def load_initial_weights(model: nn.Module, source: Path, *, match: Match = "all") -> set[str]:
+def load_initial_weights(
+    model: nn.Module, source: Path, *, match: Match = "all", given: str = "run.init_from", relax: str = "run.init_match"
+) -> set[str]:
     """Copy into `model` the weights that `source` holds: a run's folder, a checkpoint, a state_dict or a .safetensors file.
 
     Names may carry the prefixes of DataParallel, DDP, torch.compile or Lightning, or lack the model's own ("head.network." of
@@ -29,35 +31,33 @@ def load_initial_weights(model: nn.Module, source: Path, *, match: Match = "all"
     match: "all": every tensor must be there with its shape, and none may be left over. "shapes": what agrees in name and shape
     is taken, the rest keeps its first values and is named in a warning (another number of classes, another front-end).
 
-    Returns the names of the tensors that were taken.
+    given, relax: how the user says `source` and `match`, for messages. Returns the names of the tensors that were taken.
     Raises UserError, naming the file, if it cannot be read, does not match, or if nothing of it fits.
     """
     own = model.state_dict()
-    given = _renamed(_read(source), own)
-    missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
-    left_over = [name for name in given if name not in own]
-    misfits = [name for name in given if name in own and given[name].shape != own[name].shape]
-    problems = _described(own, given, missing, left_over, misfits)
+    found = _renamed(_read(source, given), own)
+    missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
+    left_over = [name for name in found if name not in own]
+    misfits = [name for name in found if name in own and found[name].shape != own[name].shape]
+    problems = _described(own, found, missing, left_over, misfits)
     if match == "all" and problems:
-        raise UserError(
-            f"{source} holds the weights of another model: {problems}. run.init_match=shapes takes what fits."
-        )
-    taken = {name: tensor for name, tensor in given.items() if name in own and name not in misfits}
+        raise UserError(f"{source} holds the weights of another model: {problems}. {relax}=shapes takes what fits.")
+    taken = {name: tensor for name, tensor in found.items() if name in own and name not in misfits}
     if not taken.keys() & dict(model.named_parameters()).keys():
         raise UserError(f"{source} has no weight that fits this model: {problems}.")
     model.load_state_dict(taken, strict=False)
     if problems:
-        warnings.warn(f"run.init_from took {len(taken)} of the model's {len(own)} tensors: {problems}.", stacklevel=2)
+        warnings.warn(f"{given} took {len(taken)} of the model's {len(own)} tensors: {problems}.", stacklevel=2)
     return set(taken)
 
 
-def _read(source: Path) -> dict[str, Tensor]:
+def _read(source: Path, given: str) -> dict[str, Tensor]:
     if source.is_dir():
         content = checkpoint.load_latest(source / "checkpoints")
         if content is None:
-            raise UserError(f"run.init_from={source} has no checkpoint.")
+            raise UserError(f"{given}={source} has no checkpoint.")
     elif not source.is_file():
-        raise UserError(f"run.init_from: there is no checkpoint {source}.")
+        raise UserError(f"{given}: there is no checkpoint {source}.")
     elif source.suffix == ".safetensors":
         content = _read_safetensors(source)
     else:

@@ -25,7 +25,7 @@ from hybrid.data import Data
 from hybrid.tracking import Tracker
 from hybrid.tracking.console import Console
 from hybrid.tracking.files import write_atomically, write_text
-from hybrid.training.durations import interval
+from hybrid.training.durations import Duration, interval
 
 _SHARE = 0.05  # of the training time, for every=auto
 # In forwards per image: a training step, where a fixed front-end is half of the forward; an analysis, with its measurements.
@@ -36,7 +36,7 @@ _STEP, _ANALYSIS = 2, 2
 class LiveSettings:
     """When and how an analysis is made during training; configs/analysis/light.yaml says what each means."""
 
-    every: str
+    every: Duration
     figures: Literal["last", "always", "never"]
     probe_split: Literal["validation", "test"]
 
@@ -92,9 +92,11 @@ class LiveAnalysis:
         try:
             report = measure(model, self.data, self.settings, device=self.device, batch_size=self.batch_size,
                              test_split=self._probe_split)  # fmt: skip
-            record = report.record(**self.about, step=step, class_names=list(self.data.class_names))
+            probed = self._probe_split
+            record = report.record(**self.about, probe_split=probed, step=step, class_names=list(self.data.class_names))
             self._log(step, record, time.monotonic() - began)
             self._write(step, record)
+            (self.folder / "error.txt").unlink(missing_ok=True)
         except Exception as error:  # whatever it is: hours of training are worth more than one measurement
             write_text(self.folder / "error.txt", traceback.format_exc())
             lines = str(error).splitlines() or [type(error).__name__]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.errors import HydraException
-from hydra.utils import get_object
 from torch import nn
 
 import hybrid.data
@@ -18,9 +17,9 @@ from hybrid.analysis.record import Record
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.configuration.entry import CONFIGS, compose
 from hybrid.data import Data
-from hybrid.errors import UserError
+from hybrid.errors import UserError, unknown_name
 from hybrid.models.probe import probe
-from hybrid.training.initial_weights import load_initial_weights
+from hybrid.training.initial_weights import Match, load_initial_weights
 from hybrid.training.live_analysis import measure
 from hybrid.training.randomness import seed_everything
 from hybrid.training.restore import restore
@@ -65,6 +64,8 @@ def analyse_model(
     *,
     checkpoint: str | Path | None,
     data: str,
+    num_classes: int | None = None,
+    match: Match = "all",
     settings: AnalysisSettings,
     split: str = "train",
     probe_split: str = "test",
@@ -76,14 +77,15 @@ def analyse_model(
     """Analyse a network that no run of ours made: a name in configs/model, or the path of a class or function.
 
     Without a checkpoint its weights are random, drawn by settings.seed. A class or function is called with
-    num_classes=… if it has such an argument. Raises UserError for an unknown name, or weights that are another network's.
+    num_classes=… if it has such an argument, by default the data's. match: see `load_initial_weights`. Raises UserError for an
+    unknown name, or weights that are another network's.
     """
     place = resolve_device(device, path="device")
     chosen = load_data(data, data_root)
     seed_everything(settings.seed)
-    network = build_network(model, chosen)
+    network = build_network(model, chosen, num_classes=num_classes)
     if checkpoint is not None:
-        load_initial_weights(network, Path(checkpoint))
+        load_initial_weights(network, Path(checkpoint), match=match, given="checkpoint", relax="match")
     say(f"{model} with {'the weights of ' + str(checkpoint) if checkpoint else 'random weights'} on {chosen.name}")
     about = {"model": model, "seed": settings.seed, "checkpoint": str(checkpoint) if checkpoint else None}
     return _record(network.to(place).eval(), chosen, settings, split, probe_split, place, batch_size, say, about)
@@ -96,19 +98,18 @@ def load_data(name: str, root: str | None) -> Data:
     return hybrid.data.build(cfg.data, cfg.augmentation, seed=cfg.seed)
 
 
-def build_network(name: str, data: Data) -> nn.Module:
+def build_network(name: str, data: Data, *, num_classes: int | None = None) -> nn.Module:
     """A network for these images and classes, with random weights."""
     if (CONFIGS / "model" / f"{name}.yaml").is_file():
         config = compose([f"model={name}"]).model
-        return hybrid.models.build(config, image_shape=data.image_shape, num_classes=data.num_classes)
+        return hybrid.models.build(config, image_shape=data.image_shape, num_classes=num_classes or data.num_classes)
+    make = _find(name)
     try:
-        make = get_object(name)
-    except (HydraException, ValueError, ImportError, AttributeError, TypeError) as error:
-        known = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
-        raise UserError(f"model={name} is neither the path of a class nor one of: {', '.join(known)}.") from error
-    parameters = inspect.signature(make).parameters.values()
-    takes = any(each.name == "num_classes" or each.kind is each.VAR_KEYWORD for each in parameters)
-    network = make(**({"num_classes": data.num_classes} if takes else {}))
+        parameters = inspect.signature(make).parameters.values()
+        takes = any(each.name == "num_classes" or each.kind is each.VAR_KEYWORD for each in parameters)
+        network = make(**({"num_classes": num_classes or data.num_classes} if takes else {}))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"model={name} cannot be made: {str(error).splitlines()[0][:200]}") from error
     if not isinstance(network, nn.Module):
         raise UserError(f"model={name} makes no torch.nn.Module but a {type(network).__name__}.")
     try:
@@ -117,6 +118,23 @@ def build_network(name: str, data: Data) -> nn.Module:
         shape = data.image_shape
         raise UserError(f"model={name} does not take images of {shape}: {str(error).splitlines()[0][:200]}") from error
     return network
+
+
+def _find(path: str) -> Any:
+    """What a dotted path names; Hydra's own search prints three lines of its own before it fails."""
+    module, _, attribute = path.rpartition(".")
+    known = sorted(each.stem for each in (CONFIGS / "model").glob("*.yaml"))
+    try:
+        found = importlib.import_module(module) if module else None
+    except ImportError:
+        found = None
+    if found is None:
+        raise unknown_name(path, known, what="model")
+    if not hasattr(found, attribute):
+        raise unknown_name(
+            attribute, [name for name in dir(found) if not name.startswith("_")], what=f"name in {module}"
+        )
+    return getattr(found, attribute)
 
 
 def _record(

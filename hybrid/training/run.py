@@ -12,6 +12,7 @@ from torch import nn
 
 import hybrid.data
 import hybrid.models
+from hybrid.analysis.layers import layers_of
 from hybrid.configuration import build_record, instantiate
 from hybrid.data import Data, Loader
 from hybrid.errors import Stopped, UserError
@@ -82,6 +83,8 @@ def _run(cfg: DictConfig) -> dict[str, Any]:
     distributed.prepare(data.prepare)
     model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
     given = distributed.from_main(lambda: _initial_weights(model, run_settings, folder))
+    if (live := live_settings(cfg.analysis)) is not None:  # an unknown layer is better known before hours of training
+        layers_of(model, taps=live[1].layers)
     distributed.seed_rank(cfg.seed)
     if settings.sync_batch_norm:
         synchronize_batch_norm(model, device)

@@ -141,10 +141,12 @@ def test_bad_input_is_one_line(network, images):
         analyse(network, [(pictures, labels)], settings=AnalysisSettings(layers=["rleu"]))
     with pytest.raises(ValueError, match="NaN or infinite features for 1 of 60 images"):
         analyse(network, [(torch.cat([pictures[:-1], pictures[-1:] * torch.nan]), labels)])
-    few = AnalysisSettings(measures=["boundary", "classes"], neighbours=30)
+    few = AnalysisSettings(measures=["boundary", "classes"], neighbours=30, images=None)
     report = analyse(network, [(pictures[:6], labels[:6])], settings=few)
     assert report.layers[0].boundary is None and report.layers[0].classes is not None
-    assert "pixels: neighbours: k=30 is not valid" in report.problems[0]
+    assert (
+        "a class has 2 images" in report.problems[0] and "pixels: neighbours: k=30 is not valid" in report.problems[1]
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ def test_a_runs_analysis_lies_in_its_folder(train_run, call):
     folder = train_run("run.name=analysed")
     code, out, err = call("analyze", f"run={folder.path}", *SMALL)
     assert (code, err) == (0, "")
-    with (folder.analysis / "light.csv").open() as file:
+    with (folder.analysis / "light" / "light.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["layer"] for row in rows] == ["pixels", "S0", "S1", "S2", "scattering", "logits"]
-    record = Record.load(folder.analysis / "light.npz")
+    record = Record.load(folder.analysis / "light" / "light.npz")
     assert record.about["accuracy"] == folder.read_summary()["test"]["top1"] and record.about["images"] == 80
     assert float(rows[-1]["probe.1nn"]) == record.rows()[-1]["probe.1nn"]
-    pictures = {path.stem for path in folder.analysis.glob("*.png")}
+    pictures = {path.stem for path in (folder.analysis / "light").glob("*.png")}
     assert {"accuracy_by_depth", "boundary", "contraction", "intra_class_distances"} <= pictures
     assert "boundary.nested_1" in out and "logits" in out and str(folder.analysis) in out
 
@@ -64,7 +64,16 @@ def test_any_network_by_its_name(call, tmp_path, monkeypatch):
         (["run=a,b"], "several runs need to=FOLDER"),
         (["run=nowhere"], "there is no run's folder nowhere"),
         (["run=nowhere.npz", "to=x"], "there is no analysis nowhere.npz"),
-        (["model=torchvision.models.resnet81", "data=digits", "to=x"], "neither the path of a class nor one of"),
+        (["model=torchvision.models.resnet81", "data=digits", "to=x"], "Did you mean resnet18"),
+        (["model=resnet81", "data=digits", "to=x"], "unknown model: resnet81. Did you mean resnet18"),
+        (["model=torch.nn.Linear", "data=digits", "to=x"], "cannot be made"),
+        (["model=torch.nn", "data=digits", "to=x"], "cannot be made"),
+        (
+            ["model=scat_linear", "data=digits", "to=x", "checkpoint=none.pth"],
+            "checkpoint: there is no checkpoint none.pth",
+        ),
+        (["run=x", "match=all"], "match=… has no effect"),
+        (["run=x", "num_classes=3"], "num_classes=… has no effect"),
         (["model=os.getcwd", "data=digits", "to=x"], "makes no torch.nn.Module"),
         (["run=x", "measures=boundery"], "boundery"),
         (["run=x", "checkpoint=y"], "checkpoint=… needs model=NAME"),

@@ -32,10 +32,10 @@ def analyses(folder):
 
 
 @pytest.mark.parametrize("extra", [[], ["model=scat_mlp", "trainer.ema=0.9"]])
-def test_the_weights_are_bit_for_bit_those_without_analysis(train, extra):
+def test_the_weights_are_bit_for_bit_those_without_analysis(train, tmp_path, extra):
     extra = [*extra, "augmentation=crop_flip", "model.frontend.max_order=1"]
-    without, with_it = train("analysis=none", *extra), train(*LIGHT, *extra)
-    assert without.path != with_it.path
+    without, with_it = train("analysis=none", *extra), train(*LIGHT, *extra, root=tmp_path / "with")
+    assert without.path.name == with_it.path.name  # the same run: it only was watched
     one, other = final_weights(without), final_weights(with_it)
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
     assert sorted(analyses(with_it)) == [3, 6] and not analyses(without)
@@ -93,8 +93,8 @@ def test_an_analysis_that_fails_is_reported_and_training_goes_on(train, monkeypa
 
 
 def test_what_cannot_be_measured_is_a_warning(train):
-    with pytest.warns(UserWarning, match="neighbours: k=70 is not valid"):
-        folder = train(*LIGHT, "analysis.every=6 steps", "analysis.neighbours=70", "analysis.layers=[pixels]")
+    with pytest.warns(UserWarning, match="a class has 6 images: no more than 5 of 7 neighbours can agree"):
+        folder = train(*LIGHT, "analysis.every=6 steps", "analysis.neighbours=7", "analysis.layers=[pixels]")
     assert folder.finished and any("classes.ratio" in key for key in analyses(folder)[6])
 
 
@@ -119,6 +119,9 @@ def test_auto_keeps_to_its_share_of_the_time(samples, epochs):
         ("analysis.images=1", "analysis.images=1 is not valid"),
         ("analysis.measures=[boundery]", "boundery"),
         ("analysis.pooling=max", "max"),
+        ("analysis.layers=[pixel]", "unknown layer of the model: pixel. Did you mean pixels"),
+        ("analysis.neighbours=2000", "analysis.neighbours=2000 is not valid: it must be below analysis.images=2000"),
+        ("analysis.every=1", "a duration is a number and a unit"),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_written(tiny, tmp_path, override, message):
