@@ -89,7 +89,7 @@ def _spectra(records: Records) -> Figure | None:
 
 def _intra_class(records: Records) -> Figure | None:
     classes: dict[str, dict[str, list]] = {}
-    units, label = _units(records)
+    units, distance = _units(records)
     for run, record in records.items():
         names = record.about.get("class_names")
         for layer in record.layers:
@@ -97,7 +97,7 @@ def _intra_class(records: Records) -> Figure | None:
             for label, value in zip(labels, within, strict=True) if labels is not None else ():
                 name = names[label] if names else f"class {label}"
                 classes.setdefault(run, {}).setdefault(name, []).append((layer, float(value) / units[run][layer]))
-    return draw.intra_class_distances(_flat(classes), ylabel=f"mean intra-class {label}") if classes else None
+    return draw.intra_class_distances(_flat(classes), ylabel=f"mean intra-class {distance}") if classes else None
 
 
 def _ratios(records: Records, name: str, ylabel: str) -> Figure | None:
