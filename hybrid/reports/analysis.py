@@ -184,7 +184,7 @@ def _units(records: Records) -> tuple[dict[str, dict[str, float]], str]:
     standardized = all(record.about["settings"]["standardize"] for record in records.values())
     if standardized and len({size for own in sizes.values() for size in own.values()}) > 1:
         units = {run: {name: (2 * (size or 1)) ** 0.5 for name, size in own.items()} for run, own in sizes.items()}
-        return units, "distance / √(2 · dimension)"
+        return units, "distance / √(2·dimension)"
     label = "distance of standardised features" if standardized else "distance"
     return {run: dict.fromkeys(own, 1.0) for run, own in sizes.items()}, label
 

@@ -28,7 +28,7 @@ def record(sizes=SIZES, **about) -> Record:
 
 def test_distances_are_per_dimension_where_dimensions_differ():
     axes = figures({"": record(class_names=["cat", "dog"])})["intra_class_distances"].axes[0]
-    assert axes.get_ylabel().replace("\n", " ") == "mean intra-class distance / √(2 · dimension)"
+    assert axes.get_ylabel().replace("\n", " ") == "mean intra-class distance / √(2·dimension)"
     for line in [line for line in axes.lines if len(line.get_xdata()) == 4]:
         assert line.get_ydata() == pytest.approx(np.ones(4))
     same = figures({"": record(dict.fromkeys(SIZES, 8))})["intra_class_distances"].axes[0]
