@@ -81,6 +81,7 @@ class LiveAnalysis:
         self.batch_size, self.steps_per_epoch, self.total_steps = batch_size, steps_per_epoch, total_steps
         self.folder, self.tracker, self.console, self.about = folder, tracker, console, about
         self.every = self._interval()
+        self._said: set[str] = set()
 
     def due(self, step: int) -> bool:
         """Whether an analysis is to be made after this step: every so often, and at the end."""
@@ -126,7 +127,9 @@ class LiveAnalysis:
         self.tracker.scalars(step, step / self.steps_per_epoch, {**numbers, "speed/analysis_seconds": seconds})
         self.console.say(f"analysis  {_in_words(record.rows())}  {seconds:.1f} s")
         for problem in record.about["problems"][:3]:
-            warnings.warn(f"analysis at step {step}: {problem}", stacklevel=2)
+            if problem not in self._said:  # it will be the same at the next analysis
+                warnings.warn(f"analysis at step {step}: {problem}", stacklevel=2)
+                self._said.add(problem)
 
     def _write(self, step: int, record: Record) -> None:
         from hybrid.reports.analysis import MAIN_FIGURES, figures

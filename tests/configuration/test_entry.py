@@ -118,7 +118,7 @@ def test_a_sweep_under_torchrun_is_refused_once_with_what_to_do(root, tmp_path, 
 
 def test_a_sweep_runs_every_combination_and_reports_the_failed_one(root, tmp_path, monkeypatch, capsys):
     tiny = ["model=scat_linear", "model.frontend.max_order=1", "data.subset.n=100", "trainer.duration=2 steps"]
-    tiny += ["trainer.tensorboard=false", f"run.root={tmp_path}", "trainer.max_evaluation_batches=1"]
+    tiny += ["trainer.tensorboard=false", f"run.root={tmp_path}", "trainer.max_evaluation_batches=1", "analysis=none"]
     code, _, errors = command(root, monkeypatch, capsys, *tiny, "-m", "optimizer.lr=0.1,fast,0.2,slow")
     assert code == 2 and "2 runs of the sweep failed" in errors
     assert "optimizer.lr=fast" in errors and "'slow' is not a number" in errors

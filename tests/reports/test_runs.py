@@ -22,6 +22,7 @@ def test_a_real_run_is_read_with_its_results_and_its_records(tmp_path):
         "data.validation=50",
         "trainer.duration=4 steps",
         "trainer.device=cpu",
+        "analysis=none",
     ]
     tiny += [
         "trainer.batch_size=40",
