@@ -98,6 +98,7 @@ class LiveAnalysis:
             self._log(step, record, time.monotonic() - began)
             self._write(step, record)
             (self.folder / "error.txt").unlink(missing_ok=True)
+            self._warn(step, record)
         except Exception as error:  # whatever it is: hours of training are worth more than one measurement
             write_text(self.folder / "error.txt", traceback.format_exc())
             lines = str(error).splitlines() or [type(error).__name__]
@@ -126,6 +127,8 @@ class LiveAnalysis:
         }
         self.tracker.scalars(step, step / self.steps_per_epoch, {**numbers, "speed/analysis_seconds": seconds})
         self.console.say(f"analysis  {_in_words(record.rows())}  {seconds:.1f} s")
+
+    def _warn(self, step: int, record: Record) -> None:
         for problem in record.about["problems"][:3]:
             if problem not in self._said:  # it will be the same at the next analysis
                 warnings.warn(f"analysis at step {step}: {problem}", stacklevel=2)

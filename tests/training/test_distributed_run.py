@@ -74,7 +74,7 @@ def test_two_ranks_make_the_run_of_one(tiny, ranks, tmp_path):
 
 
 def test_analysis_gives_the_figures_of_one_rank(tiny, ranks, tmp_path):
-    keys = [*PLAIN, "analysis=light", "analysis.every=6 steps", "analysis.figures=never"]
+    keys = [*PLAIN, "analysis=light", "analysis.every=6 steps", "analysis.figures=never", "analysis.neighbours=5"]
     alone, both = tiny(*keys, root=tmp_path / "alone"), tiny(*keys, root=tmp_path / "both")
     run(alone)
     ranks(2, lambda: run(both)).results()
