@@ -39,6 +39,7 @@ def unit(size: int, power: int) -> complex:
 
 
 def is_prime(size: int) -> bool:
+    """Whether no smaller number from 2 on divides `size`; 1 and below are not prime."""
     return size > 1 and all(size % divisor for divisor in range(2, math.isqrt(size) + 1))
 
 
