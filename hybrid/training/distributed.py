@@ -30,13 +30,16 @@ from hybrid.data.shares import Shares
 from hybrid.errors import PeerLost, Stopped, UserError
 from hybrid.launch import Launch
 from hybrid.training.randomness import seed_everything
-from hybrid.training.watch import GRACE, Watch
+from hybrid.training.watch import GRACE, Watch, outlive_no_parent
 
 T = TypeVar("T")
 
 # How long a rank waits for one that lives but does not come: rank 0 may download data or draw figures. The dead are found by
 # the watch, much sooner.
 _PATIENCE = datetime.timedelta(hours=1)
+_MEETING = datetime.timedelta(
+    minutes=10
+)  # they all start by importing the same things; on a busy file system that takes long
 _watch: Watch | None = None
 
 
@@ -67,6 +70,7 @@ def session(*, timeout: float, launch: Launch | None = None) -> Iterator[None]:
     if launch.size == 1 or dist.is_initialized():
         yield
         return
+    parted = outlive_no_parent() if launch.manner == "torchrun" else threading.Event()
     _watch = _meet(launch, timeout)
     if launch.rank:
         logging.disable(logging.WARNING)  # rank 0 says it
@@ -88,6 +92,7 @@ def session(*, timeout: float, launch: Launch | None = None) -> Iterator[None]:
         logging.disable(logging.NOTSET)
         _watch.stop()
         _watch = None
+        parted.set()
         if not torch.cuda.is_available():  # nccl's clean-up would wait for the dead
             dist.destroy_process_group()
 
@@ -218,10 +223,12 @@ def max_later(number: int) -> Callable[[], int]:
 def _meet(launch: Launch, timeout: float) -> Watch:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     method = f"tcp://{launch.address}:{launch.port}" if launch.manner == "srun" else "env://"
+    # A restarted run may meet at the same store, which remembers where the dead of the attempt before could be reached.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     try:
-        dist.init_process_group(
-            backend, init_method=method, rank=launch.rank, world_size=launch.size, timeout=_PATIENCE
-        )
+        meeting, *_ = next(dist.rendezvous(method, launch.rank, launch.size, timeout=_MEETING))
+        group = dist.PrefixStore(f"hybrid/{attempt}/group", meeting)
+        dist.init_process_group(backend, store=group, rank=launch.rank, world_size=launch.size, timeout=_PATIENCE)
         store = dist.TCPStore(launch.address, launch.port, is_master=False, wait_for_workers=False)
     except RuntimeError as error:
         where = f"{launch.address}:{launch.port}"
@@ -230,8 +237,6 @@ def _meet(launch: Launch, timeout: float) -> Watch:
             f"rank {launch.rank} of {launch.size} cannot meet the others at {where} ({reason}); "
             "MASTER_PORT=… chooses another port."
         ) from error
-    # a restarted run may meet at the same store, which remembers
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     return Watch(launch, dist.PrefixStore(f"hybrid/{attempt}", store), timeout=timeout)
 
 

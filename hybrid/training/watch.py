@@ -157,6 +157,27 @@ class Watch:
         os._exit(self._lost.exit_code)
 
 
+def outlive_no_parent() -> threading.Event:
+    """End this process some seconds after the one that started it is gone, whatever it is doing; set the event to let it be.
+
+    torchrun that is killed outright (out of memory, say) cannot end its ranks; one that is just looking for the others would
+    look for them for ever, and keep its GPU.
+    """
+    parent, enough = os.getppid(), threading.Event()
+
+    def work() -> None:
+        while os.getppid() == parent:
+            if enough.wait(1):
+                return
+        if enough.wait(3 * GRACE):  # the watch, where there is one already, knows better what to say
+            return
+        print("error: the torchrun of this rank has died; the same command continues.", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    threading.Thread(target=work, daemon=True).start()
+    return enough
+
+
 def _describe_self() -> dict[str, Any]:
     return {"pid": os.getpid(), "host": platform.node(), "processes": _process_table()}
 
