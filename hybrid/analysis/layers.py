@@ -77,6 +77,13 @@ def scattering_of(model: nn.Module) -> tuple[str, ScatteringModule] | None:
     return found[0] if len(found) == 1 else None
 
 
+def fixed_layers(model: nn.Module, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Those of the layers that training cannot change: the pixels, and a scattering transform that has nothing to learn."""
+    scattering = scattering_of(plain_model(model))
+    learned = scattering is None or any(parameter.requires_grad for parameter in scattering[1].parameters())
+    return tuple(layer for layer in layers if layer.kind == "pixels" or (layer.kind == "scattering" and not learned))
+
+
 def plain_model(model: nn.Module) -> nn.Module:
     """The model behind torch.compile, because hooks need the model itself; any other as it is."""
     return getattr(model, "_orig_mod", model)

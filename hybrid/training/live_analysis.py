@@ -82,6 +82,7 @@ class LiveAnalysis:
         self.folder, self.tracker, self.console, self.about = folder, tracker, console, about
         self.every = self._interval()
         self._said: set[str] = set()
+        self._earlier: Report | None = None
 
     def due(self, step: int) -> bool:
         """Whether an analysis is to be made after this step: every so often, and at the end."""
@@ -92,7 +93,8 @@ class LiveAnalysis:
         began = time.monotonic()
         try:
             report = measure(model, self.data, self.settings, device=self.device, batch_size=self.batch_size,
-                             test_split=self._probe_split)  # fmt: skip
+                             test_split=self._probe_split, earlier=self._earlier)  # fmt: skip
+            self._earlier = report
             probed = self._probe_split
             record = report.record(**self.about, probe_split=probed, step=step, class_names=list(self.data.class_names))
             self._log(step, record, time.monotonic() - began)
@@ -160,6 +162,7 @@ def measure(
     batch_size: int,
     split: str = "train",
     test_split: str | None = None,
+    earlier: Report | None = None,
     say: Any = lambda text: None,
 ) -> Report:
     """`analyse` on a data set: images of `split`, none augmented, and of `test_split` for the probes."""
@@ -173,6 +176,7 @@ def measure(
         test=test,
         preprocessing=copy.deepcopy(data.preprocessing).to(device),  # moving the original would move everybody's
         settings=settings,
+        earlier=earlier,
         say=say,
     )
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -122,6 +124,26 @@ def test_twice_the_same(report, network, images):
     )
     for one, other in zip(report.layers, again.layers, strict=True):
         assert one.numbers() == pytest.approx(other.numbers(), rel=1e-4)  # the batches differ
+
+
+def test_what_training_cannot_change_is_taken_over_and_the_rest_measured_again(network, images):
+    settings = AnalysisSettings(
+        measures=["contraction", "classes", "spectra", "separation", "boundary", "probes"], neighbours=5, pair_images=30
+    )
+    pictures, labels = images
+    trained = copy.deepcopy(network)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.mul_(1.5)
+    arguments = {"sample": (pictures, labels), "test": [(pictures[:20], labels[:20])], "settings": settings}
+    before = analyse(network, [(pictures, labels)], **arguments)
+    whole = analyse(trained, [(pictures, labels)], **arguments)
+    found = analyse(trained, [(pictures, labels)], earlier=before, **arguments)
+    for mine, other, old in zip(found.layers, whole.layers, before.layers, strict=True):
+        assert mine.numbers() == other.numbers()
+        assert (mine.separation is old.separation) == (mine.layer.name in ("pixels", "S0", "S1", "scattering"))
+    with pytest.raises(ValueError, match="earlier report"):
+        analyse(trained, [(pictures, labels)], earlier=before, settings=EVERYTHING)
 
 
 def test_what_a_layer_does_not_allow_is_left_out_and_said(images):
