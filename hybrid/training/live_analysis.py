@@ -81,12 +81,24 @@ class LiveAnalysis:
         self.batch_size, self.steps_per_epoch, self.total_steps = batch_size, steps_per_epoch, total_steps
         self.folder, self.tracker, self.console, self.about = folder, tracker, console, about
         self.every = self._interval()
+        self._began, self._spent = time.monotonic(), 0.0
         self._said: set[str] = set()
         self._earlier: Report | None = None
 
     def due(self, step: int) -> bool:
-        """Whether an analysis is to be made after this step: every so often, and at the end."""
-        return step % self.every == 0 or step == self.total_steps
+        """Whether an analysis is to be made after this step: every so often, and at the end.
+
+        With every=auto one is left out while those that were made took more than 5 % of the time: what the network and the
+        machine cost cannot be known before.
+        """
+        if step == self.total_steps:
+            return True
+        return step % self.every == 0 and (self.live.every != "auto" or self.share <= _SHARE)
+
+    @property
+    def share(self) -> float:
+        """The part of this session's time that went into analyses."""
+        return self._spent / max(time.monotonic() - self._began, 1e-9)
 
     def __call__(self, step: int, model: nn.Module) -> None:
         """Analyse the model as it is after `step`."""
@@ -105,6 +117,8 @@ class LiveAnalysis:
             write_text(self.folder / "error.txt", traceback.format_exc())
             lines = str(error).splitlines() or [type(error).__name__]
             warnings.warn(f"the analysis at step {step} failed, training goes on: {lines[0][:200]}", stacklevel=2)
+        finally:
+            self._spent += time.monotonic() - began
 
     @property
     def _probe_split(self) -> str | None:

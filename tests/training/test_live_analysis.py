@@ -112,6 +112,26 @@ def test_auto_keeps_to_its_share_of_the_time(samples, epochs):
     assert analysis.due(analysis.every) and analysis.due(10**6) and not analysis.due(analysis.every + 1)
 
 
+def test_auto_leaves_one_out_where_the_last_ones_took_too_long(monkeypatch):
+    analysis = live_analysis.LiveAnalysis(
+        live_analysis.LiveSettings(every="auto", figures="never", probe_split="validation"), AnalysisSettings(),
+        data=None, batch_size=100, device=torch.device("cpu"), steps_per_epoch=450, total_steps=10**6,
+        folder=None, tracker=None, console=None, about={},
+    )  # fmt: skip
+    now = analysis._began
+    monkeypatch.setattr(live_analysis.time, "monotonic", lambda: now)
+    made = []
+    for epoch in range(1, 101):
+        now += 50  # seconds of training
+        if analysis.due(450 * epoch):
+            analysis._spent += 10
+            now += 10
+            made.append(epoch)
+    assert made[:3] == [1, 4, 8] and 25 <= len(made) <= 28
+    assert analysis.share <= 0.05 + 10 / (100 * 50)
+    assert analysis.due(10**6)  # the end, whatever it costs
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
