@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from hybrid.analysis.features import Features
 from hybrid.analysis.layers import layers_of, plain_model, scattering_of
 from hybrid.analysis.measuring import VECTOR_MEASURES, Batches, Measuring
 from hybrid.analysis.report import LayerReport, Report
@@ -32,6 +33,7 @@ def analyse(
     preprocessing: Callable[[Tensor], Tensor] = lambda images: images,
     settings: AnalysisSettings | None = None,
     earlier: Report | None = None,
+    exchange: Callable[[Callable[[], Features]], Features] = lambda collect: collect(),
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Measure what `settings` names. The model stays as it was, and no global random generator is used.
@@ -39,7 +41,8 @@ def analyse(
     train, test: batches (images, labels, ...) as the model takes them; without `test` there are no probes.
     sample: images (n, C, H, W) in [0, 1], before `preprocessing`, and labels (n,), for contraction, Jacobian and stability; in
     random order. earlier: what this function found with the same images and settings before the model was trained further; what
-    training cannot change is taken over from it. say: told what is being measured, for a progress line.
+    training cannot change is taken over from it. exchange: given how one of several processes collects the features of its share
+    of the batches, returns those of all. say: told what is being measured, for a progress line.
 
     A measurement that a layer's features do not allow (constant ones, a class with one image) is left out, and says so in
     Report.problems. Raises UserError for an unknown layer, no images, features that are not finite; ValueError for an earlier
@@ -59,11 +62,11 @@ def analyse(
     features = held = None
     if set(settings.measures) & set(VECTOR_MEASURES):
         say("features of the training images")
-        features = work.collect(_chain(first, batches))
+        features = exchange(lambda: work.collect(_chain(first, batches)))
         work.note_few(features.labels)
         if test is not None and "probes" in settings.measures:
             say("features of the test images")
-            held = work.collect(test)
+            held = exchange(lambda: work.collect(test))
         for layer in work.unmeasured:
             say(f"classes and neighbours in {layer.name}")
             work.measure_vectors(layer.name, features, held)

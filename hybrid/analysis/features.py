@@ -28,12 +28,16 @@ _ROWS = 4096  # of a block, where a copy of everything would be too large
 
 @dataclass(frozen=True)
 class Features:
-    """values: layer -> (N, D) float32, in depth order. labels: (N,) int64. And how the values were made."""
+    """values: layer -> (N, D) float32, in depth order. labels: (N,) int64. And how the values were made.
+
+    sizes: how many of the N images each batch had.
+    """
 
     values: dict[str, Tensor]
     labels: Tensor
     pooling: Pooling
     compensate_energy: bool
+    sizes: tuple[int, ...]
 
 
 def pooled(values: Tensor, pooling: Pooling = "average") -> Tensor:
@@ -70,19 +74,23 @@ def collect(
     keep = partial(_row_per_image, pooling=pooling, device=device)
     chunks: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
     labels: list[Tensor] = []
+    sizes: list[int] = []
     for batch in batches:
         _check_labels(batch[0], batch[1])
+        sizes.append(len(batch[1]))
+        if not sizes[-1]:  # a rank's share of a small batch
+            continue
         images = batch[0] if anchor is None else batch[0].to(anchor.device, non_blocking=True)
         rows = observe(model, images, layers, compensate_energy=compensate_energy, keep=keep)
         for name, chunk in chunks.items():
             chunk.append(rows[name])
         labels.append(batch[1].to(device or images.device, torch.int64))
-    if not sum(len(chunk) for chunk in labels):
+    if not sum(sizes):
         raise UserError("there are no images to measure features of")
     values = {layer.name: torch.cat(chunks.pop(layer.name)) for layer in layers}
     for name, rows in values.items():
         _check_finite(name, rows)
-    return Features(values, torch.cat(labels), pooling, compensate_energy)
+    return Features(values, torch.cat(labels), pooling, compensate_energy, tuple(sizes))
 
 
 @dataclass(frozen=True)

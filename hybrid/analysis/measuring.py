@@ -73,6 +73,7 @@ class Measuring:
             )
 
     def collect(self, batches: Batches) -> Features:
+        """The features of the unmeasured layers."""
         settings = self.settings
         return collect(
             self.model,

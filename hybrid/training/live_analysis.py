@@ -22,10 +22,13 @@ from hybrid.analysis.report import Report
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.configuration import build_record
 from hybrid.data import Data
+from hybrid.errors import PeerLost
 from hybrid.tracking import Tracker
 from hybrid.tracking.console import Console
 from hybrid.tracking.files import write_atomically, write_text
+from hybrid.training import distributed
 from hybrid.training.durations import Duration, interval
+from hybrid.training.shared_features import exchange
 
 _SHARE = 0.05  # of the training time, for every=auto
 # In forwards per image: a training step, where a fixed front-end is half of the forward; an analysis, with its measurements.
@@ -93,7 +96,9 @@ class LiveAnalysis:
         """
         if step == self.total_steps:
             return True
-        return step % self.every == 0 and (self.live.every != "auto" or self.share <= _SHARE)
+        if step % self.every:
+            return False
+        return self.live.every != "auto" or distributed.from_main(lambda: self.share <= _SHARE)
 
     @property
     def share(self) -> float:
@@ -101,24 +106,31 @@ class LiveAnalysis:
         return self._spent / max(time.monotonic() - self._began, 1e-9)
 
     def __call__(self, step: int, model: nn.Module) -> None:
-        """Analyse the model as it is after `step`."""
+        """Analyse the model as it is after `step`. Called by all ranks; the first one writes."""
         began = time.monotonic()
         try:
             report = measure(model, self.data, self.settings, device=self.device, batch_size=self.batch_size,
                              test_split=self._probe_split, earlier=self._earlier)  # fmt: skip
             self._earlier = report
-            probed = self._probe_split
-            record = report.record(**self.about, probe_split=probed, step=step, class_names=list(self.data.class_names))
-            self._log(step, record, time.monotonic() - began)
-            self._write(step, record)
-            (self.folder / "error.txt").unlink(missing_ok=True)
-            self._warn(step, record)
+            if distributed.is_main():
+                self._keep(step, report, began)
+        except PeerLost:
+            raise
         except Exception as error:  # whatever it is: hours of training are worth more than one measurement
-            write_text(self.folder / "error.txt", traceback.format_exc())
-            lines = str(error).splitlines() or [type(error).__name__]
-            warnings.warn(f"the analysis at step {step} failed, training goes on: {lines[0][:200]}", stacklevel=2)
+            if distributed.is_main():
+                write_text(self.folder / "error.txt", traceback.format_exc())
+                lines = str(error).splitlines() or [type(error).__name__]
+                warnings.warn(f"the analysis at step {step} failed, training goes on: {lines[0][:200]}", stacklevel=2)
         finally:
             self._spent += time.monotonic() - began
+
+    def _keep(self, step: int, report: Report, began: float) -> None:
+        names = list(self.data.class_names)
+        record = report.record(**self.about, probe_split=self._probe_split, step=step, class_names=names)
+        self._log(step, record, time.monotonic() - began)
+        self._write(step, record)
+        (self.folder / "error.txt").unlink(missing_ok=True)
+        self._warn(step, record)
 
     @property
     def _probe_split(self) -> str | None:
@@ -179,8 +191,12 @@ def measure(
     earlier: Report | None = None,
     say: Any = lambda text: None,
 ) -> Report:
-    """`analyse` on a data set: images of `split`, none augmented, and of `test_split` for the probes."""
-    chosen = {"batch_size": batch_size, "device": device, "classes": settings.classes}
+    """`analyse` on a data set: images of `split`, none augmented, and of `test_split` for the probes.
+
+    Several ranks share the forward passes, and each makes all measurements of all features: none would have anything else to do.
+    """
+    shares = distributed.shares(accumulation=1)
+    chosen = {"batch_size": batch_size, "device": device, "classes": settings.classes, "shares": shares}
     train = data.loader(split, most=settings.images, **chosen).epoch(0)
     test = data.loader(test_split, most=settings.test_images, **chosen).epoch(0) if test_split else None
     return analyse(
@@ -191,6 +207,7 @@ def measure(
         preprocessing=copy.deepcopy(data.preprocessing).to(device),  # moving the original would move everybody's
         settings=settings,
         earlier=earlier,
+        exchange=exchange,
         say=say,
     )
 

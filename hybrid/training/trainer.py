@@ -219,8 +219,7 @@ class Trainer:
     def _analyse(self) -> None:
         self.state.check_finite()
         self._pause_clock()
-        if distributed.is_main():  # the figures of one rank, therefore; the others wait at their next message
-            self.analysis(self.state.step, self.state.evaluated)
+        self.analysis(self.state.step, self.state.evaluated)
         self._restart_clock()
 
     def _pause_clock(self) -> None:
