@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hybrid.tracking.files import write_text
+from hybrid.tracking.files import naming, write_text
 from hybrid.tracking.tracker import SilentSink
 
 
@@ -23,15 +23,18 @@ class JsonLines(SilentSink):
 
     def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         record = {"step": step, "epoch": round(epoch, 6), **{name: _finite(value) for name, value in values.items()}}
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        with naming(self._file.name):
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
 
     def flush(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self._file.name):
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        self._file.close()
+        with naming(self._file.name):
+            self._file.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -106,6 +106,8 @@ class RunFolder:
         if isinstance(error, PeerLost) and rank != error.speaker:
             return
         path = self.errors / f"rank{rank}.txt" if rank else self.error
+        if not self.path.is_dir():  # removed: that is the failure
+            return
         with contextlib.suppress(OSError):  # a full disk may be the very failure
             write_text(path, "".join(traceback.format_exception(error)))
 

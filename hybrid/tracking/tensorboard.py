@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from hybrid.tracking.files import naming
 from hybrid.tracking.tracker import SilentSink
 
 # One chart for what belongs together, in the tab "Custom Scalars".
@@ -39,20 +41,26 @@ class TensorBoard(SilentSink):
 
         again = folder.is_dir() and any(folder.iterdir())  # also a run that was killed before its first checkpoint
         purge_step = None if not again else resume_step + 1 if resume_step else 0
-        self._writer = SummaryWriter(str(folder), purge_step=purge_step)
-        self._writer.add_custom_scalars(_LAYOUT)
+        threading.excepthook = _silent_for_tensorboard(threading.excepthook)
+        self._folder = folder
+        with naming(folder):
+            self._writer = SummaryWriter(str(folder), purge_step=purge_step)
+            self._writer.add_custom_scalars(_LAYOUT)
 
     def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self._writer.add_scalar(_shown(name), value, step)
+        with naming(self._folder):
+            for name, value in values.items():
+                self._writer.add_scalar(_shown(name), value, step)
 
     def images(self, step: int, name: str, images: torch.Tensor) -> None:
         from torchvision.utils import make_grid
 
-        self._writer.add_image(name, make_grid(images, nrow=8, padding=2, pad_value=1.0), step)
+        with naming(self._folder):
+            self._writer.add_image(name, make_grid(images, nrow=8, padding=2, pad_value=1.0), step)
 
     def figure(self, step: int, name: str, figure: Any) -> None:
-        self._writer.add_figure(name, figure, step)
+        with naming(self._folder):
+            self._writer.add_figure(name, figure, step)
 
     def results(self, settings: Mapping[str, Any], values: Mapping[str, float]) -> None:
         from torch.utils.tensorboard.summary import hparams
@@ -61,14 +69,22 @@ class TensorBoard(SilentSink):
             key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in settings.items()
         }
         # not writer.add_hparams: that makes a run of its own, and logs the numbers a second time, as curves of one point
-        for summary in hparams(plain, dict(values)):
-            self._writer.file_writer.add_summary(summary)
+        with naming(self._folder):
+            for summary in hparams(plain, dict(values)):
+                self._writer.file_writer.add_summary(summary)
 
     def flush(self) -> None:
-        self._writer.flush()
+        with naming(self._folder):
+            self._writer.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        with naming(self._folder):
+            self._writer.close()
+
+
+def _silent_for_tensorboard(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What its writing thread cannot write, the next call of the main thread raises again: no traceback of the thread."""
+    return lambda failure: None if type(failure.thread).__name__ == "_AsyncWriterThread" else hook(failure)
 
 
 def _shown(name: str) -> str:

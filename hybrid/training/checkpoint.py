@@ -13,7 +13,7 @@ import shutil
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -24,8 +24,8 @@ FORMAT = 1
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint: temporary file, flush, rename."""
-    write_atomically(path, lambda file: torch.save({"format": FORMAT, **content}, file))
+    """Write a checkpoint: temporary file, flush, rename. Raises OSError, naming the file, where there is no room for it."""
+    write_atomically(path, lambda file: _write({"format": FORMAT, **content}, file))
 
 
 def save_last(folder: Path, content: dict[str, Any]) -> None:
@@ -79,6 +79,31 @@ def _duplicate(path: Path, other: Path) -> None:
         shutil.copyfile(path, link)
     link.replace(other)
     flush_folder(other.parent)
+
+
+class _File:
+    """What torch.save writes to. It answers the system's errors with one of its own that says nothing: so they are kept."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.error = file, None
+
+    def write(self, content: Any) -> int:
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _write(content: dict[str, Any], file: BinaryIO) -> None:
+    target = _File(file)
+    try:
+        torch.save(content, target)
+    except RuntimeError as error:
+        raise (target.error or error) from None
 
 
 def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -162,7 +162,9 @@ class Trainer:
                 f"step {state.step + 1} has a micro-batch of a single image, which batch norm cannot normalise: "
                 "trainer.drop_last=true leaves out an epoch's last, smaller batch; or choose another trainer.batch_size."
             ) from error
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
             raise UserError(
                 f"out of memory on {self.device} with {settings.batch_size} images in {settings.accumulation} micro-batches: "
                 f"trainer.accumulation={2 * settings.accumulation} keeps the batch and halves the memory."
@@ -240,3 +242,8 @@ def _memory_gib(device: torch.device) -> float:
 
     unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """On a CPU torch has no type for it."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -15,9 +15,11 @@ import pytest
 import torch
 from PIL import Image
 
+from hybrid.analysis.measuring import Measuring
 from hybrid.tracking import RunFolder
 from hybrid.tracking.jsonl import read_metrics
-from hybrid.training import checkpoint
+from hybrid.training import checkpoint, live_analysis
+from hybrid.training.live_analysis import LiveAnalysis
 from hybrid.training.run import run
 
 LONGER = [
@@ -83,6 +85,64 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tiny, tmp_path, 
         assert torch.equal(one["momentum_buffer"], other["momentum_buffer"])
     assert expected[2:] == got[2:]
     print(f"{kills} kills")
+
+
+ANALYSIS = [
+    "analysis=light", "analysis.every=4 steps", "analysis.images=60", "analysis.pair_images=20", "analysis.pairs=40",
+    "analysis.neighbours=5", "analysis.figures=never",
+]  # fmt: skip
+CALLS = {
+    "a checkpoint is written": [(checkpoint._File, "write"), (os, "fsync"), (os, "replace")],
+    "layers are analysed": [(live_analysis, "measure"), (Measuring, "measure_vectors"), (LiveAnalysis, "_log"),
+                            (LiveAnalysis, "_write")],
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("moment", CALLS)
+def test_killed_while(tiny, tmp_path, monkeypatch, moment):
+    """The process kills itself at the beginning, or at the end, of one call of these; each time of a later one."""
+    extra = ["trainer.duration=40 steps", *ANALYSIS]
+    whole, cfg = tiny(*extra, root=tmp_path / "whole"), tiny(*extra, root=tmp_path / "killed")
+    run(whole)
+    for owner, name in CALLS[moment]:
+        monkeypatch.setattr(owner, name, deadly(getattr(owner, name)))
+    kills, random_numbers = 0, random.Random(0)
+    while True:
+        Strike.left = random_numbers.randint(1, 10) if kills < 20 else None
+        Strike.late = random_numbers.random() < 0.5
+        _, status = os.waitpid(start(cfg), 0)
+        if not os.WIFSIGNALED(status):
+            break
+        kills += 1
+    assert os.WEXITSTATUS(status) == 0 and kills == 20
+    expected, got = fingerprint(whole), fingerprint(cfg)
+    assert all(torch.equal(value, got[0][key]) for key, value in expected[0].items())
+    assert expected[2:] == got[2:]
+    tables = [sorted((RunFolder.of(each).analysis).glob("*.csv")) for each in (whole, cfg)]
+    assert [table.read_text() for table in tables[0]] == [table.read_text() for table in tables[1]]
+
+
+class Strike:
+    """left: calls until the process dies; None: never. late: after that call rather than before it."""
+
+    left: int | None = None
+    late = False
+
+
+def deadly(function):
+    def call(*args, **kwargs):
+        if Strike.left is not None:
+            Strike.left -= 1
+        if Strike.left == 0 and not Strike.late:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = function(*args, **kwargs)
+        if Strike.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    return call
 
 
 @pytest.fixture
