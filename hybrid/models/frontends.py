@@ -24,7 +24,7 @@ class Scattering(nn.Module):
         J: Literal["auto"] | int = "auto",
         L: int = 8,
         max_order: Literal[1, 2] = 2,
-        engine: Engine = "torch",
+        engine: Engine = "auto",
     ) -> None:
         super().__init__()
         channels, height, width = image_shape

@@ -135,10 +135,11 @@ def deadly(function):
     def call(*args, **kwargs):
         if Strike.left is not None:
             Strike.left -= 1
-        if Strike.left == 0 and not Strike.late:
+        last = Strike.left == 0
+        if last and not Strike.late:
             os.kill(os.getpid(), signal.SIGKILL)
         result = function(*args, **kwargs)
-        if Strike.left == 0:
+        if last:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
