@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], 
 def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> DictConfig:
     """The configuration that a command line of these overrides would give: for notebooks and tests."""
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"), _composing():
         cfg = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
     choices = cfg.hydra.runtime.choices
     with open_dict(cfg):
@@ -166,10 +166,8 @@ def _run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
                 _report_job(HydraConfig.get().overrides.task, error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors of the composition through instead of printing them
-    try:
+    with _composing():
         hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(job)()
-    except ValueError as error:  # Hydra's parser, on values that a group cannot have
-        raise UserError(f"the command line cannot be composed: {error}.") from error
     stops = [failure for failure in failures if isinstance(failure, Stopped)]
     if stops:
         raise stops[0]
@@ -177,6 +175,17 @@ def _run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
         raise UserError(f"{len(failures)} runs of the sweep failed.")
     if failures:
         raise failures[0]
+
+
+@contextlib.contextmanager
+def _composing() -> Iterator[None]:
+    """Hydra raises bare errors on values that a group cannot have."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise UserError(f"the command line cannot be composed: {error}.") from error
 
 
 def _report_job(overrides: Sequence[str], error: Exception) -> None:
