@@ -1,0 +1,95 @@
+"""Data that vanish, workers that die and memory that ends while a run is under way: one line, and the same command goes on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+
+import pytest
+import torch
+from PIL import Image
+
+from hybrid.configuration.entry import guarded
+from hybrid.tracking import RunFolder
+from hybrid.training import checkpoint
+from hybrid.training.run import run
+from hybrid.training.trainer import Trainer
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for number in range(60):
+        folder = tmp_path / "photos" / ("train" if number < 48 else "val") / f"class{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (number * 3, 99, 7)).save(folder / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def on_photos(tiny, photos, *more, root=None):
+    keys = ["data=folder", f"data.root={photos}", "data.size=16", "data.resize=16", "data.num_workers=0", "data.subset.n=null", "data.validation=0", *more]
+    return tiny(
+        *keys, "trainer.batch_size=8", "trainer.duration=12 steps", "trainer.checkpoint_every=2 steps", root=root
+    )
+
+
+def at_step(monkeypatch, number, action):
+    """Do something before a step, once."""
+    original = Trainer._one_step
+
+    def one_step(self, batch):
+        if self.state.step == number:
+            monkeypatch.setattr(Trainer, "_one_step", original)
+            action()
+        original(self, batch)
+
+    monkeypatch.setattr(Trainer, "_one_step", one_step)
+
+
+def test_a_file_that_is_removed_between_epochs_is_named_and_back_again_the_run_ends_as_if_nothing_had_been(
+    tiny, photos, monkeypatch, capsys, tmp_path
+):
+    whole, cfg = on_photos(tiny, photos, root=tmp_path / "whole"), on_photos(tiny, photos, root=tmp_path / "runs")
+    run(whole)
+    victim, hidden = photos / "train" / "class0" / "2.png", tmp_path / "hidden.png"
+    at_step(monkeypatch, 5, lambda: victim.rename(hidden))
+    assert guarded(lambda: run(cfg)) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and str(victim) in said, said
+    folder = RunFolder.of(cfg)
+    assert checkpoint.load(folder.checkpoints / "last.pt")["step"] >= 4
+    hidden.rename(victim)
+    run(cfg)
+    one, other = (checkpoint.load(RunFolder.of(each).checkpoints / "last.pt") for each in (whole, cfg))
+    assert all(torch.equal(value, other["model"][name]) for name, value in one["model"].items())
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_worker_that_is_killed_is_a_line_that_says_what_to_do(tiny, photos, monkeypatch, capsys):
+    cfg = on_photos(tiny, photos, "data.num_workers=2", "trainer.batch_size=2", "trainer.duration=60 steps")
+    at_step(monkeypatch, 3, lambda: os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL))
+    assert guarded(lambda: run(cfg)) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "data.num_workers" in said, said
+    run(cfg)
+    assert RunFolder.of(cfg).finished
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+    ],
+)
+def test_too_little_memory_says_which_settings_keep_the_batch(tiny, monkeypatch, capsys, error):
+    def fail(*_, **__):
+        raise error
+
+    cfg = tiny()
+    monkeypatch.setattr("hybrid.training.trainer.train_step", fail)
+    assert guarded(lambda: run(cfg)) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "40 images in 1 micro-batches" in said and "trainer.accumulation=2 keeps" in said
