@@ -27,7 +27,16 @@ def photos(tmp_path):
 
 
 def on_photos(tiny, photos, *more, root=None):
-    keys = ["data=folder", f"data.root={photos}", "data.size=16", "data.resize=16", "data.num_workers=0", "data.subset.n=null", "data.validation=0", *more]
+    keys = [
+        "data=folder",
+        f"data.root={photos}",
+        "data.size=16",
+        "data.resize=16",
+        "data.num_workers=0",
+        "data.subset.n=null",
+        "data.validation=0",
+        *more,
+    ]
     return tiny(
         *keys, "trainer.batch_size=8", "trainer.duration=12 steps", "trainer.checkpoint_every=2 steps", root=root
     )
