@@ -55,6 +55,7 @@ class CachePlan:
     settings: TrainerSettings
     device: torch.device
     shape: tuple[int, int, int]
+    channels_last: bool  # rows as the head wants them: not to be converted at every step
     about: Mapping[str, Any]
 
     def build(self, model: HybridModel) -> FeatureCache:
@@ -71,7 +72,7 @@ class CachePlan:
 
     def row_shape(self, split: str) -> tuple[int, ...]:
         channels, height, width = self.shape
-        row = (height, width, channels) if self.settings.channels_last else self.shape
+        row = (height, width, channels) if self.channels_last else self.shape
         return (self.versions_of(split) * len(self.data.splits[split]), *row)
 
     def versions_of(self, split: str) -> int:
@@ -89,7 +90,7 @@ class CachePlan:
                 versions = [batch.images, batch.images.flip(-1)][: self.versions_of(split)]
                 with autocast(self.device, self.settings.precision):
                     features = torch.stack([model.frontend(images) for images in versions], 1).flatten(0, 1).float()
-                yield features.permute(0, 2, 3, 1).contiguous() if self.settings.channels_last else features
+                yield features.permute(0, 2, 3, 1).contiguous() if self.channels_last else features
 
     def _in_memory(self, model: HybridModel, split: str) -> Tensor:
         rows, filled = torch.empty(self.row_shape(split), device=self.device), 0
@@ -143,9 +144,7 @@ class FeatureCache:
         plan, split = self.plan, self.plan.data.splits[like.name]
         mirror = BatchAugmenter(plan.data.augmentation, fill=torch.zeros(1, dtype=torch.uint8))
         kept = {"labels": split.labels, "indices": split.indices, "mirror": mirror}
-        return FeatureLoader(
-            like, self._rows[like.name], channels_last=plan.settings.channels_last, device=plan.device, **kept
-        )
+        return FeatureLoader(like, self._rows[like.name], channels_last=plan.channels_last, device=plan.device, **kept)
 
     def rest(self, model: HybridModel) -> nn.Module:
         """The part of `model` after the cache, made of the very modules of it."""
@@ -161,7 +160,7 @@ class FeatureCache:
             return
         for rows in self._rows.values():
             for part in rows.split(_BATCH):
-                features = part.permute(0, 3, 1, 2) if self.plan.settings.channels_last else part
+                features = part.permute(0, 3, 1, 2) if self.plan.channels_last else part
                 features.copy_(normalization(features))
         self._normalized = True
 
@@ -196,6 +195,7 @@ def plan_cache(
         settings=settings,
         device=device,
         shape=model.frontend.output_shape,
+        channels_last=model.channels_last,
         about=_relevant(about, settings),
     )
     obstacle = obstacle or (_lack_of_memory(plan, _AUTO_SHARE if mode == "auto" else _MOST) if mode != "disk" else None)
@@ -217,8 +217,9 @@ def _obstacle(model: HybridModel, data: Data) -> str | None:
 
 
 def _pays(settings: TrainerSettings, data: Data, versions: int, total_steps: int) -> bool:
-    """Whether the steps of all ranks see more images than each rank would have to compute."""
-    return total_steps * settings.batch_size > versions * distributed.size() * len(data.splits["train"])
+    """Whether a rank's steps see more images than it would have to compute: its share of them, against all."""
+    steps_per_epoch = -(-len(data.splits["train"]) // settings.batch_size)
+    return total_steps > versions * distributed.size() * steps_per_epoch
 
 
 def _lack_of_memory(plan: CachePlan, share: float) -> str | None:
