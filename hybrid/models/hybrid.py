@@ -69,9 +69,14 @@ class HybridModel(nn.Module):
     @torch.no_grad()
     def fit_statistics(self, batches: Iterable[Tensor]) -> None:
         """Fit the normalization in one pass over training images (N, C, H, W), preprocessed as for evaluation."""
+        self.fit_normalization(self.frontend(images) for images in batches)
+
+    @torch.no_grad()
+    def fit_normalization(self, batches: Iterable[Tensor]) -> None:
+        """The same from what the front-end makes of the images."""
         if not hasattr(self.normalization, "fit"):
             raise UserError(f"{type(self.normalization).__name__} has no statistics to fit")
-        self.normalization.fit(self.frontend(images) for images in batches)
+        self.normalization.fit(batches)
 
 
 def build(

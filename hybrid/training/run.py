@@ -133,7 +133,7 @@ def begin(
     if not has_statistics and state.model.needs_statistics and distributed.is_main():
         loader = data.loader("train", batch_size=256, device=device)
         if cache is not None:
-            state.model.normalization.fit(batch.images for batch in cache.loader(loader).epoch(0))
+            state.model.fit_normalization(batch.images for batch in cache.loader(loader).epoch(0))
         else:
             state.model.fit_statistics(batch.images for batch in loader.epoch(0))
     distributed.same_weights(state.model)

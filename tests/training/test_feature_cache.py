@@ -76,7 +76,7 @@ def compare(one, other, tolerance=1e-5):
         ("disk", STILL),
         ("disk", FLIPS),
         ("memory", [*FLIPS, "trainer.precision=bf16"]),
-        ("memory", [*FLIPS, "model=scat_cnn", "model/normalization=statistics", "trainer.drop_last=true"]),
+        ("memory", [*FLIPS, "model=scat_cnn", "model.head.widths=[[4]]", "model/normalization=statistics", "trainer.drop_last=true"]),
         ("disk", [*FLIPS, *MLP, "trainer.accumulation=2", "model/normalization=statistics"]),
         ("memory", [*FLIPS, "trainer.overfit_batches=2", "data.normalize=contrast"]),
     ],
