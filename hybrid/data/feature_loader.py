@@ -40,7 +40,8 @@ class FeatureLoader(Loader):
             seed=like.seed,
             shares=like.shares,
         )
-        self._rows, self._labels, self._indices, self._mirror = rows, labels, indices, mirror
+        self._rows, self._mirror = rows, mirror
+        self._labels, self._indices = labels.to(rows.device), indices.to(rows.device)
         self._versions = len(rows) // len(labels)
         self._channels_last, self._device = channels_last, device
 
@@ -55,6 +56,5 @@ class FeatureLoader(Loader):
                 rows = rows + self._mirror.flipped(table[positions])
             features = self._rows.index_select(0, rows).to(self._device)
             features = features.permute(0, 3, 1, 2) if self._channels_last else features
-            positions = positions.to(self._labels.device)
             labels, indices = self._labels[positions].to(self._device), self._indices[positions].to(self._device)
             yield Batch(features, labels, labels, indices)

@@ -26,7 +26,7 @@ from hybrid.tracking.tracker import Sink
 from hybrid.training import checkpoint, distributed
 from hybrid.training.durations import in_seconds, in_steps, interval, run_length
 from hybrid.training.evaluation import Evaluation
-from hybrid.training.feature_cache import FeatureCache, plan_cache
+from hybrid.training.feature_cache import CachePlan, FeatureCache, plan_cache
 from hybrid.training.initial_weights import Match, load_initial_weights
 from hybrid.training.live_analysis import LiveAnalysis, live_settings
 from hybrid.training.pictures import Pictures
@@ -97,9 +97,8 @@ def _run(cfg: DictConfig) -> dict[str, Any]:
     distributed.from_main(lambda: folder.open(cfg, class_names=data.class_names, restart=run_settings.restart))
     distributed.on_exit(lambda lost: folder.note_failure(lost, rank=distributed.rank()))
     try:
-        cache = distributed.together(lambda: kept.build(model)) if kept is not None else None
         has_statistics = any(name.startswith("normalization.") for name in given)
-        begin(state, folder, data, device, has_statistics=has_statistics, cache=cache)
+        cache = begin(state, folder, data, device, has_statistics=has_statistics, kept=kept)
         return _train(cfg, settings, plan, state, data, device, folder, cache)
     except Exception as error:
         if not isinstance(error, Stopped):
@@ -123,13 +122,20 @@ def begin(
     device: torch.device,
     *,
     has_statistics: bool,
-    cache: FeatureCache | None = None,
-) -> None:
-    """Where a run starts from, in this order: its own last checkpoint; the weights that it was given; scratch."""
+    kept: CachePlan | None = None,
+) -> FeatureCache | None:
+    """Where a run starts from, in this order: its own last checkpoint; the weights that it was given; scratch.
+
+    What the plan `kept` says is cached as soon as the front-end is the one to train with.
+    """
     own = distributed.from_main(lambda: checkpoint.load_latest(folder.checkpoints, set_aside=True))
     if own is not None:
         state.load_state_dict(own, source=folder.checkpoints)
-        return
+    elif kept is not None:  # rank 0 alone has the weights that the run was given
+        distributed.same_weights(state.model)
+    cache = distributed.together(lambda: kept.build(state.model)) if kept is not None else None
+    if own is not None:
+        return cache
     if not has_statistics and state.model.needs_statistics and distributed.is_main():
         loader = data.loader("train", batch_size=256, device=device)
         if cache is not None:
@@ -139,6 +145,7 @@ def begin(
     distributed.same_weights(state.model)
     if state.ema is not None:
         state.ema.module.load_state_dict(state.model.state_dict())
+    return cache
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ from hybrid.training.trainer import Trainer
 
 STILL = ["augmentation=none", "trainer.max_evaluation_batches=null", "trainer.duration=8 steps", "model.frontend.L=2"]
 FLIPS = [*STILL, "augmentation.flip=0.5"]
+CNN = ["model=scat_cnn", "model.head.widths=[[4]]"]
 MLP = ["model=scat_mlp", "model.head.hidden=[8]", "model.head.dropout=0.5", "trainer.ema=0.9"]
 
 
@@ -76,7 +77,16 @@ def compare(one, other, tolerance=1e-5):
         ("disk", STILL),
         ("disk", FLIPS),
         ("memory", [*FLIPS, "trainer.precision=bf16"]),
-        ("memory", [*FLIPS, "model=scat_cnn", "model.head.widths=[[4]]", "model/normalization=statistics", "trainer.drop_last=true"]),
+        (
+            "memory",
+            [
+                *FLIPS,
+                "model=scat_cnn",
+                "model.head.widths=[[4]]",
+                "model/normalization=statistics",
+                "trainer.drop_last=true",
+            ],
+        ),
         ("disk", [*FLIPS, *MLP, "trainer.accumulation=2", "model/normalization=statistics"]),
         ("memory", [*FLIPS, "trainer.overfit_batches=2", "data.normalize=contrast"]),
     ],
@@ -183,6 +193,51 @@ class Learned(nn.Module):
 
     def forward(self, images):
         return images * self.scale
+
+
+class Frozen(nn.Module):
+    """A front-end with weights that do not learn."""
+
+    fixed = True
+
+    def __init__(self, image_shape):
+        super().__init__()
+        self.output_shape = (3, 10, 10)
+        self.maps = nn.Conv2d(image_shape[0], 3, 5, stride=3).requires_grad_(False)
+
+    def forward(self, images):
+        return self.maps(images)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_the_weights_of_a_frozen_frontend_are_those_that_the_run_was_given(tiny, ranks, tmp_path, monkeypatch, size):
+    def prepared(name, *overrides):
+        plain = ["model/normalization=none", "optimizer.lr=0.001"]  # batch norm sees each rank's own images
+        cfg = tiny(*FLIPS, *plain, *overrides, root=tmp_path / name)
+        cfg.model.frontend = {"_target_": f"{__name__}.Frozen"}
+        return cfg
+
+    run(prepared("given"))
+    given = ["seed=1", f"run.init_from={RunFolder.of(prepared('given')).path}"]
+    plain, cached = (
+        prepared("off", *given, "trainer.feature_cache=off"),
+        prepared("on", *given, "trainer.feature_cache=memory"),
+    )
+    run(plain)
+    original = Trainer._one_step
+
+    def failing(self, batch):
+        if self.state.step == 5:
+            raise OSError("the power went")
+        original(self, batch)
+
+    monkeypatch.setattr(Trainer, "_one_step", failing)
+    if size == 1:
+        with pytest.raises(OSError, match="power"):
+            run(cached)
+    monkeypatch.setattr(Trainer, "_one_step", original)
+    ranks(size, lambda: run(cached)).results()
+    compare(RunFolder.of(plain), RunFolder.of(cached), tolerance=1e-4)
 
 
 REFUSED = {
