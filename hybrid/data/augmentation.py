@@ -75,6 +75,12 @@ class Augmentation:
     def mixes(self) -> bool:
         return self.mixup > 0 or self.cutmix > 0
 
+    @property
+    def beyond_mirroring(self) -> tuple[str, ...]:
+        """The settings, as a user writes them, by which an image becomes more than itself or its mirror image."""
+        names = ("pad", "policy", "cutout", "random_resized_crop", "mixup", "cutmix")
+        return tuple(f"augmentation.{name}={getattr(self, name)}" for name in names if getattr(self, name))
+
     def check_size(self, height: int, width: int) -> None:
         """ValueError where the padding or the cutout is too large for the images."""
         limit = min(height, width) - (self.pad_mode == "reflect")
@@ -109,7 +115,7 @@ class BatchAugmenter:
         height, width = images.shape[-2:]
         rows, rows_inside = _window(draws[:, 0], height, pad, mode)
         columns, columns_inside = _window(draws[:, 1], width, pad, mode)
-        flipped = (draws[:, 2] < self.augmentation.flip)[:, None]
+        flipped = self.flipped(draws)[:, None]
         columns = torch.where(flipped, columns.flip(1), columns)
         flat = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
         result = images.flatten(2).gather(2, flat[:, None].expand(-1, images.shape[1], -1)).view(images.shape)
@@ -117,6 +123,10 @@ class BatchAugmenter:
             columns_inside = torch.where(flipped, columns_inside.flip(1), columns_inside)
             result = result * (rows_inside[:, None, :, None] & columns_inside[:, None, None, :])
         return result
+
+    def flipped(self, draws: Tensor) -> Tensor:
+        """(N,) bool: which images `crop_and_flip` mirrors."""
+        return draws[:, 2] < self.augmentation.flip
 
     def cutout(self, images: Tensor, draws: Tensor) -> Tensor:
         """Fill a square around a uniformly drawn pixel of each image; what sticks out at the border is lost."""

@@ -1,4 +1,8 @@
-"""Front-ends: what turns an image into the maps that a head learns on. They have no state to save or to train."""
+"""Front-ends: what turns an image into the maps that a head learns on. They have no state to save or to train.
+
+One with `fixed = True` promises that an image's maps depend on that image alone, in training as in evaluation: they may be
+computed once and kept (trainer.feature_cache).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ class Scattering(nn.Module):
     published), 2 from 16 on (CIFAR, MNIST, STL-10 as published), else 1. Computed in float32 also under autocast: a
     half-precision modulus loses the small second-order coefficients.
     """
+
+    fixed = True
 
     def __init__(
         self,

@@ -52,9 +52,13 @@ class HybridModel(nn.Module):
         return features.contiguous(memory_format=torch.channels_last) if self.channels_last else features
 
     def to(self, *args: Any, **kwargs: Any) -> HybridModel:
-        """As nn.Module.to; `memory_format` also decides the format of the features that the head gets."""
+        """As nn.Module.to; `memory_format` also decides the format of the features that a head of convolutions gets.
+
+        Other heads flatten the features, which costs nothing in the contiguous format alone.
+        """
         if kwargs.get("memory_format") is not None:
-            self.channels_last = kwargs["memory_format"] == torch.channels_last
+            convolves = any(isinstance(module, nn.Conv2d) for module in self.head.modules())
+            self.channels_last = kwargs["memory_format"] == torch.channels_last and convolves
         return super().to(*args, **kwargs)
 
     @property
@@ -65,9 +69,14 @@ class HybridModel(nn.Module):
     @torch.no_grad()
     def fit_statistics(self, batches: Iterable[Tensor]) -> None:
         """Fit the normalization in one pass over training images (N, C, H, W), preprocessed as for evaluation."""
+        self.fit_normalization(self.frontend(images) for images in batches)
+
+    @torch.no_grad()
+    def fit_normalization(self, batches: Iterable[Tensor]) -> None:
+        """The same from what the front-end makes of the images."""
         if not hasattr(self.normalization, "fit"):
             raise UserError(f"{type(self.normalization).__name__} has no statistics to fit")
-        self.normalization.fit(self.frontend(images) for images in batches)
+        self.normalization.fit(batches)
 
 
 def build(

@@ -34,7 +34,7 @@ from hybrid.tracking.files import write_text
 _INCIDENTAL = {
     "choices", "analysis", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
     "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
-    "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout",
+    "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache",
 }  # fmt: skip
 _ABSENT = "(absent)"
 _OF_A_RUN = ("choices", "data", "model", "seed", "trainer")  # what the config.yaml of a run has

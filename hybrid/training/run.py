@@ -26,6 +26,7 @@ from hybrid.tracking.tracker import Sink
 from hybrid.training import checkpoint, distributed
 from hybrid.training.durations import in_seconds, in_steps, interval, run_length
 from hybrid.training.evaluation import Evaluation
+from hybrid.training.feature_cache import CachePlan, FeatureCache, plan_cache
 from hybrid.training.initial_weights import Match, load_initial_weights
 from hybrid.training.live_analysis import LiveAnalysis, live_settings
 from hybrid.training.pictures import Pictures
@@ -90,13 +91,15 @@ def _run(cfg: DictConfig) -> dict[str, Any]:
         synchronize_batch_norm(model, device)
     model.to(device, memory_format=torch.channels_last if settings.channels_last else torch.preserve_format)
     plan = _Plan.of(cfg, settings, data, device)
+    kept = plan_cache(settings, data, model, device=device, total_steps=plan.total_steps, about=_about_features(cfg))
     optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
     state = TrainState(model, optimizer, device=device, fp16=settings.precision == "fp16", ema=settings.ema)
     distributed.from_main(lambda: folder.open(cfg, class_names=data.class_names, restart=run_settings.restart))
     distributed.on_exit(lambda lost: folder.note_failure(lost, rank=distributed.rank()))
     try:
-        begin(state, folder, data, device, has_statistics=any(name.startswith("normalization.") for name in given))
-        return _train(cfg, settings, plan, state, data, device, folder)
+        has_statistics = any(name.startswith("normalization.") for name in given)
+        cache = begin(state, folder, data, device, has_statistics=has_statistics, kept=kept)
+        return _train(cfg, settings, plan, state, data, device, folder, cache)
     except Exception as error:
         if not isinstance(error, Stopped):
             folder.note_failure(error, rank=distributed.rank())
@@ -112,18 +115,37 @@ def _initial_weights(model: nn.Module, settings: RunSettings, folder: RunFolder)
     return load_initial_weights(model, Path(settings.init_from), match=settings.init_match)
 
 
-def begin(state: TrainState, folder: RunFolder, data: Data, device: torch.device, *, has_statistics: bool) -> None:
-    """Where a run starts from, in this order: its own last checkpoint; the weights that it was given; scratch."""
+def begin(
+    state: TrainState,
+    folder: RunFolder,
+    data: Data,
+    device: torch.device,
+    *,
+    has_statistics: bool,
+    kept: CachePlan | None = None,
+) -> FeatureCache | None:
+    """Where a run starts from, in this order: its own last checkpoint; the weights that it was given; scratch.
+
+    What the plan `kept` says is cached as soon as the front-end is the one to train with.
+    """
     own = distributed.from_main(lambda: checkpoint.load_latest(folder.checkpoints, set_aside=True))
     if own is not None:
         state.load_state_dict(own, source=folder.checkpoints)
-        return
+    elif kept is not None:  # rank 0 alone has the weights that the run was given
+        distributed.same_weights(state.model)
+    cache = distributed.together(lambda: kept.build(state.model)) if kept is not None else None
+    if own is not None:
+        return cache
     if not has_statistics and state.model.needs_statistics and distributed.is_main():
         loader = data.loader("train", batch_size=256, device=device)
-        state.model.fit_statistics(batch.images for batch in loader.epoch(0))
+        if cache is not None:
+            state.model.fit_normalization(batch.images for batch in cache.loader(loader).epoch(0))
+        else:
+            state.model.fit_statistics(batch.images for batch in loader.epoch(0))
     distributed.same_weights(state.model)
     if state.ema is not None:
         state.ema.module.load_state_dict(state.model.state_dict())
+    return cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +203,10 @@ def _check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]
     return settings, run_settings, device
 
 
+def _about_features(cfg: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(OmegaConf.create({"data": cfg.data, "frontend": cfg.model.frontend}), resolve=True)
+
+
 def _already_finished(folder: RunFolder, cfg: DictConfig) -> dict[str, Any]:
     folder.compare(cfg)
     summary = folder.read_summary()
@@ -198,6 +224,7 @@ def _train(
     data: Data,
     device: torch.device,
     folder: RunFolder,
+    cache: FeatureCache | None,
 ) -> dict[str, Any]:
     epochs = plan.total_steps / plan.steps_per_epoch
     speaks = distributed.is_main()
@@ -206,6 +233,8 @@ def _train(
     with Tracker(*_sinks(console, settings, state, folder) if speaks else ()) as tracker:
         pictures = Pictures(tracker, data, enabled=settings.tensorboard and speaks)
         _announce(console, cfg, state, data, device, folder)
+        if cache is not None:
+            console.say(cache.describe())
         if state.step == 0:
             pictures.before_training(plan.loader, state.model)
         trainer = Trainer(
@@ -222,6 +251,7 @@ def _train(
             tracker=tracker,
             console=console,
             on_evaluation=pictures.after_evaluation,
+            cache=cache,
         )
         trainer.fit()
         test = _test(trainer, settings)

@@ -28,6 +28,7 @@ class TrainerSettings:
     sync_batch_norm: bool
     rank_timeout: str
     channels_last: bool
+    feature_cache: Literal["auto", "off", "memory", "disk"]
     compile: bool
     deterministic: bool
     clip_norm: float | None

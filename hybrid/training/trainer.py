@@ -32,6 +32,7 @@ from hybrid.tracking.tracker import Tracker
 from hybrid.training import checkpoint, distributed, schedule
 from hybrid.training.durations import interval
 from hybrid.training.evaluation import Evaluation, evaluate
+from hybrid.training.feature_cache import FeatureCache
 from hybrid.training.gradients import GradientSum
 from hybrid.training.interruption import Interruption, StopVote
 from hybrid.training.live_analysis import LiveAnalysis
@@ -58,11 +59,15 @@ class Trainer:
     console: Console
     on_evaluation: Callable[[int, Evaluation], None] = lambda step, evaluation: None
     analysis: LiveAnalysis | None = None
+    cache: FeatureCache | None = None
 
     def __post_init__(self) -> None:
         model = self.state.model
+        if self.cache is not None:
+            self.cache.normalize(model)
+            self.loader, model = self.cache.loader(self.loader), self.cache.rest(model)
         self.forward = torch.compile(model) if self.settings.compile else model
-        self._sum_gradients = GradientSum(model)
+        self._sum_gradients = GradientSum(self.state.model)
         self._every = {
             name: interval(
                 getattr(self.settings, name),
@@ -105,8 +110,11 @@ class Trainer:
         """Evaluate the current (averaged, if kept) weights on a split."""
         shares = distributed.shares(accumulation=1)
         loader = self.data.loader(split, batch_size=self.settings.batch_size, device=self.device, shares=shares)
+        model = self.state.evaluated
+        if self.cache is not None and split in self.cache:
+            loader, model = self.cache.loader(loader), self.cache.rest(model)
         return evaluate(
-            self.state.evaluated,
+            model,
             loader.epoch(0),
             num_classes=self.data.num_classes,
             precision=self.settings.precision,

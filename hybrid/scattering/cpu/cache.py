@@ -37,7 +37,7 @@ def load_library(source: str, name: str) -> ctypes.CDLL:
     folder = cache_folder()
     library = folder / f"{name}-{key}.so"
     if not _is_intact(library):
-        with _locked(folder / f"{library.name}.lock"):
+        with locked(folder / f"{library.name}.lock"):
             if not _is_intact(library):
                 _build(compiler, source, library)
     try:
@@ -106,7 +106,7 @@ def _digest(library: Path) -> str:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock; the operating system releases it if the process dies."""
     with open(path, "w") as file:
         if fcntl:

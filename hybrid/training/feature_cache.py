@@ -1,0 +1,243 @@
+"""What a fixed front-end makes of the images, computed once: the steps then begin at the normalization.
+
+    plan = plan_cache(…)             # None, or what to keep and where; refuses what cannot be, before anything is computed
+    cache = plan.build(model)        # the front-end's only pass over the images
+    cache.loader(loader)             # the same batches, features in place of images
+    cache.rest(model)                # the part of the model that takes them
+
+Possible where the front-end says that it is fixed and the augmentation at most mirrors the images. A run with it is the run
+without, up to the rounding of the front-end (on a CPU, where that does not depend on the batch, bit for bit).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hybrid.data import Data, Loader
+from hybrid.data.augmentation import BatchAugmenter
+from hybrid.data.feature_loader import FeatureLoader
+from hybrid.data.file_loader import FileSplit
+from hybrid.errors import UserError
+from hybrid.launch import Launch
+from hybrid.models import HybridModel
+from hybrid.models.normalization import StatisticsNormalization
+from hybrid.training import distributed
+from hybrid.training.feature_file import FeatureFile, feature_folder, gib
+from hybrid.training.free_memory import free_memory
+from hybrid.training.settings import TrainerSettings
+from hybrid.training.step import autocast
+from hybrid.version import __version__
+
+_AUTO_SHARE, _MOST = 0.25, 0.8  # of the memory that is free: what auto takes, and what may be asked for
+_BATCH, _FEW = 256, 16  # images at a time; as many are computed again to check a file
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CachePlan:
+    """Which splits to keep, where, and what their features depend on (`about`, for the names of files)."""
+
+    place: Literal["memory", "disk"]
+    splits: tuple[str, ...]
+    versions: int
+    data: Data
+    settings: TrainerSettings
+    device: torch.device
+    shape: tuple[int, int, int]
+    channels_last: bool  # rows as the head wants them: not to be converted at every step
+    about: Mapping[str, Any]
+
+    def build(self, model: HybridModel) -> FeatureCache:
+        """Compute the features, or find them on the disk. Raises UserError where the disk has no room for them."""
+        began = time.monotonic()
+        rows, computed = {}, False
+        for split in self.splits:
+            if self.place == "memory":
+                rows[split], computed = self._in_memory(model, split), True
+            else:
+                rows[split], made = self._on_disk(model, split)
+                computed = computed or made
+        return FeatureCache(self, rows, seconds=time.monotonic() - began, computed=computed)
+
+    def row_shape(self, split: str) -> tuple[int, ...]:
+        channels, height, width = self.shape
+        row = (height, width, channels) if self.channels_last else self.shape
+        return (self.versions_of(split) * len(self.data.splits[split]), *row)
+
+    def versions_of(self, split: str) -> int:
+        return self.versions if split == "train" else 1
+
+    def bytes_of(self, split: str) -> int:
+        return 4 * math.prod(self.row_shape(split))
+
+    @torch.no_grad()
+    def _batches(self, model: HybridModel, split: str, batch_size: int = _BATCH) -> Iterator[Tensor]:
+        """Rows of `split`, image after image, each followed by its mirror image where that is needed too."""
+        loader = self.data.loader(split, batch_size=batch_size, device=self.device)
+        with contextlib.closing(loader.epoch(0)) as batches:
+            for batch in batches:
+                versions = [batch.images, batch.images.flip(-1)][: self.versions_of(split)]
+                with autocast(self.device, self.settings.precision):
+                    features = torch.stack([model.frontend(images) for images in versions], 1).flatten(0, 1).float()
+                yield features.permute(0, 2, 3, 1).contiguous() if self.channels_last else features
+
+    def _in_memory(self, model: HybridModel, split: str) -> Tensor:
+        rows, filled = torch.empty(self.row_shape(split), device=self.device), 0
+        for batch in self._batches(model, split):
+            rows[filled : filled + len(batch)] = batch
+            filled += len(batch)
+        return rows
+
+    def _on_disk(self, model: HybridModel, split: str) -> tuple[Tensor, bool]:
+        file = FeatureFile(self._key(split), self.row_shape(split))
+        return file.rows(self._batches(model, split, batch_size=_FEW), lambda: self._batches(model, split))
+
+    def _key(self, split: str) -> str:
+        """A hash of the images themselves, in their order, and of all that makes features of them."""
+        digest = hashlib.blake2b(digest_size=12)
+        digest.update(json.dumps([self.about, self.row_shape(split), __version__], sort_keys=True).encode())
+        chosen = self.data.splits[split]
+        if isinstance(chosen, FileSplit):
+            for path in chosen.paths:
+                digest.update(Path(path).read_bytes())
+        else:
+            digest.update(np.ascontiguousarray(chosen.images.cpu().numpy()))
+        return digest.hexdigest()
+
+
+class FeatureCache:
+    """The features of some splits. `seconds` is what it took to compute them (`computed`) or to find them."""
+
+    def __init__(self, plan: CachePlan, rows: dict[str, Tensor], *, seconds: float, computed: bool) -> None:
+        self.plan, self.seconds, self.computed = plan, seconds, computed
+        self._rows = rows
+        self._normalized = False
+
+    def __contains__(self, split: str) -> bool:
+        return split in self._rows
+
+    def describe(self) -> str:
+        """One line: what is cached, where, how large, how long it took."""
+        plan = self.plan
+        counts = ", ".join(f"{len(plan.data.splits[split])} {split}" for split in self._rows)
+        size = sum(rows.numel() * rows.element_size() for rows in self._rows.values())
+        where = "memory" if plan.place == "memory" else str(feature_folder())
+        mirrored = " and mirrored training" if plan.versions == 2 else ""
+        return (
+            f"feature cache: the front-end's output for {counts}{mirrored} images, {gib(size)} in {where}, "
+            f"{'computed' if self.computed else 'found'} in {self.seconds:.1f} s"
+        )
+
+    def loader(self, like: Loader) -> Loader:
+        """That loader's batches with features in place of images."""
+        plan, split = self.plan, self.plan.data.splits[like.name]
+        mirror = BatchAugmenter(plan.data.augmentation, fill=torch.zeros(1, dtype=torch.uint8))
+        kept = {"labels": split.labels, "indices": split.indices, "mirror": mirror}
+        return FeatureLoader(like, self._rows[like.name], channels_last=plan.channels_last, device=plan.device, **kept)
+
+    def rest(self, model: HybridModel) -> nn.Module:
+        """The part of `model` after the cache, made of the very modules of it."""
+        rest = model.head if self._normalized else nn.Sequential(model.normalization, model.head)
+        rest.training = model.training
+        return rest
+
+    @torch.no_grad()
+    def normalize(self, model: HybridModel) -> None:
+        """Apply a fitted statistics normalization once, in place: in memory alone, since files serve other runs too."""
+        normalization = model.normalization
+        if self.plan.place == "disk" or not isinstance(normalization, StatisticsNormalization):
+            return
+        for rows in self._rows.values():
+            for part in rows.split(_BATCH):
+                features = part.permute(0, 3, 1, 2) if self.plan.channels_last else part
+                features.copy_(normalization(features))
+        self._normalized = True
+
+
+def plan_cache(
+    settings: TrainerSettings,
+    data: Data,
+    model: HybridModel,
+    *,
+    device: torch.device,
+    total_steps: int,
+    about: Mapping[str, Any],
+) -> CachePlan | None:
+    """What trainer.feature_cache comes to for this run; None for no cache. All ranks must call it.
+
+    about: the configurations of data and front-end. Raises UserError, naming the obstacle, for memory or disk where it cannot be.
+    """
+    mode = settings.feature_cache
+    if mode == "off":
+        return None
+    obstacle = _obstacle(model, data)
+    versions = 2 if data.augmentation.flip else 1
+    if mode == "auto" and (obstacle or device.type != "cpu" or not _pays(settings, data, versions, total_steps)):
+        return None
+    # the test images are looked at once in a run: their features serve other runs alone
+    wanted = ("train", "validation", "test") if mode == "disk" else ("train", "validation")
+    plan = CachePlan(
+        place="disk" if mode == "disk" else "memory",
+        splits=tuple(split for split in wanted if split in data.splits),
+        versions=versions,
+        data=data,
+        settings=settings,
+        device=device,
+        shape=model.frontend.output_shape,
+        channels_last=model.channels_last,
+        about=_relevant(about, settings),
+    )
+    obstacle = obstacle or (_lack_of_memory(plan, _AUTO_SHARE if mode == "auto" else _MOST) if mode != "disk" else None)
+    if obstacle and mode == "auto":
+        return None
+    if obstacle:
+        raise UserError(f"trainer.feature_cache={mode} is not possible: {obstacle}. Valid here: auto, off.")
+    return plan
+
+
+def _obstacle(model: HybridModel, data: Data) -> str | None:
+    frontend = model.frontend
+    if any(parameter.requires_grad for parameter in frontend.parameters()):
+        return f"the front-end {type(frontend).__name__} learns"
+    if not getattr(frontend, "fixed", False):
+        return f"the front-end {type(frontend).__name__} does not say that its output can be kept (fixed = True)"
+    changes = data.augmentation.beyond_mirroring
+    return f"{changes[0]} makes new images all the time; mirroring alone can be kept" if changes else None
+
+
+def _pays(settings: TrainerSettings, data: Data, versions: int, total_steps: int) -> bool:
+    """Whether a rank's steps see more images than it would have to compute: its share of them, against all."""
+    steps_per_epoch = -(-len(data.splits["train"]) // settings.batch_size)
+    return total_steps > versions * distributed.size() * steps_per_epoch
+
+
+def _lack_of_memory(plan: CachePlan, share: float) -> str | None:
+    """Why the features do not fit, on the rank that has the least; every rank on a machine's CPU has its own copy."""
+    launch = Launch.read()
+    copies = 1 if plan.device.type == "cuda" else launch.size if launch.manner == "srun" else launch.local_size
+    needed, unknown = copies * sum(map(plan.bytes_of, plan.splits)), -1
+    own = free_memory(plan.device)
+    free = min(distributed.gather_objects(unknown if own is None else own))
+    if free == unknown:
+        return "this system does not tell how much memory is free" if share == _AUTO_SHARE else None
+    if needed <= share * free:
+        return None
+    return f"it needs {gib(needed)} of memory, and takes at most {share:.0%} of the {gib(free)} that are free"
+
+
+def _relevant(about: Mapping[str, Any], settings: TrainerSettings) -> dict[str, Any]:
+    """Without where the data are and how they are split: the images themselves are part of the key."""
+    elsewhere = {"root", "download", "num_workers", "validation", "split_seed", "subset"}
+    data = {key: value for key, value in about["data"].items() if key not in elsewhere}
+    return {"data": data, "frontend": about["frontend"], "precision": settings.precision}

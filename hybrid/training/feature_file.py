@@ -1,0 +1,99 @@
+"""Features in a file of the user's cache folder, mapped into memory: for this run's processes and for later runs.
+
+The folder is that of the compiled scattering ($HYBRID_CACHE, else ~/.cache/hybrid); everything in it may be deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hybrid.errors import UserError
+from hybrid.scattering.cpu.cache import cache_folder, locked
+from hybrid.scattering.cpu.compiler import CompilerError
+
+
+def feature_folder() -> Path:
+    """The cache folder; UserError if there is none that can be written."""
+    try:
+        return cache_folder()
+    except CompilerError as error:
+        raise UserError(f"trainer.feature_cache=disk is not possible: {error}.") from error
+
+
+class FeatureFile:
+    """A float32 array of this shape, features-KEY.npy; there whole or not at all."""
+
+    def __init__(self, key: str, shape: tuple[int, ...]) -> None:
+        self.path, self.shape = feature_folder() / f"features-{key}.npy", tuple(shape)
+
+    def rows(self, first: Generator[Tensor], every: Callable[[], Iterable[Tensor]]) -> tuple[Tensor, bool]:
+        """The array, and whether it had to be written: `every()` gives its parts, `first` a few rows that it must begin with.
+
+        Of several processes one writes; the others wait, and find it.
+        """
+        with locked(self.path.with_suffix(".lock")), contextlib.closing(first):
+            rows = self._read()
+            if rows is not None and _begins_with(rows, next(first).cpu()):
+                return rows, False
+            del rows
+            self._write(every())
+            rows = self._read()
+        if rows is None:
+            raise UserError(f"{self.path} was written and cannot be read. Valid: trainer.feature_cache=memory, off.")
+        return rows, True
+
+    def _read(self) -> Tensor | None:
+        """Mapped privately ("c"): whatever a program did to these rows would not reach the file."""
+        try:
+            rows = np.load(self.path, mmap_mode="c", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        good = rows.shape == self.shape and rows.dtype == np.float32 and rows.flags.c_contiguous
+        return torch.from_numpy(rows) if good else None
+
+    def _write(self, parts: Iterable[Tensor]) -> None:
+        """Under a temporary name, always the same one: what a killed process has left is overwritten."""
+        temporary = self.path.with_suffix(".partial")
+        for path in (self.path, temporary):
+            path.unlink(missing_ok=True)
+        needed, free = 4 * math.prod(self.shape), shutil.disk_usage(self.path.parent).free
+        if needed > free:
+            raise self._no_room(f"{gib(needed)} are needed, {gib(free)} are free")
+        try:
+            with temporary.open("wb") as file:
+                header = {"descr": "<f4", "fortran_order": False, "shape": self.shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for part in parts:
+                    file.write(part.cpu().contiguous().numpy())
+                file.flush()
+                os.fsync(file.fileno())  # or a power cut could leave a whole file with holes
+            os.replace(temporary, self.path)
+        except OSError as error:
+            raise self._no_room(error.strerror or str(error)) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _no_room(self, reason: str) -> UserError:
+        return UserError(
+            f"trainer.feature_cache=disk is not possible: {self.path.parent} cannot hold the features ({reason}). "
+            "HYBRID_CACHE names another folder."
+        )
+
+
+def _begins_with(rows: Tensor, first: Tensor) -> bool:
+    """Up to rounding: other software may have written the file, but not another front-end, nor from other images."""
+    return bool((rows[: len(first)] - first).abs().max() <= 1e-5 * first.abs().max())
+
+
+def gib(size: int) -> str:
+    """A number of bytes for a reader."""
+    return f"{size / 2**30:.2f} GiB"
