@@ -22,10 +22,8 @@ PATH=$PATH:/usr/sbin
 export SLURM_CONF=$folder/slurm.conf
 
 configure() {
-  local host cores ports
+  local host ports
   host=$(hostname -s)
-  cores=$(nproc)
-  [ "$slots" -gt "$cores" ] && cores=$slots
   ports=$((20000 + RANDOM % 20000))
   mkdir -p "$folder"/{state,spool,run}
   cat >"$SLURM_CONF" <<END
@@ -35,7 +33,7 @@ SlurmctldPort=$ports
 SlurmdPort=$((ports + 1))
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket=$folder/run/munge.socket
+AuthInfo=socket=$folder/run/munge.socket,cred_expire=10
 CryptoType=crypto/munge
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -75,10 +73,12 @@ wait_until() {  # wait_until SECONDS COMMAND…
 idle() { [ "$(sinfo --noheader --format=%T)" = idle ]; }
 
 kill_daemon() {  # kill_daemon NAME SIGNAL
-  local file=$folder/run/$1.pid
+  local file=$folder/run/$1.pid pid
   [ -f "$file" ] || return 0
-  kill "-$2" "$(cat "$file")" 2>/dev/null || true
-  for _ in $(seq 50); do kill -0 "$(cat "$file")" 2>/dev/null || break; sleep 0.1; done
+  pid=$(cat "$file")
+  kill "-$2" "$pid" 2>/dev/null || true
+  for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+  kill -KILL "$pid" 2>/dev/null || true
   rm -f "$file"
 }
 
