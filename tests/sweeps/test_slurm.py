@@ -65,7 +65,8 @@ def disturb(sweep: SweepFolder, run: SweepRun, *how: str, beyond: int) -> None:
     """Wait until a run is beyond a step, do something to its job, and wait until that has ended the process."""
     wait_for(lambda: steps(run) > beyond and run.folder.in_use)
     job = next(each.job for each in sweep.runs() if each.name == run.name)
-    wait_for(lambda: subprocess.run([*how, job]).returncode == 0)  # the controller may be away
+    wait_for(lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0)  # it may be away
+    subprocess.run([*how, job])  # once: a second signal would meet the job that has been requeued
     wait_for(lambda: not run.folder.in_use)
     assert not run.folder.finished, "it was too fast: nothing was disturbed"
 
