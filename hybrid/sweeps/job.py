@@ -22,9 +22,12 @@ _LINES_KEPT = 60
 
 
 class Outcome(NamedTuple):
-    """How a run's process ended, and what there is to say of it in one line."""
+    """How a run's process ended, and what there is to say of it in one line.
 
-    state: Literal["finished", "stopped", "failed"]
+    A stopped run has written its checkpoint when it was asked to end; a killed one was not asked.
+    """
+
+    state: Literal["finished", "stopped", "killed", "failed"]
     words: str
 
 
@@ -67,8 +70,8 @@ class Job:
             return Outcome("stopped", "checkpoint written; the same command continues")
         if code < 0:
             name = signal.Signals(-code).name
-            words = f"killed by {name}{' (out of memory?)' * (name == 'SIGKILL')}; the same command continues"
-            return Outcome("stopped", words)
+            words = f"{name}{' (out of memory?)' * (name == 'SIGKILL')}; the same command continues"
+            return Outcome("killed", words)
         return self._failure(code)
 
     def _failure(self, code: int) -> Outcome:

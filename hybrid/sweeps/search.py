@@ -123,7 +123,7 @@ def _run_trial(search: Search, trial: Trial, folder: Path) -> tuple[Any, float |
     if outcome.state == "finished":
         value = _value(search, planned)
         return TrialState.COMPLETE, value, f"{search.metric} {value:.4g}"
-    if outcome.state == "stopped":
+    if outcome.state in ("stopped", "killed"):
         raise KeyboardInterrupt  # someone has stopped the run: the search stops too
     return TrialState.FAIL, None, outcome.words
 

@@ -104,7 +104,8 @@ class ArrayTask:
 
     Three things may stop it early. SLURM's warning before the time limit: submitit calls `checkpoint`, then requeues. A
     SIGTERM from a preemption or from `scancel --signal`: the run has got it too and ends with its checkpoint; then it is
-    requeued here, unless SLURM does that. A SIGTERM because the user has cancelled the job: it ends.
+    requeued here, unless SLURM does that. A SIGTERM because the user has cancelled the job: it ends. A run that is killed, as
+    for its memory, is not requeued: it would be killed again and again.
     """
 
     def __init__(self) -> None:

@@ -64,7 +64,7 @@ def test_failures_stop_nobody_and_are_counted_kept_and_tried_again(sweep, tmp_pa
 
 def test_a_killed_run_is_named_and_continued(sweep, tmp_path):
     code, out, errors = sweep("optimizer.lr=0.125,0.1")
-    assert code == 1 and "stopped: optimizer.lr=0.125: killed by SIGKILL" in out
+    assert code == 1 and "killed: optimizer.lr=0.125: SIGKILL (out of memory?)" in out
     assert "1 of 2 runs are not finished, 0 of them failed" in errors
     code, _, _ = sweep("optimizer.lr=0.125,0.1")
     assert code == 0 and starts(tmp_path) == [1, 2]
