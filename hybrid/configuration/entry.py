@@ -49,9 +49,9 @@ def main(
     `--from FILE` takes the configuration whole from a file, such as a run's config.yaml, instead of composing one. `sweep`
     is called with the other arguments for `-m`; without it Hydra runs the combinations one after the other.
 
-    Exit codes: 0; 2 for a user's mistake (one line on stderr); 130 after Ctrl-C, 143 after SIGTERM; what the function
-    raises as SystemExit; 1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1 shows the traceback of a
-    user's mistake too.
+    Exit codes: 0; 2 for a user's mistake (one line on stderr); 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1;
+    what the function raises as SystemExit; 1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1 shows the
+    traceback of a user's mistake too.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:

@@ -86,14 +86,12 @@ class SweepFolder:
         return self.path.name
 
     def write(self, runs: Sequence[Planned], *, command: str) -> None:
-        """Note the runs and their configurations. A sweep that is launched again keeps those that it has."""
+        """Note the runs and the configurations that are not there yet."""
         known = {run.name: run for run in self.runs()} if self.list.is_file() else {}
         if known and set(known) != {run.name for run in runs}:
             raise UserError(f"cluster.name={self.name}: {self.path} holds another sweep. Choose another name.")
         self.logs.mkdir(parents=True, exist_ok=True)
-        for run in runs:
-            if not (self.configs / f"{run.name}.yaml").is_file():
-                write_text(self.configs / f"{run.name}.yaml", OmegaConf.to_yaml(run.cfg))
+        self.submit([run for run in runs if not (self.configs / f"{run.name}.yaml").is_file()])
         entries = [
             {"name": run.name, "folder": str(run.folder.path), "overrides": list(run.overrides)}
             | ({"job": known[run.name].job} if run.name in known else {})
@@ -101,6 +99,14 @@ class SweepFolder:
         ]
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         write_json(self.list, {"command": command, "launched": now, "runs": entries})
+
+    def submit(self, runs: Sequence[Planned]) -> None:
+        """Note the configurations of runs that are about to be started, first or again.
+
+        A run that is launched again has the same name, so what is new in it changes no result: where the data are, say.
+        """
+        for run in runs:
+            write_text(self.configs / f"{run.name}.yaml", OmegaConf.to_yaml(run.cfg))
 
     def runs(self) -> list[SweepRun]:
         """The runs, in the order of the command. Raises UserError for a damaged sweep.json."""

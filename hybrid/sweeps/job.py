@@ -17,14 +17,16 @@ from typing import Literal, NamedTuple
 from hybrid.configuration.entry import CONFIGS
 from hybrid.sweeps.folder import SweepRun
 
-_STOPPED = {128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
+_ASKS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_STOPPED = {128 + number: "checkpoint written" for number in _ASKS}
+_STOPPED |= {-number: "it had not begun" for number in _ASKS}  # Python was still starting
 _LINES_KEPT = 60
 
 
 class Outcome(NamedTuple):
     """How a run's process ended, and what there is to say of it in one line.
 
-    A stopped run has written its checkpoint when it was asked to end; a killed one was not asked.
+    A stopped run was asked to end, and has written its checkpoint if it had begun; a killed one was not asked.
     """
 
     state: Literal["finished", "stopped", "killed", "failed"]
@@ -67,7 +69,7 @@ class Job:
         if self.run.folder.finished:
             return Outcome("finished", f"test accuracy {self.run.folder.read_summary()['test']['top1']:.2f} %")
         if code in _STOPPED:
-            return Outcome("stopped", "checkpoint written; the same command continues")
+            return Outcome("stopped", f"{_STOPPED[code]}; the same command continues")
         if code < 0:
             name = signal.Signals(-code).name
             words = f"{name}{' (out of memory?)' * (name == 'SIGKILL')}; the same command continues"

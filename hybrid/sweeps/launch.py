@@ -11,9 +11,9 @@ from pathlib import Path
 from hybrid.configuration import build_record
 from hybrid.configuration.entry import compose
 from hybrid.errors import UserError, unknown_name
-from hybrid.sweeps.folder import SweepFolder
+from hybrid.sweeps.folder import SweepFolder, SweepRun
 from hybrid.sweeps.local import LocalPool
-from hybrid.sweeps.plan import parse_overrides, plan_runs
+from hybrid.sweeps.plan import Planned, parse_overrides, plan_runs
 from hybrid.sweeps.settings import LocalSettings, SlurmSettings
 
 _RECORDS = {"local": LocalSettings, "slurm": SlurmSettings}
@@ -32,7 +32,7 @@ def launch(arguments: Sequence[str]) -> None:
     sweep.lock()
     try:
         sweep.write(runs, command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
-        code = _launch(sweep, settings)
+        code = _launch(sweep, runs, settings)
     finally:
         sweep.unlock()
     if code:
@@ -62,22 +62,30 @@ def _training_arguments(arguments: Sequence[str], cluster: Sequence[str]) -> lis
     return [text for text in arguments if text not in cluster]
 
 
-def _launch(sweep: SweepFolder, settings: LocalSettings | SlurmSettings) -> int:
+def _launch(sweep: SweepFolder, planned: Sequence[Planned], settings: LocalSettings | SlurmSettings) -> int:
     runs = sweep.runs()
     busy = [run for run in runs if not run.folder.finished and run.folder.in_use]
     waiting = [run for run in runs if not run.folder.finished and run not in busy]
     finished = len(runs) - len(busy) - len(waiting)
     print(f"{len(runs)} runs, {finished} of them finished already\n{sweep.path}", flush=True)
     if isinstance(settings, SlurmSettings):
-        from hybrid.sweeps.slurm import run_on_slurm
+        from hybrid.sweeps.slurm import not_in_queue, run_on_slurm
 
-        return run_on_slurm(sweep, [*busy, *waiting], settings, report=_report)
+        waiting = not_in_queue(sweep, [*busy, *waiting])
+        _submit(sweep, planned, waiting)
+        return run_on_slurm(sweep, waiting, settings, report=_report)
     for run in busy:
         warnings.warn(f"another process is working on {run.path}: it is left alone.", stacklevel=2)
+    _submit(sweep, planned, waiting)
     with LocalPool(settings) as pool:
         for count, (run, outcome) in enumerate(pool.run(waiting), start=1):
             print(f"[{count}/{len(waiting)}] {outcome.state}: {sweep.label(run)}: {outcome.words}", flush=True)
     return _report(sweep, interrupted=int(pool.signal or 0))
+
+
+def _submit(sweep: SweepFolder, planned: Sequence[Planned], runs: Sequence[SweepRun]) -> None:
+    names = {run.name for run in runs}
+    sweep.submit([run for run in planned if run.name in names])
 
 
 def _report(sweep: SweepFolder, *, interrupted: int = 0) -> int:

@@ -33,6 +33,7 @@ class SlurmSettings:
     name: str | None
     nodes: int
     gpus: int
+    processes: int | None
     cpus: int
     memory: float | None
     time: str
@@ -52,6 +53,8 @@ class SlurmSettings:
         for field in ("gpus", "requeues"):
             if getattr(self, field) < 0:
                 raise UserError(f"cluster.{field}={getattr(self, field)} is not valid: it must be 0 or more.")
+        if self.processes is not None and self.processes < 1:
+            raise UserError(f"cluster.processes={self.processes} is not valid: it must be at least 1, or null.")
         if not 1 <= self.warning < 60 * self.minutes:
             raise UserError(f"cluster.warning={self.warning} must lie between 1 s and the time limit, {self.time}.")
         if self.memory is not None and not self.memory > 0:
@@ -71,7 +74,7 @@ class SlurmSettings:
         parameters: dict[str, Any] = {
             "timeout_min": self.minutes,
             "nodes": self.nodes,
-            "tasks_per_node": max(1, self.gpus),
+            "tasks_per_node": self.processes or max(1, self.gpus),
             "cpus_per_task": self.cpus,
             "slurm_array_parallelism": self.parallel,
             "slurm_signal_delay_s": self.warning,

@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 from hybrid.configuration.entry import CONFIGS
@@ -27,18 +28,23 @@ _PAUSE = 2.0  # seconds between two questions to the controller
 _GOES_ON = ("RUNNING", "PREEMPTED")  # states of a job that nobody has cancelled
 
 
+def not_in_queue(sweep: SweepFolder, runs: Sequence[SweepRun]) -> list[SweepRun]:
+    """Those of the runs that nobody works on, and that SLURM does not know of."""
+    queued = jobs_in_queue(sweep)
+    waiting = [run for run in runs if run.job not in queued and not run.folder.in_use]
+    if len(waiting) < len(runs):
+        print(f"{len(runs) - len(waiting)} runs are in the queue or running already", flush=True)
+    return waiting
+
+
 def run_on_slurm(
     sweep: SweepFolder, runs: Sequence[SweepRun], settings: SlurmSettings, *, report: Callable[[SweepFolder], int]
 ) -> int:
-    """Submit the runs that are not in the queue already; wait for all of them if that is wanted; return the exit code."""
-    queued = jobs_in_queue(sweep)
-    todo = [run for run in runs if run.job not in queued and not run.folder.in_use]
-    if len(todo) < len(runs):
-        print(f"{len(runs) - len(todo)} runs are in the queue or running already", flush=True)
-    if todo:
-        jobs = submit(sweep, todo, settings)
+    """Submit these runs; wait for the whole sweep if that is wanted; return the exit code."""
+    if runs:
+        jobs = submit(sweep, runs, settings)
         sweep.note_jobs(jobs)
-        print(f"submitted: job {min(jobs.values()).split('_')[0]}, {len(todo)} runs", flush=True)
+        print(f"submitted: job {min(jobs.values()).split('_')[0]}, {len(runs)} runs", flush=True)
     if not settings.wait:
         return 0
     try:
@@ -103,9 +109,9 @@ class ArrayTask:
     """What a job of the array does. SLURM starts it once per process of the run, and again after a requeue.
 
     Three things may stop it early. SLURM's warning before the time limit: submitit calls `checkpoint`, then requeues. A
-    SIGTERM from a preemption or from `scancel --signal`: the run has got it too and ends with its checkpoint; then it is
-    requeued here, unless SLURM does that. A SIGTERM because the user has cancelled the job: it ends. A run that is killed, as
-    for its memory, is not requeued: it would be killed again and again.
+    SIGTERM or SIGUSR1 from a preemption or from `scancel --signal`: the run ends with its checkpoint; then it is requeued
+    here, unless SLURM does that. A SIGTERM because the user has cancelled the job: it ends. A run that is killed, as for its
+    memory, is requeued if it has got as far as a checkpoint since it was started: else it would be killed again and again.
     """
 
     def __init__(self) -> None:
@@ -114,11 +120,19 @@ class ArrayTask:
     def __call__(self, run: SweepRun) -> Outcome:
         rank = int(os.environ.get("SLURM_PROCID", 0))
         log = run.log if rank == 0 else run.log.with_suffix(f".rank{rank}.log")
-        outcome = self._wait(Job(run, log=log))
+        before = _last_checkpoint(run)
+        for number in (signal.SIGTERM, signal.SIGUSR1):  # in place of submitit's, which only notes them
+            signal.signal(number, self._pass_on)
+        outcome = self._wait(Job(run, environment=_threads(), log=log))
         print(f"{run.name} {outcome.state}: {outcome.words}", flush=True)
-        if outcome.state == "stopped" and rank == 0 and _state() in _GOES_ON:
+        goes_on = outcome.state == "stopped" or (outcome.state == "killed" and _last_checkpoint(run) != before)
+        if goes_on and rank == 0 and _state() in _GOES_ON:
             requeue()
         return outcome
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        if self._job is not None:
+            self._job.stop(signal.Signals(number))
 
     def checkpoint(self, run: SweepRun) -> Any:
         """submitit's hook before it requeues: let the run end with its checkpoint; then the same again."""
@@ -147,6 +161,20 @@ def requeue() -> None:
         warnings.warn(f"job {number} cannot be requeued: {answer.stderr.strip()}", stacklevel=2)
         return
     raise SystemExit(f"requeued as job {number}")
+
+
+def _threads() -> dict[str, str]:
+    """As many as there are cores for the process: not every cluster hides the others from it."""
+    cores = os.environ.get("SLURM_CPUS_PER_TASK")
+    return {"OMP_NUM_THREADS": cores} if cores and "OMP_NUM_THREADS" not in os.environ else {}
+
+
+def _last_checkpoint(run: SweepRun) -> int | None:
+    """When it was written."""
+    try:
+        return (run.folder.checkpoints / "last.pt").stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _state() -> str:

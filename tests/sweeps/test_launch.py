@@ -86,6 +86,16 @@ def test_sigterm_stops_the_running_and_starts_no_other(sweep, tmp_path):
     assert code == 0 and starts(tmp_path) == [1, 2]
 
 
+def test_launching_again_takes_settings_that_change_no_result(sweep, tmp_path):
+    """A sweep that failed for where its data were can be mended; what is finished stays as it was."""
+    assert sweep("optimizer.lr=0.5,0.1", "trainer.log_every=2 steps")[0] == 1
+    again = ["optimizer.lr=0.5,0.1", "trainer.log_every=3 steps", "analysis=none"]
+    assert sweep(*again)[0] == 1
+    failed, finished = (run.read_config() for run in SweepFolder.find("last", root=tmp_path / "runs").runs())
+    assert failed.trainer.log_every == "3 steps" and finished.trainer.log_every == "2 steps"
+    assert failed.analysis != finished.analysis
+
+
 def test_a_run_that_another_process_works_on_is_left_alone(sweep, tmp_path, composed_run):
     folder = composed_run(seed=0)
     with pytest.warns(UserWarning, match="another process is working on"):
@@ -136,6 +146,7 @@ def test_one_launch_at_a_time(sweep, make_sweep):
         (["cluster=slurm", "cluster.time=4h"], "cluster.time=4h is not valid"),
         (["cluster=slurm", "cluster.time='0:01:00'"], "cluster.warning=120"),
         (["cluster=slurm", "cluster.gpus=-1"], "cluster.gpus=-1"),
+        (["cluster=slurm", "cluster.processes=0"], "cluster.processes=0"),
         (["cluster=slurm", "cluster.memory=0"], "cluster.memory=0"),
         (["hydra/launcher=joblib"], "cluster=local or cluster=slurm"),
         (["--cfg"], "cannot be combined with -m"),
@@ -163,6 +174,7 @@ def test_settings_become_sbatch_s():
     assert sbatch["slurm_account"] == "me" and "slurm_partition" not in sbatch
     assert sbatch["slurm_additional_parameters"] == {"constraint": "a100"}
     assert cluster_settings(["cluster=slurm", "cluster.gpus=0"]).sbatch()["tasks_per_node"] == 1
+    assert cluster_settings(["cluster=slurm", "cluster.processes=2"]).sbatch()["tasks_per_node"] == 2
 
 
 def test_workers_take_gpus_in_turn_and_share_the_cores(monkeypatch):

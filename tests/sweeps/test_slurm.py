@@ -9,7 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,8 +23,8 @@ from hybrid.sweeps.folder import SweepFolder, SweepRun
 from hybrid.tracking.jsonl import read_metrics
 
 _TRAINING = ["model=scat_linear", "data.subset.n=100", "analysis=none", "trainer.tensorboard=false"]
-_TRAINING += ["trainer.duration='200 steps'", "trainer.log_every='2 steps'", "trainer.evaluate_every='100 steps'"]
-_TRAINING += ["model.frontend.max_order=1", "trainer.batch_size=16"]
+_TRAINING += ["trainer.duration='300 steps'", "trainer.log_every='2 steps'", "trainer.evaluate_every='100 steps'"]
+_TRAINING += ["trainer.checkpoint_every='10 steps'", "model.frontend.max_order=1", "trainer.batch_size=16"]
 _CLUSTER = ["cluster=slurm", "cluster.gpus=0", "cluster.cpus=1", "cluster.memory=1", "cluster.time='0:30:00'"]
 _NEEDED = ("slurmctld", "slurmd", "munged", "mungekey")
 _GOOD = "optimizer.lr=0.1,0.09,0.08,0.07,0.06"
@@ -57,73 +59,111 @@ def wait_for(condition, *, seconds: float = 300) -> None:
         time.sleep(0.05)
 
 
-def steps(run: SweepRun) -> int:
-    records = read_metrics(run.folder.metrics)
-    return records[-1]["step"] if records else 0
+def sessions(run: SweepRun) -> list[dict]:
+    path = run.folder.environment
+    return json.loads(path.read_text())["sessions"] if path.is_file() else []
 
 
-def disturb(sweep: SweepFolder, run: SweepRun, *how: str, beyond: int) -> None:
-    """Wait until a run is beyond a step, do something to its job, and wait until that has ended the process."""
-    wait_for(lambda: steps(run) > beyond and run.folder.in_use)
-    job = next(each.job for each in sweep.runs() if each.name == run.name)
-    wait_for(lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0)  # it may be away
-    subprocess.run([*how, job])  # once: a second signal would meet the job that has been requeued
-    wait_for(lambda: not run.folder.in_use)
-    assert not run.folder.finished, "it was too fast: nothing was disturbed"
+def disturb(run: SweepRun, act: Callable[[], object]) -> None:
+    """Wait until a run has gone ten steps and more in this session, do something to it, and wait until it has begun again."""
+
+    def under_way() -> bool:
+        records, here = read_metrics(run.folder.metrics), sessions(run)
+        return bool(records and here) and run.folder.in_use and records[-1]["step"] > here[-1]["step"] + 10
+
+    wait_for(under_way)
+    before = len(sessions(run))
+    act()
+    wait_for(lambda: len(sessions(run)) > before or run.folder.finished)
+    assert len(sessions(run)) == before + 1, "it was too fast: nothing was disturbed"
 
 
-def preempt_twice(sweep: SweepFolder, run: SweepRun) -> None:
-    disturb(sweep, run, "scancel", "--signal=USR2", beyond=5)  # the warning before a time limit
-    disturb(sweep, run, "scancel", "--signal=TERM", beyond=steps(run) + 5)
-
-
-def kill(sweep: SweepFolder, run: SweepRun, restart_controller) -> None:
-    """SIGKILL to the training process, as the kernel sends it when memory runs out; then the controller dies too."""
-    wait_for(lambda: steps(run) > 5 and run.folder.in_use)
+def kill(run: SweepRun) -> None:
+    """SIGKILL to the training process, as the kernel sends it when memory runs out."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # others' processes come and go
             if str(run.config) in path.read_bytes().decode(errors="replace").split("\0"):
                 os.kill(int(path.parent.name), signal.SIGKILL)
-    wait_for(lambda: not run.folder.in_use)
-    assert not run.folder.finished
-    restart_controller()
 
 
-def requeue(sweep: SweepFolder, run: SweepRun) -> None:
-    disturb(sweep, run, "scontrol", "requeue", beyond=5)  # as a preemption with PreemptMode=REQUEUE
+def contents(run: SweepRun) -> dict[Path, int]:
+    """When every file of a run was written."""
+    return {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
 
 
 @pytest.mark.slurm
 def test_a_disturbed_sweep_ends_as_an_undisturbed_one(root, tmp_path, cluster, request):
     launched = command(root, tmp_path / "disturbed", *_SWEEP, *_CLUSTER)
-    process = subprocess.Popen(launched, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(launched, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    request.addfinalizer(process.kill)
     wait_for(lambda: list((tmp_path / "disturbed" / "sweeps").glob("*/sweep.json")))
     sweep = SweepFolder.find("last", root=tmp_path / "disturbed")
     wait_for(lambda: all(run.job for run in sweep.runs()))
     *good, bad = sweep.runs()
-    request.addfinalizer(process.kill)
+    controller = threading.Lock()  # it is away while it is restarted
+
+    def tell(run: SweepRun, *how: str) -> None:
+        with controller:
+            subprocess.run([*how, run.job], check=True)
+
+    def restart() -> None:
+        with controller:
+            cluster()
+
+    def preempt_twice(run: SweepRun) -> None:
+        disturb(run, lambda: tell(run, "scancel", "--signal=USR2"))  # SLURM's warning before a time limit
+        disturb(run, lambda: tell(run, "scancel", "--signal=TERM"))
+
     with ThreadPoolExecutor() as pool:
-        tasks = [pool.submit(preempt_twice, sweep, good[0]), pool.submit(kill, sweep, good[1], cluster)]
-        tasks.append(pool.submit(requeue, sweep, good[2]))
+        tasks = [
+            pool.submit(preempt_twice, good[0]),
+            pool.submit(disturb, good[1], lambda: (kill(good[1]), restart())),
+            pool.submit(disturb, good[2], lambda: tell(good[2], "scontrol", "requeue")),  # as PreemptMode=REQUEUE
+            pool.submit(disturb, good[3], lambda: tell(good[3], "scancel", "--signal=USR1")),
+        ]
         for task in tasks:
             task.result()
-    out, errors = process.communicate(timeout=420)
-    unfinished = [run.name for run in good if not run.folder.finished]
-    assert unfinished == [good[1].name], "what was killed is not requeued"
-    assert process.returncode == 2 and "2 of 6 runs are not finished, 1 of them failed" in errors, out + errors
-    again = subprocess.run(launched, capture_output=True, text=True, timeout=300)
-    assert again.returncode == 1 and all(run.folder.finished for run in good), again.stderr
+    out, errors = process.communicate(timeout=300)
+    assert all(run.folder.finished for run in good), out + errors
+    assert [len(sessions(run)) for run in good] == [3, 2, 2, 2, 1]
+    assert process.returncode == 1 and "1 of 6 runs are not finished, 1 of them failed" in errors, out + errors
     assert "lr=-1.0 is not valid" in bad.folder.error.read_text()
-    sessions = [len(json.loads(run.folder.environment.read_text())["sessions"]) for run in good]
-    assert sessions == [3, 2, 2, 1, 1]
 
-    undisturbed = command(root, tmp_path / "undisturbed", "optimizer.lr=0.1,0.09,0.08", "cluster.workers=2")
-    subprocess.run(undisturbed, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=420)
-    for run in good[:3]:
+    undisturbed = command(root, tmp_path / "undisturbed", _GOOD, "cluster.workers=2")
+    subprocess.run(undisturbed, check=True, env=environment, timeout=300)
+    for run in good:
         _check_equal(run.path, tmp_path / "undisturbed" / run.name)
+
+    before = [contents(run) for run in good]
+    again = subprocess.run(launched, capture_output=True, text=True, timeout=300)
+    assert (
+        again.returncode == 1 and "6 runs, 5 of them finished already" in again.stdout
+    )  # the failed one is tried again
     of_the_good = command(root, tmp_path / "disturbed", _GOOD, *_CLUSTER)
     nothing = subprocess.run(of_the_good, capture_output=True, text=True, check=True, timeout=120)
     assert "5 runs, 5 of them finished already" in nothing.stdout and "submitted" not in nothing.stdout
+    assert [contents(run) for run in good] == before
+
+
+@pytest.mark.slurm
+def test_a_run_of_two_processes_is_preempted_and_continues(root, tmp_path, cluster):
+    """srun starts both; the weights are those of torchrun's two processes that nobody has disturbed."""
+    arguments = [*_TRAINING, "seed=7"]
+    launched = command(root, tmp_path / "slurm", "seed=7", *_CLUSTER, "cluster.processes=2")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(launched, env=environment)
+    wait_for(lambda: list((tmp_path / "slurm" / "sweeps").glob("*/sweep.json")))
+    sweep = SweepFolder.find("last", root=tmp_path / "slurm")
+    wait_for(lambda: sweep.runs()[0].job)
+    (run,) = sweep.runs()
+    disturb(run, lambda: subprocess.run(["scancel", "--signal=TERM", run.job], check=True))
+    assert process.wait(timeout=200) == 0
+    assert [session["ranks"] for session in sessions(run)] == [2, 2]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    whole = [*torchrun, str(root / "train.py"), *arguments, f"run.root={tmp_path / 'torchrun'}"]
+    subprocess.run(whole, check=True, env=environment, timeout=200)
+    _check_equal(run.path, tmp_path / "torchrun" / run.name)
 
 
 def _check_equal(one: Path, other: Path) -> None:
@@ -167,6 +207,18 @@ def test_a_job_that_runs_on_is_requeued_and_a_cancelled_one_is_not(make_sweep, q
         task = slurm.ArrayTask()
         monkeypatch.setattr(slurm.time, "sleep", _stop_when_waiting(task, run))
         assert task(run).state == "stopped"
+        assert len(requeued) == times
+
+
+def test_a_killed_run_is_requeued_if_it_had_come_to_a_checkpoint(make_sweep, quick_train, monkeypatch):
+    (run,) = make_sweep("optimizer.lr=0.125").runs()  # kills itself when it is started first
+    monkeypatch.setattr(slurm, "_state", lambda: "RUNNING")
+    monkeypatch.setattr(slurm, "requeue", lambda: requeued.append(run.name))
+    for checkpoints, times in (([None, None], 0), ([None, 1], 1), ([1, 1], 0), ([1, 2], 1)):
+        requeued = []
+        (run.path / "started.txt").unlink(missing_ok=True)
+        monkeypatch.setattr(slurm, "_last_checkpoint", lambda run, left=checkpoints: left.pop(0))
+        assert slurm.ArrayTask()(run).state == "killed"
         assert len(requeued) == times
 
 
