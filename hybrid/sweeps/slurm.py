@@ -25,6 +25,7 @@ from hybrid.sweeps.job import Job, Outcome
 from hybrid.sweeps.settings import SlurmSettings
 
 _PAUSE = 2.0  # seconds between two questions to the controller
+_AWAY = ("Unable to contact", "Socket timed out", "Connection refused", "Transport endpoint")
 _GOES_ON = ("RUNNING", "PREEMPTED")  # states of a job that nobody has cancelled
 
 
@@ -80,15 +81,25 @@ def jobs_in_queue(sweep: SweepFolder) -> dict[str, str]:
     While the controller does not answer, for up to five minutes, it is asked again. Raises UserError without SLURM.
     """
     command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", f"--name={job_name(sweep)}"]
-    for _ in range(100):
+    answer = _ask(*command, "--format=%i %T")
+    if answer.returncode:
+        raise UserError(f"cluster=slurm: SLURM does not answer: {answer.stderr.strip()}")
+    return dict(line.split() for line in answer.stdout.splitlines())
+
+
+def _ask(*command: str) -> subprocess.CompletedProcess[str]:
+    """SLURM's answer, or its refusal; a controller that is away, as for a restart, is asked again for five minutes."""
+    for patience in [_PAUSE] * 150 + [0.0]:
         try:
-            answer = subprocess.run([*command, "--format=%i %T"], capture_output=True, text=True)
+            answer = subprocess.run(command, capture_output=True, text=True)
         except FileNotFoundError:
-            raise UserError("cluster=slurm: there is no squeue here. Start it on a cluster's login node.") from None
-        if answer.returncode == 0:
-            return dict(line.split() for line in answer.stdout.splitlines())
-        time.sleep(3)
-    raise UserError(f"cluster=slurm: SLURM does not answer: {answer.stderr.strip()}")
+            raise UserError(
+                f"cluster=slurm: there is no {command[0]} here. Start it on a cluster's login node."
+            ) from None
+        if not answer.returncode or not any(words in answer.stderr for words in _AWAY):
+            break
+        time.sleep(patience)
+    return answer
 
 
 def job_name(sweep: SweepFolder) -> str:
@@ -156,7 +167,7 @@ def requeue() -> None:
     import submitit
 
     number = submitit.JobEnvironment().job_id
-    answer = subprocess.run(["scontrol", "requeue", number], capture_output=True, text=True)
+    answer = _ask("scontrol", "requeue", number)
     if answer.returncode:
         warnings.warn(f"job {number} cannot be requeued: {answer.stderr.strip()}", stacklevel=2)
         return
@@ -178,7 +189,6 @@ def _last_checkpoint(run: SweepRun) -> int | None:
 
 
 def _state() -> str:
-    number = os.environ.get("SLURM_JOB_ID", "")
-    answer = subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True)
+    answer = _ask("scontrol", "show", "job", os.environ.get("SLURM_JOB_ID", ""))
     fields = dict(field.split("=", 1) for field in answer.stdout.split() if "=" in field)
     return fields.get("JobState", "")

@@ -6,7 +6,7 @@
 #     scripts/cluster/local_slurm.sh restart FOLDER          the controller alone, as after a crash (SIGKILL); jobs go on
 #     scripts/cluster/local_slurm.sh stop FOLDER
 #
-# As root, with Debian's packages: apt-get install --no-install-recommends slurmctld slurmd slurm-client munge
+# As root, with Debian's packages: apt-get install slurm-wlm munge
 set -euo pipefail
 
 usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2; }

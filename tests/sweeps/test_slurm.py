@@ -23,7 +23,7 @@ from hybrid.sweeps.folder import SweepFolder, SweepRun
 from hybrid.tracking.jsonl import read_metrics
 
 _TRAINING = ["model=scat_linear", "data.subset.n=100", "analysis=none", "trainer.tensorboard=false"]
-_TRAINING += ["trainer.duration='300 steps'", "trainer.log_every='2 steps'", "trainer.evaluate_every='100 steps'"]
+_TRAINING += ["trainer.duration='600 steps'", "trainer.log_every='4 steps'", "trainer.evaluate_every='300 steps'"]
 _TRAINING += ["trainer.checkpoint_every='10 steps'", "model.frontend.max_order=1", "trainer.batch_size=16"]
 _CLUSTER = ["cluster=slurm", "cluster.gpus=0", "cluster.cpus=1", "cluster.memory=1", "cluster.time='0:30:00'"]
 _NEEDED = ("slurmctld", "slurmd", "munged", "mungekey")
@@ -46,6 +46,21 @@ def cluster(root, tmp_path_factory):
     yield lambda: subprocess.run([*script, "restart", str(folder)], check=True, timeout=120)
     subprocess.run([*script, "stop", str(folder)], check=True, timeout=120)
     del os.environ["SLURM_CONF"]
+
+
+@pytest.fixture
+def start():
+    """start(command, environment) -> a process that ends with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def do(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen:
+            pipe = subprocess.PIPE
+            process = subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True, env=environment)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield do
 
 
 def command(root: Path, outputs: Path, *arguments: str) -> list[str]:
@@ -78,6 +93,12 @@ def disturb(run: SweepRun, act: Callable[[], object]) -> None:
     assert len(sessions(run)) == before + 1, "it was too fast: nothing was disturbed"
 
 
+def ask(*command: str) -> None:
+    """scancel of SLURM 22.05 sends a signal again every five seconds while other runs of the array are pending."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, check=True, timeout=1)
+
+
 def kill(run: SweepRun) -> None:
     """SIGKILL to the training process, as the kernel sends it when memory runs out."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -92,11 +113,10 @@ def contents(run: SweepRun) -> dict[Path, int]:
 
 
 @pytest.mark.slurm
-def test_a_disturbed_sweep_ends_as_an_undisturbed_one(root, tmp_path, cluster, request):
+def test_a_disturbed_sweep_ends_as_an_undisturbed_one(root, tmp_path, cluster, start):
     launched = command(root, tmp_path / "disturbed", *_SWEEP, *_CLUSTER)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(launched, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    request.addfinalizer(process.kill)
+    process = start(launched, environment)
     wait_for(lambda: list((tmp_path / "disturbed" / "sweeps").glob("*/sweep.json")))
     sweep = SweepFolder.find("last", root=tmp_path / "disturbed")
     wait_for(lambda: all(run.job for run in sweep.runs()))
@@ -105,7 +125,7 @@ def test_a_disturbed_sweep_ends_as_an_undisturbed_one(root, tmp_path, cluster, r
 
     def tell(run: SweepRun, *how: str) -> None:
         with controller:
-            subprocess.run([*how, run.job], check=True)
+            ask(*how, run.job)
 
     def restart() -> None:
         with controller:
@@ -147,18 +167,19 @@ def test_a_disturbed_sweep_ends_as_an_undisturbed_one(root, tmp_path, cluster, r
 
 
 @pytest.mark.slurm
-def test_a_run_of_two_processes_is_preempted_and_continues(root, tmp_path, cluster):
+def test_a_run_of_two_processes_is_preempted_and_continues(root, tmp_path, cluster, start):
     """srun starts both; the weights are those of torchrun's two processes that nobody has disturbed."""
     arguments = [*_TRAINING, "seed=7"]
     launched = command(root, tmp_path / "slurm", "seed=7", *_CLUSTER, "cluster.processes=2")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(launched, env=environment)
+    process = start(launched, environment)
     wait_for(lambda: list((tmp_path / "slurm" / "sweeps").glob("*/sweep.json")))
     sweep = SweepFolder.find("last", root=tmp_path / "slurm")
     wait_for(lambda: sweep.runs()[0].job)
     (run,) = sweep.runs()
-    disturb(run, lambda: subprocess.run(["scancel", "--signal=TERM", run.job], check=True))
-    assert process.wait(timeout=200) == 0
+    disturb(run, lambda: ask("scancel", "--signal=TERM", run.job))
+    out, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, out + errors
     assert [session["ranks"] for session in sessions(run)] == [2, 2]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     whole = [*torchrun, str(root / "train.py"), *arguments, f"run.root={tmp_path / 'torchrun'}"]
