@@ -104,7 +104,7 @@ def _draw(
             )
         elif figure.n < len(group.runs):
             words = f"{figure.n} of {len(group.runs)}"
-            axes.annotate(words, (x, figure.mean), (4, 5), textcoords="offset points", color=colour, fontsize=SMALL)
+            axes.annotate(words, (x, figure.mean), (5, -11), textcoords="offset points", color=colour, fontsize=SMALL)
 
 
 def _finish(axes: Axes, positions: Mapping[str, float], *, over: str, metric: str) -> None:
