@@ -105,6 +105,7 @@ class SweepFolder:
 
         A run that is launched again has the same name, so what is new in it changes no result: where the data are, say.
         """
+        self.configs.mkdir(parents=True, exist_ok=True)
         for run in runs:
             write_text(self.configs / f"{run.name}.yaml", OmegaConf.to_yaml(run.cfg))
 

@@ -145,6 +145,7 @@ def _watch(job: Job, search: Search, trial: Trial) -> bool:
 
 def _prepare(planned: Planned, folder: Path) -> SweepRun:
     config = folder / "configs" / f"{planned.name}.yaml"
+    config.parent.mkdir(parents=True, exist_ok=True)
     write_text(config, OmegaConf.to_yaml(planned.cfg))
     log = folder / "logs" / f"{planned.name}.log"
     return SweepRun(planned.name, planned.folder.path, planned.overrides, config, log)

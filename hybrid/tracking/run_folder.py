@@ -116,6 +116,7 @@ class RunFolder:
     def note_refusal(self, cfg: DictConfig, words: str) -> None:
         """Make a folder for a run that was refused before it had one, so that a sweep's failures are all where its runs are."""
         with contextlib.suppress(OSError):
+            self.path.mkdir(parents=True, exist_ok=True)
             if not self.config.is_file():
                 write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
             write_text(self.error, words)
