@@ -2,11 +2,12 @@
 
     python scripts/report.py                                            # every run below outputs/
     python scripts/report.py where=[data=cifar10,trainer.ema=null] by=[data.subset.n,optimizer.lr]
-    python scripts/report.py runs=outputs/sweep format=latex out=table.tex curves=curves.pdf
+    python scripts/report.py runs=outputs/mnist format=latex out=table.tex curves=curves.pdf
+    python scripts/report.py sweep=last over=data.subset.n figure=accuracy.png
 
 Runs that differ in nothing but their seed are one row. Its columns say in which settings the rows differ, or the settings that
 by= names; rows are then in their order, else the best by metric= comes first. Unfinished and failed runs are counted and
-named, and are in no average. Nothing in the runs' folders is changed.
+named, and are in no average; of a sweep also those that have not begun. Nothing in the runs' folders is changed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.reports.groups import Group
+    from hybrid.reports.runs import Run
     from hybrid.reports.table import Table
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -31,6 +33,9 @@ class Options:
     """What the command line may say."""
 
     runs: str = option("a folder; runs are looked for in it and everywhere below", default="outputs")
+    sweep: str | None = option(
+        "only the runs of this sweep: its name in runs=FOLDER/sweeps, its folder, or last", default=None
+    )
     where: tuple[str, ...] = option(
         "only runs with these settings: [model=scat_wrn,optimizer.lr=0.1,seed=0]", default=()
     )
@@ -46,9 +51,15 @@ class Options:
         default=None,
     )
 
+    figure: str | None = option("also draw metric over the setting over=, with error bars, to this file", default=None)
+    over: str | None = option("the setting on the figure's axis, such as data.subset.n", default=None)
+
     def __post_init__(self) -> None:
-        if self.curves is not None and Path(self.curves).suffix not in PICTURES:
-            raise UserError(f"curves={self.curves} has none of the endings {', '.join(PICTURES)}.")
+        for name in ("curves", "figure"):
+            if getattr(self, name) is not None and Path(getattr(self, name)).suffix not in PICTURES:
+                raise UserError(f"{name}={getattr(self, name)} has none of the endings {', '.join(PICTURES)}.")
+        if (self.figure is None) != (self.over is None):
+            raise UserError("figure=FILE and over=SETTING belong together.")
         if self.curve is not None and self.curves is None:
             raise UserError("curve has no effect without curves=FILE.")
 
@@ -57,24 +68,40 @@ class Options:
 def report(options: Options) -> None:
     """Read the runs, print or write the table, and draw the curves if they are wanted."""
     from hybrid.reports.groups import group_runs
-    from hybrid.reports.runs import read_runs
     from hybrid.reports.table import make_table, order
 
-    groups = group_runs(read_runs(options.runs, where=options.where))
+    groups = group_runs(_runs(options))
     groups = order(groups, metric=options.metric, by=options.by)
     table = make_table(groups, metric=options.metric, by=options.by)
-    drawing = _drawing(options, groups) if options.curves else None
-    if drawing is not None:
-        _write("curves", options.curves, drawing)
+    drawings = [(name, getattr(options, name), _drawing(options, name, groups)) for name in _wanted(options)]
+    for name, path, drawing in drawings:
+        _write(name, path, drawing)
     _show(options, table)
 
 
-def _drawing(options: Options, groups: list[Group]) -> bytes:
+def _runs(options: Options) -> list[Run]:
+    from hybrid.reports.runs import read_runs, read_sweep
+    from hybrid.sweeps.folder import SweepFolder
+
+    if options.sweep is None:
+        return read_runs(options.runs, where=options.where)
+    return read_sweep(SweepFolder.find(options.sweep, root=options.runs), where=options.where)
+
+
+def _wanted(options: Options) -> list[str]:
+    return [name for name in ("curves", "figure") if getattr(options, name) is not None]
+
+
+def _drawing(options: Options, name: str, groups: list[Group]) -> bytes:
     from hybrid.reports.curves import curves_figure
+    from hybrid.reports.setting_figure import setting_figure
     from hybrid.reports.style import picture
 
-    figure = curves_figure(groups, name=options.curve, by=options.by)
-    return picture(figure, Path(options.curves).suffix.removeprefix("."))
+    if name == "curves":
+        figure = curves_figure(groups, name=options.curve, by=options.by)
+    else:
+        figure = setting_figure(groups, over=options.over, metric=options.metric)
+    return picture(figure, Path(getattr(options, name)).suffix.removeprefix("."))
 
 
 def _show(options: Options, table: Table) -> None:

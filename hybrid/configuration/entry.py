@@ -29,6 +29,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from hybrid.configuration.explain import explain
 from hybrid.configuration.help import print_help
@@ -40,12 +41,17 @@ USER_ERROR, INTERRUPTED = 2, 130
 _LET_SPEAK = 2.0  # seconds
 
 
-def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def main(
+    config_name: str = "train", *, sweep: Callable[[Sequence[str]], Any] | None = None
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Decorate a script's function(cfg): the result takes no arguments, reads sys.argv and ends the process.
 
-    Exit codes: 0; 2 for a user's mistake (one line on stderr); 130 after Ctrl-C, 143 after SIGTERM; what the function
-    raises as SystemExit; 1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1 shows the traceback of a
-    user's mistake too.
+    `--from FILE` takes the configuration whole from a file, such as a run's config.yaml, instead of composing one. `sweep`
+    is called with the other arguments for `-m`; without it Hydra runs the combinations one after the other.
+
+    Exit codes: 0; 2 for a user's mistake (one line on stderr); 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1;
+    what the function raises as SystemExit; 1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1 shows the
+    traceback of a user's mistake too.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -62,8 +68,15 @@ def main(config_name: str = "train") -> Callable[[Callable[[DictConfig], Any]], 
                     print_help(document, CONFIGS, config_name, compose(overrides, config_name=config_name).choices)
 
                 sys.exit(guarded(explain_all, overrides=overrides, config_name=config_name))
-            if _is_sweep(arguments):  # Hydra knows it only in front
-                sys.argv[1:] = ["-m", *(text for text in arguments if text not in ("-m", "--multirun"))]
+            if arguments[:1] == ["--from"]:
+                sys.exit(guarded(lambda: task(_read(arguments[1:]))))
+            if _is_sweep(arguments):
+                others = [text for text in arguments if text not in ("-m", "--multirun")]
+                if sweep is not None:
+                    sys.exit(guarded(lambda: sweep(others), overrides=others, config_name=config_name))
+                sys.argv[1:] = ["-m", *others]  # Hydra knows it only in front
+            if sweep is not None and any(text.split("=")[0].split(".")[0] == "cluster" for text in arguments):
+                sys.exit(guarded(_refuse_cluster))
             sys.exit(guarded(lambda: _run_hydra(task, config_name), overrides=arguments, config_name=config_name))
 
         return command
@@ -149,6 +162,22 @@ def _refuse_many_processes() -> None:
             f"a sweep (-m) does not run under {launch.manner}, where every process would sweep: start it with "
             f"python train.py -m …; for several GPUs per run, start {launch.manner} … train.py once for each of its runs."
         )
+
+
+def _refuse_cluster() -> None:
+    raise UserError("cluster says where the runs of a sweep run: add -m, also for a sweep of one run.")
+
+
+def _read(arguments: Sequence[str]) -> DictConfig:
+    if len(arguments) != 1:
+        raise UserError("--from takes one file, such as a run's config.yaml, and nothing beside it.")
+    try:
+        cfg = OmegaConf.load(arguments[0])
+    except (OSError, YAMLError) as error:
+        raise UserError(f"--from {arguments[0]} cannot be read: {str(error).splitlines()[0]}.") from error
+    if not isinstance(cfg, DictConfig) or "choices" not in cfg:
+        raise UserError(f"--from {arguments[0]}: it is not the configuration of a run.")
+    return cfg
 
 
 def _run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:

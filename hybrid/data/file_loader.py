@@ -180,11 +180,12 @@ class FileLoader(Loader):
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:
-    """Ctrl-C and a cluster's SIGTERM reach the whole process group; the training process saves and ends its workers itself.
+    """Ctrl-C and a cluster's SIGTERM or SIGUSR1 reach all processes; the one that trains saves, and ends its workers itself.
 
     Only the first SIGTERM is ignored: the parent's own `terminate` must still end a worker.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 

@@ -145,7 +145,9 @@ def _label(group: Group, drawn: Sequence[Run], settings: Sequence[str]) -> str:
     states = [run.state for run in drawn]
     finished = states.count("finished")
     parts = [f"{finished} seed{'s' * (finished != 1)}"] if finished else []
-    parts += [f"{states.count(state)} {state}" for state in ("unfinished", "failed", "damaged") if state in states]
+    parts += [
+        f"{states.count(state)} {state}" for state in ("unfinished", "failed", "damaged", "missing") if state in states
+    ]
     values = [setting_text(group.fact(name)) for name in settings]
     return f"{', '.join(values)} ({', '.join(parts)})"
 

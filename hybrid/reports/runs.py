@@ -23,10 +23,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from hybrid.errors import UserError, unknown_name
+from hybrid.sweeps.folder import SweepFolder, SweepRun
 from hybrid.tracking.jsonl import read_metrics
 from hybrid.tracking.run_folder import RunFolder, identity
 
-State = Literal["finished", "unfinished", "failed", "damaged"]
+State = Literal["finished", "unfinished", "failed", "damaged", "missing"]
 _NOT_SEARCHED = ("checkpoints", "tensorboard")  # within a run's folder: many files, no runs
 
 
@@ -37,7 +38,7 @@ class Run:
     Attributes:
         path: the folder.
         state: finished; unfinished (stopped, or still running); failed (it raised an error); damaged (summary.json is
-            there, but cannot be read).
+            there, but cannot be read); missing (a sweep's, and it has not begun).
         seed: the run's seed.
         settings: dotted key -> value of everything else that can change the results: runs with equal settings are
             repetitions of one experiment.
@@ -90,6 +91,22 @@ def read_runs(folder: str | Path, *, where: Sequence[str] = ()) -> list[Run]:
     if not runs:
         raise UserError(f"no runs found in {folder} or below: a run's folder holds a config.yaml.")
     return _select(runs, where) if where else runs
+
+
+def read_sweep(sweep: SweepFolder, *, where: Sequence[str] = ()) -> list[Run]:
+    """Every run that a sweep consists of, in the order of its command, also those that have not begun. Raises as read_runs."""
+    runs = []
+    for planned in sweep.runs():
+        run = _read_run(planned.path) if planned.folder.config.is_file() else None
+        runs.append(run or _missing(planned))
+    return _select(runs, where) if where else runs
+
+
+def _missing(planned: SweepRun) -> Run:
+    cfg = planned.read_config()
+    settings = identity(cfg)
+    seed = settings.pop("seed")
+    return Run(path=planned.path, state="missing", seed=seed, settings=settings, choices=dict(cfg.choices))
 
 
 def unknown_setting(name: str, valid: Iterable[str], *, what: str) -> UserError:

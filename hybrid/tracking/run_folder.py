@@ -20,6 +20,7 @@ import fcntl
 import hashlib
 import json
 import shutil
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -83,8 +84,9 @@ class RunFolder:
                 self._clear()
             if self.config.is_file():
                 self.compare(cfg)
-            else:
+            if not self.classes.is_file():
                 write_text(self.classes, json.dumps(list(class_names), ensure_ascii=False) + "\n")
+            if not self.config.is_file():
                 write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
             self.checkpoints.mkdir(exist_ok=True)
             self.error.unlink(missing_ok=True)
@@ -110,6 +112,26 @@ class RunFolder:
             return
         with contextlib.suppress(OSError):  # a full disk may be the very failure
             write_text(path, "".join(traceback.format_exception(error)))
+
+    def note_refusal(self, cfg: DictConfig, words: str) -> None:
+        """Make a folder for a run that was refused before it had one, so that a sweep's failures are all where its runs are."""
+        with contextlib.suppress(OSError):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not self.config.is_file():
+                write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
+            write_text(self.error, words)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a process works on the run now (as far as this machine sees other machines' locks)."""
+        try:
+            with (self.path / ".lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def close(self) -> None:
         """Give the lock back."""
@@ -160,12 +182,15 @@ class RunFolder:
 
     def _acquire(self) -> None:
         self._lock = (self.path / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another process is working on {self.path}. Wait for it, or choose another folder with run.name=…"
-            ) from None
+        for patience in (0.05, 0.1, 0.2, 0):  # in_use, asked by another process, holds it for a moment
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(patience)
+        raise UserError(
+            f"another process is working on {self.path}. Wait for it, or choose another folder with run.name=…"
+        )
 
 
 def identity(cfg: DictConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM raise a flag; the trainer looks at it between two steps, saves, and leaves: all ranks at the same step."""
+"""Ctrl-C, SIGTERM and SIGUSR1 raise a flag; between two steps the trainer looks at it, saves, and leaves: all ranks at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hybrid.training import distributed
 
 
 class Interruption:
-    """A context in which the first SIGINT or SIGTERM only sets `signal`; a second Ctrl-C interrupts at once."""
+    """A context in which the first SIGINT, SIGTERM or SIGUSR1 only sets `signal`; a second Ctrl-C interrupts at once."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -19,7 +19,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
                 self._before[number] = signal.signal(number, self._note)
         return self
 

@@ -116,10 +116,25 @@ def test_a_sweep_under_torchrun_is_refused_once_with_what_to_do(root, tmp_path, 
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_sweep_runs_every_combination_and_reports_the_failed_one(root, tmp_path, monkeypatch, capsys):
-    tiny = ["model=scat_linear", "model.frontend.max_order=1", "data.subset.n=100", "trainer.duration=2 steps"]
-    tiny += ["trainer.tensorboard=false", f"run.root={tmp_path}", "trainer.max_evaluation_batches=1", "analysis=none"]
-    code, _, errors = command(root, monkeypatch, capsys, *tiny, "-m", "optimizer.lr=0.1,fast,0.2,slow")
-    assert code == 2 and "2 runs of the sweep failed" in errors
-    assert "optimizer.lr=fast" in errors and "'slow' is not a number" in errors
-    assert len(list(tmp_path.glob("*/summary.json"))) == 2
+def test_a_configuration_read_whole_is_the_same_run(root, tmp_path, monkeypatch, capsys):
+    tiny = ["model=scat_linear", "data.subset.n=100", "trainer.duration=2 steps", "trainer.tensorboard=false"]
+    code, out, _ = command(root, monkeypatch, capsys, *tiny, "analysis=none", f"run.root={tmp_path}")
+    assert code == 0
+    (config,) = tmp_path.glob("*/config.yaml")
+    code, out, _ = command(root, monkeypatch, capsys, "--from", str(config))
+    assert code == 0 and "finished already" in out and str(config.parent) in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cluster=slurm"], "add -m"),
+        (["--from"], "--from takes one file"),
+        (["--from", "/nowhere.yaml"], "cannot be read"),
+        (["--from", "configs/train.yaml"], "it is not the configuration of a run"),
+    ],
+)
+def test_a_mistake_in_how_to_start_is_one_line(root, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(root)
+    code, _, errors = command(root, monkeypatch, capsys, *arguments)
+    assert code == 2 and errors.count("\n") == 1 and message in errors

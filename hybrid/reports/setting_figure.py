@@ -1,0 +1,119 @@
+"""A number of the summaries over one setting: mean and standard deviation over seeds as error bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hybrid.errors import UserError
+from hybrid.reports.groups import Group, telling_settings
+from hybrid.reports.runs import unknown_setting
+from hybrid.reports.style import COLOURS, SMALL, STYLE
+from hybrid.reports.table import title
+from hybrid.reports.table_formats import setting_text
+
+_STYLE = {**STYLE, "legend.title_fontsize": SMALL}
+
+
+def setting_figure(groups: Sequence[Group], *, over: str, metric: str) -> Figure:
+    """One line per configuration but for `over`; a bar is one standard deviation (n - 1) to each side, and none of a single run.
+
+    Every group leaves a mark: beside one that lacks runs stands how many of them its mean has ("3 of 5"); one without any
+    finished run is a cross on the axis.
+
+    Args:
+        over: the setting on the horizontal axis; its values are numbers (a logarithmic axis where they span a factor of
+            20), or else names.
+        metric: a number of summary.json.
+
+    Raises UserError where no group has the setting, only one value of it is there, or no run has the number.
+    """
+    valid = {name for group in groups for name in group.facts}
+    if over not in valid:
+        raise unknown_setting(over, valid, what="setting in over")
+    values = list(dict.fromkeys(setting_text(group.fact(over)) for group in groups))
+    if len(values) < 2:
+        raise UserError(f"over={over}: all runs have {values[0]}; a figure needs two values or more.")
+    if all(group.figure(metric) is None for group in groups):
+        raise UserError(f"figure: no finished run has {metric}.")
+    positions = _positions(groups, over)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+        axes = figure.subplots()
+        for k, (label, members) in enumerate(_lines(groups, over).items()):
+            _draw(axes, members, positions, over=over, metric=metric, colour=COLOURS[k % len(COLOURS)], label=label)
+        _finish(axes, positions, over=over, metric=metric)
+    return figure
+
+
+def _lines(groups: Sequence[Group], over: str) -> dict[str, list[Group]]:
+    """The groups by what tells them apart besides `over`; of `over`'s own section, settings that follow it tell nothing."""
+    varying = [
+        name for name in telling_settings(groups) if len({setting_text(group.fact(name)) for group in groups}) > 1
+    ]
+    names = [name for name in varying if name != over]
+    lines: dict[str, list[Group]] = {}
+    for group in groups:
+        lines.setdefault(", ".join(setting_text(group.fact(name)) for name in names), []).append(group)
+    return lines
+
+
+def _positions(groups: Sequence[Group], over: str) -> Mapping[str, float]:
+    """Where each value stands on the axis: at itself if all are numbers, else one after the other."""
+    facts: dict[str, Any] = {setting_text(group.fact(over)): group.fact(over) for group in groups}
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in facts.values()):
+        return {text: float(value) for text, value in facts.items()}
+    return {text: float(k) for k, text in enumerate(sorted(facts))}
+
+
+def _draw(
+    axes: Axes,
+    groups: Sequence[Group],
+    positions: Mapping[str, float],
+    *,
+    over: str,
+    metric: str,
+    colour: str,
+    label: str,
+) -> None:
+    ordered = sorted(groups, key=lambda group: positions[setting_text(group.fact(over))])
+    points = [(positions[setting_text(group.fact(over))], group, group.figure(metric)) for group in ordered]
+    known = [(x, figure) for x, _, figure in points if figure is not None]
+    axes.errorbar(
+        [x for x, _ in known],
+        [figure.mean for _, figure in known],
+        yerr=[figure.std or 0.0 for _, figure in known],
+        color=colour,
+        marker="o",
+        markersize=4,
+        linewidth=1.4,
+        capsize=3,
+        label=label,
+    )
+    for x, group, figure in points:
+        if figure is None:
+            axis = axes.get_xaxis_transform()
+            axes.plot([x], [0], "x", color=colour, markersize=7, markeredgewidth=2, transform=axis, clip_on=False)
+            words = f"0 of {len(group.runs)}"
+            axes.annotate(
+                words, (x, 0), (5, 4), xycoords=axis, textcoords="offset points", color=colour, fontsize=SMALL
+            )
+        elif figure.n < len(group.runs):
+            words = f"{figure.n} of {len(group.runs)}"
+            axes.annotate(words, (x, figure.mean), (5, -11), textcoords="offset points", color=colour, fontsize=SMALL)
+
+
+def _finish(axes: Axes, positions: Mapping[str, float], *, over: str, metric: str) -> None:
+    axes.set(xlabel=over, ylabel=title(metric))
+    axes.grid(axis="y", color="0.9", linewidth=0.6)
+    spread = list(positions.values())
+    if min(spread) > 0 and max(spread) >= 20 * min(spread):
+        axes.set_xscale("log")
+    axes.set_xticks(spread, list(positions))
+    axes.minorticks_off()
+    if len(labels := axes.get_legend_handles_labels()[1]) > 1 or any(labels):
+        axes.legend(facecolor="white", edgecolor="none", framealpha=0.85)
