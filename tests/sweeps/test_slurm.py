@@ -31,6 +31,9 @@ _GOOD = "optimizer.lr=0.1,0.09,0.08,0.07,0.06"
 _SWEEP = [f"{_GOOD},-1"]  # six runs, the last of which is not valid
 
 
+pytestmark = pytest.mark.xdist_group("slurm")  # one cluster for all of them, and they start first, as they take longest
+
+
 @pytest.fixture(scope="module")
 def cluster(root, tmp_path_factory):
     """A SLURM of one node and two slots: restart() kills its controller and starts it again."""
