@@ -8,15 +8,13 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 import hybrid.data
 import hybrid.models
 from hybrid.analysis.layers import layers_of
-from hybrid.configuration import build_record, instantiate
+from hybrid.configuration import instantiate
 from hybrid.data import Data, Loader
 from hybrid.errors import Stopped, UserError
-from hybrid.launch import Launch
 from hybrid.tracking import RunFolder, Tracker
 from hybrid.tracking.console import Console
 from hybrid.tracking.environment import record_session
@@ -24,10 +22,11 @@ from hybrid.tracking.files import write_json
 from hybrid.tracking.jsonl import JsonLines
 from hybrid.tracking.tracker import Sink
 from hybrid.training import checkpoint, distributed
-from hybrid.training.durations import in_seconds, in_steps, interval, run_length
+from hybrid.training.beginning import begin, initial_weights
+from hybrid.training.checks import check
+from hybrid.training.durations import in_seconds, run_length
 from hybrid.training.evaluation import Evaluation
-from hybrid.training.feature_cache import CachePlan, FeatureCache, plan_cache
-from hybrid.training.initial_weights import Match, load_initial_weights
+from hybrid.training.feature_cache import FeatureCache, plan_cache
 from hybrid.training.live_analysis import LiveAnalysis, live_settings
 from hybrid.training.pictures import Pictures
 from hybrid.training.randomness import seed_everything, set_deterministic
@@ -36,26 +35,6 @@ from hybrid.training.settings import TrainerSettings
 from hybrid.training.state import TrainState
 from hybrid.training.sync_batch_norm import synchronize_batch_norm
 from hybrid.training.trainer import Trainer
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """The `run` section of configs/train.yaml, which says what each setting means."""
-
-    root: str
-    name: str | None
-    restart: bool
-    init_from: str | None
-    init_match: Match
-
-    def __post_init__(self) -> None:
-        if not self.root:
-            raise UserError("run.root is empty: it is the folder of all runs, such as outputs.")
-        parts = Path(self.name).parts if self.name is not None else ("default",)
-        if not parts or ".." in parts or Path(*parts).is_absolute():
-            raise UserError(f"run.name={self.name} is not valid: it is a folder's name within run.root={self.root}.")
-        if self.init_from is None and self.init_match != "all":
-            raise UserError(f"run.init_match={self.init_match} has no effect without run.init_from.")
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
@@ -71,7 +50,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _run(cfg: DictConfig) -> dict[str, Any]:
-    settings, run_settings, device = distributed.together(lambda: _check(cfg))
+    settings, run_settings, device = distributed.together(lambda: check(cfg))
     if cfg.data.get("root") is not None:  # so that the folder says where the data are, from wherever it is read
         cfg.data.root = str(Path(cfg.data.root).resolve())
     folder = RunFolder.of(cfg)
@@ -83,7 +62,7 @@ def _run(cfg: DictConfig) -> dict[str, Any]:
     data = hybrid.data.build(cfg.data, cfg.augmentation, seed=cfg.seed)
     distributed.prepare(data.prepare)
     model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
-    given = distributed.from_main(lambda: _initial_weights(model, run_settings, folder))
+    given = distributed.from_main(lambda: initial_weights(model, run_settings, folder))
     if (live := live_settings(cfg.analysis)) is not None:  # an unknown layer is better known before hours of training
         layers_of(model, taps=live[1].layers)
     distributed.seed_rank(cfg.seed)
@@ -106,46 +85,6 @@ def _run(cfg: DictConfig) -> dict[str, Any]:
         raise
     finally:
         folder.close()
-
-
-def _initial_weights(model: nn.Module, settings: RunSettings, folder: RunFolder) -> set[str]:
-    """Fill a new model with the weights that run.init_from gives, unless the run has its own already; the names taken."""
-    if settings.init_from is None or (checkpoint.present(folder.checkpoints) and not settings.restart):
-        return set()
-    return load_initial_weights(model, Path(settings.init_from), match=settings.init_match)
-
-
-def begin(
-    state: TrainState,
-    folder: RunFolder,
-    data: Data,
-    device: torch.device,
-    *,
-    has_statistics: bool,
-    kept: CachePlan | None = None,
-) -> FeatureCache | None:
-    """Where a run starts from, in this order: its own last checkpoint; the weights that it was given; scratch.
-
-    What the plan `kept` says is cached as soon as the front-end is the one to train with.
-    """
-    own = distributed.from_main(lambda: checkpoint.load_latest(folder.checkpoints, set_aside=True))
-    if own is not None:
-        state.load_state_dict(own, source=folder.checkpoints)
-    elif kept is not None:  # rank 0 alone has the weights that the run was given
-        distributed.same_weights(state.model)
-    cache = distributed.together(lambda: kept.build(state.model)) if kept is not None else None
-    if own is not None:
-        return cache
-    if not has_statistics and state.model.needs_statistics and distributed.is_main():
-        loader = data.loader("train", batch_size=256, device=device)
-        if cache is not None:
-            state.model.fit_normalization(batch.images for batch in cache.loader(loader).epoch(0))
-        else:
-            state.model.fit_statistics(batch.images for batch in loader.epoch(0))
-    distributed.same_weights(state.model)
-    if state.ema is not None:
-        state.ema.module.load_state_dict(state.model.state_dict())
-    return cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,34 +112,6 @@ class _Plan:
         total = run_length(settings.duration, path="trainer.duration", steps_per_epoch=steps_per_epoch)
         lengths = {"steps_per_epoch": steps_per_epoch, "total_steps": total}
         return cls(loader, steps_per_epoch, total, instantiate(cfg.schedule, path="schedule", **lengths))
-
-
-def _check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]:
-    """Everything that can be refused before data is read and a folder is written."""
-    settings = build_record(TrainerSettings, cfg.trainer, path="trainer")
-    run_settings = build_record(RunSettings, cfg.run, path="run")
-    if not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool) or not 0 <= cfg.seed < 2**63:
-        raise UserError(f"seed={cfg.seed} is not valid: it must be a whole number from 0 to 2^63 - 1.")
-    parts = {"model", "data", "augmentation", "analysis", "optimizer", "schedule", "trainer", "run", "seed", "choices"}
-    if unknown := sorted(set(cfg) - parts):
-        raise UserError(f"unknown key: {unknown[0]} has no effect. Valid: {', '.join(sorted(parts - {'choices'}))}.")
-    in_steps(settings.duration, path="trainer.duration", steps_per_epoch=100)
-    for name in ("evaluate_every", "checkpoint_every", "log_every"):
-        lengths = {"steps_per_epoch": 100, "total_steps": 1000}  # any: only the form is checked here
-        interval(getattr(settings, name), path=f"trainer.{name}", **lengths)
-    instantiate(cfg.schedule, path="schedule", steps_per_epoch=100, total_steps=1000)
-    if str(cfg.optimizer.get("_target_")).startswith("hybrid."):  # a user's own may want its parts of the real model
-        instantiate(cfg.optimizer, path="optimizer", model=nn.Linear(2, 2))
-    live_settings(cfg.analysis)
-    distributed.shares(settings.accumulation).check(settings.batch_size, path="trainer.batch_size")
-    device = settings.resolve_device(Launch.read())
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    if settings.precision == "fp16" and device.type == "cpu":
-        raise UserError(
-            "trainer.precision=fp16 is for GPUs: CPUs compute it many times slower. Valid here: fp32, bf16."
-        )
-    return settings, run_settings, device
 
 
 def _about_features(cfg: DictConfig) -> dict[str, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from hybrid.configuration.entry import CONFIGS, compose
-from hybrid.training import run as training
+from hybrid.training.checks import check
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_it_composes_and_every_setting_is_valid(name):
-    training._check(compose([f"experiment={name}"]))
+    check(compose([f"experiment={name}"]))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

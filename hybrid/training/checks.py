@@ -1,0 +1,67 @@
+"""What is refused before data are read and a folder is written: the parts of a run's configuration that no other part checks."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from hybrid.configuration import build_record, instantiate
+from hybrid.errors import UserError
+from hybrid.launch import Launch
+from hybrid.training import distributed
+from hybrid.training.durations import in_steps, interval
+from hybrid.training.initial_weights import Match
+from hybrid.training.live_analysis import live_settings
+from hybrid.training.settings import TrainerSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """The `run` section of configs/train.yaml, which says what each setting means."""
+
+    root: str
+    name: str | None
+    restart: bool
+    init_from: str | None
+    init_match: Match
+
+    def __post_init__(self) -> None:
+        if not self.root:
+            raise UserError("run.root is empty: it is the folder of all runs, such as outputs.")
+        parts = Path(self.name).parts if self.name is not None else ("default",)
+        if not parts or ".." in parts or Path(*parts).is_absolute():
+            raise UserError(f"run.name={self.name} is not valid: it is a folder's name within run.root={self.root}.")
+        if self.init_from is None and self.init_match != "all":
+            raise UserError(f"run.init_match={self.init_match} has no effect without run.init_from.")
+
+
+def check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]:
+    """The settings, and the device that they name. Raises UserError for the first thing that is not valid."""
+    settings = build_record(TrainerSettings, cfg.trainer, path="trainer")
+    run_settings = build_record(RunSettings, cfg.run, path="run")
+    if not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool) or not 0 <= cfg.seed < 2**63:
+        raise UserError(f"seed={cfg.seed} is not valid: it must be a whole number from 0 to 2^63 - 1.")
+    parts = {"model", "data", "augmentation", "analysis", "optimizer", "schedule", "trainer", "run", "seed", "choices"}
+    if unknown := sorted(set(cfg) - parts):
+        raise UserError(f"unknown key: {unknown[0]} has no effect. Valid: {', '.join(sorted(parts - {'choices'}))}.")
+    in_steps(settings.duration, path="trainer.duration", steps_per_epoch=100)
+    for name in ("evaluate_every", "checkpoint_every", "log_every"):
+        lengths = {"steps_per_epoch": 100, "total_steps": 1000}  # any: only the form is checked here
+        interval(getattr(settings, name), path=f"trainer.{name}", **lengths)
+    instantiate(cfg.schedule, path="schedule", steps_per_epoch=100, total_steps=1000)
+    if str(cfg.optimizer.get("_target_")).startswith("hybrid."):  # a user's own may want its parts of the real model
+        instantiate(cfg.optimizer, path="optimizer", model=nn.Linear(2, 2))
+    live_settings(cfg.analysis)
+    distributed.shares(settings.accumulation).check(settings.batch_size, path="trainer.batch_size")
+    device = settings.resolve_device(Launch.read())
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if settings.precision == "fp16" and device.type == "cpu":
+        raise UserError(
+            "trainer.precision=fp16 is for GPUs: CPUs compute it many times slower. Valid here: fp32, bf16."
+        )
+    return settings, run_settings, device
