@@ -119,7 +119,7 @@ def analyze(options: Options) -> None:
         name = _name(Path(place).resolve(), records)
         record = analyse_run(place, weights=options.weights, **common)
         records[name] = _finish(record, folder, name if options.to else options.preset)
-    _draw(records, folder, options.formats)
+    _draw(_by_model(records), folder, options.formats)
     print(f"{time.monotonic() - began:.1f} s in all")
 
 
@@ -155,6 +155,14 @@ def _finish(record: Record, folder: Path, name: str) -> Record:
     write_layer_csv(folder / f"{name}.csv", rows)
     print(f"written: {folder / name}.npz, .csv")
     return record
+
+
+def _by_model(records: dict[str, Record]) -> dict[str, Record]:
+    """The records under the names of their models, where these tell them apart: shorter in a legend than runs' names."""
+    models = [record.about.get("model") for record in records.values()]
+    if None in models or len(set(models)) < len(models):
+        return records
+    return {str(model).rpartition(".")[2]: record for model, record in zip(models, records.values(), strict=True)}
 
 
 def _main_columns(row: dict[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, parents: bool = True) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to the disk, and rename it into place.
 
-    The folder is made, but not the one that it lies in: a run's folder that was removed does not come back piece by piece.
-    An OSError says which file could not be written.
+    The folder is made; without `parents` not the one that it lies in: a run's folder that was removed must not come back piece
+    by piece. An OSError says which file could not be written.
     """
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=parents, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with naming(path), temporary.open("wb") as file:
@@ -40,9 +40,9 @@ def naming(path: Path | str) -> Iterator[None]:
         raise
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, parents: bool = True) -> None:
     """`text` as UTF-8, whole or not at all."""
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, lambda file: file.write(text.encode()), parents=parents)
 
 
 def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:

@@ -25,7 +25,7 @@ FORMAT = 1
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint: temporary file, flush, rename. Raises OSError, naming the file, where there is no room for it."""
-    write_atomically(path, lambda file: _write({"format": FORMAT, **content}, file))
+    write_atomically(path, lambda file: _write({"format": FORMAT, **content}, file), parents=False)
 
 
 def save_last(folder: Path, content: dict[str, Any]) -> None:

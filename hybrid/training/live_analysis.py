@@ -118,7 +118,7 @@ class LiveAnalysis:
             raise
         except Exception as error:  # whatever it is: hours of training are worth more than one measurement
             if distributed.is_main():
-                write_text(self.folder / "error.txt", traceback.format_exc())
+                write_text(self.folder / "error.txt", traceback.format_exc(), parents=False)
                 lines = str(error).splitlines() or [type(error).__name__]
                 warnings.warn(f"the analysis at step {step} failed, training goes on: {lines[0][:200]}", stacklevel=2)
         finally:
@@ -168,7 +168,7 @@ class LiveAnalysis:
         from hybrid.reports.style import pixels_of, write_png
 
         content, name = record.to_bytes(), f"step-{step}"
-        write_atomically(self.folder / f"{name}.npz", lambda file: file.write(content))
+        write_atomically(self.folder / f"{name}.npz", lambda file: file.write(content), parents=False)
         write_text(self.folder / f"{name}.csv", layer_csv(record.rows()))
         last = step == self.total_steps
         if self.live.figures == "always" or (self.live.figures == "last" and last):
