@@ -50,7 +50,7 @@ def _locate(target: str, path: str) -> Callable[..., Any]:
     module_name, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:  # TypeError: a relative path
         raise UserError(f"{path}._target_={target} cannot be imported: {error}.") from error
     if not callable(found):
         raise UserError(f"{path}._target_={target} is no class or function.")

@@ -52,7 +52,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 def _run(cfg: DictConfig) -> dict[str, Any]:
     settings, run_settings, device = distributed.together(lambda: check(cfg))
     if cfg.data.get("root") is not None:  # so that the folder says where the data are, from wherever it is read
-        cfg.data.root = str(Path(cfg.data.root).resolve())
+        cfg.data.root = str(Path(str(cfg.data.root)).resolve())
     folder = RunFolder.of(cfg)
     if distributed.from_main(lambda: folder.finished) and not run_settings.restart:
         return distributed.from_main(lambda: _already_finished(folder, cfg))

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -41,8 +42,10 @@ def cluster(root, tmp_path_factory):
         pytest.skip(f"needs root and {', '.join(_NEEDED)}; see scripts/cluster/local_slurm.sh")
     pytest.importorskip("submitit", reason="needs the extra slurm")
     folder = tmp_path_factory.mktemp("slurm")
-    for parent in (folder, *list(folder.parents)[:2]):  # munge, another user, must get to its socket
-        parent.chmod(0o755)
+    base = tmp_path_factory.getbasetemp()
+    for parent in (folder, base, base.parent, base.parent.parent):  # munge, another user, must get to its socket
+        if parent.stat().st_uid == 0 and parent != Path(tempfile.gettempdir()):
+            parent.chmod(0o755)
     script = [str(root / "scripts" / "cluster" / "local_slurm.sh")]
     subprocess.run([*script, "start", str(folder), "2"], check=True, timeout=120)
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
