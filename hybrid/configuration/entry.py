@@ -39,6 +39,11 @@ from hybrid.launch import Launch
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 USER_ERROR, INTERRUPTED = 2, 130
 _LET_SPEAK = 2.0  # seconds
+_FLAGS = {  # Hydra's own
+    "--cfg", "-c", "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--experimental-rerun",
+    "--hydra-help", "--info", "-i", "--multirun", "-m", "--package", "-p", "--resolve", "--run", "-r",
+    "--shell-completion", "-sc", "--version",
+}  # fmt: skip
 
 
 def main(
@@ -70,6 +75,8 @@ def main(
                 sys.exit(guarded(explain_all, overrides=overrides, config_name=config_name))
             if arguments[:1] == ["--from"]:
                 sys.exit(guarded(lambda: task(_read(arguments[1:]))))
+            if code := guarded(lambda: _refuse_flags(arguments)):
+                sys.exit(code)
             if _is_sweep(arguments):
                 others = [text for text in arguments if text not in ("-m", "--multirun")]
                 if sweep is not None:
@@ -153,6 +160,14 @@ def _rank() -> int:
 
 def _is_sweep(arguments: Sequence[str]) -> bool:
     return any(flag in arguments for flag in ("-m", "--multirun"))
+
+
+def _refuse_flags(arguments: Sequence[str]) -> None:
+    """What other programs write as --lr 0.1: Hydra would answer with a page of usage."""
+    for text in arguments:
+        if text.startswith("-") and text.split("=")[0] not in _FLAGS:
+            name = text.lstrip("-").split("=")[0] or "key"
+            raise UserError(f"unknown option {text}: settings are written {name}=value; --help lists them all.")
 
 
 def _refuse_many_processes() -> None:

@@ -20,6 +20,8 @@ MISTAKES = [
     (["+nonsense=3"], "nonsense has no effect"),
     (["~trainer.nothing"], "unknown key in trainer: nothing"),
     (["~trainer.batch_size"], "trainer.batch_size is missing"),
+    (["--lr", "0.1"], "unknown option --lr: settings are written lr=value; --help lists them all."),
+    (["-x=3"], "unknown option -x=3: settings are written x=value"),
     (["train"], "cannot read the argument 'train': write key=value"),
     (["optimizer.lr=["], "cannot read the argument"),
     (["trainer.batch_size=many"], "trainer.batch_size: 'many' is not a whole number."),
