@@ -146,7 +146,7 @@ def _finish(record: Record, folder: Path, name: str) -> Record:
     rows = record.rows()
     print(f"\n{layer_table([_main_columns(row) for row in rows])}\n")
     for problem in record.about["problems"]:
-        print(f"not measured: {problem}")
+        print(f"note: {problem}")
     content = record.to_bytes()
     try:
         write_atomically(folder / f"{name}.npz", lambda file: file.write(content))

@@ -12,6 +12,7 @@ named, and are in no average; of a sweep also those that have not begun. Nothing
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,9 @@ PICTURES = (".png", ".svg", ".pdf")
 class Options:
     """What the command line may say."""
 
-    runs: str = option("a folder; runs are looked for in it and everywhere below", default="outputs")
+    runs: str = option(
+        "a folder; runs are looked for in it and everywhere below", default=os.environ.get("HYBRID_OUTPUTS", "outputs")
+    )
     sweep: str | None = option(
         "only the runs of this sweep: its name in runs=FOLDER/sweeps, its folder, or last", default=None
     )

@@ -41,10 +41,8 @@ def figures(
 
 
 def _accuracy(records: Records, reference: Mapping[str, float] | None = None) -> Figure | None:
-    curves = {
-        run: {label: curve for number, label in PROBES.items() if (curve := record.curve(number))}
-        for run, record in records.items()
-    }
+    probes = {label: _number(records, number) for number, label in PROBES.items()}
+    curves = {run: {label: own[run] for label, own in probes.items() if run in own} for run in records}
     curves = {run: own for run, own in curves.items() if own}
     splits = sorted({str(record.about.get("probe_split") or "test") for record in records.values()})
     ylabel = f"{' or '.join(splits)} accuracy (%)"
@@ -111,7 +109,7 @@ def _jacobian(records: Records) -> Figure | None:
 
 
 def _curves(records: Records, number: str, ylabel: str) -> Figure | None:
-    curves = {run: {"": curve} for run, record in records.items() if (curve := record.curve(number))}
+    curves = {run: {"": curve} for run, curve in _number(records, number).items()}
     return draw.curves_by_depth(_flat(curves), ylabel=ylabel) if curves else None
 
 
@@ -150,6 +148,11 @@ def _arrays(records: Records, quantity: str, *, convert: Callable = lambda array
             if (array := record.array(name, quantity)) is not None:
                 found.setdefault(run, []).append((name, convert(array)))
     return found
+
+
+def _number(records: Records, number: str) -> dict[str, list]:
+    """{run: [(layer, value), …]} of the layers in sequence, for the runs that have any."""
+    return _in_sequence(records, {run: curve for run, record in records.items() if (curve := record.curve(number))})
 
 
 def _pairs(records: Records, first: str, second: str) -> dict[str, list]:
