@@ -171,12 +171,19 @@ class FileLoader(Loader):
                     raise UserError(images)
                 yield images
         except RuntimeError as error:
-            if "worker" not in str(error):
+            if (explained := dead_worker(error)) is None:
                 raise
-            raise UserError(
-                f"a process that decodes images died ({str(error).splitlines()[0]}): usually memory ran out; lower "
-                f"data.num_workers (now {self.num_workers}), or set it to 0 to see the reason."
-            ) from error
+            raise explained from error
+
+
+def dead_worker(error: Exception) -> UserError | None:
+    """What to tell the user if the error says that a worker process died; torch may raise it at any moment of the main thread."""
+    if not isinstance(error, RuntimeError) or "DataLoader worker" not in str(error):
+        return None
+    return UserError(
+        f"a process that decodes images died ({str(error).splitlines()[0]}): usually memory ran out; lower data.num_workers, or "
+        "set it to 0 to see the reason."
+    )
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:

@@ -14,6 +14,7 @@ import hybrid.models
 from hybrid.analysis.layers import layers_of
 from hybrid.configuration import instantiate
 from hybrid.data import Data, Loader
+from hybrid.data.file_loader import dead_worker
 from hybrid.errors import Stopped, UserError
 from hybrid.tracking import RunFolder, Tracker
 from hybrid.tracking.console import Console
@@ -46,7 +47,12 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     """
     timeout = in_seconds(OmegaConf.select(cfg, "trainer.rank_timeout"), path="trainer.rank_timeout")
     with distributed.session(timeout=timeout):
-        return _run(cfg)
+        try:
+            return _run(cfg)
+        except RuntimeError as error:
+            if (explained := dead_worker(error)) is None:
+                raise
+            raise explained from error
 
 
 def _run(cfg: DictConfig) -> dict[str, Any]:

@@ -76,7 +76,10 @@ def test_a_file_that_is_removed_between_epochs_is_named_and_back_again_the_run_e
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_worker_that_is_killed_is_a_line_that_says_what_to_do(tiny, photos, monkeypatch, capsys):
     cfg = on_photos(tiny, photos, "data.num_workers=2", "trainer.batch_size=2", "trainer.duration=60 steps")
-    at_step(monkeypatch, 3, lambda: os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL))
+    # in the middle of an epoch, when only its own workers live
+    at_step(
+        monkeypatch, 10, lambda: [os.kill(child.pid, signal.SIGKILL) for child in multiprocessing.active_children()]
+    )
     assert guarded(lambda: run(cfg)) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "data.num_workers" in said, said
