@@ -12,7 +12,7 @@ from hybrid.scattering.cpu.compiler import CompilerError
 from hybrid.scattering.cpu.kernels import kernel_for
 from hybrid.scattering.cpu.operator import apply
 from hybrid.scattering.cpu.source import supports
-from hybrid.scattering.cpu.tables import Settings
+from hybrid.scattering.tables import Settings
 from hybrid.scattering.transform import Scattering2D
 
 _log = logging.getLogger(__name__)

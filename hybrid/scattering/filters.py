@@ -45,9 +45,13 @@ def morlet_bank(J: int, shape: tuple[int, int], L: int = 8, *, dtype: type[np.fl
         spectra = np.stack([wavelet(shape, j, theta, L, dtype=dtype) for theta in range(L)])
         for level in range(max(j, 1)):
             psi[j, level] = coarsen(coarsen(spectra, level, axis=-2), level, axis=-1)
+    return MorletBank(psi, lowpass_spectra(J, shape))
+
+
+def lowpass_spectra(J: int, shape: tuple[int, int]) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """The `phi` of a MorletBank."""
     rows, columns = (_gaussian(size, 0.8 * 2 ** (J - 1)) for size in shape)
-    phi = tuple((coarsen(rows, level), coarsen(columns, level)) for level in range(J))
-    return MorletBank(psi, phi)
+    return tuple((coarsen(rows, level), coarsen(columns, level)) for level in range(J))
 
 
 def angle(theta: int, L: int = 8) -> float:

@@ -13,7 +13,7 @@ from hybrid.scattering import cpu_engine as module_under_test
 from hybrid.scattering.cpu import kernels
 from hybrid.scattering.cpu.compiler import CompilerError, find_compiler, native_lanes
 from hybrid.scattering.cpu.kernels import Kernel, kernel_for
-from hybrid.scattering.cpu.tables import Settings
+from hybrid.scattering.tables import Settings
 
 try:
     find_compiler()

@@ -1,4 +1,4 @@
-"""The C++ printer: transforms as class templates over how an element is loaded and stored.
+"""The printer for a CPU: transforms as class templates over how an element is loaded and stored.
 
     template <> struct Inverse<20> { template <class In, class Out> static void run(In in, Out out); };
 
@@ -15,7 +15,7 @@ from hybrid.scattering.codelets.expressions import Expression, Scalar
 from hybrid.scattering.codelets.plans import LONGEST_STRAIGHT, TwoPasses, two_passes
 from hybrid.scattering.codelets.programs import Kind, Program, transform_program
 
-_STRUCTS: dict[Kind, str] = {"forward": "Forward", "inverse": "Inverse", "real": "Real", "real_inverse": "RealInverse"}
+STRUCTS: dict[Kind, str] = {"forward": "Forward", "inverse": "Inverse", "real": "Real", "real_inverse": "RealInverse"}
 _OPERATORS = {"add": "+", "sub": "-"}
 
 
@@ -27,12 +27,12 @@ def print_transforms(wanted: Iterable[tuple[Kind, int]]) -> str:
             printed[kind, size] = _real_of_complex(size)
             continue
         plan = two_passes(kind, size)
-        for need in _codelets(kind, size, plan):
+        for need in needed_codelets(kind, size, plan):
             if need not in printed:
-                printed[need] = _codelet(*need)
+                printed[need] = print_codelet(*need, qualifiers="ALWAYS_INLINE")
         if plan and (kind, size) not in printed:
             printed[kind, size] = _two_passes(size, plan)
-    declarations = "".join(f"template <int> struct {name};\n" for name in _STRUCTS.values())
+    declarations = "".join(f"template <int> struct {name};\n" for name in STRUCTS.values())
     return declarations + "\n".join(printed.values())
 
 
@@ -44,15 +44,17 @@ def _expanded(wanted: Iterable[tuple[Kind, int]]) -> Iterator[tuple[Kind, int]]:
         yield kind, size
 
 
-def _codelets(kind: Kind, size: int, plan: TwoPasses | None) -> list[tuple[Kind, int]]:
+def needed_codelets(kind: Kind, size: int, plan: TwoPasses | None) -> list[tuple[Kind, int]]:
+    """The straight-line transforms that a transform is made of: itself, without a plan."""
     return [(plan.first_kind, plan.first), (plan.second_kind, plan.second)] if plan else [(kind, size)]
 
 
-def _codelet(kind: Kind, size: int) -> str:
+def print_codelet(kind: Kind, size: int, *, qualifiers: str) -> str:
+    """A straight-line transform; `qualifiers` go before its function's type."""
     body = "\n".join(f"    {line}" for line in print_program(transform_program(kind, size)))
     return (
-        f"template <> struct {_STRUCTS[kind]}<{size}> {{\n"
-        f"  template <class In, class Out> static ALWAYS_INLINE void run(const In& in, const Out& out) {{\n{body}\n  }}\n}};\n"
+        f"template <> struct {STRUCTS[kind]}<{size}> {{\n"
+        f"  template <class In, class Out> static {qualifiers} void run(const In& in, const Out& out) {{\n{body}\n  }}\n}};\n"
     )
 
 
@@ -118,16 +120,16 @@ def _two_passes(size: int, plan: TwoPasses) -> str:
     if plan.kind == "real":
         tables.append(_table("float", "sign", [[f"{sign}.f" for sign in row] for row in plan.conjugate]))
         store = "out(outputs[k1 * SECOND + k2], re, im * sign[k1 * SECOND + k2]);"
-    return f"""template <> struct {_STRUCTS[plan.kind]}<{size}> {{
+    return f"""template <> struct {STRUCTS[plan.kind]}<{size}> {{
   static constexpr int FIRST = {plan.first}, SECOND = {plan.second}, LINES = {lines};
   template <class In, class Out> static ALWAYS_INLINE void run(const In& in, const Out& out) {{
 {"".join(tables)}    Complex buffer[LINES * SECOND];
     for (int j = 0; j < SECOND; j++) {{
-      {_STRUCTS[plan.first_kind]}<FIRST>::run([&](int i) ALWAYS_INLINE {{ return in(inputs[j * FIRST + i]); }},
+      {STRUCTS[plan.first_kind]}<FIRST>::run([&](int i) ALWAYS_INLINE {{ return in(inputs[j * FIRST + i]); }},
         [&](int k1, Vector re, Vector im) ALWAYS_INLINE {{ buffer[k1 * SECOND + j] = Complex{{re, im}}; }});
     }}
     for (int k1 = 0; k1 < LINES; k1++) {{
-      {_STRUCTS[plan.second_kind]}<SECOND>::run([&](int j) ALWAYS_INLINE {{
+      {STRUCTS[plan.second_kind]}<SECOND>::run([&](int j) ALWAYS_INLINE {{
       {turn} }},
         [&](int k2, Vector re, Vector im) ALWAYS_INLINE {{ {store} }});
     }}

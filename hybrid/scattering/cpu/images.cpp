@@ -1,8 +1,4 @@
 // Lanes are images: every number of the algorithm is one Vector, so nothing is ever shuffled but input and output.
-// A spectrum of a real map holds the columns kx <= width / 2; the tables of Fold know which elements are conjugates.
-static constexpr int HALF_OF(int width) { return width / 2 + 1; }
-static constexpr int HEIGHT_AT(int level) { return HEIGHT >> level; }
-static constexpr int WIDTH_AT(int level) { return WIDTH >> level; }
 static constexpr size_t SPECTRUM = (size_t)HEIGHT * HALF_OF(WIDTH) * 2 * LANES, MAPS = (size_t)HEIGHT * WIDTH * 2 * LANES;
 
 // The low-pass of row y of a map, and then down its columns.
@@ -94,19 +90,6 @@ static void front(const Plan& plan, const Block& block, const float* images, flo
     write_channel(plan, block, work, 0, coefficients);
   }
   forward_columns<HEIGHT>(work.folded, HALF, work.spectrum, HALF);
-}
-
-template <int COUNT, int H> static ALWAYS_INLINE inline void fold(const Fold& f, int e, int count, const float* spectrum, Complex* out) {
-  const int n = COUNT ? COUNT : count;
-  for (int k = 0; k < H; k++) {
-    Vector re{}, im{};
-    for (int t = 0; t < n; t++, e++) {
-      const float* p = spectrum + f.offset[e];
-      re += load(p) * f.re[e];
-      im += load(p + LANES) * f.im[e];
-    }
-    out[k] = Complex{re, im};
-  }
 }
 
 // spectrum * filter, folded, inverse transform of each column: work.folded[y][l].

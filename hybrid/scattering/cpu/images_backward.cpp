@@ -25,13 +25,6 @@ static void read_channel(const Plan& plan, const Block& block, const float* grad
   }
 }
 
-// z / |z|, times the gradient of |z|; 0 where z is 0.
-static inline ALWAYS_INLINE Complex modulus_gradient(Vector re, Vector im, Vector gradient) {
-  const Vector m = modulus(re, im);
-  const Vector scale = m == 0 ? Vector{} : gradient / m;
-  return Complex{re * scale, im * scale};
-}
-
 // The adjoint of a channel's low-pass, down its columns: grad.spread_rows.
 template <int LEVEL> static void spread_down(const Plan& plan, const Block& block, const float* gradients, int channel, Gradient& grad) {
   constexpr int H = HEIGHT_AT(LEVEL);

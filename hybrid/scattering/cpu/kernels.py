@@ -12,7 +12,7 @@ from torch import Tensor
 from hybrid.scattering.cpu.cache import load_library
 from hybrid.scattering.cpu.compiler import native_lanes
 from hybrid.scattering.cpu.source import Direction, Layout, cpu_source
-from hybrid.scattering.cpu.tables import Settings, Tables, make_tables
+from hybrid.scattering.tables import Settings, Tables, make_tables
 
 # Maps up to which lanes are images, in padded pixels. The maps of a full vector of images must stay near a core: with all lanes
 # used, 104x104 and 112x112 take 20 % longer by rows, 240x240 25 % less. Few images of a middle size waste too many lanes.

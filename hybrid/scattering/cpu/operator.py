@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.library import custom_op
 
 from hybrid.scattering.cpu.kernels import kernel_for
-from hybrid.scattering.cpu.tables import Settings
+from hybrid.scattering.tables import Settings
 from hybrid.scattering.transform import Scattering2D
 
 _SETTINGS = "int J, int height, int width, int L, int max_order, bool pre_pad"

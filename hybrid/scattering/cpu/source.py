@@ -35,7 +35,10 @@ def cpu_source(padded: tuple[int, int], J: int, lanes: int, layout: Layout, dire
     constants |= {"REVERSED_LANES": _list(list(reversed(range(lanes))))}
     head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
     passes = [_text("smoothing.cpp"), _text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
-    return "\n".join([head, _text("vectors.cpp"), transpose_function(lanes), transforms, *passes])
+    if layout == "images":
+        passes.insert(0, package_text("image_lanes.h"))
+    foundation = [package_text("tables.h"), _text("vectors.cpp"), transpose_function(lanes)]
+    return "\n".join([head, *foundation, transforms, *passes])
 
 
 def _smoothed_by_transform(side: int, J: int) -> int:
@@ -77,6 +80,11 @@ def transpose_function(lanes: int) -> str:
 
 def _list(indices: list[int]) -> str:
     return ", ".join(map(str, indices))
+
+
+def package_text(name: str) -> str:
+    """A file of C++ that both compiled engines include."""
+    return (files("hybrid.scattering") / name).read_text()
 
 
 def _text(name: str) -> str:

@@ -1,4 +1,4 @@
-// What the codelets and both layouts stand on: vectors of LANES numbers, their transposition, the plan that Python fills in.
+// What the codelets and both layouts stand on: vectors of LANES numbers, windows on lines of them, memory.
 #include <cmath>
 #include <cstddef>
 #include <cstdlib>
@@ -13,6 +13,8 @@
 #endif
 
 #define ALWAYS_INLINE __attribute__((always_inline))
+#define INLINE static inline ALWAYS_INLINE
+#define UNROLL
 typedef float Vector __attribute__((vector_size(4 * LANES)));
 typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4)));
 struct Complex { Vector re, im; };
@@ -37,22 +39,6 @@ static inline ALWAYS_INLINE Vector square_root(Vector v) {
 #endif
 }
 static inline ALWAYS_INLINE Vector modulus(Vector re, Vector im) { return square_root(re * re + im * im); }
-
-// How one filter is applied to a spectrum: element k of column group g of the folded product is the sum over
-// t < count[g] of weight[e] * spectrum[offset[e]] with e = base[g] + k * count[g] + t. The sum over aliases is in it.
-struct Fold { const int *count, *base, *offset; const float *re, *im; };
-
-// One factor of the low-pass: out[i] = sum over t < taps of weights[t] * in[(start + step * i + t) mod size].
-// The same in frequency: the inverse transform of the half spectrum times gains, folded to outputs + 2 samples, without the outermost two.
-struct Smoothing { int taps, start, step, outputs; const float *weights, *gains; };
-
-struct Plan {
-  int height, width;                       // of an image as it comes
-  const int *source_row, *source_column;   // padded position -> position in the image
-  int angles, order, channels;
-  const Fold *first, *second;              // [j][theta]; [j1][j2][theta2]
-  const Smoothing *vertical, *horizontal;  // by level: along a column, along a row
-};
 
 // A circular signal in a buffer: [lead copies of its end][size elements][copies of its beginning], so that no window wraps.
 struct Window {

@@ -44,20 +44,20 @@ class Settings:
 
 
 class Fold(ctypes.Structure):
-    """See vectors.cpp."""
+    """See tables.h."""
 
     _fields_ = [(name, ctypes.c_void_p) for name in ("count", "base", "offset", "re", "im")]
 
 
 class Smoothing(ctypes.Structure):
-    """See vectors.cpp."""
+    """See tables.h."""
 
     _fields_ = [(name, ctypes.c_int) for name in ("taps", "start", "step", "outputs")]
     _fields_ += [(name, ctypes.c_void_p) for name in ("weights", "gains")]
 
 
 class Plan(ctypes.Structure):
-    """See vectors.cpp."""
+    """See tables.h."""
 
     _fields_ = [
         *[(name, ctypes.c_int) for name in ("height", "width")],
@@ -81,10 +81,10 @@ def make_tables(settings: Settings, lanes: int, *, by_rows: bool) -> Tables:
     bank = morlet_bank(settings.J, settings.padded, settings.L, dtype=np.float32)
     plan, keep = tables.plan, tables.kept
     plan.height, plan.width = settings.input_shape
-    sources = [_sources(settings, axis) for axis in (0, 1)]
+    sources = [source_positions(settings, axis) for axis in (0, 1)]
     plan.source_row, plan.source_column = (_pointer(keep, source) for source in sources)
     plan.angles, plan.order, plan.channels = settings.L, settings.max_order, settings.output_shape[0]
-    gather = _row_fold if by_rows else _image_fold
+    gather = _row_fold if by_rows else image_fold
     plan.first, plan.second = _filters(settings, bank, functools.partial(gather, lanes=lanes), keep)
     for name, axis in (("vertical", 0), ("horizontal", 1)):
         windows = [_smoothing(keep, factors[axis], 2 ** (settings.J - level)) for level, factors in enumerate(bank.phi)]
@@ -92,7 +92,7 @@ def make_tables(settings: Settings, lanes: int, *, by_rows: bool) -> Tables:
     return tables
 
 
-def _sources(settings: Settings, axis: int) -> np.ndarray:
+def source_positions(settings: Settings, axis: int) -> np.ndarray:
     """Which pixel stands at each padded position."""
     if settings.pre_pad:
         return np.arange(settings.padded[axis], dtype=np.int32)
@@ -122,32 +122,46 @@ def _filters(
     return _array(keep, Fold, first), _array(keep, Fold, second)
 
 
-def _smoothing(keep: list[object], spectrum: np.ndarray, step: int) -> Smoothing:
-    """The taps of a low-pass around output i, which stands on sample step · (i + 1): the outermost samples are padding."""
+def lowpass_window(spectrum: np.ndarray, step: int) -> tuple[int, np.ndarray]:
+    """(start, taps) of a low-pass: tap t of output i is for sample start + step · i + t, wrapped.
+
+    Output i stands on sample step · (i + 1): the outermost samples are padding.
+    """
     size = len(spectrum)
     kernel = np.fft.ifft(spectrum).real
     distance = np.minimum(np.arange(size), size - np.arange(size))
     reach = int(distance[abs(kernel) > _NEGLIGIBLE_TAP * abs(kernel).max()].max())
     taps = min(2 * reach + 1, size)
     offsets = np.arange(taps) - taps // 2
-    weights = kernel[-offsets % size].astype(np.float32)
+    return step - taps // 2, kernel[-offsets % size].astype(np.float32)
+
+
+def _smoothing(keep: list[object], spectrum: np.ndarray, step: int) -> Smoothing:
+    size = len(spectrum)
+    start, weights = lowpass_window(spectrum, step)
     gains = (spectrum / size).astype(np.float32)  # with the inverse transform's factor
     pointers = _pointer(keep, weights), _pointer(keep, gains)
-    return Smoothing(taps, step - taps // 2, step, size // step - 2, *pointers)
+    return Smoothing(len(weights), start, step, size // step - 2, *pointers)
+
+
+def filter_weights(spectrum: np.ndarray) -> np.ndarray:
+    """What elements of a spectrum are multiplied with: the inverse transform's and the aliases' mean are in it; negligible ones are 0."""
+    weights = (spectrum / spectrum.size).astype(np.float32)
+    weights[abs(weights) < _NEGLIGIBLE_FILTER * abs(weights).max()] = 0
+    return weights
 
 
 def _aliases(spectrum: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights, rows and columns (w, h, step²) of the elements that meet in element (k, l) of the folded product."""
     height, width = (size // step for size in spectrum.shape)
-    weights = (spectrum / spectrum.size).astype(np.float32)  # the inverse transform's and the aliases' mean
-    weights[abs(weights) < _NEGLIGIBLE_FILTER * abs(weights).max()] = 0
+    weights = filter_weights(spectrum)
     rows = np.arange(height)[None, :, None, None] + height * np.arange(step)[None, None, :, None]
     columns = np.arange(width)[:, None, None, None] + width * np.arange(step)[None, None, None, :]
     rows, columns = (index.reshape(width, height, -1) for index in np.broadcast_arrays(rows, columns))
     return weights[rows, columns], rows, columns
 
 
-def _image_fold(spectrum: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray, ...]:
+def image_fold(spectrum: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray, ...]:
     """Gather lists per column, into a half spectrum [row][column ≤ width / 2][re, im][lanes]."""
     weights, rows, columns = _aliases(spectrum, step)
     height, width = spectrum.shape

@@ -1,0 +1,44 @@
+// Lines of numbers, shared by a team or one warp's alone.
+
+// act(x) for x < COUNT, each done by one warp of those that share a line of SIZE numbers.
+template <int SIZE, int COUNT = SIZE, class Do> INLINE void each(const Team& team, const Do& act) {
+  if constexpr (SIZE <= LONGEST_STRAIGHT) {
+    UNROLL
+    for (int x = 0; x < COUNT; x++) act(x);
+  } else {
+    for (int x = team.warp; x < COUNT; x += team.warps) act(x);
+  }
+}
+// A line of real numbers: in registers, or in the team's shared memory.
+template <int SIZE, bool ALONE = (SIZE <= LONGEST_STRAIGHT)> struct Line {
+  Vector numbers[SIZE];
+  __device__ explicit Line(const Team&) {}
+  __device__ Vector& at(int x) { return numbers[x]; }
+};
+template <int SIZE> struct Line<SIZE, false> {
+  float* numbers;
+  __device__ explicit Line(const Team& team) : numbers(team.kept + threadIdx.x) {}
+  __device__ Vector& at(int x) { return numbers[x * LANES]; }
+};
+
+template <int SIZE, class In, class Out> INLINE void forward(const Team& team, const In& in, const Out& out) {
+  if constexpr (SIZE <= LONGEST_STRAIGHT) Forward<SIZE>::run(in, out);
+  else Forward<SIZE>::run(team, in, out);
+}
+template <int SIZE, class In, class Out> INLINE void inverse(const Team& team, const In& in, const Out& out) {
+  if constexpr (SIZE <= LONGEST_STRAIGHT) Inverse<SIZE>::run(in, out);
+  else Inverse<SIZE>::run(team, in, out);
+}
+template <int SIZE, class In, class Out> INLINE void real(const Team& team, const In& in, const Out& out) {
+  if constexpr (SIZE <= LONGEST_STRAIGHT) Real<SIZE>::run(in, out);
+  else Real<SIZE>::run(team, in, out);
+}
+
+// The low-pass has ROWS x COLUMNS outputs at every level, STEP_AT(level) samples apart.
+static constexpr int ROWS = (HEIGHT >> OCTAVES) - 2, COLUMNS = (WIDTH >> OCTAVES) - 2, TILE = COLUMNS < 8 ? COLUMNS : 8;
+static constexpr int TILES = (COLUMNS + TILE - 1) / TILE;
+INLINE constexpr int STEP_AT(int level) { return 1 << (OCTAVES - level); }
+INLINE constexpr int WRAPPED(int x, int size) { return x < 0 ? x + size : x < size ? x : x - size; }
+
+#define KERNEL(NAME, LEVEL) \
+  extern "C" __global__ void __launch_bounds__(LARGEST_TEAM * LANES) NAME##_##LEVEL(const Plan plan, const Job job) { NAME<LEVEL>(plan, job); }

@@ -1,0 +1,207 @@
+"""Which kernels run, in which order, on which arrays: the algorithm as a list of launches, for any number of images.
+
+Arrays are named. images, coefficients, gradients and of_images come from outside; the others are workspace that all launches
+share:
+
+    spectrum, of_spectrum    half spectra of the images; their gradients
+    maps                     what a wavelet makes of a spectrum, columns and rows transformed in turn
+    second, of_second        half spectra of first-order moduli; their gradients
+    kept                     first-order maps before the modulus, for the gradient
+    smoothed                 rows after the low-pass, or the gradients of such rows
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hybrid.scattering.codelets.cuda import scratch_numbers
+from hybrid.scattering.codelets.plans import LONGEST_STRAIGHT
+from hybrid.scattering.cpu.source import Direction
+from hybrid.scattering.cuda.source import LANES, LARGEST_TEAM
+from hybrid.scattering.cuda.tables import first_filter, second_filter
+from hybrid.scattering.paths import scattering_paths
+from hybrid.scattering.tables import Settings
+
+_LINES_TOGETHER = 4  # short lines that one block of the grid takes, a warp each
+_FLOAT = 4  # bytes
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel on every line of outer · inner maps of every block of LANES images.
+
+    size: numbers of a line; a short one is one warp's, a longer one a team's. arrays: by field of the Job (device.cu).
+    table: which table of the Memory, and from which entry on. numbers: other fields of the Job.
+    """
+
+    kernel: str
+    size: int
+    lines: int
+    outer: int
+    inner: int
+    arrays: dict[str, str]
+    table: tuple[str, int] | None
+    numbers: dict[str, int]
+
+    @property
+    def warps(self) -> int:
+        """Of a block of the grid."""
+        return _LINES_TOGETHER if self.size <= LONGEST_STRAIGHT else LARGEST_TEAM
+
+    def grid(self, blocks: int) -> int:
+        """Blocks of the grid for so many blocks of images."""
+        lines = self.lines * self.outer * self.inner * blocks
+        return -(-lines // _LINES_TOGETHER) if self.size <= LONGEST_STRAIGHT else lines
+
+    @property
+    def shared_bytes(self) -> int:
+        """Of a block of the grid."""
+        if self.size <= LONGEST_STRAIGHT:
+            return 0
+        return (self.numbers.get("keeps", 0) + scratch_numbers(self.size)) * LANES * _FLOAT
+
+
+@dataclass
+class Schedule:
+    """sizes: numbers of each workspace array for one image."""
+
+    settings: Settings
+    sizes: dict[str, int] = field(default_factory=dict)
+    launches: list[Launch] = field(default_factory=list)
+
+    @property
+    def bytes_per_block(self) -> int:
+        """Workspace for LANES images."""
+        return sum(self.sizes.values()) * LANES * _FLOAT
+
+    @property
+    def shared_bytes(self) -> int:
+        """The most that a kernel needs."""
+        return max(launch.shared_bytes for launch in self.launches)
+
+    def reserve(self, array: str, numbers: int) -> None:
+        self.sizes[array] = max(self.sizes.get(array, 0), numbers)
+
+
+def make_schedule(settings: Settings, direction: Direction, group: int) -> Schedule:
+    """The launches of one direction, with `group` angles of the first order at a time: fewer need less workspace."""
+    writer = _Backward(settings) if direction == "backward" else _Forward(settings)
+    writer.write(group)
+    return writer.schedule
+
+
+class _Writer:
+    """What both directions do."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.schedule = settings, Schedule(settings)
+        self.rows, self.columns = settings.output_shape[1:]
+
+    def sides(self, level: int) -> tuple[int, int]:
+        height, width = self.settings.padded
+        return height >> level, width >> level
+
+    def groups(self, group: int) -> list[tuple[int, int, int]]:
+        """(j1, first angle, number of angles)."""
+        J, L = self.settings.J, self.settings.L
+        return [(j1, theta, min(group, L - theta)) for j1 in range(J) for theta in range(0, L, group)]
+
+    def is_inner(self, j1: int) -> bool:
+        """Whether the moduli of this scale go on to order 2."""
+        return self.settings.max_order == 2 and j1 < self.settings.J - 1
+
+    def launch(
+        self,
+        name: str,
+        level: int,
+        size: int,
+        lines: int,
+        maps: tuple[int, int] = (1, 1),
+        table: tuple[str, int] | None = None,
+        numbers: dict[str, int] | None = None,
+        **arrays: str,
+    ) -> None:
+        numbers = numbers or {}
+        self.schedule.launches.append(Launch(f"{name}_{level}", size, lines, *maps, arrays, table, numbers))
+
+    def front(self) -> None:
+        """images -> spectrum; the low-pass of the images' rows too."""
+        height, width = self.sides(0)
+        self.reserve_maps(0, 1)
+        arrays = {"in": "images", "out": "maps", "also": "smoothed"}
+        self.launch("front_rows", 0, width, height, numbers={"keeps": width}, **arrays)
+        self.transform_columns(0, 1, "spectrum")
+
+    def reserve_maps(self, level: int, maps: int) -> None:
+        height, width = self.sides(level)
+        self.schedule.reserve("maps", 2 * height * width * maps)
+        self.schedule.reserve("smoothed", height * self.columns * maps)
+
+    def reserve_spectra(self, array: str, level: int, maps: int) -> None:
+        height, width = self.sides(level)
+        self.schedule.reserve(array, 2 * height * (width // 2 + 1) * maps)
+
+    def transform_columns(self, level: int, maps: int, out: str) -> None:
+        """maps with transformed rows -> half spectra; out "maps": whole ones, in place."""
+        height, width = self.sides(level)
+        columns = width if out == "maps" else width // 2 + 1
+        if out != "maps":
+            self.reserve_spectra(out, level, maps)
+        arrays = {"in": "maps", "out": out}
+        self.launch("forward_columns", level, height, columns, (1, maps), numbers={"columns": columns}, **arrays)
+
+    def filter(self, spectra: str, start: int, level: int, maps: tuple[int, int], table: tuple[str, int]) -> None:
+        """Half spectra of level `start` -> maps of `level` between their two inverse transforms."""
+        height, width = self.sides(level)
+        self.reserve_maps(level, maps[0] * maps[1])
+        arrays = {"in": spectra, "out": "maps"}
+        self.launch("filter_columns", level, height, width, maps, table, {"from": start}, **arrays)
+
+    def first(self, j1: int, theta: int, count: int) -> None:
+        self.filter("spectrum", 0, j1, (1, count), ("first", first_filter(self.settings, j1, theta)))
+
+    def second(self, j1: int, j2: int, count: int) -> tuple[int, int]:
+        """Returns (outer, inner)."""
+        maps = (count, self.settings.L)
+        self.filter("second", j1, j2, maps, ("second", second_filter(self.settings, j1, j2)))
+        return maps
+
+    def first_channel(self, j1: int, theta: int) -> dict[str, int]:
+        return {"channel": 1 + j1 * self.settings.L + theta}
+
+    def second_channel(self, j1: int, theta1: int, j2: int) -> dict[str, int]:
+        """Of angle 0 of j2; the next theta1 is channel_step further."""
+        J, L = self.settings.J, self.settings.L
+        before = len(scattering_paths(J, L, 1)) + sum(L * L * (J - 1 - j) for j in range(j1))
+        step = L * (J - 1 - j1)
+        return {"channel": before + step * theta1 + L * (j2 - j1 - 1), "channel_step": step}
+
+
+class _Forward(_Writer):
+    def write(self, group: int) -> None:
+        self.front()
+        self.lowpass(0, (1, 1), {"channel": 0})
+        for j1, theta, count in self.groups(group):
+            self.first(j1, theta, count)
+            self.moduli("inner_rows" if self.is_inner(j1) else "last_rows", j1, (1, count))
+            self.lowpass(j1, (1, count), self.first_channel(j1, theta))
+            if self.is_inner(j1):
+                self.transform_columns(j1, count, "second")
+                for j2 in range(j1 + 1, self.settings.J):
+                    maps = self.second(j1, j2, count)
+                    self.moduli("last_rows", j2, maps)
+                    self.lowpass(j2, maps, self.second_channel(j1, theta, j2))
+
+    def moduli(self, name: str, level: int, maps: tuple[int, int]) -> None:
+        height, width = self.sides(level)
+        self.launch(name, level, width, height, maps, numbers={"keeps": width}, out="maps", also="smoothed")
+
+    def lowpass(self, level: int, maps: tuple[int, int], channel: dict[str, int]) -> None:
+        tiles = self.rows * -(-self.columns // min(8, self.columns))
+        arrays = {"in": "smoothed", "out": "coefficients"}
+        self.launch("lowpass", level, 1, tiles, maps, numbers=channel, **arrays)
+
+
+class _Backward(_Writer):
+    def write(self, group: int) -> None:
+        raise NotImplementedError
