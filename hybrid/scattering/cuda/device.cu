@@ -29,10 +29,10 @@ struct Job {
   const void* table;          // what a kernel reads of tables.py: a Fold or Weights for each filter, Positions
   int images, blocks, outer, inner;
   int lines, keeps;           // of a map; how many numbers of a line stand in shared memory
-  int from;                   // the level of the spectrum that is filtered
+  int from;                   // the level of `in`
   int channel, channel_step;  // of map 0, and from one outer map to the next
   int columns;                // of a half or whole spectrum
-  int add;                    // 1: add to `out`
+  int filters, add;           // how many are summed; 1: add to `out`
 };
 extern __shared__ float shared[];
 

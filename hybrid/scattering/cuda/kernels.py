@@ -18,6 +18,7 @@ from hybrid.scattering.tables import Plan, Settings
 # Workspace of one piece of the batch. It should stay in the second-level cache (H100 and H200: 50 MB), and a piece should still fill
 # the device. A guess: scripts/measure_gpu.py tries several.
 WORKSPACE_BYTES = 64 * 2**20
+ALIGNMENT = 16  # bytes: coefficients and their gradients are written and read as words of this size
 _FLOAT = 4  # bytes
 
 
@@ -27,7 +28,7 @@ class Job(ctypes.Structure):
     _fields_ = [
         *[(name, ctypes.c_void_p) for name in ("in", "other", "out", "also", "table")],
         *[(name, ctypes.c_int) for name in ("images", "blocks", "outer", "inner", "lines", "keeps", "from")],
-        *[(name, ctypes.c_int) for name in ("channel", "channel_step", "columns", "add")],
+        *[(name, ctypes.c_int) for name in ("channel", "channel_step", "columns", "filters", "add")],
     ]
 
 
@@ -59,7 +60,10 @@ class Transform:
     def backward(self, images: Tensor, gradients: Tensor) -> Tensor:
         """Gradients (B, P, h, w) with respect to the coefficients -> (B, H, W) with respect to the images."""
         result = torch.empty_like(images, memory_format=torch.contiguous_format)
-        self._run({"images": images.contiguous(), "gradients": gradients.contiguous(), "of_images": result})
+        gradients = gradients.contiguous()
+        if gradients.data_ptr() % ALIGNMENT:  # a view that begins in the middle of something
+            gradients = gradients.clone()
+        self._run({"images": images.contiguous(), "gradients": gradients, "of_images": result})
         return result
 
     def _run(self, tensors: dict[str, Tensor]) -> None:

@@ -12,12 +12,12 @@ template <int SIZE, int COUNT = SIZE, class Do> INLINE void each(const Team& tea
 // A line of real numbers: in registers, or in the team's shared memory.
 template <int SIZE, bool ALONE = (SIZE <= LONGEST_STRAIGHT)> struct Line {
   Vector numbers[SIZE];
-  __device__ explicit Line(const Team&) {}
+  __device__ explicit Line(const Team&, int = 0) {}
   __device__ Vector& at(int x) { return numbers[x]; }
 };
 template <int SIZE> struct Line<SIZE, false> {
   float* numbers;
-  __device__ explicit Line(const Team& team) : numbers(team.kept + threadIdx.x) {}
+  __device__ explicit Line(const Team& team, int place = 0) : numbers(team.kept + (size_t)place * LANES + threadIdx.x) {}
   __device__ Vector& at(int x) { return numbers[x * LANES]; }
 };
 

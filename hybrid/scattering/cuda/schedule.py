@@ -204,4 +204,74 @@ class _Forward(_Writer):
 
 class _Backward(_Writer):
     def write(self, group: int) -> None:
-        raise NotImplementedError
+        self.front()
+        for number, (j1, theta, count) in enumerate(self.groups(group)):
+            self.first(j1, theta, count)
+            channel = self.first_channel(j1, theta)
+            if self.is_inner(j1):
+                self.inner(j1, theta, count)
+                self.modulus_gradient("inner_rows_gradient", j1, (1, count), channel, {"in": "kept"})
+            else:
+                self.modulus_gradient("last_rows_gradient", j1, (1, count), channel)
+            weights = "first_weights", first_filter(self.settings, j1, theta)
+            self.add_filtered("of_spectrum", 0, j1, (1, count), weights, add=number > 0)
+        self.end()
+
+    def inner(self, j1: int, theta: int, count: int) -> None:
+        """Gradients of the second order -> maps: half rows of the gradient of first-order moduli."""
+        height, width = self.sides(j1)
+        self.schedule.reserve("kept", 2 * height * width * count)
+        arrays = {"out": "maps", "also": "kept"}
+        self.launch("inner_rows_kept", j1, width, height, (1, count), numbers={"keeps": width}, **arrays)
+        self.transform_columns(j1, count, "second")
+        for j2 in range(j1 + 1, self.settings.J):
+            maps = self.second(j1, j2, count)
+            self.modulus_gradient("last_rows_gradient", j2, maps, self.second_channel(j1, theta, j2))
+            weights = "second_weights", second_filter(self.settings, j1, j2)
+            self.add_filtered("of_second", j1, j2, maps, weights, add=j2 > j1 + 1)
+        self.inverse_columns("of_second", j1, count)
+
+    def spread(self, level: int, maps: tuple[int, int], channel: dict[str, int]) -> None:
+        """gradients -> smoothed."""
+        height, _ = self.sides(level)
+        tiles = height * -(-self.columns // min(8, self.columns))
+        self.launch("spread", level, 1, tiles, maps, numbers=channel, **{"in": "gradients", "out": "smoothed"})
+
+    def modulus_gradient(
+        self,
+        name: str,
+        level: int,
+        maps: tuple[int, int],
+        channel: dict[str, int],
+        more: dict[str, str] | None = None,
+    ) -> None:
+        """Moduli's low-pass and modulus backwards: `maps` become the gradients of wavelets' maps, transformed."""
+        height, width = self.sides(level)
+        self.spread(level, maps, channel)
+        arrays = {"out": "maps", "other": "smoothed", **(more or {})}
+        self.launch(name, level, width, height, maps, numbers={"keeps": 2 * width}, **arrays)
+        self.transform_columns(level, maps[0] * maps[1], "maps")
+
+    def add_filtered(
+        self, out: str, level: int, start: int, maps: tuple[int, int], table: tuple[str, int], *, add: bool
+    ) -> None:
+        """maps of level `start` -> gradients of the half spectra of `level`, one for each outer map."""
+        height, width = self.sides(level)
+        self.reserve_spectra(out, level, maps[0])
+        numbers = {"from": start, "filters": maps[1], "add": int(add)}
+        lines, arrays = height * (width // 2 + 1), {"in": "maps", "out": out}
+        self.launch("add_filtered", level, 1, lines, (maps[0], 1), table, numbers, **arrays)
+
+    def inverse_columns(self, spectra: str, level: int, maps: int) -> None:
+        height, width = self.sides(level)
+        lines, arrays = width // 2 + 1, {"in": spectra, "out": "maps"}
+        self.launch("inverse_columns", level, height, lines, (1, maps), **arrays)
+
+    def end(self) -> None:
+        """of_spectrum -> of_images."""
+        height, width = self.sides(0)
+        self.inverse_columns("of_spectrum", 0, 1)
+        self.spread(0, (1, 1), {"channel": 0})
+        self.launch("image_rows", 0, width, height, numbers={"keeps": width}, out="maps", other="smoothed")
+        rows, arrays = self.settings.input_shape[0], {"in": "maps", "out": "of_images"}
+        self.launch("image_pixels", 0, 1, rows, table=("positions", 0), **arrays)
