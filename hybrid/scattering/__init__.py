@@ -1,22 +1,24 @@
 """The 2-D scattering transform as a torch module.
 
 Read in this order: `geometry` (which sizes fit, padding), `filters` (the Morlet bank, NumPy in float64), `paths` (which
-channel is which), `interface` (what every engine does alike), `transform` (the torch engine), `cpu_engine` (the compiled
-one, made of `codelets` and `cpu`), `kymatio_engine`.
+channel is which), `interface` (what every engine does alike), `transform` (the torch engine), `compiled_engine` (made of
+`codelets`, `tables`, `cpu` and `cuda`), `kymatio_engine`.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from hybrid.scattering.cpu_engine import CpuScattering2D
+from hybrid.scattering.compiled_engine import CompiledScattering2D, CpuScattering2D, CudaScattering2D
 from hybrid.scattering.interface import ScatteringModule
 from hybrid.scattering.kymatio_engine import KymatioScattering2D
 from hybrid.scattering.paths import Path, scattering_paths
 from hybrid.scattering.transform import Scattering2D
 
 __all__ = [
+    "CompiledScattering2D",
     "CpuScattering2D",
+    "CudaScattering2D",
     "Engine",
     "KymatioScattering2D",
     "Path",
@@ -26,14 +28,15 @@ __all__ = [
     "scattering_paths",
 ]
 
-Engine = Literal["auto", "torch", "cpu", "kymatio"]
+Engine = Literal["auto", "torch", "cpu", "cuda", "kymatio"]
 
-# auto needs no measurement: where the compiled engine can be used it is the fastest, at every size and batch that was
-# measured (docs/scattering.md), and for what it does not serve it is the torch engine.
+# auto needs no measurement: where the compiled engine can be used on a CPU it is the fastest, at every size and batch that was
+# measured (docs/scattering.md), and for what it does not serve it is the torch engine. On GPUs nothing was measured yet.
 _ENGINES: dict[str, type[ScatteringModule]] = {
-    "auto": CpuScattering2D,
+    "auto": CompiledScattering2D,
     "torch": Scattering2D,
     "cpu": CpuScattering2D,
+    "cuda": CudaScattering2D,
     "kymatio": KymatioScattering2D,
 }
 
@@ -43,7 +46,7 @@ def make_scattering(
 ) -> ScatteringModule:
     """A scattering front-end of the named engine; every engine gives the same values and has the same interface.
 
-    auto: compiled code for images on a CPU, the torch engine for those on another device or where there is no compiler.
+    auto: compiled code for images on a CPU or an NVIDIA GPU, the torch engine on other devices or where there is no compiler.
     Raises ValueError for an unknown engine and for parameters that do not fit (see `Scattering2D`), ImportError when
     engine="kymatio" and kymatio is not installed.
     """

@@ -145,7 +145,7 @@ def _smoothing(keep: list[object], spectrum: np.ndarray, step: int) -> Smoothing
 
 
 def filter_weights(spectrum: np.ndarray) -> np.ndarray:
-    """What elements of a spectrum are multiplied with: the inverse transform's and the aliases' mean are in it; negligible ones are 0."""
+    """What a spectrum is multiplied with: the inverse transform's and the aliases' mean are in it, what is negligible is 0."""
     weights = (spectrum / spectrum.size).astype(np.float32)
     weights[abs(weights) < _NEGLIGIBLE_FILTER * abs(weights).max()] = 0
     return weights

@@ -9,7 +9,7 @@ import ctypes
 
 import torch
 
-from hybrid.scattering.cpu.cache import load_library
+from hybrid.scattering.cpu.compiler import load_library
 from hybrid.scattering.cuda.kernels import Transform
 from hybrid.scattering.cuda.schedule import Launch
 from hybrid.scattering.cuda.source import cuda_source, kernel_names
@@ -50,7 +50,10 @@ class OnCpu:
         source += "".join(_GRID.replace("NAME", name) for name in names)
         self._library = load_library(source, "cuda-on-cpu")
 
-    def __call__(self, launch: Launch, grid: int, parameters: int) -> None:
+    def begin(self):
+        return self._run
+
+    def _run(self, launch: Launch, grid: int, parameters: int) -> None:
         warps = 1 if launch.shared_bytes else launch.warps
         assert launch.shared_bytes <= 4 << 16
         function = getattr(self._library, f"run_{launch.kernel}")

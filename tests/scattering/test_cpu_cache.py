@@ -9,10 +9,10 @@ import os
 import pytest
 import torch
 
-from hybrid.scattering import CpuScattering2D, Scattering2D, cpu_engine, make_scattering
-from hybrid.scattering.cpu import cache, compiler, kernels
-from hybrid.scattering.cpu.cache import load_library
-from hybrid.scattering.cpu.compiler import CompilerError, find_compiler
+from hybrid.scattering import CpuScattering2D, Scattering2D, cache, compiled_engine, make_scattering
+from hybrid.scattering.cache import CompilerError
+from hybrid.scattering.cpu import compiler, kernels
+from hybrid.scattering.cpu.compiler import find_compiler, load_library
 
 try:
     find_compiler()
@@ -68,7 +68,7 @@ def test_a_damaged_library_is_built_again(counting_compiler, damage, tmp_path):
 
 
 def test_a_killed_build_leaves_nothing_that_is_used(counting_compiler, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "compile_library", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(compiler, "compile_library", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         load_library(SOURCE, "answer")
     monkeypatch.undo()
@@ -107,10 +107,10 @@ def test_a_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
 @pytest.fixture
 def forgetful():
     """What was found out about compilers is forgotten before and after."""
-    cpu_engine._is_usable.cache_clear()
+    compiled_engine._is_usable.cache_clear()
     kernels._kernel.cache_clear()
     yield
-    cpu_engine._is_usable.cache_clear()
+    compiled_engine._is_usable.cache_clear()
     kernels._kernel.cache_clear()
 
 
@@ -157,5 +157,5 @@ def test_plain_instruction_sets_and_no_openmp(tmp_path, monkeypatch, forgetful, 
         values = CpuScattering2D(2, (16, 20), 4)(images)
     finally:
         torch.set_num_threads(before)
-    assert cpu_engine._is_usable(CpuScattering2D(2, (16, 20), 4)._settings)
+    assert compiled_engine._is_usable(CpuScattering2D(2, (16, 20), 4)._settings)
     assert channel_error(values, exact(images, 2, (16, 20), 4, 2)) <= 1e-6

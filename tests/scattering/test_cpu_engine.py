@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from hybrid.scattering import CpuScattering2D, Scattering2D, ScatteringModule, make_scattering
-from hybrid.scattering import cpu_engine as module_under_test
+from hybrid.scattering import compiled_engine as module_under_test
+from hybrid.scattering.cache import CompilerError
 from hybrid.scattering.cpu import kernels
-from hybrid.scattering.cpu.compiler import CompilerError, find_compiler, native_lanes
+from hybrid.scattering.cpu.compiler import find_compiler, native_lanes
 from hybrid.scattering.cpu.kernels import Kernel, kernel_for
 from hybrid.scattering.tables import Settings
 

@@ -7,7 +7,8 @@ import torch
 from torch.export import Dim, export
 
 from hybrid.scattering import CpuScattering2D, Scattering2D
-from hybrid.scattering.cpu.compiler import CompilerError, find_compiler
+from hybrid.scattering.cache import CompilerError
+from hybrid.scattering.cpu.compiler import find_compiler
 
 try:
     find_compiler()

@@ -108,5 +108,5 @@ def test_make_scattering_chooses_the_engine(make_images, channel_error):
     assert type(ours) is Scattering2D and type(theirs) is KymatioScattering2D
     assert ours.paths == theirs.paths and ours.output_shape == theirs.output_shape == (9, 7, 7)
     assert channel_error(ours(images), theirs(images)) <= 2e-6
-    with pytest.raises(ValueError, match="'cuda'; valid: auto, torch, cpu, kymatio"):
-        make_scattering(2, (28, 28), engine="cuda")
+    with pytest.raises(ValueError, match="'gpu'; valid: auto, torch, cpu, cuda, kymatio"):
+        make_scattering(2, (28, 28), engine="gpu")

@@ -1,6 +1,5 @@
-"""The compiled engine.
+"""The engine compiled for CPUs.
 
-`source` puts the C++ of one size together, `compiler` and `cache` make a library of it, `tables` holds its numbers, `kernels`
-calls it, `operator` tells torch. The C++ is written by hand but for the codelets: vectors.cpp for all, images*.cpp where lanes
-are images, rows*.cpp where they are neighbouring rows.
+`source` puts the C++ of one size together, `compiler` makes a library of it, `kernels` calls it. The C++ is written by hand but
+for the codelets: vectors.cpp for all, images*.cpp where lanes are images, rows*.cpp where they are neighbouring rows.
 """

@@ -1,7 +1,8 @@
-"""The system's C++ compiler: which one, with which flags, and for which CPU."""
+"""The system's C++ compiler: which one, with which flags, and for which CPU; and the libraries that it makes."""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import platform
@@ -10,6 +11,8 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
+
+from hybrid.scattering.cache import CompilerError, cached_file
 
 # -ffp-contract: a product and a sum become one instruction. No -ffast-math: NaN and infinity must go through.
 _FLAGS = [
@@ -35,8 +38,17 @@ _CHOICES = [
 _TIMEOUT = 300  # seconds for one source; the longest takes some 30 on one core
 
 
-class CompilerError(RuntimeError):
-    """There is no compiler, or it refused. The message is one line."""
+def load_library(source: str, name: str) -> ctypes.CDLL:
+    """The library of this source, from the cache or compiled now. `name` begins its file's name.
+
+    Raises CompilerError if there is no compiler, it fails, or no folder can be written.
+    """
+    compiler = tuple(find_compiler())
+    file = cached_file(name, identity(compiler) + source, "so", lambda file: compile_library(compiler, source, file))
+    try:
+        return ctypes.CDLL(str(file))
+    except OSError as error:
+        raise CompilerError(f"the compiled library cannot be loaded: {error}") from error
 
 
 def find_compiler() -> list[str]:

@@ -9,8 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from hybrid.scattering.cpu.cache import load_library
-from hybrid.scattering.cpu.compiler import native_lanes
+from hybrid.scattering.cpu.compiler import load_library, native_lanes
 from hybrid.scattering.cpu.source import Direction, Layout, cpu_source
 from hybrid.scattering.tables import Settings, Tables, make_tables
 

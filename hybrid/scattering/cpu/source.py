@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Literal
 
 from hybrid.scattering.codelets.cplusplus import print_transforms
-from hybrid.scattering.codelets.plans import is_supported, operations
+from hybrid.scattering.codelets.plans import operations
 from hybrid.scattering.codelets.programs import Kind
 
 Layout = Literal["images", "rows"]
@@ -16,11 +16,6 @@ Direction = Literal["forward", "backward"]
 def map_sizes(padded: tuple[int, int], J: int) -> list[int]:
     """Every side of every intermediate map."""
     return sorted({side >> level for side in padded for level in range(J)})
-
-
-def supports(padded: tuple[int, int], J: int) -> bool:
-    """Whether codelets make sense for images padded to this size."""
-    return all(is_supported(size) for size in map_sizes(padded, J))
 
 
 def cpu_source(padded: tuple[int, int], J: int, lanes: int, layout: Layout, direction: Direction) -> str:

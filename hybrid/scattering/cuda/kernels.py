@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import ctypes
-from functools import cache, cached_property
+import threading
+from collections.abc import Callable
+from functools import cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from hybrid.scattering.cache import CompilerError
 from hybrid.scattering.cpu.source import Direction
+from hybrid.scattering.cuda.compiler import load_code
+from hybrid.scattering.cuda.driver import Kernels
 from hybrid.scattering.cuda.schedule import Launch, Schedule, make_schedule
-from hybrid.scattering.cuda.source import LANES
+from hybrid.scattering.cuda.source import LANES, cuda_source, kernel_names
 from hybrid.scattering.cuda.tables import make_memory
 from hybrid.scattering.tables import Plan, Settings
 
-# Workspace of one piece of the batch. It should stay in the second-level cache (H100 and H200: 50 MB), and a piece should still fill
-# the device. A guess: scripts/measure_gpu.py tries several.
+# Workspace of one piece of the batch. Much of it should stay in the second-level cache (H100 and H200: 50 MB), and a piece
+# should still fill the device. A guess: scripts/measure_gpu.py tries several.
 WORKSPACE_BYTES = 64 * 2**20
 ALIGNMENT = 16  # bytes: coefficients and their gradients are written and read as words of this size
 _FLOAT = 4  # bytes
+
+_building = threading.Lock()
 
 
 class Job(ctypes.Structure):
@@ -33,10 +40,13 @@ class Job(ctypes.Structure):
 
 
 class Launcher(Protocol):
-    """What runs one kernel: a GPU's driver, or the CPU in tests."""
+    """What runs kernels: a GPU (`hybrid.scattering.cuda.driver.Kernels`), or the CPU in tests."""
 
-    def __call__(self, launch: Launch, grid: int, parameters: int) -> None:
-        """parameters: the address of an array of two pointers, to a Plan and to a Job. They are read before this returns."""
+    def begin(self) -> Callable[[Launch, int, int], None]:
+        """A function (launch, grid, parameters) for the launches of one call.
+
+        parameters: the address of an array of two pointers, to a Plan and to a Job, which it reads before it returns.
+        """
 
 
 class Transform:
@@ -44,12 +54,12 @@ class Transform:
 
     def __init__(self, settings: Settings, direction: Direction, device: torch.device, launcher: Launcher) -> None:
         self.settings, self.direction, self.device, self._launcher = settings, direction, device, launcher
-        memory = make_memory(settings, direction)
-        self._tables = torch.empty(len(memory.contents), dtype=torch.uint8, device=device)
-        address = self._tables.data_ptr()
-        self._tables.copy_(torch.from_numpy(memory.at(address)))
-        self._plan: Plan = memory.plan(address)
-        self._begins = {name: address + begin for name, begin in memory.begins.items()}
+        self._memory = make_memory(settings, direction)
+        self._tables = torch.empty(len(self._memory.contents), dtype=torch.uint8, device=device)
+        self._address = self._tables.data_ptr()
+        self._tables.copy_(torch.from_numpy(self._memory.at(self._address)))
+        self._plan: Plan = self._memory.plan(self._address)
+        self._prepared: dict[int, list[tuple[Launch, Job]]] = {}
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, H, W) float32 -> (B, P, h, w)."""
@@ -72,35 +82,29 @@ class Transform:
             return
         blocks = -(-count // LANES)
         schedule, most = choose_schedule(self.settings, self.direction, WORKSPACE_BYTES)
-        pieces = -(-blocks // most)
-        step = -(-blocks // pieces)  # pieces of one size
-        workspace = torch.empty(step * schedule.bytes_per_block // _FLOAT, device=self.device)
-        addresses = _places(schedule, workspace, step)
-        strides = {name: tensor[0].numel() * _FLOAT for name, tensor in tensors.items()}
-        for first in range(0, blocks, step):
-            images = min(count - first * LANES, step * LANES)
+        step = -(-blocks // -(-blocks // most))  # pieces of one size
+        numbers = step * LANES * sum(schedule.sizes.values())
+        workspace = torch.empty(numbers, dtype=torch.float32, device=self.device)
+        addresses, strides = _places(schedule, workspace, step), {n: t[0].numel() * _FLOAT for n, t in tensors.items()}
+        for first in range(0, count, step * LANES):
             for name, tensor in tensors.items():
-                addresses[name] = tensor.data_ptr() + first * LANES * strides[name]
-            self._launch(self._jobs(schedule), addresses, images)
+                addresses[name] = tensor.data_ptr() + first * strides[name]
+            self._launch(schedule, addresses, min(count - first, step * LANES))
 
-    def _launch(self, jobs: list[tuple[Launch, Job]], addresses: dict[str, int], images: int) -> None:
-        job = Job()
+    def _launch(self, schedule: Schedule, addresses: dict[str, int], images: int) -> None:
+        """Everything on one piece of the batch."""
+        run, job, blocks = self._launcher.begin(), Job(), -(-images // LANES)
         parameters = (ctypes.c_void_p * 2)(ctypes.addressof(self._plan), ctypes.addressof(job))
-        blocks = -(-images // LANES)
-        for launch, template in jobs:
+        for launch, template in self._jobs(schedule):
             ctypes.memmove(ctypes.addressof(job), ctypes.addressof(template), ctypes.sizeof(Job))
             job.images, job.blocks = images, blocks
             for field, array in launch.arrays.items():
                 setattr(job, field, addresses[array])
-            self._launcher(launch, launch.grid(blocks), ctypes.addressof(parameters))
-
-    @cached_property
-    def _prepared(self) -> dict[int, list[tuple[Launch, Job]]]:
-        return {}
+            run(launch, launch.grid(blocks), ctypes.addressof(parameters))
 
     def _jobs(self, schedule: Schedule) -> list[tuple[Launch, Job]]:
         """The launches with what is the same in every call."""
-        key = id(schedule)  # schedules are kept for ever
+        key = id(schedule)  # choose_schedule keeps its schedules for ever
         if key not in self._prepared:
             self._prepared[key] = [(launch, self._template(launch)) for launch in schedule.launches]
         return self._prepared[key]
@@ -110,13 +114,8 @@ class Transform:
         for name, number in launch.numbers.items():
             setattr(job, name, number)
         if launch.table:
-            name, entry = launch.table
-            job.table = self._begins[name] + entry * ENTRY_BYTES[name]
+            job.table = self._address + self._memory.offset(*launch.table)
         return job
-
-
-# Of the tables whose entries are structures of pointers.
-ENTRY_BYTES = {"first": 40, "second": 40, "first_weights": 16, "second_weights": 16, "positions": 32}
 
 
 def _places(schedule: Schedule, workspace: Tensor, blocks: int) -> dict[str, int]:
@@ -135,3 +134,34 @@ def choose_schedule(settings: Settings, direction: Direction, budget: int) -> tu
     schedules = [make_schedule(settings, direction, group) for group in groups]
     chosen = next((schedule for schedule in schedules if schedule.bytes_per_block <= budget), schedules[-1])
     return chosen, max(1, budget // chosen.bytes_per_block)
+
+
+def transform_for(settings: Settings, direction: Direction, device: torch.device) -> Transform:
+    """The transform on this CUDA device, with its index. Raises CompilerError where it cannot be built."""
+    with _building:
+        return _transform(settings, direction, device)
+
+
+@cache
+def _transform(settings: Settings, direction: Direction, device: torch.device) -> Transform:
+    if torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "call the scattering, and its gradient, once before a CUDA graph is captured: they must be loaded"
+        )
+    properties = torch.cuda.get_device_properties(device)
+    height, width = settings.padded
+    needed = shared_bytes(settings, direction)
+    if needed > properties.shared_memory_per_block_optin:
+        raise CompilerError(f"{properties.name} has too little shared memory for images padded to {height}x{width}")
+    source, names = cuda_source(settings.padded, settings.J, direction), kernel_names(settings.J, direction)
+    name = f"cuda-{direction}-{height}x{width}-J{settings.J}"
+    code = load_code(source, name, (properties.major, properties.minor))
+    kernels = Kernels(code, [f"{name}_{level}" for name, level in names], needed, device)
+    transform = Transform(settings, direction, device, kernels)
+    torch.cuda.synchronize(device)  # the tables are there, whatever stream comes next
+    return transform
+
+
+def shared_bytes(settings: Settings, direction: Direction) -> int:
+    """The most shared memory that a block of the grid needs."""
+    return max(launch.shared_bytes for launch in make_schedule(settings, direction, 1).launches)

@@ -13,6 +13,7 @@ share:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from hybrid.scattering.codelets.cuda import scratch_numbers
 from hybrid.scattering.codelets.plans import LONGEST_STRAIGHT
@@ -43,7 +44,7 @@ class Launch:
     table: tuple[str, int] | None
     numbers: dict[str, int]
 
-    @property
+    @cached_property
     def warps(self) -> int:
         """Of a block of the grid."""
         return _LINES_TOGETHER if self.size <= LONGEST_STRAIGHT else LARGEST_TEAM
@@ -53,7 +54,7 @@ class Launch:
         lines = self.lines * self.outer * self.inner * blocks
         return -(-lines // _LINES_TOGETHER) if self.size <= LONGEST_STRAIGHT else lines
 
-    @property
+    @cached_property
     def shared_bytes(self) -> int:
         """Of a block of the grid."""
         if self.size <= LONGEST_STRAIGHT:
@@ -73,11 +74,6 @@ class Schedule:
     def bytes_per_block(self) -> int:
         """Workspace for LANES images."""
         return sum(self.sizes.values()) * LANES * _FLOAT
-
-    @property
-    def shared_bytes(self) -> int:
-        """The most that a kernel needs."""
-        return max(launch.shared_bytes for launch in self.launches)
 
     def reserve(self, array: str, numbers: int) -> None:
         self.sizes[array] = max(self.sizes.get(array, 0), numbers)

@@ -17,15 +17,20 @@ _POINTER = 8
 
 @dataclass(frozen=True)
 class Memory:
-    """The bytes, with pointers counted from their beginning; where pointers stand; where named things begin.
+    """The bytes, with pointers counted from their beginning; where pointers stand; where tables begin, and an entry's size.
 
-    first, second: a Fold for each filter, as in a Plan. first_weights, second_weights: a Weights for each. positions: Positions.
+    first, second: a Fold for each filter. first_weights, second_weights: a Weights for each. positions: one Positions.
     """
 
     contents: np.ndarray
     pointers: np.ndarray
-    begins: dict[str, int]
+    begins: dict[str, tuple[int, int]]
     settings: Settings
+
+    def offset(self, table: str, entry: int = 0) -> int:
+        """In bytes."""
+        begin, size = self.begins[table]
+        return begin + entry * size
 
     def at(self, address: int) -> np.ndarray:
         """The bytes (uint8) as they must be at this address."""
@@ -39,7 +44,7 @@ class Memory:
         plan.height, plan.width = settings.input_shape
         plan.angles, plan.order, plan.channels = settings.L, settings.max_order, settings.output_shape[0]
         for name in ("source_row", "source_column"):
-            setattr(plan, name, address + self.begins[name])
+            setattr(plan, name, address + self.offset(name))
         return plan
 
 
@@ -57,30 +62,30 @@ class _Builder:
         self.size += len(raw) + len(padding)
         return begin
 
-    def structures(self, rows: list[tuple[int, ...]]) -> int:
-        """An array of structures that are made of pointers."""
+    def table(self, rows: list[list[int]]) -> tuple[int, int]:
+        """An array of structures that are made of pointers: where it will begin, and the size of one."""
         words = np.array(rows, np.uint64)
         begin = self.array(words)
         self.pointers += range(begin, begin + words.nbytes, _POINTER)
-        return begin
+        return begin, _POINTER * words.shape[-1]
 
 
 def make_memory(settings: Settings, direction: Direction) -> Memory:
     """Everything that the kernels of one direction read."""
     builder, bank = _Builder(), morlet_bank(settings.J, settings.padded, settings.L, dtype=np.float32)
     sources = [source_positions(settings, axis) for axis in (0, 1)]
-    begins = {name: builder.array(s) for name, s in zip(("source_row", "source_column"), sources, strict=True)}
-    first, second = _spectra(settings, bank)
-    for name, spectra in (("first", first), ("second", second)):
-        folds = [[builder.array(a) for a in image_fold(spectrum, step, LANES)] for spectrum, step in spectra]
-        begins[name] = builder.structures(folds)  # type: ignore[arg-type]
+    begins = {
+        name: (builder.array(source), source.itemsize)
+        for name, source in zip(("source_row", "source_column"), sources, strict=True)
+    }
+    for name, spectra in zip(("first", "second"), _spectra(settings, bank), strict=True):
+        begins[name] = builder.table([list(map(builder.array, image_fold(*spectrum, LANES))) for spectrum in spectra])
         if direction == "backward":
-            weights = [[builder.array(a) for a in _weights(spectrum)] for spectrum, _ in spectra]
-            begins[f"{name}_weights"] = builder.structures(weights)  # type: ignore[arg-type]
+            weights = [list(map(builder.array, _weights(spectrum))) for spectrum, _ in spectra]
+            begins[f"{name}_weights"] = builder.table(weights)
     if direction == "backward":
-        begins["positions"] = builder.structures([tuple(builder.array(a) for s in sources for a in _positions(s))])
-    pointers = np.array(builder.pointers, np.int64)
-    return Memory(np.concatenate(builder.parts), pointers, begins, settings)
+        begins["positions"] = builder.table([[builder.array(a) for source in sources for a in _positions(source)]])
+    return Memory(np.concatenate(builder.parts), np.array(builder.pointers, np.int64), begins, settings)
 
 
 def first_filter(settings: Settings, j: int, theta: int) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.library import custom_op
 
 from hybrid.scattering.cpu.kernels import kernel_for
+from hybrid.scattering.cuda.kernels import transform_for
 from hybrid.scattering.tables import Settings
 from hybrid.scattering.transform import Scattering2D
 
@@ -20,7 +21,7 @@ _SETTINGS = "int J, int height, int width, int L, int max_order, bool pre_pad"
 
 
 def apply(images: Tensor, settings: Settings) -> Tensor:
-    """(B, H, W) float32 on the CPU -> (B, P, h, w), differentiable."""
+    """(B, H, W) float32 on a CPU or a CUDA device -> (B, P, h, w), differentiable."""
     return scattering(images, settings.J, *settings.shape, settings.L, settings.max_order, settings.pre_pad)
 
 
@@ -39,6 +40,18 @@ def scattering(images: Tensor, *numbers: int) -> Tensor:
 def scattering_backward(images: Tensor, gradients: Tensor, *numbers: int) -> Tensor:
     """The gradient of sum(gradients · coefficients) with respect to the images."""
     return kernel_for(_settings(numbers), len(images), "backward").backward(images, gradients)
+
+
+@scattering.register_kernel("cuda")
+def _(images: Tensor, *numbers: int) -> Tensor:
+    with torch.cuda.device(images.device):
+        return transform_for(_settings(numbers), "forward", images.device).forward(images)
+
+
+@scattering_backward.register_kernel("cuda")
+def _(images: Tensor, gradients: Tensor, *numbers: int) -> Tensor:
+    with torch.cuda.device(images.device):
+        return transform_for(_settings(numbers), "backward", images.device).backward(images, gradients)
 
 
 def _settings(numbers: tuple[int, ...]) -> Settings:
@@ -69,7 +82,7 @@ def _gradient(ctx: Any, gradients: Tensor) -> tuple[Any, ...]:
 
 def _gradient_of_gradient(ctx: Any, cotangents: Tensor) -> tuple[Any, ...]:
     """With respect to the images and to the gradients that came in, through the torch engine."""
-    engine = _torch_engine(_settings(ctx.numbers))
+    engine = _torch_engine(_settings(ctx.numbers)).to(cotangents.device)
     further = torch.is_grad_enabled()  # a third derivative will be asked for
     with torch.enable_grad():
         # New tensors: the gradients that came in usually depend on the images, and that path is autograd's, not ours.

@@ -1,4 +1,4 @@
-"""Compiled libraries by the hash of what made them, in a folder of the user's, built once also when several processes want one.
+"""Compiled files by the hash of what made them, in a folder of the user's, built once also when several processes want one.
 
 The folder is $HYBRID_CACHE, else $XDG_CACHE_HOME/hybrid, else ~/.cache/hybrid; where that cannot be written, one in the temporary
 folder that is this user's alone. Deleting it costs only compile time.
@@ -7,17 +7,14 @@ folder that is this user's alone. Deleting it costs only compile time.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import getpass
 import hashlib
 import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from hybrid.scattering.cpu.compiler import CompilerError, compile_library, find_compiler, identity
 
 try:
     import fcntl
@@ -27,23 +24,23 @@ except ImportError:  # not a POSIX system: two processes may build the same file
 _log = logging.getLogger(__name__)
 
 
-def load_library(source: str, name: str) -> ctypes.CDLL:
-    """The library of this source, from the cache or compiled now. `name` begins its file's name.
+class CompilerError(RuntimeError):
+    """There is no compiler, or it refused. The message is one line."""
 
-    A file that was damaged is built again. Raises CompilerError if there is no compiler, it fails, or no folder can be written.
+
+def cached_file(name: str, made_of: str, suffix: str, build: Callable[[Path], None]) -> Path:
+    """The file name-hash.suffix, from the cache or built now by build(path); the hash is that of everything it is made of.
+
+    A file that was damaged is built again. Raises CompilerError if no folder can be written.
     """
-    compiler = tuple(find_compiler())
-    key = hashlib.sha256((identity(compiler) + source).encode()).hexdigest()[:20]
+    key = hashlib.sha256(made_of.encode()).hexdigest()[:20]
     folder = cache_folder()
-    library = folder / f"{name}-{key}.so"
-    if not _is_intact(library):
-        with locked(folder / f"{library.name}.lock"):
-            if not _is_intact(library):
-                _build(compiler, source, library)
-    try:
-        return ctypes.CDLL(str(library))
-    except OSError as error:
-        raise CompilerError(f"the compiled library cannot be loaded: {error}") from error
+    file = folder / f"{name}-{key}.{suffix}"
+    if not _is_intact(file):
+        with locked(folder / f"{file.name}.lock"):
+            if not _is_intact(file):
+                _build(build, file)
+    return file
 
 
 def cache_folder() -> Path:
@@ -76,33 +73,33 @@ def _is_ours(folder: Path) -> bool:
         return False
 
 
-def _is_intact(library: Path) -> bool:
+def _is_intact(file: Path) -> bool:
     """Whether the file is there and is what was written: a truncated library may kill the process that loads it."""
     try:
-        return _checksum(library).read_text() == _digest(library)
+        return _checksum(file).read_text() == _digest(file)
     except (OSError, UnicodeDecodeError):
         return False
 
 
-def _build(compiler: tuple[str, ...], source: str, library: Path) -> None:
+def _build(build: Callable[[Path], None], file: Path) -> None:
     """Compile beside the target and rename: readers see the whole file or none."""
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        built = Path(folder, library.name)
-        compile_library(compiler, source, built)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        built = Path(folder, file.name)
+        build(built)
         checksum = _checksum(built)
         checksum.write_text(_digest(built))
-        os.replace(built, library)
-        os.replace(checksum, _checksum(library))
-    _log.info("compiled %s in %.1f s (kept for the next time)", library, time.monotonic() - started)
+        os.replace(built, file)
+        os.replace(checksum, _checksum(file))
+    _log.info("compiled %s in %.1f s (kept for the next time)", file, time.monotonic() - started)
 
 
-def _checksum(library: Path) -> Path:
-    return library.with_suffix(".sha256")
+def _checksum(file: Path) -> Path:
+    return file.with_suffix(".sha256")
 
 
-def _digest(library: Path) -> str:
-    return hashlib.sha256(library.read_bytes()).hexdigest()
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 @contextlib.contextmanager

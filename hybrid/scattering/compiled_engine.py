@@ -1,0 +1,103 @@
+"""The scattering transform compiled for this machine's CPU, or for its GPUs."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hybrid.scattering.cache import CompilerError
+from hybrid.scattering.codelets.plans import is_supported
+from hybrid.scattering.cpu.kernels import kernel_for
+from hybrid.scattering.cpu.source import map_sizes
+from hybrid.scattering.cuda.kernels import transform_for
+from hybrid.scattering.operator import apply
+from hybrid.scattering.tables import Settings
+from hybrid.scattering.transform import Scattering2D
+
+_log = logging.getLogger(__name__)
+
+
+class CompiledScattering2D(Scattering2D):
+    """`Scattering2D` with code generated for these sizes and compiled at first use: C++ on a CPU, CUDA C++ on an NVIDIA GPU.
+
+    Parameters, shapes, values and errors are those of `hybrid.scattering.Scattering2D`. Its torch engine is asked for what this
+    one does not do: float64, other devices, exported programs (they must run where no compiler is), the transforms of
+    torch.func, second derivatives; and for everything where there is no compiler, or where a padded side is not a product of
+    two factors of at most 64. A log line says which of the two computes.
+
+    A CUDA graph may hold it, if it was called once before the capture, its gradient too if that is captured. The machine code
+    is kept in a folder of the user's (`hybrid.scattering.cache`); a second process finds it there.
+    """
+
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")  # which have compiled code
+
+    def __init__(
+        self, J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, pre_pad: bool = False
+    ) -> None:
+        super().__init__(J, shape, L, max_order, pre_pad=pre_pad)
+        self._settings = Settings(J, self.shape, L, max_order, pre_pad)
+
+    def _transform(self, images: Tensor) -> Tensor:
+        if _suits(images) and is_usable(self._settings, images.device.type, images.device.index or 0, self.devices):
+            return apply(images, self._settings)
+        return super()._transform(images)
+
+
+class CpuScattering2D(CompiledScattering2D):
+    """Compiled for CPUs only: on other devices it is the torch engine."""
+
+    devices = ("cpu",)
+
+
+class CudaScattering2D(CompiledScattering2D):
+    """Compiled for GPUs only: on other devices it is the torch engine."""
+
+    devices = ("cuda",)
+
+
+def _suits(images: Tensor) -> bool:
+    if images.dtype != torch.float32 or images.device.type not in ("cpu", "cuda"):
+        return False
+    # An exported program must run where no compiler is. torch.func cannot differentiate an operator of torch.library.
+    return not torch.compiler.is_exporting() and not torch._C._are_functorch_transforms_active()
+
+
+@torch.compiler.assume_constant_result
+def is_usable(settings: Settings, device: str, index: int, devices: tuple[str, ...] = ("cpu", "cuda")) -> bool:
+    """Whether compiled code for these settings is there, or could be made now. The first answer is logged, and kept."""
+    return _is_usable(settings, device, index, devices)
+
+
+@cache
+def _is_usable(settings: Settings, device: str, index: int, devices: tuple[str, ...]) -> bool:
+    height, width = settings.shape
+    what = f"scattering of {height}x{width} images, J={settings.J}"
+    if device not in devices:
+        _log.info("%s: torch engine (images on a device of type %s, engine=%s)", what, device, devices[0])
+        return False
+    if not all(map(is_supported, map_sizes(settings.padded, settings.J))):
+        _log.info("%s: torch engine (padded to %dx%d, which codelets do not serve)", what, *settings.padded)
+        return False
+    try:
+        engine = _build(settings, device, index)
+    except CompilerError as error:
+        _log.warning("%s: torch engine, several times slower than the compiled one: %s", what, error)
+        return False
+    _log.info("%s: %s", what, engine)
+    return True
+
+
+def _build(settings: Settings, device: str, index: int) -> str:
+    """What to call the engine that computes. Raises CompilerError if it cannot be built."""
+    if device == "cpu":
+        kernel_for(settings, batch=128)
+        return f"cpu engine, {torch.get_num_threads()} threads"
+    if torch.version.hip:
+        raise CompilerError("there is no compiled code for AMD's GPUs")
+    with torch.cuda.device(index):
+        transform_for(settings, "forward", torch.device(device, index))
+    return f"cuda engine, {torch.cuda.get_device_name(index)}"
