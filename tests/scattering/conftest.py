@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -77,3 +78,18 @@ def exact(images, J, shape, L, max_order):
 @pytest.fixture(scope="session", name="exact")
 def exact_fixture():
     return exact
+
+
+@pytest.fixture(scope="session")
+def cuda_on_cpu():
+    """The module of that name beside this file."""
+    spec = importlib.util.spec_from_file_location("cuda_on_cpu", Path(__file__).with_name("cuda_on_cpu.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def on_cpu(cuda_on_cpu):
+    """on_cpu(settings, direction): a `Transform` whose kernels run on the CPU."""
+    return cuda_on_cpu.on_cpu
