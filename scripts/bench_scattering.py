@@ -2,12 +2,14 @@
 
     python scripts/bench_scattering.py
     python scripts/bench_scattering.py cases=[cifar-128,cifar-gradient] engines=[kymatio,cpu] rounds=15 json=speed.json
+    python scripts/bench_scattering.py device=cuda
 
 The engines of a case take turns, after two calls each to warm up; times are medians over the rounds. wall is what a clock
-shows, and suffers from whatever else the machine does; cpu is the processor time of the process, divided by the threads, and
-suffers less. × is kymatio's median divided by the engine's. MB is by how much one call raises a process's peak memory, results
-included (Linux). l2 and worst are the relative errors over all coefficients and of the worst channel, against kymatio's code in
-float64. The exit code is 1 if an engine of this package misses l2 ≤ 3e-7 or worst ≤ 1e-6.
+shows until the device has finished, and suffers from whatever else the machine does; cpu is the processor time of the process,
+divided by the threads, and suffers less. × is kymatio's median divided by the engine's. MB is by how much one call raises a
+process's peak memory (Linux), or what torch has given out of a GPU's, results included. l2 and worst are the relative errors
+over all coefficients and of the worst channel, against kymatio's code in float64. The exit code is 1 if an engine of this
+package misses l2 ≤ 3e-7 or worst ≤ 1e-6.
 """
 
 from __future__ import annotations
@@ -22,28 +24,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from scattering_cases import LARGEST_L2, LARGEST_WORST, Case, call, errors, make, make_images, memory_of_gpu, wait
 
 from hybrid.configuration.arguments import command, option
 from hybrid.errors import UserError, unknown_name
-from hybrid.scattering import ScatteringModule, make_scattering
 from hybrid.tracking.environment import describe_environment
 from hybrid.tracking.files import write_json
 
-LARGEST_L2, LARGEST_WORST = 3e-7, 1e-6
-COLOURS = 3
 CHECKED = 2  # images; kymatio in float64 is slow
-
-
-@dataclass(frozen=True)
-class Case:
-    """A batch of colour images side × side; gradient: forward, and backward to the images."""
-
-    side: int
-    J: int
-    batch: int
-    order: int = 2
-    gradient: bool = False
 
 
 CASES = {
@@ -65,7 +53,10 @@ class Options:
     """What the command line may say."""
 
     cases: tuple[str, ...] = option(f"of {', '.join(CASES)}", default=tuple(CASES))
-    engines: tuple[Literal["kymatio", "torch", "cpu"], ...] = option("which", default=("kymatio", "torch", "cpu"))
+    device: Literal["cpu", "cuda"] = option("where the images are", default="cpu")
+    engines: tuple[Literal["kymatio", "torch", "cpu", "cuda"], ...] | None = option(
+        "which; null: kymatio, torch and the device's own", default=None
+    )
     rounds: int = option("calls of each engine in a case", default=9)
     seconds: float = option("a case ends after this time, but not before three rounds", default=60.0)
     threads: int = option("of each engine", default=torch.get_num_threads())
@@ -78,8 +69,15 @@ class Options:
                 raise unknown_name(name, CASES, what="case")
         if min(self.rounds, self.threads) < 1:
             raise UserError("rounds and threads must be at least 1.")
-        if "kymatio" not in self.engines:
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UserError("device=cuda: torch finds no CUDA device here.")
+        if "kymatio" not in self.chosen:
             raise UserError("engines must contain kymatio, which the others are compared with.")
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The engines to measure."""
+        return self.engines if self.engines is not None else ("kymatio", "torch", self.device)
 
 
 @command(Options)
@@ -103,9 +101,10 @@ def bench_scattering(options: Options) -> None:
 def measure(name: str, options: Options) -> list[dict[str, Any]]:
     """One row per engine."""
     case = CASES[name]
-    images = make_images(case)
-    modules = {engine: make(case, engine) for engine in options.engines}
-    times = alternate({engine: call(module, case, images) for engine, module in modules.items()}, options)
+    images = make_images(case).to(options.device)
+    modules = {engine: make(case, engine).to(options.device) for engine in options.chosen}
+    functions = {engine: call(module, case, images) for engine, module in modules.items()}
+    times = alternate(functions, options)
     reference = modules["kymatio"](images[:CHECKED].double())
     slowest = times["kymatio"]
     rows = []
@@ -114,35 +113,13 @@ def measure(name: str, options: Options) -> list[dict[str, Any]]:
         row = {"case": name, "engine": engine, "wall_ms": wall * 1e3, "cpu_ms": cpu * 1e3}
         row |= {"wall_ratio": slowest[0] / wall, "cpu_ratio": slowest[1] / cpu}
         row |= errors(module(images)[:CHECKED], reference)
-        row["memory_mb"] = memory_in_new_process(name, engine, options.threads) if options.memory else None
+        row["memory_mb"] = None
+        if options.memory and options.device == "cuda":
+            row["memory_mb"] = memory_of_gpu(functions[engine])
+        elif options.memory:
+            row["memory_mb"] = memory_in_new_process(name, engine, options.threads)
         rows.append(row)
     return rows
-
-
-def make(case: Case, engine: str) -> ScatteringModule:
-    try:
-        return make_scattering(case.J, (case.side, case.side), max_order=case.order, engine=engine)
-    except ImportError as error:
-        raise UserError(str(error)) from error
-
-
-def make_images(case: Case) -> Tensor:
-    """Noise whose amplitude falls as 1 / frequency, as in natural images, between 0 and 1."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (case.batch, COLOURS, case.side, case.side)
-    frequencies = torch.fft.fftfreq(case.side)[:, None].hypot(torch.fft.rfftfreq(case.side)[None, :])
-    noise = torch.fft.rfft2(torch.randn(shape, generator=generator)) / frequencies.clamp(min=1 / case.side)
-    images = torch.fft.irfft2(noise, s=shape[-2:])
-    low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
-    return (images - low) / (high - low)
-
-
-def call(module: ScatteringModule, case: Case, images: Tensor) -> Callable[[], object]:
-    """What is timed."""
-    if not case.gradient:
-        return torch.no_grad()(lambda: module(images))
-    leaf = images.clone().requires_grad_()
-    return lambda: torch.autograd.grad(module(leaf).sum(), leaf)
 
 
 def alternate(functions: dict[str, Callable[[], object]], options: Options) -> dict[str, tuple[float, float]]:
@@ -156,20 +133,15 @@ def alternate(functions: dict[str, Callable[[], object]], options: Options) -> d
         if done >= 3 and time.perf_counter() - start > options.seconds:
             break
         for name, function in functions.items():
+            wait(options.device)
             wall, cpu = time.perf_counter(), time.process_time()
             result = function()
+            wait(options.device)
             times[name].append((time.perf_counter() - wall, (time.process_time() - cpu) / options.threads))
             del result
     return {
         name: tuple(statistics.median(column) for column in zip(*pairs, strict=True)) for name, pairs in times.items()
     }  # type: ignore[misc]
-
-
-@torch.no_grad()
-def errors(values: Tensor, reference: Tensor) -> dict[str, float]:
-    """Relative errors of (N, C, P, h, w) coefficients."""
-    off, scale = ((t.double()).square().sum((0, 1, 3, 4)).sqrt() for t in (values - reference, reference))
-    return {"l2": (off.norm() / scale.norm()).item(), "worst": (off / scale).max().item()}
 
 
 def exact(row: dict[str, Any]) -> bool:
@@ -214,7 +186,10 @@ def line(row: dict[str, Any]) -> str:
 def write(path: str, rows: list[dict[str, Any]], options: Options) -> None:
     """The rows, and on what they were measured."""
     try:
-        write_json(Path(path), {"threads": options.threads, "environment": describe_environment(), "rows": rows})
+        write_json(
+            Path(path),
+            {"device": options.device, "threads": options.threads, "environment": describe_environment(), "rows": rows},
+        )
     except OSError as error:
         raise UserError(f"json={path} cannot be written: {error.strerror}.") from error
     print(f"{len(rows)} rows written: {path}")

@@ -12,7 +12,7 @@ import torch
 
 from hybrid.scattering.cpu.compiler import load_library
 from hybrid.scattering.cuda.kernels import Transform
-from hybrid.scattering.cuda.schedule import Launch
+from hybrid.scattering.cuda.launches import Launch
 from hybrid.scattering.cuda.source import cuda_source, kernel_names
 
 _SHIM = """

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 
 @pytest.fixture
@@ -41,3 +42,10 @@ def test_mistakes_are_one_line(bench, argument, message):
     wrong = bench(argument)
     assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
     assert message in wrong.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_gpu_one_line(bench):
+    wrong = bench("device=cuda")
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
+    assert "torch finds no CUDA device" in wrong.stderr

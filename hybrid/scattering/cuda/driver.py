@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from hybrid.scattering.cache import CompilerError
-from hybrid.scattering.cuda.schedule import Launch
+from hybrid.scattering.cuda.launches import Launch
 from hybrid.scattering.cuda.source import LANES
 
 

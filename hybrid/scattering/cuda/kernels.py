@@ -15,7 +15,8 @@ from hybrid.scattering.cache import CompilerError
 from hybrid.scattering.cpu.source import Direction
 from hybrid.scattering.cuda.compiler import load_code
 from hybrid.scattering.cuda.driver import Kernels
-from hybrid.scattering.cuda.schedule import Launch, Schedule, make_schedule
+from hybrid.scattering.cuda.launches import Launch, Schedule
+from hybrid.scattering.cuda.schedule import make_schedule
 from hybrid.scattering.cuda.source import LANES, cuda_source, kernel_names
 from hybrid.scattering.cuda.tables import make_memory
 from hybrid.scattering.tables import Plan, Settings

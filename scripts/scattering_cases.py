@@ -1,0 +1,76 @@
+"""What bench_scattering.py and measure_gpu.py measure, and how: cases, images, calls, errors. No command of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hybrid.errors import UserError
+from hybrid.scattering import ScatteringModule, make_scattering
+
+LARGEST_L2, LARGEST_WORST = 3e-7, 1e-6
+COLOURS = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """A batch of colour images side × side; gradient: forward, and backward to the images."""
+
+    side: int
+    J: int
+    batch: int
+    order: int = 2
+    gradient: bool = False
+
+
+def make(case: Case, engine: str) -> ScatteringModule:
+    try:
+        return make_scattering(case.J, (case.side, case.side), max_order=case.order, engine=engine)
+    except ImportError as error:
+        raise UserError(str(error)) from error
+
+
+def make_images(case: Case) -> Tensor:
+    """Noise whose amplitude falls as 1 / frequency, as in natural images, between 0 and 1."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (case.batch, COLOURS, case.side, case.side)
+    frequencies = torch.fft.fftfreq(case.side)[:, None].hypot(torch.fft.rfftfreq(case.side)[None, :])
+    noise = torch.fft.rfft2(torch.randn(shape, generator=generator)) / frequencies.clamp(min=1 / case.side)
+    images = torch.fft.irfft2(noise, s=shape[-2:])
+    low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
+    return (images - low) / (high - low)
+
+
+def call(module: ScatteringModule, case: Case, images: Tensor) -> Callable[[], object]:
+    """What is timed."""
+    if not case.gradient:
+        return torch.no_grad()(lambda: module(images))
+    leaf = images.clone().requires_grad_()
+    return lambda: torch.autograd.grad(module(leaf).sum(), leaf)
+
+
+def wait(device: str) -> None:
+    """Until the device has done what it was asked for."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def memory_of_gpu(function: Callable[[], object]) -> float:
+    """Megabytes by which one call raises what torch has given out."""
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    result = function()
+    growth = torch.cuda.max_memory_allocated() - before
+    del result
+    return growth / 1e6
+
+
+@torch.no_grad()
+def errors(values: Tensor, reference: Tensor) -> dict[str, float]:
+    """Relative errors of (N, C, P, h, w) coefficients."""
+    off, scale = ((t.double()).square().sum((0, 1, 3, 4)).sqrt() for t in (values - reference, reference))
+    return {"l2": (off.norm() / scale.norm()).item(), "worst": (off / scale).max().item()}
