@@ -4,16 +4,18 @@ INLINE constexpr int HALF_OF(int width) { return width / 2 + 1; }
 INLINE constexpr int HEIGHT_AT(int level) { return HEIGHT >> level; }
 INLINE constexpr int WIDTH_AT(int level) { return WIDTH >> level; }
 
-// Elements e, e + count, … of a filter times the spectrum: one column of the folded product. COUNT: the count, 0 where it is not constant.
-template <int COUNT, int H> INLINE void fold(const Fold& f, int e, int count, const float* spectrum, Complex* out) {
+// H elements of a column of the folded product, each a sum over `count` aliases, from entry e of a filter on. COUNT: the count, 0 where it
+// is not constant.
+template <int COUNT, int H, class Filter> INLINE void fold(const Filter& f, int e, int count, const float* spectrum, Complex* out) {
   const int n = COUNT ? COUNT : count;
   UNROLL
   for (int k = 0; k < H; k++) {
     Vector re{}, im{};
     for (int t = 0; t < n; t++, e++) {
-      const float* p = spectrum + f.offset[e];
-      re += load(p) * f.re[e];
-      im += load(p + LANES) * f.im[e];
+      const Alias a = alias_at(f, e);
+      const float* p = spectrum + a.offset;
+      re += load(p) * a.re;
+      im += load(p + LANES) * a.im;
     }
     out[k] = Complex{re, im};
   }

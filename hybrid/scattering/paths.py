@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 
@@ -20,6 +21,7 @@ class Path(NamedTuple):
     theta2: int | None = None
 
 
+@cache  # asked for at every call of a compiled engine
 def scattering_paths(J: int, L: int = 8, max_order: int = 2) -> tuple[Path, ...]:
     """The paths in the order of the output channels, which is kymatio's (0.2 and later).
 

@@ -3,6 +3,7 @@
 // How one filter is applied to a spectrum: element k of column group g of the folded product is the sum over
 // t < count[g] of weight[e] * spectrum[offset[e]] with e = base[g] + k * count[g] + t. The sum over aliases is in it.
 struct Fold { const int *count, *base, *offset; const float *re, *im; };
+struct Alias { int offset; float re, im; };  // one e
 
 // One factor of the low-pass: out[i] = sum over t < taps of weights[t] * in[(start + step * i + t) mod size].
 // The same in frequency: the inverse transform of the half spectrum times gains, folded to outputs + 2 samples, without the outermost two.

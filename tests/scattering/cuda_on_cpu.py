@@ -18,15 +18,19 @@ from hybrid.scattering.cuda.source import cuda_source, kernel_names
 _SHIM = """
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <ucontext.h>
 #define __device__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __global__
 #define __constant__ static const
 #define __shared__
-#define __launch_bounds__(n)
+#define __launch_bounds__(...)
 struct Three { unsigned x, y, z; };
+struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
+struct alignas(16) int4 { int x, y, z, w; };
+static float __int_as_float(int bits) { float value; memcpy(&value, &bits, 4); return value; }
 static Three threadIdx, blockIdx, blockDim;
 float shared[1 << 16];
 

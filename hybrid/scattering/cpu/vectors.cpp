@@ -40,6 +40,8 @@ static inline ALWAYS_INLINE Vector square_root(Vector v) {
 }
 static inline ALWAYS_INLINE Vector modulus(Vector re, Vector im) { return square_root(re * re + im * im); }
 
+static inline ALWAYS_INLINE Alias alias_at(const Fold& f, int e) { return Alias{f.offset[e], f.re[e], f.im[e]}; }
+
 // A circular signal in a buffer: [lead copies of its end][size elements][copies of its beginning], so that no window wraps.
 struct Window {
   int lead, trail;

@@ -141,8 +141,8 @@ template <int LEVEL> INLINE void inner_rows_gradient(const Plan&, const Job& job
 }
 
 // The adjoint of filtering and folding, element by element. in: gradients of folded products, transformed, `filters` for each outer map ->
-// out: those of half spectra. An element is in a product itself, and as the conjugate that is not stored.
-struct Weights { const float *itself, *conjugate; };
+// out: those of half spectra. An element is in a product itself, and as the conjugate that is not stored; the table has both weights for
+// each of `columns` filters.
 template <int LEVEL> INLINE void add_filtered(const Plan&, const Job& job) {
   constexpr int H = HEIGHT_AT(LEVEL), W = WIDTH_AT(LEVEL), HALF = HALF_OF(W);
   const Team team(job, 1);
@@ -152,18 +152,18 @@ template <int LEVEL> INLINE void add_filtered(const Plan&, const Job& job) {
   const float* from = job.in + team.at(job, h * w * 2) * job.filters;
   float* to = job.out + team.at(job, H * HALF * 2);
   Complex sum = job.add ? load_complex(to, team.line) : Complex{0, 0};
+  const float2* weights = (const float2*)job.table + (size_t)team.line * job.columns;
   for (int f = 0; f < job.filters; f++, from += (size_t)h * w * 2 * LANES) {
-    const Weights weights = ((const Weights*)job.table)[f];
-    const float a = weights.itself[team.line], b = weights.conjugate[team.line];
-    if (a != 0) {
+    const float2 weight = weights[f];
+    if (weight.x != 0) {
       const Complex z = load_complex(from, itself);
-      sum.re += z.re * a;
-      sum.im += z.im * a;
+      sum.re += z.re * weight.x;
+      sum.im += z.im * weight.x;
     }
-    if (b != 0) {
+    if (weight.y != 0) {
       const Complex z = load_complex(from, conjugate);
-      sum.re += z.re * b;
-      sum.im -= z.im * b;
+      sum.re += z.re * weight.y;
+      sum.im -= z.im * weight.y;
     }
   }
   store_complex(to, team.line, sum);

@@ -21,17 +21,24 @@ INLINE void store_complex(float* to, int index, Complex z) {
 INLINE Vector modulus(Vector re, Vector im) { return sqrtf(re * re + im * im); }
 INLINE Complex turned(Complex z, float c, float s) { return Complex{z.re * c - z.im * s, z.re * s + z.im * c}; }
 
+// A Fold whose aliases are read as one word each: offset, re, im.
+struct Filter { const int *count, *base; const int4* aliases; };
+INLINE Alias alias_at(const Filter& f, int e) {
+  const int4 word = f.aliases[e];
+  return Alias{word.x, __int_as_float(word.y), __int_as_float(word.z)};
+}
+
 // One launch; schedule.py fills it in. Arrays: [block of LANES images][map][row][column][re, im][LANES], unless a kernel says otherwise.
 // Map = outer * inner + i: outer counts what comes from the order before, inner the filters.
 struct Job {
   const float *in, *other;
   float *out, *also;
-  const void* table;          // what a kernel reads of tables.py: a Fold or Weights for each filter, Positions
+  const void* table;          // what a kernel reads of tables.py
   int images, blocks, outer, inner;
   int lines, keeps;           // of a map; how many numbers of a line stand in shared memory
   int from;                   // the level of `in`
   int channel, channel_step;  // of map 0, and from one outer map to the next
-  int columns;                // of a half or whole spectrum
+  int columns;                // of a half or whole spectrum, or of a table
   int filters, add;           // how many are summed; 1: add to `out`
 };
 extern __shared__ float shared[];

@@ -43,7 +43,7 @@ template <int LEVEL> INLINE void filter_columns(const Plan& plan, const Job& job
   constexpr int H = HEIGHT_AT(LEVEL), W = WIDTH_AT(LEVEL);
   const Team team(job, H);
   if (team.idle) return;
-  const Fold f = ((const Fold*)job.table)[team.inner(job)];
+  const Filter f = ((const Filter*)job.table)[team.inner(job)];
   const float* spectrum = job.in + team.outer_at(job, (HEIGHT >> job.from) * HALF_OF(WIDTH >> job.from) * 2);
   float* to = job.out + team.at(job, H * W * 2) + (size_t)team.line * 2 * LANES;
   const int count = f.count[team.line], e = f.base[team.line];

@@ -21,9 +21,10 @@ from hybrid.scattering.cuda.source import LANES, cuda_source, kernel_names
 from hybrid.scattering.cuda.tables import make_memory
 from hybrid.scattering.tables import Plan, Settings
 
-# Workspace of one piece of the batch. Much of it should stay in the second-level cache (H100 and H200: 50 MB), and a piece
-# should still fill the device. A guess: scripts/measure_gpu.py tries several.
-WORKSPACE_BYTES = 64 * 2**20
+# Workspace of one piece of the batch. Less of it would stay in the second-level cache (H100 and H200: 50 MB), but pieces must
+# fill the device, and every piece costs the host a few microseconds per launch: 128 colour images of 32x32 pixels are one piece
+# here, 128 of 96x96 five. A guess: scripts/measure_gpu.py tries several.
+WORKSPACE_BYTES = 256 * 2**20
 ALIGNMENT = 16  # bytes: coefficients and their gradients are written and read as words of this size
 _FLOAT = 4  # bytes
 

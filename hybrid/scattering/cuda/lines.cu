@@ -40,5 +40,6 @@ static constexpr int TILES = (COLUMNS + TILE - 1) / TILE;
 INLINE constexpr int STEP_AT(int level) { return 1 << (OCTAVES - level); }
 INLINE constexpr int WRAPPED(int x, int size) { return x < 0 ? x + size : x < size ? x : x - size; }
 
+// No least number of blocks: asking for two makes the compiler spill what fold has loaded ahead.
 #define KERNEL(NAME, LEVEL) \
   extern "C" __global__ void __launch_bounds__(LARGEST_TEAM * LANES) NAME##_##LEVEL(const Plan plan, const Job job) { NAME<LEVEL>(plan, job); }

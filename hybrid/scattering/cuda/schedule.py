@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from hybrid.scattering.cpu.source import Direction
 from hybrid.scattering.cuda.launches import Launch, Schedule
-from hybrid.scattering.cuda.tables import first_filter, second_filter
+from hybrid.scattering.cuda.tables import first_filter, second_filter, weights_table
 from hybrid.scattering.paths import scattering_paths
 from hybrid.scattering.tables import Settings
 
@@ -149,7 +149,7 @@ class _Backward(_Writer):
                 self.modulus_gradient("inner_rows_gradient", j1, (1, count), channel, {"in": "kept"})
             else:
                 self.modulus_gradient("last_rows_gradient", j1, (1, count), channel)
-            weights = "first_weights", first_filter(self.settings, j1, theta)
+            weights = weights_table(j1), theta
             self.add_filtered("of_spectrum", 0, j1, (1, count), weights, add=number > 0)
         self.end()
 
@@ -163,7 +163,7 @@ class _Backward(_Writer):
         for j2 in range(j1 + 1, self.settings.J):
             maps = self.second(j1, j2, count)
             self.modulus_gradient("last_rows_gradient", j2, maps, self.second_channel(j1, theta, j2))
-            weights = "second_weights", second_filter(self.settings, j1, j2)
+            weights = weights_table(j1, j2), 0
             self.add_filtered("of_second", j1, j2, maps, weights, add=j2 > j1 + 1)
         self.inverse_columns("of_second", j1, count)
 
@@ -194,7 +194,7 @@ class _Backward(_Writer):
         """maps of level `start` -> gradients of the half spectra of `level`, one for each outer map."""
         height, width = self.sides(level)
         self.reserve_spectra(out, level, maps[0])
-        numbers = {"from": start, "filters": maps[1], "add": int(add)}
+        numbers = {"from": start, "filters": maps[1], "columns": self.settings.L, "add": int(add)}
         lines, arrays = height * (width // 2 + 1), {"in": "maps", "out": out}
         self.launch("add_filtered", level, 1, lines, (maps[0], 1), table, numbers, **arrays)
 

@@ -19,7 +19,8 @@ _POINTER = 8
 class Memory:
     """The bytes, with pointers counted from their beginning; where pointers stand; where tables begin, and an entry's size.
 
-    first, second: a Fold for each filter. first_weights, second_weights: a Weights for each. positions: one Positions.
+    first, second: a Filter (device.cu) for each. weights j and weights j1 j2: for each element of a half spectrum and each angle,
+    what `_weights` says. positions: one Positions (backward.cu).
     """
 
     contents: np.ndarray
@@ -78,12 +79,14 @@ def make_memory(settings: Settings, direction: Direction) -> Memory:
         name: (builder.array(source), source.itemsize)
         for name, source in zip(("source_row", "source_column"), sources, strict=True)
     }
-    for name, spectra in zip(("first", "second"), _spectra(settings, bank), strict=True):
-        begins[name] = builder.table([list(map(builder.array, image_fold(*spectrum, LANES))) for spectrum in spectra])
-        if direction == "backward":
-            weights = [list(map(builder.array, _weights(spectrum))) for spectrum, _ in spectra]
-            begins[f"{name}_weights"] = builder.table(weights)
+    first, second = _spectra(settings, bank)
+    for name, scales in (("first", first), ("second", second)):
+        filters = [(spectrum, step) for spectra, step in scales.values() for spectrum in spectra]
+        begins[name] = builder.table([list(map(builder.array, _filter(*each))) for each in filters])
     if direction == "backward":
+        for scales, (spectra, _) in {**first, **second}.items():
+            weights = np.stack([_weights(spectrum) for spectrum in spectra], -2)
+            begins[weights_table(*scales)] = builder.array(weights), weights[0, 0, 0].nbytes
         begins["positions"] = builder.table([[builder.array(a) for source in sources for a in _positions(source)]])
     return Memory(np.concatenate(builder.parts), np.array(builder.pointers, np.int64), begins, settings)
 
@@ -95,27 +98,45 @@ def first_filter(settings: Settings, j: int, theta: int) -> int:
 
 def second_filter(settings: Settings, j1: int, j2: int) -> int:
     """The number in `second` of the filter of scale j2 and angle 0 for maps of scale j1 < j2."""
-    pairs = [(a, b) for a in range(settings.J) for b in range(a + 1, settings.J)]
-    return pairs.index((j1, j2)) * settings.L
+    return _pairs(settings).index((j1, j2)) * settings.L
 
 
-def _spectra(settings: Settings, bank: MorletBank) -> tuple[list[tuple[np.ndarray, int]], list[tuple[np.ndarray, int]]]:
-    """The filters with the step by which each folds, in the order of `first_filter` and `second_filter`."""
-    J, angles = settings.J, range(settings.L)
-    first = [(bank.psi[j, 0][theta], 2**j) for j in range(J) for theta in angles]
-    pairs = [(j1, j2) for j1 in range(J) for j2 in range(j1 + 1, J)] if settings.max_order == 2 else []
-    return first, [(bank.psi[j2, j1][theta], 2 ** (j2 - j1)) for j1, j2 in pairs for theta in angles]
+def weights_table(*scales: int) -> str:
+    """The name of the weights of scale j, or of scale j2 for maps of scale j1."""
+    return " ".join(["weights", *map(str, scales)])
 
 
-def _weights(spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W / 2 + 1) twice: of the element itself, and of the conjugate that is not stored; 0 where it has none."""
+def _pairs(settings: Settings) -> list[tuple[int, int]]:
+    J = settings.J
+    return [(j1, j2) for j1 in range(J) for j2 in range(j1 + 1, J)] if settings.max_order == 2 else []
+
+
+_Scales = dict[tuple[int, ...], tuple[np.ndarray, int]]
+
+
+def _spectra(settings: Settings, bank: MorletBank) -> tuple[_Scales, _Scales]:
+    """By scale: the filters of all angles and the step by which they fold; in the order of first_filter and second_filter."""
+    first: _Scales = {(j,): (bank.psi[j, 0], 2**j) for j in range(settings.J)}
+    return first, {(j1, j2): (bank.psi[j2, j1], 2 ** (j2 - j1)) for j1, j2 in _pairs(settings)}
+
+
+def _filter(spectrum: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The arrays of a Filter."""
+    count, base, offset, re, im = image_fold(spectrum, step, LANES)
+    words = np.stack([offset, re.view(np.int32), im.view(np.int32), np.zeros_like(offset)], -1)
+    return count, base, words
+
+
+def _weights(spectrum: np.ndarray) -> np.ndarray:
+    """(H, W / 2 + 1, 2): of the element itself, and of the conjugate that is not stored; 0 where it has none."""
     weights = filter_weights(spectrum)
     height, width = weights.shape
     half = width // 2 + 1
-    conjugate = np.zeros((height, half), np.float32)
+    result = np.zeros((height, half, 2), np.float32)
+    result[..., 0] = weights[:, :half]
     columns = np.arange(1, width - half + 1)
-    conjugate[:, columns] = weights[-np.arange(height) % height][:, width - columns]
-    return np.ascontiguousarray(weights[:, :half]), conjugate
+    result[:, columns, 1] = weights[-np.arange(height) % height][:, width - columns]
+    return result
 
 
 def _positions(source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
