@@ -69,10 +69,9 @@ template <int LEVEL, class Do> INLINE void spread_across(const Team& team, const
 }
 
 // A line of gradients of a wavelet's map -> its transform.
-template <int W> INLINE void transform_line(const Team& team, Line<W>& re, Line<W>& im, float* row) {
+template <int W> INLINE void transform_line(const Team& team, const ComplexLine<W>& line, float* row) {
   team.meet();
-  forward<W>(team, [&](int x) { return Complex{re.at(x), im.at(x)}; },
-    [&](int k, Vector r, Vector i) { store_complex(row, k, Complex{r, i}); });
+  forward<W>(team, [&](int x) { return line.at(x); }, [&](int k, Vector re, Vector im) { store_complex(row, k, Complex{re, im}); });
 }
 
 // in place: the rows of a wavelet's map, inverse transformed; other: the gradients of their moduli's low-pass -> the gradients, transformed.
@@ -81,14 +80,11 @@ template <int LEVEL> INLINE void last_rows_gradient(const Plan&, const Job& job)
   const Team team(job, W);
   if (team.idle) return;
   float* row = job.out + team.at(job, H * W * 2) + (size_t)team.line * W * 2 * LANES;
-  Line<W> re(team), im(team, W);
-  inverse<W>(team, [&](int k) { return load_complex(row, k); }, [&](int x, Vector r, Vector i) { re.at(x) = r; im.at(x) = i; });
-  spread_across<LEVEL>(team, job.other + team.at(job, H * COLUMNS) + (size_t)team.line * COLUMNS * LANES, [&](int x, Vector gradient) {
-    const Complex z = modulus_gradient(re.at(x), im.at(x), gradient);
-    re.at(x) = z.re;
-    im.at(x) = z.im;
-  });
-  transform_line<W>(team, re, im, row);
+  ComplexLine<W> line(row);
+  inverse<W>(team, [&](int k) { return load_complex(row, k); }, [&](int x, Vector re, Vector im) { line.set(x, Complex{re, im}); });
+  spread_across<LEVEL>(team, job.other + team.at(job, H * COLUMNS) + (size_t)team.line * COLUMNS * LANES,
+    [&](int x, Vector gradient) { line.set(x, modulus_gradient(line.at(x).re, line.at(x).im, gradient)); });
+  transform_line<W>(team, line, row);
 }
 
 // in place: the rows of a wavelet's map, inverse transformed -> their moduli's half spectra; also: the map itself.
@@ -130,14 +126,14 @@ template <int LEVEL> INLINE void inner_rows_gradient(const Plan&, const Job& job
   if (team.idle) return;
   const size_t begin = team.at(job, H * W * 2) + (size_t)team.line * W * 2 * LANES;
   float* row = job.out + begin;
-  Line<W> re(team), im(team, W);
-  real_row<W>(team, row, re);
+  Line<W> of_modulus(team);
+  ComplexLine<W> line(row);
+  real_row<W>(team, row, of_modulus);
   spread_across<LEVEL>(team, job.other + team.at(job, H * COLUMNS) + (size_t)team.line * COLUMNS * LANES, [&](int x, Vector gradient) {
-    const Complex map = load_complex(job.in + begin, x), z = modulus_gradient(map.re, map.im, re.at(x) + gradient);
-    re.at(x) = z.re;
-    im.at(x) = z.im;
+    const Complex z = load_complex(job.in + begin, x);
+    line.set(x, modulus_gradient(z.re, z.im, of_modulus.at(x) + gradient));
   });
-  transform_line<W>(team, re, im, row);
+  transform_line<W>(team, line, row);
 }
 
 // The adjoint of filtering and folding, element by element. in: gradients of folded products, transformed, `filters` for each outer map ->

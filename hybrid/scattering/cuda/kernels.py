@@ -23,7 +23,7 @@ from hybrid.scattering.tables import Plan, Settings
 
 # Workspace of one piece of the batch. Less of it would stay in the second-level cache (H100 and H200: 50 MB), but pieces must
 # fill the device, and every piece costs the host a few microseconds per launch: 128 colour images of 32x32 pixels are one piece
-# here, 128 of 96x96 five. A guess: scripts/measure_gpu.py tries several.
+# here, 128 of 96x96 four. A guess: scripts/measure_gpu.py tries several.
 WORKSPACE_BYTES = 256 * 2**20
 ALIGNMENT = 16  # bytes: coefficients and their gradients are written and read as words of this size
 _FLOAT = 4  # bytes
@@ -152,7 +152,7 @@ def _transform(settings: Settings, direction: Direction, device: torch.device) -
         )
     properties = torch.cuda.get_device_properties(device)
     height, width = settings.padded
-    needed = shared_bytes(settings, direction)
+    needed = shared_bytes(settings)
     if needed > properties.shared_memory_per_block_optin:
         raise CompilerError(f"{properties.name} has too little shared memory for images padded to {height}x{width}")
     source, names = cuda_source(settings.padded, settings.J, direction), kernel_names(settings.J, direction)
@@ -164,6 +164,7 @@ def _transform(settings: Settings, direction: Direction, device: torch.device) -
     return transform
 
 
-def shared_bytes(settings: Settings, direction: Direction) -> int:
-    """The most shared memory that a block of the grid needs."""
-    return max(launch.shared_bytes for launch in make_schedule(settings, direction, 1).launches)
+def shared_bytes(settings: Settings) -> int:
+    """The most shared memory that a block of the grid needs, in either direction."""
+    ways: tuple[Direction, ...] = ("forward", "backward")
+    return max(launch.shared_bytes for way in ways for launch in make_schedule(settings, way, 1).launches)

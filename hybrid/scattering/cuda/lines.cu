@@ -12,13 +12,26 @@ template <int SIZE, int COUNT = SIZE, class Do> INLINE void each(const Team& tea
 // A line of real numbers: in registers, or in the team's shared memory.
 template <int SIZE, bool ALONE = (SIZE <= LONGEST_STRAIGHT)> struct Line {
   Vector numbers[SIZE];
-  __device__ explicit Line(const Team&, int = 0) {}
+  __device__ explicit Line(const Team&) {}
   __device__ Vector& at(int x) { return numbers[x]; }
 };
 template <int SIZE> struct Line<SIZE, false> {
   float* numbers;
-  __device__ explicit Line(const Team& team, int place = 0) : numbers(team.kept + (size_t)place * LANES + threadIdx.x) {}
+  __device__ explicit Line(const Team& team) : numbers(team.kept + threadIdx.x) {}
   __device__ Vector& at(int x) { return numbers[x * LANES]; }
+};
+// A line of complex numbers that belongs to `row`: in registers, or there, which leaves shared memory to more teams.
+template <int SIZE, bool ALONE = (SIZE <= LONGEST_STRAIGHT)> struct ComplexLine {
+  Complex numbers[SIZE];
+  __device__ explicit ComplexLine(float*) {}
+  __device__ Complex at(int x) const { return numbers[x]; }
+  __device__ void set(int x, Complex z) { numbers[x] = z; }
+};
+template <int SIZE> struct ComplexLine<SIZE, false> {
+  float* row;
+  __device__ explicit ComplexLine(float* row_) : row(row_) {}
+  __device__ Complex at(int x) const { return load_complex(row, x); }
+  __device__ void set(int x, Complex z) { store_complex(row, x, z); }
 };
 
 template <int SIZE, class In, class Out> INLINE void forward(const Team& team, const In& in, const Out& out) {

@@ -185,7 +185,7 @@ class _Backward(_Writer):
         height, width = self.sides(level)
         self.spread(level, maps, channel)
         arrays = {"out": "maps", "other": "smoothed", **(more or {})}
-        self.launch(name, level, width, height, maps, numbers={"keeps": 2 * width}, **arrays)
+        self.launch(name, level, width, height, maps, numbers={"keeps": width if "in" in arrays else 0}, **arrays)
         self.transform_columns(level, maps[0] * maps[1], "maps")
 
     def add_filtered(
