@@ -145,9 +145,15 @@ def _smoothing(keep: list[object], spectrum: np.ndarray, step: int) -> Smoothing
 
 
 def filter_weights(spectrum: np.ndarray) -> np.ndarray:
-    """What a spectrum is multiplied with: the inverse transform's and the aliases' mean are in it, what is negligible is 0."""
+    """What a spectrum is multiplied with: the inverse transform's and the aliases' mean are in it, what is negligible is 0.
+
+    Not so at frequency 0: a map's mean is hundreds of times what else is in its spectrum, so what a wavelet lets through of it,
+    some 1e-8 by rounding, is part of the definition (at J = 5 it moves channels by 2e-6).
+    """
     weights = (spectrum / spectrum.size).astype(np.float32)
-    weights[abs(weights) < _NEGLIGIBLE_FILTER * abs(weights).max()] = 0
+    negligible = abs(weights) < _NEGLIGIBLE_FILTER * abs(weights).max()
+    negligible[0, 0] = False
+    weights[negligible] = 0
     return weights
 
 

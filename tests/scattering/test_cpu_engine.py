@@ -1,4 +1,4 @@
-"""The compiled engine's values: at most 1e-6 on the worst channel, 3e-7 over all; at J = 5 twice that, which misses the aim."""
+"""The compiled engine's values: at most 1e-6 on the worst channel, 3e-7 over all."""
 
 from __future__ import annotations
 
@@ -50,13 +50,7 @@ def check_kernel(layout, shape, J, L, order, make_images, channel_error, exact):
     for kind in ("noise", "smooth", "constant"):
         images = make_images(kind, shape).float()
         reference = exact(images, J, shape, L, order)
-        # Smooth images leave so little in some channels that float32 itself is beyond 1e-6 there: the torch engine's error
-        # is the measure then. J = 5 (measured: 1.6e-6 and 4e-7) is worse than the torch engine, and than the aim.
-        torch_error = channel_error(Scattering2D(J, shape, L, order)(images), reference)
-        aims = {"worst": max(1e-6, torch_error), "overall": 3e-7}
-        if J == 5:
-            aims = {name: 2 * value for name, value in aims.items()}
-        check(kernel.forward(images), reference, channel_error, **aims)
+        check(kernel.forward(images), reference, channel_error)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

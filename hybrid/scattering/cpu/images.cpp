@@ -53,8 +53,10 @@ static void write_channel(const Plan& plan, const Block& block, const Work& work
   }
 }
 
-// Transforms `count` columns of maps whose rows are `stride` complex numbers apart.
-template <int H> static void forward_columns(const float* from, int stride, float* to, int count) {
+// Transforms `count` columns of maps whose rows, transformed, are `stride` complex numbers apart.
+template <int H> static void forward_columns(float* from, int stride, float* to, int count) {
+  const Vector first = load(from);
+  for (int y = 0; y < H; y++) { float* p = from + (size_t)y * stride * 2 * LANES; store(p, load(p) - first); }
   for (int k = 0; k < count; k++) {
     Forward<H>::run([&](int y) ALWAYS_INLINE {
       const float* p = from + ((size_t)y * stride + k) * 2 * LANES;
@@ -63,6 +65,7 @@ template <int H> static void forward_columns(const float* from, int stride, floa
         float* p = to + ((size_t)y * count + k) * 2 * LANES;
         store(p, re); store(p + LANES, im); });
   }
+  store(to, load(to) + first * (float)H);
 }
 
 // The spectrum of the padded images, and with `coefficients` their own low-pass, channel 0.
@@ -81,8 +84,7 @@ static void front(const Plan& plan, const Block& block, const float* images, flo
   for (int y = 0; y < HEIGHT; y++) {
     for (int x = 0; x < WIDTH; x++) line[x] = input[plan.source_row[y] * width + plan.source_column[x]];
     float* to = work.folded + (size_t)y * HALF * 2 * LANES;
-    Real<WIDTH>::run([&](int x) ALWAYS_INLINE { return line[x]; },
-      [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(to + 2 * k * LANES, re); store(to + (2 * k + 1) * LANES, im); });
+    transform_line<WIDTH>(line, [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(to + 2 * k * LANES, re); store(to + (2 * k + 1) * LANES, im); });
     smooth_row<0>(plan, work.line, row_window, smoothed + y * columns);
   }
   if (coefficients) {

@@ -121,8 +121,7 @@ static void inner_wavelet(const Plan& plan, const Block& block, int theta1, cons
     Inverse<W>::run([&](int k) ALWAYS_INLINE { return Complex{load(row + 2 * k * LANES), load(row + (2 * k + 1) * LANES)}; },
       [&](int x, Vector re, Vector im) ALWAYS_INLINE {
         store(kept + 2 * x * LANES, re); store(kept + (2 * x + 1) * LANES, im); work.line[x] = modulus(re, im); });
-    Real<W>::run([&](int x) ALWAYS_INLINE { return work.line[x]; },
-      [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(row + 2 * k * LANES, re); store(row + (2 * k + 1) * LANES, im); });
+    transform_line<W>(work.line, [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(row + 2 * k * LANES, re); store(row + (2 * k + 1) * LANES, im); });
   }
   forward_columns<H>(work.folded, W, work.second, HALF);
   std::memset(grad.of_second, 0, sizeof(float) * H * HALF * 2 * LANES);

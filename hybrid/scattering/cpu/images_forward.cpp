@@ -15,8 +15,7 @@ static void wavelet(const Plan& plan, const Fold& f, const float* spectrum, bool
       [&](int x, Vector re, Vector im) ALWAYS_INLINE { line[x] = modulus(re, im); });
     if constexpr (LEVEL < OCTAVES - 1) {
       if (spectrum_too)  // its row is no longer needed
-        Real<W>::run([&](int x) ALWAYS_INLINE { return line[x]; },
-          [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(row + 2 * k * LANES, re); store(row + (2 * k + 1) * LANES, im); });
+        transform_line<W>(line, [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(row + 2 * k * LANES, re); store(row + (2 * k + 1) * LANES, im); });
     }
     smooth_row<LEVEL>(plan, work.line, row_window, smoothed + y * columns);
   }

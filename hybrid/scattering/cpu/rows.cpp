@@ -63,6 +63,8 @@ template <int H, int W> static void mirror(const Planes& spectrum) {
 // work.half -> spectrum; row y of the map is row source[y] of `half` (null: the same).
 template <int H, int W> static void transform_columns(const Planes& half, const int* source, int rows, const Planes& spectrum) {
   constexpr int STRIDE = SPECTRUM_STRIDE(W), HALF = HALF_OF(W);
+  const float first = half.re[0];
+  for (int y = 0; y < rows; y++) half.re[y] -= first;
   for (int k = 0; k < HALF; k += LANES) {
     Vector re[ROUND(H)], im[ROUND(H)];
     transpose_in(half.re + (size_t)k * ROUND(H), ROUND(H), rows, re);
@@ -71,6 +73,7 @@ template <int H, int W> static void transform_columns(const Planes& half, const 
       [&](int y, Vector r, Vector i) ALWAYS_INLINE {
         store(spectrum.re + (size_t)y * STRIDE + k, r); store(spectrum.im + (size_t)y * STRIDE + k, i); });
   }
+  spectrum.re[0] += first * H;
   mirror<H, W>(spectrum);
 }
 

@@ -50,8 +50,7 @@ static void front(const Plan& plan, long image, const float* images, float* coef
     Vector* line = work.line + row_window.lead;
     for (int x = 0; x < WIDTH; x++) line[x] = pixels[plan.source_column[x]];
     const Planes to = work.half.at(y);
-    Real<WIDTH>::run([&](int x) ALWAYS_INLINE { return line[x]; },
-      [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(to.re + (size_t)k * ROUND(HEIGHT), re); store(to.im + (size_t)k * ROUND(HEIGHT), im); });
+    transform_line<WIDTH>(line, [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(to.re + (size_t)k * ROUND(HEIGHT), re); store(to.im + (size_t)k * ROUND(HEIGHT), im); });
     smooth_rows<0>(plan, row_window, work, rows + (size_t)y * columns);
   }
   for (int y = 0; y < HEIGHT; y++)
@@ -79,8 +78,7 @@ static void wavelet(const Plan& plan, const Fold& f, const Planes& spectrum, boo
     if constexpr (LEVEL < OCTAVES - 1) {
       if (spectrum_too) {
         const Planes to = work.half.at(y);
-        Real<W>::run([&](int x) ALWAYS_INLINE { return line[x]; },
-          [&](int k, Vector r, Vector i) ALWAYS_INLINE { store(to.re + (size_t)k * ROUND(H), r); store(to.im + (size_t)k * ROUND(H), i); });
+        transform_line<W>(line, [&](int k, Vector r, Vector i) ALWAYS_INLINE { store(to.re + (size_t)k * ROUND(H), r); store(to.im + (size_t)k * ROUND(H), i); });
       }
     }
     smooth_rows<LEVEL>(plan, row_window, work, work.smoothed + (size_t)(column_window.lead + y) * columns);

@@ -29,7 +29,7 @@ def cpu_source(padded: tuple[int, int], J: int, lanes: int, layout: Layout, dire
     constants |= {"WIDTH_BY_TRANSFORM": _smoothed_by_transform(padded[1], J)}
     constants |= {"REVERSED_LANES": _list(list(reversed(range(lanes))))}
     head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
-    passes = [_text("smoothing.cpp"), _text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
+    passes = [_text("lines.cpp"), _text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
     if layout == "images":
         passes.insert(0, package_text("image_lanes.h"))
     foundation = [package_text("tables.h"), _text("vectors.cpp"), transpose_function(lanes)]

@@ -58,54 +58,40 @@ static inline void extend(Vector* buffer, const Window& window, int size, int wi
   for (int i = 0; i < window.trail * width; i++) end[i] = buffer[window.lead * width + i];
 }
 
+// COUNT windowed sums, `next` vectors apart; their samples are `step` apart. A long sum is added up in parts, which halves its rounding.
+template <int COUNT> static inline ALWAYS_INLINE void windows(const Smoothing& s, const Vector* in, ptrdiff_t step, ptrdiff_t next, Vector* out) {
+  Vector sums[COUNT]{};
+  for (int begin = 0; begin < s.taps; begin += 32) {
+    Vector part[COUNT]{};
+    const int end = begin + 32 < s.taps ? begin + 32 : s.taps;
+    for (int t = begin; t < end; t++, in += step) {
+      const float w = s.weights[t];
+#pragma GCC unroll 4
+      for (int c = 0; c < COUNT; c++) part[c] += in[c * next] * w;
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < COUNT; c++) sums[c] += part[c];
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < COUNT; c++) out[c] = sums[c];
+}
+// `count` of them: four at a time share each weight.
+static inline void windows(const Smoothing& s, int count, const Vector* in, ptrdiff_t step, ptrdiff_t next, Vector* out) {
+  int c = 0;
+  for (; c + 4 <= count; c += 4) windows<4>(s, in + c * next, step, next, out + c);
+  for (; c + 2 <= count; c += 2) windows<2>(s, in + c * next, step, next, out + c);
+  if (c < count) windows<1>(s, in + c * next, step, next, out + c);
+}
+
 // out[i * width + c] for all outputs i and `width` neighbouring signals c; in as `extend` left it.
 static inline void smooth(const Smoothing& s, const Window& window, const Vector* in, int width, Vector* out) {
   const Vector* begin = in + (window.lead + s.start) * width;
-  for (int i = 0; i < s.outputs; i++) {
-    int c = 0;
-    for (; c + 4 <= width; c += 4) {
-      Vector a{}, b{}, d{}, e{};
-      const Vector* p = begin + i * s.step * width + c;
-      for (int t = 0; t < s.taps; t++, p += width) {
-        const float w = s.weights[t];
-        a += p[0] * w; b += p[1] * w; d += p[2] * w; e += p[3] * w;
-      }
-      Vector* o = out + i * width + c;
-      o[0] = a; o[1] = b; o[2] = d; o[3] = e;
-    }
-    for (; c < width; c++) {
-      Vector a{}, b{};
-      const Vector* p = begin + i * s.step * width + c;
-      int t = 0;
-      for (; t + 2 <= s.taps; t += 2, p += 2 * width) { a += p[0] * s.weights[t]; b += p[width] * s.weights[t + 1]; }
-      if (t < s.taps) a += p[0] * s.weights[t];
-      out[i * width + c] = a + b;
-    }
-  }
+  for (int i = 0; i < s.outputs; i++) windows(s, width, begin + i * s.step * width, width, 1, out + i * width);
 }
 
-// The same for one signal: four outputs at a time, which share each weight.
+// The same for one signal.
 static inline void smooth_one(const Smoothing& s, const Window& window, const Vector* in, Vector* out) {
-  const Vector* begin = in + window.lead + s.start;
-  int i = 0;
-  for (; i + 4 <= s.outputs; i += 4) {
-    Vector a{}, b{}, c{}, d{};
-    const Vector* p = begin + i * s.step;
-    const int step = s.step;
-    for (int t = 0; t < s.taps; t++, p++) {
-      const float w = s.weights[t];
-      a += p[0] * w; b += p[step] * w; c += p[2 * step] * w; d += p[3 * step] * w;
-    }
-    out[i] = a; out[i + 1] = b; out[i + 2] = c; out[i + 3] = d;
-  }
-  for (; i < s.outputs; i++) {
-    Vector a{}, b{};
-    const Vector* p = begin + i * s.step;
-    int t = 0;
-    for (; t + 2 <= s.taps; t += 2) { a += p[t] * s.weights[t]; b += p[t + 1] * s.weights[t + 1]; }
-    if (t < s.taps) a += p[t] * s.weights[t];
-    out[i] = a + b;
-  }
+  windows(s, s.outputs, in + window.lead + s.start, 1, s.step, out);
 }
 
 // The adjoint of extend and smooth: in[i * width + c] over all outputs -> buffer, whose [lead, lead + size) is the result.
