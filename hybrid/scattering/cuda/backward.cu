@@ -99,7 +99,7 @@ template <int LEVEL> INLINE void inner_rows_kept(const Plan&, const Job& job) {
     store_complex(kept, x, Complex{re, im});
     line.at(x) = modulus(re, im);
   });
-  real<W>(team, [&](int x) { return line.at(x); }, [&](int k, Vector re, Vector im) { store_complex(row, k, Complex{re, im}); });
+  real<W>(team, line, [&](int k, Vector re, Vector im) { store_complex(row, k, Complex{re, im}); });
 }
 
 // The adjoint of "real map -> half spectrum", its columns. in: gradients of half spectra -> out: maps, of which half rows are filled.

@@ -23,7 +23,7 @@ template <int LEVEL> INLINE void front_rows(const Plan& plan, const Job& job) {
   Line<WIDTH> line(team);
   each<WIDTH>(team, [&](int x) { line.at(x) = pixels[plan.source_column[x]]; });
   team.meet();
-  real<WIDTH>(team, [&](int x) { return line.at(x); }, [&](int k, Vector re, Vector im) { store_complex(row, k, Complex{re, im}); });
+  real<WIDTH>(team, line, [&](int k, Vector re, Vector im) { store_complex(row, k, Complex{re, im}); });
   smooth_across<0>(team, line, job.also + team.at(job, HEIGHT * COLUMNS) + (size_t)team.line * COLUMNS * LANES);
 }
 
@@ -34,8 +34,9 @@ template <int LEVEL> INLINE void forward_columns(const Plan& plan, const Job& jo
   if (team.idle) return;
   const float* from = job.in + team.at(job, H * W * 2) + (size_t)team.line * 2 * LANES;
   float* to = job.out + team.at(job, H * job.columns * 2) + (size_t)team.line * 2 * LANES;
-  forward<H>(team, [&](int y) { return load_complex(from, y * W); },
-    [&](int y, Vector re, Vector im) { store_complex(to, y * job.columns, Complex{re, im}); });
+  const Vector first = team.line ? Vector{} : load(from);  // the sums of rows are large: without one of them, as in `real`
+  forward<H>(team, [&](int y) { const Complex z = load_complex(from, y * W); return Complex{z.re - first, z.im}; },
+    [&](int y, Vector re, Vector im) { store_complex(to, y * job.columns, Complex{y ? re : re + first * (float)H, im}); });
 }
 
 // in: half spectra -> out: their products with filters, folded, the columns inverse transformed.
@@ -74,7 +75,7 @@ template <int LEVEL, bool TOO> INLINE void modulus_rows(const Job& job) {
   Line<W> line(team);
   inverse<W>(team, [&](int k) { return load_complex(row, k); }, [&](int x, Vector re, Vector im) { line.at(x) = modulus(re, im); });
   if constexpr (TOO)
-    real<W>(team, [&](int x) { return line.at(x); }, [&](int k, Vector re, Vector im) { store_complex(row, k, Complex{re, im}); });
+    real<W>(team, line, [&](int k, Vector re, Vector im) { store_complex(row, k, Complex{re, im}); });
   smooth_across<LEVEL>(team, line, job.also + team.at(job, H * COLUMNS) + (size_t)team.line * COLUMNS * LANES);
 }
 template <int LEVEL> INLINE void last_rows(const Plan&, const Job& job) { modulus_rows<LEVEL, false>(job); }
