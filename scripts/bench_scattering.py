@@ -9,7 +9,7 @@ shows until the device has finished, and suffers from whatever else the machine 
 divided by the threads, and suffers less. × is kymatio's median divided by the engine's. MB is by how much one call raises a
 process's peak memory (Linux), or what torch has given out of a GPU's, results included. l2 and worst are the relative errors
 over all coefficients and of the worst channel, against kymatio's code in float64. The exit code is 1 if an engine of this
-package misses l2 ≤ 3e-7 or worst ≤ 1e-6.
+package misses l2 ≤ 3e-7 or worst ≤ 1e-6. Where pytorch_wavelets is installed, two of its layers (dtcwt) are measured beside J=2.
 """
 
 from __future__ import annotations
@@ -24,7 +24,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from scattering_cases import LARGEST_L2, LARGEST_WORST, Case, call, errors, make, make_images, memory_of_gpu, wait
+from scattering_cases import (
+    LARGEST_L2,
+    LARGEST_WORST,
+    Case,
+    call,
+    errors,
+    has_peer,
+    make,
+    make_images,
+    memory_of_gpu,
+    wait,
+)
 
 from hybrid.configuration.arguments import command, option
 from hybrid.errors import UserError, unknown_name
@@ -54,8 +65,8 @@ class Options:
 
     cases: tuple[str, ...] = option(f"of {', '.join(CASES)}", default=tuple(CASES))
     device: Literal["cpu", "cuda"] = option("where the images are", default="cpu")
-    engines: tuple[Literal["kymatio", "torch", "cpu", "cuda"], ...] | None = option(
-        "which; null: kymatio, torch and the device's own", default=None
+    engines: tuple[Literal["kymatio", "torch", "cpu", "cuda", "dtcwt"], ...] | None = option(
+        "which; null: kymatio, torch, the device's own, and dtcwt if it is installed", default=None
     )
     rounds: int = option("calls of each engine in a case", default=9)
     seconds: float = option("a case ends after this time, but not before three rounds", default=60.0)
@@ -71,13 +82,17 @@ class Options:
             raise UserError("rounds and threads must be at least 1.")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError("device=cuda: torch finds no CUDA device here.")
+        if "dtcwt" in self.chosen and not has_peer():
+            raise UserError("engines=dtcwt needs pytorch_wavelets: pip install pytorch_wavelets 'setuptools<81'")
         if "kymatio" not in self.chosen:
             raise UserError("engines must contain kymatio, which the others are compared with.")
 
     @property
     def chosen(self) -> tuple[str, ...]:
         """The engines to measure."""
-        return self.engines if self.engines is not None else ("kymatio", "torch", self.device)
+        if self.engines is not None:
+            return self.engines
+        return ("kymatio", "torch", self.device, *["dtcwt"] * has_peer())
 
 
 @command(Options)
@@ -92,7 +107,7 @@ def bench_scattering(options: Options) -> None:
             print(line(row), flush=True)
     if options.json:
         write(options.json, rows, options)
-    missed = [row for row in rows if row["engine"] != "kymatio" and not exact(row)]
+    missed = [row for row in rows if row["engine"] not in ("kymatio", "dtcwt") and not exact(row)]
     if missed:
         print(f"not exact enough: {', '.join(row['case'] + ' ' + row['engine'] for row in missed)}", file=sys.stderr)
         sys.exit(1)
@@ -102,7 +117,8 @@ def measure(name: str, options: Options) -> list[dict[str, Any]]:
     """One row per engine."""
     case = CASES[name]
     images = make_images(case).to(options.device)
-    modules = {engine: make(case, engine).to(options.device) for engine in options.chosen}
+    engines = [engine for engine in options.chosen if engine != "dtcwt" or (case.J, case.order) == (2, 2)]
+    modules = {engine: make(case, engine).to(options.device) for engine in engines}
     functions = {engine: call(module, case, images) for engine, module in modules.items()}
     times = alternate(functions, options)
     reference = modules["kymatio"](images[:CHECKED].double())
@@ -112,7 +128,7 @@ def measure(name: str, options: Options) -> list[dict[str, Any]]:
         wall, cpu = times[engine]
         row = {"case": name, "engine": engine, "wall_ms": wall * 1e3, "cpu_ms": cpu * 1e3}
         row |= {"wall_ratio": slowest[0] / wall, "cpu_ratio": slowest[1] / cpu}
-        row |= errors(module(images)[:CHECKED], reference)
+        row |= errors(module(images)[:CHECKED], reference) if engine != "dtcwt" else {"l2": None, "worst": None}
         row["memory_mb"] = None
         if options.memory and options.device == "cuda":
             row["memory_mb"] = memory_of_gpu(functions[engine])
@@ -177,9 +193,10 @@ def _status(field: str) -> int:
 
 def line(row: dict[str, Any]) -> str:
     memory = "-" if row["memory_mb"] is None else f"{row['memory_mb']:.0f}"
+    l2, worst = ("-" if row[name] is None else f"{row[name]:.1e}" for name in ("l2", "worst"))
     return (
         f"{row['case']:>17} {row['engine']:>8} {row['wall_ms']:>9.2f} {row['wall_ratio']:>6.1f} {row['cpu_ms']:>9.2f} "
-        f"{row['cpu_ratio']:>6.1f} {memory:>6} {row['l2']:>8.1e} {row['worst']:>8.1e}"
+        f"{row['cpu_ratio']:>6.1f} {memory:>6} {l2:>8} {worst:>8}"
     )
 
 

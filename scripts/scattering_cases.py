@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hybrid.errors import UserError
-from hybrid.scattering import ScatteringModule, make_scattering
+from hybrid.scattering import make_scattering
 
 LARGEST_L2, LARGEST_WORST = 3e-7, 1e-6
 COLOURS = 3
@@ -26,7 +26,21 @@ class Case:
     gradient: bool = False
 
 
-def make(case: Case, engine: str) -> ScatteringModule:
+def has_peer() -> bool:
+    """Whether pytorch_wavelets is installed (`dtcwt`): another transform, with 6 angles and 49 paths, of the same purpose."""
+    try:
+        import pytorch_wavelets  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def make(case: Case, engine: str) -> nn.Module:
+    """An engine, or the peer's two layers of scale 2 each."""
+    if engine == "dtcwt":
+        from pytorch_wavelets import ScatLayer
+
+        return nn.Sequential(ScatLayer(), ScatLayer())
     try:
         return make_scattering(case.J, (case.side, case.side), max_order=case.order, engine=engine)
     except ImportError as error:
@@ -44,7 +58,7 @@ def make_images(case: Case) -> Tensor:
     return (images - low) / (high - low)
 
 
-def call(module: ScatteringModule, case: Case, images: Tensor) -> Callable[[], object]:
+def call(module: nn.Module, case: Case, images: Tensor) -> Callable[[], object]:
     """What is timed."""
     if not case.gradient:
         return torch.no_grad()(lambda: module(images))
