@@ -1,8 +1,8 @@
 """The 2-D scattering transform as a torch module.
 
 Read in this order: `geometry` (which sizes fit, padding), `filters` (the Morlet bank, NumPy in float64), `paths` (which
-channel is which), `interface` (what every engine does alike), `transform` (the torch engine), `cpu_engine` (the compiled
-one, made of `codelets` and `cpu`), `kymatio_engine`.
+channel is which), `interface` (what every engine does alike), `transform` and `gradient` (the torch engine), `cpu_engine`
+(the compiled one, made of `codelets` and `cpu`), `kymatio_engine`.
 """
 
 from __future__ import annotations
