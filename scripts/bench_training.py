@@ -40,7 +40,7 @@ from hybrid.tracking.environment import describe_environment
 from hybrid.tracking.files import write_json
 from hybrid.training.randomness import seed_everything
 from hybrid.training.settings import TrainerSettings
-from hybrid.training.step import Meter, train_step
+from hybrid.training.step import Meter, compiled, train_step
 
 MEAN, STD, PAD = 0.5, 0.25, 4
 
@@ -210,7 +210,7 @@ class Ours(Side):
         self._settings = build_record(TrainerSettings, cfg.trainer, path="trainer")
         layout = torch.channels_last if self._settings.channels_last else torch.preserve_format
         model = build(case, cfg).to(device, memory_format=layout)
-        self._forward = torch.compile(model) if self._settings.compile else model
+        self._forward = compiled(model, self._settings)
         self._optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
         self._scaler = torch.amp.GradScaler(device.type, enabled=self._settings.precision == "fp16")
         self._meter, self._number = Meter(device), 0
