@@ -51,7 +51,7 @@ def call(monkeypatch, capsys):
         monkeypatch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)
         monkeypatch.setattr(sys, "argv", [str(path), *arguments])
-        monkeypatch.setattr(sys, "path", [*sys.path])
+        monkeypatch.setattr(sys, "path", [str(path.parent), *sys.path])  # as for a script
         capsys.readouterr()
         with pytest.raises(SystemExit) as exit_:
             getattr(module, script)()

@@ -9,9 +9,9 @@ import pytest
 
 def test_table_and_json(call, tmp_path):
     pytest.importorskip("kymatio")
-    path = tmp_path / "training.json"
+    path, figure = tmp_path / "training.json", tmp_path / "steps.png"
     code, said, _ = call(
-        "bench_training", "cases=[scat_linear]", "batch=4", "steps=1", "rounds=2", "threads=1", f"json={path}",
+        "bench_training", "cases=[scat_linear]", "batch=4", "steps=1", "rounds=2", "threads=1", f"json={path}", f"figure={figure}",
         "settings=[trainer.precision=bf16]",
     )  # fmt: skip
     assert code == 0
@@ -20,6 +20,7 @@ def test_table_and_json(call, tmp_path):
     assert rows["ours"]["ratio"] == pytest.approx(rows["plain"]["ms"] / rows["ours"]["ms"])
     assert all(row["images_per_second"] == pytest.approx(4000 / row["ms"]) for row in rows.values())
     assert "scat_linear  plain" in said and "3 rows written" in said
+    assert figure.stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
