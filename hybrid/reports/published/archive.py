@@ -99,9 +99,10 @@ def _archive(run: Run, to: Path, images: Mapping[str, str]) -> Path:
 
 
 def _environment(path: Path) -> str | None:
-    if not path.is_file():
+    try:
+        sessions = json.loads(path.read_text())["sessions"]
+    except (OSError, ValueError, KeyError):  # damaged by a crash: training begins a new one then, too
         return None
-    sessions = json.loads(path.read_text())["sessions"]
     for session in sessions:
         session["command"] = _command(session["command"])
     return _json({"sessions": [{key: session.get(key) for key in _SESSION} for session in sessions]})

@@ -83,7 +83,7 @@ def labels_figure(rows: Rows) -> Figure:
     return axes.figure
 
 
-def layer_means(entry: Entry, column: str) -> list[tuple[str, float]]:
+def _layer_means(entry: Entry, column: str) -> list[tuple[str, float]]:
     """(layer, mean over the finished runs) of a column of their layers' tables; only layers that all of them have."""
     tables = [
         _read_layers(path.read_text(), column) for run in entry.group.finished if (path := run.path / LAYERS).is_file()
@@ -106,7 +106,7 @@ def _layers(found: Sequence[Entry], columns: Mapping[str, str]) -> dict[str, dic
     """{network: {curve: [(layer, value), …]}} of the first networks that have been analysed."""
     networks: dict[str, dict[str, list[tuple[str, float]]]] = {}
     for entry in found:
-        curves = {label: curve for label, column in columns.items() if (curve := layer_means(entry, column))}
+        curves = {label: curve for label, column in columns.items() if (curve := _layer_means(entry, column))}
         if curves and len(networks) < _MOST_NETWORKS:
             networks.setdefault(entry.row.name, curves)
     return networks

@@ -66,7 +66,7 @@ def with_main_table(readme: str, table: str) -> str:
 
 
 def _main_rows(rows: Rows) -> list[list[str]]:
-    lines = [["", "published", "ours", "runs", "images", "settings"]]
+    lines = [["", "published", "ours", "runs", "images", "settings, or what a run takes"]]
     for row, found in rows:
         own = [entry for entry in found if not entry.changes]
         if own:
