@@ -6,7 +6,7 @@
 
 docs/results/published.yaml lists the published figures and the command that repeats each. A run belongs to a row if its
 configuration is what that command composes; one that differs only in settings that tell no rows apart, such as a shorter
-schedule, is shown below the row, with what it changes. Other runs are named and left out. The archive holds what the page
+schedule, is shown below the row, with what it changes. Other runs, and those still running, are named and left out. The archive holds what the page
 needs, some kilobytes a run, without weights, machine names and paths. The runs' folders are not changed.
 """
 
@@ -44,12 +44,18 @@ def results(options: Options) -> None:
     from hybrid.reports.published.results import Places, make_results
     from hybrid.reports.published.rows import read_page
     from hybrid.reports.runs import read_runs
+    from hybrid.tracking.run_folder import RunFolder
 
     places = Places(Path(__file__).resolve().parents[1])
     if options.runs is not None:
         images = dict(words.split("=", 1) for words in options.images)
-        written, others = archive_runs(read_runs(options.runs), read_page(places.rows), places.runs, images=images)
+        runs = read_runs(options.runs)
+        ended = [run for run in runs if not RunFolder(run.path).in_use]
+        written, others = archive_runs(ended, read_page(places.rows), places.runs, images=images)
         print(f"{len(written)} runs archived in {places.runs}")
+        for run in runs:
+            if run not in ended:
+                print(f"still running, left out: {run.path}", file=sys.stderr)
         for run in others:
             print(f"belongs to no row: {run.path}", file=sys.stderr)
     for path in make_results(places).write(places):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -46,14 +47,18 @@ class Entry:
         """shorter schedule, longer schedule, or "" where it is the row's or cannot be compared."""
         if not any(_key(change) == "trainer.duration" for change in self.changes):
             return ""
-        wanted, _, unit = str(_composed(self.row.overrides).settings["trainer.duration"]).partition(" ")
-        done = self.group.figure(unit if unit.endswith("s") else f"{unit}s")
-        if done is None or done.mean == float(wanted):
-            return ""
-        return "shorter schedule" if done.mean < float(wanted) else "longer schedule"
+        wanted, unit = _duration(_composed(self.row.overrides).settings["trainer.duration"])
+        done, own_unit = _duration(self.group.fact("trainer.duration"))
+        if own_unit != unit:  # steps and epochs: as many as were made
+            made = self.group.figure(unit)
+            done = made.mean if made else wanted
+        return "" if done == wanted else "shorter schedule" if done < wanted else "longer schedule"
 
 
-def entries(section: Section, runs: Sequence[Run]) -> list[tuple[Row, list[Entry]]]:
+Rows = Sequence[tuple[Row, Sequence[Entry]]]
+
+
+def entries(section: Section, runs: Sequence[Run]) -> Rows:
     """Every row with its runs, those of its own command first; a row without runs has an empty list.
 
     Raises what Hydra does for a row whose command does not compose.
@@ -101,6 +106,12 @@ def _changes(row: Row, keys: Sequence[str], run: Run) -> dict[str, str] | None:
         if whole.settings.get(name, ABSENT) != value:
             changes[quoted(f"{name}={setting_text(value)}")] = setting_text(base.settings.get(name, ABSENT))
     return changes
+
+
+def _duration(words: str) -> tuple[float, str]:
+    """Number and unit, steps or epochs, of what may be written 20 epochs, 20ep or 1 step."""
+    number, unit = re.match(r"\s*([\d.]+)\s*(\w)", words).groups()
+    return float(number), "epochs" if unit == "e" else "steps"
 
 
 class _Composed(NamedTuple):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hybrid.reports.analysis_figures import curves_by_depth
 from hybrid.reports.curves import MOST_GROUPS, curves_figure
 from hybrid.reports.published.archive import LAYERS
-from hybrid.reports.published.entries import Entry
-from hybrid.reports.published.rows import Row, Section
+from hybrid.reports.published.entries import Entry, Rows
+from hybrid.reports.published.rows import Section
 from hybrid.reports.style import COLOURS, MARKERS, QUIET, STROKES, legend_above, new_panels, paper_style
 
-Rows = Sequence[tuple[Row, Sequence[Entry]]]
 _PARALLEL = ("S0", "S1", "S2")  # orders of the scattering transform: side by side, no line leads through them
 _MOST_NETWORKS = len(STROKES)  # that strokes tell apart
 _DEPTH = {  # picture -> (y axis, {curve: the column of an analysis's table})
@@ -37,7 +37,7 @@ def section_figures(section: Section, rows: Rows) -> dict[str, tuple[str, Figure
     finished = [entry for _, found in rows for entry in found if entry.group.finished]
     if finished and len({row.labels for row, _ in rows if row.labels}) > 1:
         drawn["labels"] = ("Accuracy by number of labels, published and ours", labels_figure(rows))
-    if finished:
+    if any(run.records() for entry in finished for run in entry.group.runs):
         drawn["curves"] = ("Learning curves", _curves(section, finished))
     for name, (ylabel, columns) in _DEPTH.items():
         layers = _layers(finished, columns)
@@ -57,15 +57,15 @@ def labels_figure(rows: Rows) -> Figure:
     ((axes,),) = new_panels(5.2, 3.2)
     names = list(dict.fromkeys(row.name for row, _ in rows if row.labels))
     for k, name in enumerate(names):
-        colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
         own = sorted(((row, found) for row, found in rows if row.name == name), key=lambda pair: pair[0].labels)
-        look = {"color": colour, "marker": marker, "markersize": 4.5, "capsize": 2.5, "elinewidth": 1}
-        _errorbar(axes.errorbar, [(row.labels, row.figure) for row, _ in own],
-                  **look, linestyle=STROKES[1], markerfacecolor="white", linewidth=1)  # fmt: skip
-        _errorbar(axes.errorbar, [(row.labels, _figure(entry)) for row, found in own for entry in found
-                                  if not entry.changes], **look)  # fmt: skip
-        _errorbar(axes.errorbar, [(row.labels, _figure(entry)) for row, found in own for entry in found if entry.changes],
-                  **{**look, "marker": "x"}, linestyle="none")  # fmt: skip
+        runs = [(row.labels, _figure(entry), bool(entry.changes)) for row, found in own for entry in found]
+        look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "markersize": 4.5}
+        look |= {"capsize": 2.5, "elinewidth": 1}
+        hollow = {"linestyle": STROKES[1], "markerfacecolor": "white", "linewidth": 1}
+        _errorbars(axes, [(row.labels, row.figure) for row, _ in own], **look, **hollow)
+        _errorbars(axes, [(labels, figure) for labels, figure, changed in runs if not changed], **look, zorder=4)
+        crosses = {**look, "marker": "x", "linestyle": "none", "zorder": 4}
+        _errorbars(axes, [(labels, figure) for labels, figure, changed in runs if changed], **crosses)
     axes.set(xscale="log", xlabel="labelled images", ylabel="test accuracy (%)")
     ticks = sorted({row.labels for row, _ in rows if row.labels})
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
@@ -123,8 +123,8 @@ def _figure(entry: Entry) -> tuple[float, float | None] | None:
     return figure and (figure.mean, figure.std)
 
 
-def _errorbar(draw: Callable, points: Sequence[tuple[int, tuple[float, float | None] | None]], **look: object) -> None:
+def _errorbars(axes: Axes, points: Sequence[tuple[int, tuple[float, float | None] | None]], **look: object) -> None:
     known = [(x, *figure) for x, figure in points if figure is not None]
     if known:
         x, mean, std = zip(*known, strict=True)
-        draw(x, mean, yerr=[value or 0.0 for value in std], **look)
+        axes.errorbar(x, mean, yerr=[value or 0.0 for value in std], **look)

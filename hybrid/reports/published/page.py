@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from hybrid.errors import UserError
 from hybrid.reports.groups import ABSENT, Figure, Group
 from hybrid.reports.published import sessions
 from hybrid.reports.published.archive import images_of
-from hybrid.reports.published.entries import Entry, quoted
+from hybrid.reports.published.entries import Entry, Rows, quoted
 from hybrid.reports.published.rows import Page, Row
 from hybrid.reports.table import STATES
 
-Rows = Sequence[tuple[Row, Sequence[Entry]]]
 _BEGIN, _END = "<!-- main table, written by scripts/results.py -->", "<!-- end of the main table -->"
 _MARKS = {"read": "", "memory": " ᵐ"}
 _HEAD = """# Published experiments and ours
@@ -53,7 +53,7 @@ def _closest(found: Sequence[Entry]) -> list[str]:
     if best is None:
         return ["not run", "", ""]
     words = f" ({_plainly(best)})" if best.changes else ""
-    return [f"{_accuracy(best.group)}{words}", str(len(best.group.finished)), _images(best.group)]
+    return [f"{_accuracy(best.group)}{words}", _count(best), _images(best.group)]
 
 
 def with_main_table(readme: str, table: str) -> str:
@@ -114,16 +114,21 @@ def _notes(rows: Rows) -> list[str]:
 
 
 def _ours(entry: Entry) -> list[str]:
-    return [_accuracy(entry.group), _count(entry.group), _images(entry.group)]
+    return [_accuracy(entry.group), _count(entry), _images(entry.group)]
 
 
 def _accuracy(group: Group) -> str:
     return _spread(group.figure("test.top1"), "{:.2f}") if group.finished else "not finished"
 
 
-def _count(group: Group) -> str:
+def _count(entry: Entry) -> str:
+    """How many runs a mean is of, of how many folds, and what became of others."""
+    group = entry.group
+    wanted = math.prod(len(values) for values in entry.row.repeats.values())
+    incomplete = entry.row.repeats and len(group.finished) < wanted
+    finished = f"{len(group.finished)} of {wanted}" if incomplete else str(len(group.finished))
     others = [f"{len(group.of(state))} {state}" for state in STATES if state != "finished" and group.of(state)]
-    return ", ".join([str(len(group.finished)), *others])
+    return ", ".join([finished, *others])
 
 
 def _images(group: Group) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid.reports.published.archive import read_archive
-from hybrid.reports.published.entries import entries
-from hybrid.reports.published.figures import Rows, section_figures
+from hybrid.reports.published.entries import Rows, entries
+from hybrid.reports.published.figures import section_figures
 from hybrid.reports.published.page import main_table, page_text, with_main_table
 from hybrid.reports.published.rows import Section, read_page
 from hybrid.reports.style import picture

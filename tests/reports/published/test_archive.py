@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import shutil
@@ -87,6 +88,15 @@ def test_the_command_archives_and_writes_and_again_from_the_archive_alone(comman
     places.page.unlink()
     assert command() == (0, f"written: {places.page}\n", "")
     assert places.page.read_text() == page
+
+
+def test_a_run_that_a_process_works_on_is_left_out(command, places, write_run, tmp_path):
+    folder = write_run("a", *RECIPE)
+    write_run("b", *RECIPE, seed=1, top1=90.0)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert f"still running, left out: {folder}\n" in command(f"runs={tmp_path / 'runs'}")[2]
+    assert "unfinished" not in places.page.read_text() and "| 90.00 | 1 |" in places.page.read_text()
 
 
 @pytest.mark.parametrize(

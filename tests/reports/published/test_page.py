@@ -56,6 +56,25 @@ def test_other_settings_are_a_line_of_their_own_that_says_what_they_change(place
     assert "| 80.00 (shorter schedule) | 1 |" in results.readme
 
 
+@pytest.mark.parametrize(
+    ("duration", "made", "words"),
+    [
+        ("2 epochs", {}, "shorter schedule"),
+        ("30 epochs", {"epochs": 30.0}, "longer schedule"),
+        ("2ep", {}, "shorter schedule"),
+        ("900 steps", {"epochs": 300.0}, "longer schedule"),
+        ("10 steps", {"epochs": 3.3}, "shorter schedule"),
+        ("10 steps", None, "other settings"),
+    ],
+)
+def test_a_schedule_is_called_shorter_or_longer_whatever_its_unit(
+    places, archive, write_run, cells, duration, made, words
+):
+    write_run("a", *RECIPE, f"trainer.duration={duration}", **({} if made is None else {"top1": 80.0, **made}))
+    archive()
+    assert cells(make_results(places).page, "↳")[0][0] == f"↳ {words}"
+
+
 def test_a_choice_that_differs_is_named_and_not_its_settings(places, archive, write_run, cells):
     write_run("a", *RECIPE, "augmentation=none", top1=80.0)
     archive()
@@ -89,6 +108,7 @@ def test_folds_are_averaged_like_seeds(write_run, places):
         .replace("keys: [model, data.subset.n]", "keys: [model]")
         .replace("takes: a minute,", "takes: a minute, repeats: {data.subset.n: [100, 200]},")
     )
+    assert "python train.py -m data.subset.n=100,200 experiment=digits" in make_results(places).page
     for n, top1 in ((100, 80.0), (200, 90.0), (300, 10.0)):
         write_run(f"a{n}", "experiment=digits", f"data.subset.n={n}", top1=top1)
     ((_, (entry,)), *_) = entries(read_page(places.rows).sections[0], read_runs(places.root.parent / "runs"))
@@ -140,3 +160,18 @@ def test_a_readme_without_a_place_for_the_table_is_an_error(places):
     places.readme.write_text("# nothing\n")
     with pytest.raises(UserError, match="README.md has no lines <!-- main table"):
         make_results(places)
+
+
+def test_folds_that_are_missing_are_said(places, archive, write_run, cells):
+    folds = "takes: a minute, repeats: {data.subset.n: [100, 200, 300]},"
+    places.rows.write_text(places.rows.read_text().replace("takes: a minute,", folds))
+    for n, top1 in ((100, 80.0), (200, 90.0)):
+        write_run(f"a{n}", "experiment=digits", f"data.subset.n={n}", top1=top1)
+    archive()
+    assert cells(make_results(places).page, "first, 100 labels")[0][2:4] == ["85.00 ± 7.07", "2 of 3"]
+
+
+def test_runs_that_logged_nothing_have_no_curves(places, archive, write_run):
+    (write_run("a", *RECIPE, top1=90.0) / "metrics.jsonl").write_text("")
+    archive()
+    assert set(make_results(places).pictures) == {"results_digits_labels.png"}
