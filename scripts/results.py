@@ -6,8 +6,9 @@
 
 docs/results/published.yaml lists the published figures and the command that repeats each. A run belongs to a row if its
 configuration is what that command composes; one that differs only in settings that tell no rows apart, such as a shorter
-schedule, is shown below the row, with what it changes. Other runs, and those still running, are named and left out. The archive holds what the page
-needs, some kilobytes a run, without weights, machine names and paths. The runs' folders are not changed.
+schedule, is shown below the row, with what it changes. Other runs, and those still running, are named and left out. The
+archive holds what the page needs, some kilobytes a run, without weights, machine names and paths. The runs' folders are
+not changed.
 """
 
 from __future__ import annotations
