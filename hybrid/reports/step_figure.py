@@ -37,5 +37,5 @@ def step_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     axes.set(xlabel="time of a step, % of the plain loop's", xlim=(0, 125))
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color="0.9", linewidth=0.6)
-    legend_above(axes.figure, handles, list(_PARTS))
+    legend_above(axes.figure, handles, list(_PARTS), letters=90)
     return axes.figure

@@ -11,8 +11,8 @@ def test_table_and_json(call, tmp_path):
     pytest.importorskip("kymatio")
     path, figure = tmp_path / "training.json", tmp_path / "steps.png"
     code, said, _ = call(
-        "bench_training", "cases=[scat_linear]", "batch=4", "steps=1", "rounds=2", "threads=1", f"json={path}", f"figure={figure}",
-        "settings=[trainer.precision=bf16]",
+        "bench_training", "cases=[scat_linear]", "batch=4", "steps=1", "rounds=2", "threads=1",
+        f"json={path}", f"figure={figure}", "settings=[trainer.precision=bf16]",
     )  # fmt: skip
     assert code == 0
     rows = {row["side"]: row for row in json.loads(path.read_text())["rows"]}
