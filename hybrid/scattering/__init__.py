@@ -1,8 +1,8 @@
 """The 2-D scattering transform as a torch module.
 
 Read in this order: `geometry` (which sizes fit, padding), `filters` (the Morlet bank, NumPy in float64), `paths` (which
-channel is which), `interface` (what every engine does alike), `transform` (the torch engine), `compiled_engine` (made of
-`codelets`, `tables`, `cpu` and `cuda`), `kymatio_engine`.
+channel is which), `interface` (what every engine does alike), `transform` and `gradient` (the torch engine),
+`compiled_engine` (made of `codelets`, `tables`, `cpu` and `cuda`), `kymatio_engine`.
 """
 
 from __future__ import annotations

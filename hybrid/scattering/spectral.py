@@ -37,8 +37,18 @@ def spectrum(maps: Tensor) -> Tensor:
     """Real maps (..., h, w) -> their 2-D Fourier transform (..., h, 2w).
 
     torch computes the half that a real map needs and mirrors it; the wavelets are one-sided, so they need it whole.
+    A map's mean, its largest coefficient by far, is added last: in the sums of the transform it would cost the others two
+    or three bits. The result does not depend on what was subtracted, so no gradient goes through it.
     """
-    return torch.view_as_real(torch.fft.fft2(maps)).flatten(-2)
+    mean = maps.detach().mean((-2, -1), keepdim=True)
+    spectra = torch.view_as_real(torch.fft.fft2(maps - mean))
+    spectra[..., 0, 0, 0] += (maps.shape[-2] * maps.shape[-1] * mean).squeeze((-2, -1))
+    return spectra.flatten(-2)
+
+
+def spectrum_adjoint(spectra: Tensor) -> Tensor:
+    """The adjoint of `spectrum`: (..., h, 2w) -> real maps (..., h, w)."""
+    return torch.view_as_real(inverse(spectra))[..., 0]
 
 
 def filter_and_fold(spectra: Tensor, filters: Tensor, step: int) -> Tensor:
@@ -54,18 +64,50 @@ def filter_and_fold(spectra: Tensor, filters: Tensor, step: int) -> Tensor:
     return reduce(torch.add, product.chunk(step, -1))
 
 
+def filter_and_fold_adjoint(folded: Tensor, filters: Tensor, step: int) -> Tensor:
+    """The adjoint of `filter_and_fold`, summed over the filters: (..., K, h/step, 2w/step), (K, h, 2w) -> (..., h, 2w)."""
+    height, width = folded.shape[-2:]
+    result = folded.new_empty(*folded.shape[:-3], *filters.shape[-2:])
+    for top in range(0, step * height, height):
+        for left in range(0, step * width, width):
+            window = (..., slice(top, top + height), slice(left, left + width))
+            total = result[window]
+            torch.mul(folded[..., 0, :, :], filters[0][window], out=total)
+            for k in range(1, len(filters)):
+                total.addcmul_(folded[..., k, :, :], filters[k][window])
+    return result
+
+
+def inverse(spectra: Tensor) -> Tensor:
+    """The inverse Fourier transform of (..., h, 2w), without the division by h·w: (..., h, w), complex."""
+    return torch.fft.ifft2(torch.view_as_complex(spectra.unflatten(-1, (-1, 2))), norm="forward")
+
+
 def inverse_modulus(spectra: Tensor, *, differentiable: bool) -> Tensor:
     """|inverse Fourier transform| of (..., h, 2w), without the division by h·w: (..., h, w), real.
 
     differentiable: the gradient of the modulus at 0 is 0 (it has none; torch's square root would give NaN).
     """
-    maps = torch.fft.ifft2(torch.view_as_complex(spectra.unflatten(-1, (-1, 2))), norm="forward")
-    real, imaginary = torch.view_as_real(maps).unbind(-1)
-    power = torch.addcmul(real * real, imaginary, imaginary)
+    power = _power(inverse(spectra))
     if not differentiable:
         return power.sqrt_()
     zero = power == 0
     return power.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
+
+
+def modulus(maps: Tensor) -> Tensor:
+    """|z| of complex maps: torch's own is several times slower."""
+    return _power(maps).sqrt_()
+
+
+def modulus_adjoint(maps: Tensor, moduli: Tensor, gradients: Tensor) -> Tensor:
+    """z / |z|, times the gradients with respect to |z|; 0 where z is 0. Writes over `moduli`."""
+    return maps * (gradients / moduli.masked_fill_(moduli == 0, torch.inf))
+
+
+def _power(maps: Tensor) -> Tensor:
+    real, imaginary = torch.view_as_real(maps).unbind(-1)
+    return torch.addcmul(real * real, imaginary, imaginary)
 
 
 def apply_separable(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from hybrid.scattering.filters import MorletBank, lowpass_matrix, morlet_bank
 from hybrid.scattering.geometry import margins
+from hybrid.scattering.gradient import gradient, slices
 from hybrid.scattering.interface import ScatteringModule
 from hybrid.scattering.spectral import apply_separable, filter_and_fold, inverse_modulus, reflect_pad, spectrum
 
@@ -28,7 +31,8 @@ class Scattering2D(ScatteringModule):
     Raises ValueError saying what fits. float64 needs a device that has it (Apple's MPS has not).
 
     It is differentiable (the modulus has gradient 0 at 0), may be pickled, copied, compiled as one graph and exported with a
-    dynamic batch. A batch is computed in pieces, except while gradients are recorded or a graph is traced.
+    dynamic batch. A batch is computed in pieces of bounded memory, a large image by a few angles at a time. For the gradient
+    only the images are kept: it computes each piece again.
     """
 
     def __init__(
@@ -51,7 +55,7 @@ class Scattering2D(ScatteringModule):
             multipliers = (spectra / spectra[0].size).astype(dtype)
             if (
                 dtype == "float32"
-            ):  # one factor for the real, one for the imaginary part; float64, the rare one, does it later
+            ):  # a factor for the real, one for the imaginary part; float64, the rare one, does it later
                 multipliers = np.repeat(multipliers, 2, axis=-1)
             self._constant(f"psi_{j}_{level}_{dtype}", multipliers)
 
@@ -59,36 +63,52 @@ class Scattering2D(ScatteringModule):
         self.register_buffer(name, torch.from_numpy(values), persistent=False)
 
     def _transform(self, images: Tensor) -> Tensor:
-        pieces = self._pieces(images)
-        return (
-            torch.cat([self._coefficients(piece) for piece in pieces])
-            if len(pieces) > 1
-            else self._coefficients(images)
-        )
+        if _is_traced():
+            return self._coefficients(images, self.L)
+        if _records_gradients(images):
+            return _Recomputed.apply(images, self)
+        return self._in_pieces(images)
 
-    def _pieces(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The batch in pieces whose temporaries stay small; in one when a graph is being made of it."""
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or _records_gradients(images):
-            return (images,)
+    def _in_pieces(self, images: Tensor) -> Tensor:
+        """(B, H, W) -> (B, P, h, w), a few images or angles at a time."""
+        pieces, angles = self._pieces(images)
+        coefficients = [self._coefficients(piece, angles) for piece in pieces]
+        return torch.cat(coefficients) if len(coefficients) > 1 else coefficients[0]
+
+    def _gradient_in_pieces(self, images: Tensor, gradients: Tensor) -> Tensor:
+        """The gradient of sum(gradients · coefficients): (B, H, W), (B, P, h, w) -> (B, H, W)."""
+        pieces, angles = self._pieces(images)
+        sizes = [len(piece) for piece in pieces]
+        parts = [
+            gradient(self, piece, part, angles) for piece, part in zip(pieces, gradients.split(sizes), strict=True)
+        ]
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def _pieces(self, images: Tensor) -> tuple[tuple[Tensor, ...], int]:
+        """The batch in pieces, and how many angles of the first order to take at a time: temporaries then stay small."""
         height, width = self.padded_shape
-        maps = self.L * max(1, self.L // 2 if self.max_order == 2 and self.J > 1 else 1)
-        bytes_per_image = maps * height * width * 2 * images.element_size()
+        per_angle = height * width * 2 * images.element_size()
+        if self.max_order == 2 and self.J > 1:
+            per_angle *= max(1, self.L // 2)
         limit = _CPU_PIECE if images.device.type == "cpu" else _DEVICE_PIECE
-        return images.split(max(1, limit // bytes_per_image))
+        count = max(1, limit // (per_angle * self.L))
+        angles = min(self.L, max(1, limit // per_angle))
+        return images.split(count), angles
 
-    def _coefficients(self, images: Tensor) -> Tensor:
-        padded = images if self.pre_pad else reflect_pad(images, self._margins)
+    def _coefficients(self, images: Tensor, angles: int) -> Tensor:
+        padded = self.pad(images)
         image_spectrum = spectrum(padded).unsqueeze(1)
         zeroth, first, second = self._lowpass(padded, 0).unsqueeze(1), [], []
         for j1 in range(self.J):
-            modulus = self._wavelet_modulus(image_spectrum, j1, level=0)  # (B, L, h, w)
-            first.append(self._lowpass(modulus, j1))
-            if self.max_order == 2 and j1 < self.J - 1:
-                second.append(self._second_order(modulus, j1))
+            for some in slices(self.L, angles):
+                modulus = self._wavelet_modulus(image_spectrum, j1, level=0, angles=some)  # (B, theta1, h, w)
+                first.append(self._lowpass(modulus, j1))
+                if self.max_order == 2 and j1 < self.J - 1:
+                    second.append(self._second_order(modulus, j1))
         return torch.cat([zeroth, *first, *second], 1)
 
     def _second_order(self, first: Tensor, j1: int) -> Tensor:
-        """All paths that begin with scale j1: (B, L, h, w) -> (B, paths, h', w'), theta1 outermost."""
+        """All paths that begin with these maps of scale j1: (B, theta1, h, w) -> (B, paths, h', w'), theta1 outermost."""
         spectra = spectrum(first).unsqueeze(2)
         maps = []
         for j2 in range(j1 + 1, self.J):
@@ -96,18 +116,52 @@ class Scattering2D(ScatteringModule):
             maps.append(self._lowpass(modulus, j2))
         return torch.cat(maps, 2).flatten(1, 2)
 
-    def _wavelet_modulus(self, spectra: Tensor, j: int, *, level: int) -> Tensor:
+    def _wavelet_modulus(self, spectra: Tensor, j: int, *, level: int, angles: slice = slice(None)) -> Tensor:
         """Spectra of maps sampled every 2^level -> moduli of their wavelet coefficients of scale j, sampled every 2^j."""
-        if spectra.dtype == torch.float64:
-            filters = getattr(self, f"psi_{j}_{level}_float64").repeat_interleave(2, -1)
-        else:
-            filters = getattr(self, f"psi_{j}_{level}_float32")
-        folded = filter_and_fold(spectra, filters, 2 ** (j - level))
-        return inverse_modulus(folded, differentiable=torch.compiler.is_compiling() or _records_gradients(spectra))
+        folded = filter_and_fold(spectra, self.wavelets(j, level, spectra.dtype, angles), 2 ** (j - level))
+        return inverse_modulus(folded, differentiable=_is_traced() or _records_gradients(spectra))
 
     def _lowpass(self, maps: Tensor, level: int) -> Tensor:
         """Maps sampled every 2^level -> their averages over 2^J pixels, without the padding."""
-        return apply_separable(maps, getattr(self, f"phi_{level}_rows"), getattr(self, f"phi_{level}_columns"))
+        return apply_separable(maps, *self.lowpass_factors(level))
+
+    def pad(self, images: Tensor) -> Tensor:
+        """(B, H, W) -> (B, padded H, padded W)."""
+        return images if self.pre_pad else reflect_pad(images, self._margins)
+
+    def wavelets(self, j: int, level: int, dtype: torch.dtype, angles: slice = slice(None)) -> Tensor:
+        """The multipliers of scale j for spectra of maps sampled every 2^level: (angles, h, 2w)."""
+        if dtype == torch.float64:
+            return getattr(self, f"psi_{j}_{level}_float64")[angles].repeat_interleave(2, -1)
+        return getattr(self, f"psi_{j}_{level}_float32")[angles]
+
+    def lowpass_factors(self, level: int) -> tuple[Tensor, Tensor]:
+        """The matrices over rows and over columns of the last low-pass, for maps sampled every 2^level."""
+        return getattr(self, f"phi_{level}_rows"), getattr(self, f"phi_{level}_columns")
+
+
+class _Recomputed(torch.autograd.Function):
+    """The transform, of which only the images are kept; second derivatives go through the plain operations."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, engine: Scattering2D) -> Tensor:
+        ctx.save_for_backward(images)
+        ctx.engine = engine
+        return engine._in_pieces(images)
+
+    @staticmethod
+    def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, None]:
+        (images,) = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return ctx.engine._gradient_in_pieces(images, gradients), None
+        images = images.view_as(images)  # a new node: the gradients that came in may depend on the images, too
+        coefficients = ctx.engine._coefficients(images, ctx.engine.L)
+        return torch.autograd.grad(coefficients, images, gradients, create_graph=True)[0], None
+
+
+def _is_traced() -> bool:
+    """Whether a graph is being made of the plain operations, or torch.func transforms them."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
 
 
 def _records_gradients(tensor: Tensor) -> bool:

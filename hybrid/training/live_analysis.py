@@ -47,7 +47,7 @@ class LiveSettings:
 def live_settings(config: DictConfig) -> tuple[LiveSettings, AnalysisSettings] | None:
     """The `analysis` section of a run's configuration, checked; None for analysis=none."""
     values = OmegaConf.to_container(config, resolve=True)
-    if values.get("every") is None:
+    if values.get("every") is None or set(values) == {"every"}:  # analysis=none, also with a recipe's own `every`
         return None
     own = {field.name for field in dataclasses.fields(LiveSettings)}
     live = build_record(LiveSettings, {key: value for key, value in values.items() if key in own}, path="analysis")

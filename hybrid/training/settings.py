@@ -29,7 +29,7 @@ class TrainerSettings:
     rank_timeout: str
     channels_last: bool
     feature_cache: Literal["auto", "off", "memory", "disk"]
-    compile: bool
+    compile: bool | Literal["reduce-overhead", "max-autotune"]
     deterministic: bool
     clip_norm: float | None
     label_smoothing: float

@@ -27,6 +27,13 @@ def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
             yield
 
 
+def compiled(model: nn.Module, settings: TrainerSettings) -> nn.Module:
+    """The model as `trainer.compile` wants it; itself for false."""
+    if not settings.compile:
+        return model
+    return torch.compile(model, mode=None if settings.compile is True else settings.compile)
+
+
 def at_least_single(logits: torch.Tensor) -> torch.Tensor:
     """Half precision to float32, for the loss; other types as they are."""
     return logits if logits.dtype == torch.float64 else logits.float()

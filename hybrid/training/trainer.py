@@ -39,7 +39,7 @@ from hybrid.training.live_analysis import LiveAnalysis
 from hybrid.training.profiling import Profiler
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.state import TrainState
-from hybrid.training.step import train_step
+from hybrid.training.step import compiled, train_step
 
 
 @dataclasses.dataclass
@@ -66,7 +66,7 @@ class Trainer:
         if self.cache is not None:
             self.cache.normalize(model)
             self.loader, model = self.cache.loader(self.loader), self.cache.rest(model)
-        self.forward = torch.compile(model) if self.settings.compile else model
+        self.forward = compiled(model, self.settings)
         self._sum_gradients = GradientSum(self.state.model)
         self._every = {
             name: interval(

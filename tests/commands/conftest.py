@@ -49,9 +49,9 @@ def call(monkeypatch, capsys):
         spec = importlib.util.spec_from_file_location(f"scripts_{script}", path)
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, spec.name, module)
+        monkeypatch.setattr(sys, "path", [str(path.parent), *sys.path])  # as for a script
         spec.loader.exec_module(module)
         monkeypatch.setattr(sys, "argv", [str(path), *arguments])
-        monkeypatch.setattr(sys, "path", [*sys.path])
         capsys.readouterr()
         with pytest.raises(SystemExit) as exit_:
             getattr(module, script)()

@@ -6,6 +6,7 @@ import pytest
 
 from hybrid.configuration.entry import CONFIGS, compose
 from hybrid.training.checks import check
+from hybrid.training.live_analysis import live_settings
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 
@@ -13,6 +14,11 @@ EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_it_composes_and_every_setting_is_valid(name):
     check(compose([f"experiment={name}"]))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_it_can_be_run_without_analysis(name):
+    assert live_settings(compose([f"experiment={name}", "analysis=none"]).analysis) is None
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

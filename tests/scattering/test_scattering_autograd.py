@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from hybrid.scattering import Scattering2D
+from hybrid.scattering.gradient import gradient
 
 
 def test_gradcheck():
@@ -34,6 +36,27 @@ def test_values_are_the_same_with_and_without_gradients():
     recorded = scattering(images.clone().requires_grad_())
     torch.testing.assert_close(recorded.detach(), scattering(images), rtol=1e-6, atol=1e-7)
     assert recorded.requires_grad and not scattering(images).requires_grad
+
+
+@pytest.mark.parametrize(("J", "max_order"), [(1, 2), (2, 1), (3, 2)])
+@pytest.mark.parametrize(("maps", "pieces"), [(2 * 4, [(2, 4), (2, 4), (1, 4)]), (3, [(1, 3)] * 5)])
+def test_the_gradient_in_pieces_is_that_of_the_plain_operations(monkeypatch, J, max_order, maps, pieces):
+    scattering = Scattering2D(J, (16, 20), 4, max_order)
+    images = torch.rand(5, 16, 20, dtype=torch.float64, requires_grad=True)
+    weights = torch.rand(5, *scattering.output_shape, dtype=torch.float64)
+    plain = torch.autograd.grad(scattering._coefficients(images, 4), images, weights)[0]
+    seen = []
+
+    def spy(engine, piece, part, angles):
+        seen.append((len(piece), angles))
+        return gradient(engine, piece, part, angles)
+
+    height, width = scattering.padded_shape
+    per_angle = height * width * 2 * 8 * (2 if J > 1 and max_order == 2 else 1)
+    monkeypatch.setattr("hybrid.scattering.transform._CPU_PIECE", maps * per_angle)
+    monkeypatch.setattr("hybrid.scattering.transform.gradient", spy)
+    torch.testing.assert_close(torch.autograd.grad(scattering(images), images, weights)[0], plain, rtol=1e-10, atol=0)
+    assert seen == pieces
 
 
 def test_vmap_and_functional_gradient():

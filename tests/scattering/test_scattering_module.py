@@ -167,16 +167,24 @@ def test_pickle_pre_padded(images):
         same(pickle.loads(pickle.dumps(module))(images), module(images), tolerance=0)
 
 
-def test_a_large_batch_is_computed_in_pieces(monkeypatch):
+@pytest.mark.parametrize(
+    ("limit", "pieces"), [(3 * 8 * 8 * 24 * 28, [(3, 4), (3, 4), (1, 4)]), (2 * 16 * 24 * 28, [(1, 2)] * 7)]
+)
+def test_a_large_batch_is_computed_in_pieces_and_a_large_image_by_angles(monkeypatch, limit, pieces):
     scattering = Scattering2D(J, SHAPE, L)
     images = torch.rand(7, *SHAPE)
     whole = scattering(images)
-    sizes = []
+    seen = []
     coefficients = scattering._coefficients
-    monkeypatch.setattr(scattering, "_coefficients", lambda piece: sizes.append(len(piece)) or coefficients(piece))
-    monkeypatch.setattr("hybrid.scattering.transform._CPU_PIECE", 3 * 8 * 8 * 24 * 28)
+
+    def spy(piece, angles):
+        seen.append((len(piece), angles))
+        return coefficients(piece, angles)
+
+    monkeypatch.setattr(scattering, "_coefficients", spy)
+    monkeypatch.setattr("hybrid.scattering.transform._CPU_PIECE", limit)
     same(scattering(images), whole)
-    assert sizes == [3, 3, 1]
+    assert seen == pieces
 
 
 def test_repr_names_the_settings(engine):

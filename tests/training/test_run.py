@@ -153,8 +153,9 @@ def test_options_run_to_the_end(train, extra):
 
 
 @pytest.mark.slow
-def test_compiled_training_gives_the_same_losses(train):
-    plain, compiled = train("augmentation=none"), train("augmentation=none", "trainer.compile=true")
+@pytest.mark.parametrize("mode", ["true", "reduce-overhead"])
+def test_compiled_training_gives_the_same_losses(train, mode):
+    plain, compiled = train("augmentation=none"), train("augmentation=none", f"trainer.compile={mode}")
     for one, other in zip(untimed(plain), untimed(compiled), strict=True):
         assert one == pytest.approx(other, rel=1e-3, abs=1e-3)
 

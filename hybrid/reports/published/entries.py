@@ -1,0 +1,153 @@
+"""Which runs repeat which published figure: found by composing the row's own command, so that a row cannot claim others."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from hybrid.configuration.entry import compose
+from hybrid.errors import UserError
+from hybrid.reports.groups import ABSENT, Group
+from hybrid.reports.published.rows import Row, Section
+from hybrid.reports.runs import Run
+from hybrid.reports.table_formats import setting_text
+from hybrid.tracking.run_folder import identity
+
+_NO_DIFFERENCE = ("experiment", "analysis")  # the name of a recipe; what is measured beside the training
+_QUOTED = set(' ,[](){}*;&|<>$"')
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """The runs of a row that have one configuration: seed by seed, or fold by fold.
+
+    changes: the settings in which they are not what the row's command says, as overrides -> the row's own value;
+    empty: they are the row's command itself.
+    """
+
+    row: Row
+    changes: Mapping[str, str]
+    group: Group
+
+    @property
+    def command(self) -> str:
+        """What repeats these runs, but for the seed."""
+        changed = {_key(change) for change in self.changes}
+        words = [word for word in self.row.overrides if _key(word) not in changed]
+        return " ".join(["python train.py", *map(quoted, words), *self.changes])
+
+    @property
+    def schedule(self) -> str:
+        """shorter schedule, longer schedule, or "" where it is the row's or cannot be compared."""
+        if not any(_key(change) == "trainer.duration" for change in self.changes):
+            return ""
+        wanted, unit = _duration(_composed(self.row.overrides).settings["trainer.duration"])
+        done, own_unit = _duration(self.group.fact("trainer.duration"))
+        if own_unit != unit:  # steps and epochs: as many as were made
+            made = self.group.figure(unit)
+            done = made.mean if made else wanted
+        return "" if done == wanted else "shorter schedule" if done < wanted else "longer schedule"
+
+
+Rows = Sequence[tuple[Row, Sequence[Entry]]]
+
+
+def entries(section: Section, runs: Sequence[Run]) -> Rows:
+    """Every row with its runs, those of its own command first; a row without runs has an empty list.
+
+    Raises what Hydra does for a row whose command does not compose.
+    """
+    return [(row, _entries(row, section.keys, runs)) for row in section.rows]
+
+
+def _entries(row: Row, keys: Sequence[str], runs: Sequence[Run]) -> list[Entry]:
+    if row.run is None:
+        return []
+    found: dict[tuple[str, ...], tuple[dict[str, str], list[Run]]] = {}
+    for run in runs:
+        changes = _changes(row, keys, run)
+        if changes is not None:
+            found.setdefault(tuple(changes), (changes, []))[1].append(run)
+    ordered = sorted(found.values(), key=lambda item: (len(item[0]), list(item[0])))
+    return [Entry(row, changes, Group(tuple(sorted(own, key=_order)))) for changes, own in ordered]
+
+
+def _changes(row: Row, keys: Sequence[str], run: Run) -> dict[str, str] | None:
+    """override -> the row's value of what the run does otherwise; None: it is no run of this row.
+
+    A setting that the run does not know was added later, with a default that changes nothing.
+    """
+    base = _composed(row.overrides)
+    if any(run.settings.get(name) not in values for name, values in row.repeats.items()):
+        return None
+    settings = {name: value for name, value in run.settings.items() if name not in row.repeats}
+    if all(base.settings.get(name, ABSENT) == value for name, value in settings.items()):
+        return {}
+    alike = run.choices.get("experiment") == base.choices.get("experiment")
+    own, facts = {**base.settings, **base.choices}, {**run.settings, **run.choices}
+    if not alike or any(own.get(key, ABSENT) != facts.get(key, ABSENT) for key in keys if key not in row.repeats):
+        return None
+    chosen = {
+        group: option
+        for group, option in run.choices.items()
+        if group not in _NO_DIFFERENCE and base.choices.get(group) != option
+    }
+    whole = _attempt(_merged(row.overrides, [f"{group}={option}" for group, option in chosen.items()]))
+    if whole is None:  # chosen from yaml files that are not here
+        chosen, whole = {}, base
+    changes = {f"{group}={option}": str(base.choices.get(group, ABSENT)) for group, option in chosen.items()}
+    for name, value in settings.items():
+        if whole.settings.get(name, ABSENT) != value:
+            changes[quoted(f"{name}={setting_text(value)}")] = setting_text(base.settings.get(name, ABSENT))
+    return changes
+
+
+def _duration(words: str) -> tuple[float, str]:
+    """Number and unit, steps or epochs, of what may be written 20 epochs, 20ep or 1 step."""
+    number, unit = re.match(r"\s*([\d.]+)\s*(\w)", words).groups()
+    return float(number), "epochs" if unit == "e" else "steps"
+
+
+class _Composed(NamedTuple):
+    settings: dict[str, Any]
+    choices: dict[str, str]
+
+
+@functools.cache  # composing takes a fifth of a second, and runs share their rows
+def _composed(overrides: tuple[str, ...]) -> _Composed:
+    cfg = compose(list(overrides))
+    settings = identity(cfg)
+    del settings["seed"]
+    return _Composed(settings, dict(cfg.choices))
+
+
+def _attempt(overrides: tuple[str, ...]) -> _Composed | None:
+    try:
+        return _composed(overrides)
+    except (HydraException, OmegaConfBaseException, UserError):
+        return None
+
+
+def _merged(overrides: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    replaced = {_key(word) for word in more}
+    return (*(word for word in overrides if _key(word) not in replaced), *more)
+
+
+def _key(override: str) -> str:
+    return override.strip("'").partition("=")[0]
+
+
+def quoted(override: str) -> str:
+    """key=value as a shell takes it: trainer.duration='20 epochs'."""
+    key, equals, value = override.partition("=")
+    return f"{key}{equals}'{value}'" if set(value) & _QUOTED else override
+
+
+def _order(run: Run) -> tuple[int, str]:
+    return run.seed, run.path.name

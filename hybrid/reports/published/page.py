@@ -1,0 +1,167 @@
+"""docs/RESULTS.md and the README's main table, as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from hybrid.errors import UserError
+from hybrid.reports.groups import ABSENT, Figure, Group
+from hybrid.reports.published import sessions
+from hybrid.reports.published.archive import images_of
+from hybrid.reports.published.entries import Entry, Rows, quoted
+from hybrid.reports.published.rows import Page, Row
+from hybrid.reports.table import STATES
+
+_BEGIN, _END = "<!-- main table, written by scripts/results.py -->", "<!-- end of the main table -->"
+_MARKS = {"read": "", "memory": " ᵐ"}
+_HEAD = """# Published experiments and ours
+
+Written by `python scripts/results.py` from [results/published.yaml](results/published.yaml) and the runs in
+[results/runs](results/runs); a change by hand would be lost. How to make it again: [results/README.md](results/README.md).
+Speed, faults, older runs and what has been measured layer by layer: [measurements.md](measurements.md).
+
+Accuracies are top-1 on the test images, in %: mean ± standard deviation over seeds (n - 1). ᵐ: quoted from memory of the
+publication, not verified; all others were read in the source that is named. **not run** is followed by what a run would
+take. Runs that are not finished are counted, and are in no mean. What has "instead of" beside it is not the published
+experiment. Times are of training alone.
+"""
+
+
+def page_text(page: Page, tables: Sequence[Rows], pictures: Sequence[dict[str, str]]) -> str:
+    """The page; tables: of each section its rows with their runs; pictures: of each section file -> what it shows."""
+    parts = [_HEAD, page.text.strip()]
+    for section, rows, shown in zip(page.sections, tables, pictures, strict=True):
+        parts += [f"## {section.title}", section.text.strip(), _table(_main_rows(rows)), f"Published: {section.source}"]
+        parts += ["\n".join(_notes(rows)), _table(_detail_rows(rows)), _not_run(rows)]
+        parts.append("\n".join(f"![{words}](pictures/{file})" for file, words in shown.items()))
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def main_table(page: Page, tables: Sequence[Rows]) -> str:
+    """The README's: the rows that are marked as main, with the runs of the row's own command, or else the closest ones."""
+    lines = [["experiment", "network", "published", "ours", "seeds", "images"]]
+    for section, rows in zip(page.sections, tables, strict=True):
+        for row, found in rows:
+            if row.main:
+                lines.append([f"`{section.name}`", _name(row), _published(row), *_closest(found)])
+    return _table(lines) if len(lines) > 1 else ""
+
+
+def _closest(found: Sequence[Entry]) -> list[str]:
+    best = next((entry for entry in found if entry.group.finished), None)
+    if best is None:
+        return ["not run", "", ""]
+    words = f" ({_plainly(best)})" if best.changes else ""
+    return [f"{_accuracy(best.group)}{words}", _count(best), _images(best.group)]
+
+
+def with_main_table(readme: str, table: str) -> str:
+    """The README with this table between its two marks. Raises UserError where it has no marks."""
+    before, begin, rest = readme.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise UserError(f"README.md has no lines {_BEGIN} and {_END}, between which the main table belongs.")
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
+
+
+def _main_rows(rows: Rows) -> list[list[str]]:
+    lines = [["", "published", "ours", "runs", "images", "settings, or what a run takes"]]
+    for row, found in rows:
+        own = [entry for entry in found if not entry.changes]
+        if own:
+            lines += [[_name(row), _published(row), *_ours(entry), "the recipe's"] for entry in own]
+        else:
+            lines.append([_name(row), _published(row), "**not run**" if row.run else ABSENT, "", "", row.takes])
+        lines += [[f"↳ {_plainly(entry)}", "", *_ours(entry), _told(entry)] for entry in found if entry.changes]
+    return lines
+
+
+def _detail_rows(rows: Rows) -> list[list[str]]:
+    lines = [["", "command", "seeds", "commit", "hardware", "date", "time of a run", "images/s"]]
+    for row, found in rows:
+        for entry in found:
+            group = entry.group
+            seeds = ", ".join(dict.fromkeys(str(run.seed) for run in group.runs))
+            time = _spread(group.figure("seconds"), "{:,.0f}", " s")
+            speed = _spread(group.figure("images_per_second"), "{:,.0f}")
+            ran = [sessions.commits(group), sessions.hardware(group), sessions.days(group)]
+            lines.append([_name(row), f"`{entry.command}`", seeds, *ran, time, speed])
+    return lines if len(lines) > 1 else []
+
+
+def _not_run(rows: Rows) -> str:
+    """The commands of the rows that no run has, to be typed."""
+    left = [row for row, found in rows if row.run is not None and all(entry.changes for entry in found)]
+    commands = [" ".join(["python train.py", *_sweep(row), *map(quoted, row.overrides)]) for row in left]
+    return "\n".join(["Not run:", "", *(f"    {command}" for command in commands)]) if commands else ""
+
+
+def _sweep(row: Row) -> list[str]:
+    """Over what a row is a mean, if it is not seeds."""
+    values = [f"{name}={','.join(map(str, values))}" for name, values in row.repeats.items()]
+    return ["-m", *values] if values else []
+
+
+def _notes(rows: Rows) -> list[str]:
+    """What became of the runs that are in no mean."""
+    told: dict[str, list[str]] = {}
+    for row, found in rows:
+        for run in (run for entry in found for run in entry.group.runs if run.state != "finished"):
+            words = f"{run.state.capitalize()}: {_name(row)}{f' ({run.error})' if run.error else ''}"
+            told.setdefault(words, []).append(str(run.seed))
+    return [f"{words}, seed {', '.join(seeds)}.  " for words, seeds in told.items()]
+
+
+def _ours(entry: Entry) -> list[str]:
+    return [_accuracy(entry.group), _count(entry), _images(entry.group)]
+
+
+def _accuracy(group: Group) -> str:
+    return _spread(group.figure("test.top1"), "{:.2f}") if group.finished else "not finished"
+
+
+def _count(entry: Entry) -> str:
+    """How many runs a mean is of, of how many folds, and what became of others."""
+    group = entry.group
+    wanted = math.prod(len(values) for values in entry.row.repeats.values())
+    incomplete = entry.row.repeats and len(group.finished) < wanted
+    finished = f"{len(group.finished)} of {wanted}" if incomplete else str(len(group.finished))
+    others = [f"{len(group.of(state))} {state}" for state in STATES if state != "finished" and group.of(state)]
+    return ", ".join([finished, *others])
+
+
+def _images(group: Group) -> str:
+    return ", ".join(dict.fromkeys(images_of(run) for run in group.runs))
+
+
+def _plainly(entry: Entry) -> str:
+    return entry.schedule or "other settings"
+
+
+def _told(entry: Entry) -> str:
+    return "; ".join(f"`{change}` instead of {wanted}" for change, wanted in entry.changes.items())
+
+
+def _name(row: Row) -> str:
+    return f"{row.name}, {row.labels:,} labels" if row.labels else row.name
+
+
+def _published(row: Row) -> str:
+    return ABSENT if row.published is None else f"{row.published}{_MARKS[row.mark]}"
+
+
+def _spread(figure: Figure | None, form: str, unit: str = "") -> str:
+    if figure is None:
+        return ABSENT
+    spread = "" if figure.std is None else f" ± {form.format(figure.std)}"
+    return f"{form.format(figure.mean)}{spread}{unit}"
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    """The first line is the head."""
+    if not lines:
+        return ""
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    rule = ["---"] * len(lines[0])
+    return "\n".join(f"| {' | '.join(line)} |" for line in [escaped[0], rule, *escaped[1:]])

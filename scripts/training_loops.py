@@ -1,0 +1,184 @@
+"""The two training loops that bench_training.py compares, and the images that both take. No command of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+import hybrid.models
+from hybrid.configuration import build_record, instantiate
+from hybrid.configuration.entry import compose
+from hybrid.data import Augmentation, Batch, Data, MemorySource
+from hybrid.data.preprocessing import Normalize
+from hybrid.data.splits import Subset
+from hybrid.training.randomness import seed_everything
+from hybrid.training.settings import TrainerSettings
+from hybrid.training.step import Meter, compiled, train_step
+
+MEAN, STD, PAD = 0.5, 0.25, 4
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network of configs/model, on colour images side × side."""
+
+    model: str
+    side: int
+    batch: int
+    classes: int
+
+
+class RandomImages(MemorySource):
+    """Noise: how long a step takes does not depend on what is on the images."""
+
+    name = "noise"
+
+    def __init__(self, case: Case, *, count: int) -> None:
+        self.size = case.side
+        generator = torch.Generator().manual_seed(0)
+        self._images = torch.randint(0, 256, (count, 3, case.side, case.side), dtype=torch.uint8, generator=generator)
+        self._labels = torch.arange(count) % case.classes
+        self._classes = case.classes
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(map(str, range(self._classes)))
+
+    def read(self, part: str) -> tuple[Tensor, Tensor]:
+        return self._images, self._labels
+
+
+def configuration(case: Case, *settings: str) -> DictConfig:
+    return compose([f"model={case.model}", "augmentation=crop_flip", f"augmentation.pad={PAD}", *settings])
+
+
+def build(case: Case, cfg: DictConfig) -> hybrid.models.HybridModel:
+    seed_everything(0)
+    return hybrid.models.build(cfg.model, image_shape=(3, case.side, case.side), num_classes=case.classes).train()
+
+
+@dataclass
+class Side:
+    """One of those that are compared."""
+
+    front_end: nn.Module
+    images: Tensor  # a batch, as the front-end takes it
+
+    def take(self) -> object:
+        """The next batch, augmented and on the device."""
+        raise NotImplementedError
+
+    def train(self, batch: Any) -> None:
+        """Update the weights with it."""
+        raise NotImplementedError
+
+
+class Ours(Side):
+    """What the trainer does at a step."""
+
+    def __init__(
+        self, case: Case, images: RandomImages, batch: int, device: torch.device, *, settings: tuple[str, ...] = ()
+    ) -> None:
+        cfg = configuration(case, *settings)
+        self._settings = build_record(TrainerSettings, cfg.trainer, path="trainer")
+        layout = torch.channels_last if self._settings.channels_last else torch.preserve_format
+        model = build(case, cfg).to(device, memory_format=layout)
+        self._forward = compiled(model, self._settings)
+        self._optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self._settings.precision == "fp16")
+        self._meter, self._number = Meter(device), 0
+        data = Data(
+            images,
+            preprocessing=Normalize([MEAN] * 3, [STD] * 3),
+            augmentation=build_record(Augmentation, dict(cfg.augmentation), path="augmentation"),
+            subset=Subset(),
+            validation=0,
+            split_seed=0,
+            seed=0,
+        )
+        self._batches = forever(data.loader("train", batch_size=batch, device=device, train=True))
+        super().__init__(model.frontend, next(self._batches).images)
+
+    def take(self) -> Batch:
+        return next(self._batches)
+
+    def train(self, batch: Batch) -> None:
+        self._number += 1
+        train_step(
+            self._forward,
+            self._optimizer,
+            self._scaler,
+            batch,
+            self._meter,
+            settings=self._settings,
+            step=self._number,
+        )
+
+
+def forever(loader: Any) -> Iterator[Batch]:
+    epoch = 0
+    while True:
+        yield from loader.epoch(epoch)
+        epoch += 1
+
+
+class Plain(Side):
+    """The loop of kymatio's examples."""
+
+    def __init__(self, case: Case, images: RandomImages, batch: int, device: torch.device, *, workers: int) -> None:
+        engine = ["model.frontend.engine=kymatio"] if case.model.startswith("scat") else []
+        cfg = configuration(case, *engine)
+        self._model, self._device = build(case, cfg).to(device), device
+        self._optimizer = instantiate(cfg.optimizer, path="optimizer", model=self._model)
+        self._loader = DataLoader(
+            Photographs(images), batch_size=batch, shuffle=True, num_workers=workers, pin_memory=device.type == "cuda"
+        )
+        self._batches = iter(self._loader)
+        super().__init__(self._model.frontend, self.take()[0])
+
+    def take(self) -> tuple[Tensor, Tensor]:
+        try:
+            images, labels = next(self._batches)
+        except StopIteration:
+            self._batches = iter(self._loader)
+            images, labels = next(self._batches)
+        return images.to(self._device), labels.to(self._device)
+
+    def train(self, batch: tuple[Tensor, Tensor]) -> None:
+        images, labels = batch
+        self._optimizer.zero_grad()
+        loss = F.cross_entropy(self._model(images), labels)
+        loss.backward()
+        self._optimizer.step()
+
+
+class Photographs(Dataset):
+    """The images as torchvision's data sets give them: one by one, through PIL."""
+
+    def __init__(self, images: RandomImages) -> None:
+        pixels, self._labels = images.read("train")
+        self._pixels = pixels.permute(0, 2, 3, 1).numpy()
+        self._transform = transforms.Compose(
+            [
+                transforms.ToPILImage(),
+                transforms.RandomHorizontalFlip(),
+                transforms.RandomCrop(images.size, padding=PAD),
+                transforms.ToTensor(),
+                transforms.Normalize([MEAN] * 3, [STD] * 3),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, int]:
+        return self._transform(np.ascontiguousarray(self._pixels[position])), int(self._labels[position])

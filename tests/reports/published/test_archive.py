@@ -1,0 +1,113 @@
+"""The archive of runs: what is copied, what is not."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import json
+import shutil
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from hybrid.reports.published.results import make_results
+
+RECIPE = ("experiment=digits", "data.subset.n=100")
+
+
+def test_the_archive_is_small_and_holds_no_weights_no_machine_and_no_paths(places, archive, write_run, write_session):
+    folder = write_session(write_run("a", *RECIPE, top1=90.0, validation=[float(k) for k in range(5000)]))
+    (folder / "checkpoints" / "last.pt").write_bytes(b"weights")
+    (folder / "analysis").mkdir()
+    for step in (900, 1000):
+        (folder / "analysis" / f"step-{step}.csv").write_text(f"layer,depth,step.same\npixels,0,{step}.123456789\n")
+    config = OmegaConf.load(folder / "config.yaml")
+    config.run.root = "/home/ada/runs"
+    OmegaConf.save(config, folder / "config.yaml")
+    ((kept,), others) = archive()
+    files = {path.name: path.read_text() for path in kept.iterdir()}
+    assert (
+        set(files) == {"config.yaml", "environment.json", "metrics.jsonl", "summary.json", "layers.csv"} and not others
+    )
+    assert sum(map(len, files.values())) < 20_000
+    assert not any(word in text for text in files.values() for word in ("ada", "/home", "secret"))
+    assert files["layers.csv"] == "layer,depth,step.same\npixels,0,1000.12\n"
+    epochs = [json.loads(line)["epoch"] for line in files["metrics.jsonl"].splitlines()]
+    assert len(epochs) == 40 and epochs[0] == 1 and epochs[-1] == 5000
+
+
+def test_a_run_that_was_archived_unfinished_is_replaced_when_it_is_finished(
+    places, archive, write_run, tmp_path, cells
+):
+    (write_run("a", *RECIPE) / "error.txt").write_text("ValueError: broken\n")
+    archive(digits="mine")
+    (tmp_path / "runs" / "a" / "error.txt").unlink()
+    (tmp_path / "runs" / "a").rename(tmp_path / "old")
+    write_run("a", *RECIPE, top1=90.0)
+    archive()
+    assert cells(make_results(places).page, "first, 100 labels")[0][2:5] == ["90.00", "1", "mine"]
+
+
+def test_runs_of_no_row_are_named_and_left_out(places, archive, write_run):
+    write_run("a", "model=scat_linear", top1=90.0)
+    written, others = archive()
+    assert written == [] and [run.path.name for run in others] == ["a"]
+    assert "**not run**" in make_results(places).page
+
+
+@pytest.fixture
+def command(root, places, tmp_path, monkeypatch, capsys):
+    """command("runs=…") is scripts/results.py in the checkout of this test: (exit code, stdout, stderr)."""
+
+    def do(*arguments: str) -> tuple[int, str, str]:
+        path = places.root / "scripts" / "results.py"
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(root / "scripts" / "results.py", path)
+        spec = importlib.util.spec_from_file_location("scripts_results", path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, "argv", [str(path), *arguments])
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        with pytest.raises(SystemExit) as exit_:
+            module.results()
+        return exit_.value.code, *capsys.readouterr()
+
+    return do
+
+
+def test_the_command_archives_and_writes_and_again_from_the_archive_alone(command, places, write_run, tmp_path, cells):
+    write_run("a", *RECIPE, top1=90.0)
+    write_run("b", "model=scat_linear", top1=90.0)
+    code, out, err = command(f"runs={tmp_path / 'runs'}", "images=[digits=Digits (of Ada)]")
+    assert code == 0 and "1 runs archived" in out and f"belongs to no row: {tmp_path / 'runs' / 'b'}" in err
+    page = places.page.read_text()
+    assert cells(page, "first, 100 labels")[0][2:5] == ["90.00", "1", "Digits (of Ada)"]
+    shutil.rmtree(tmp_path / "runs")
+    places.page.unlink()
+    assert command() == (0, f"written: {places.page}\n", "")
+    assert places.page.read_text() == page
+
+
+def test_a_run_that_a_process_works_on_is_left_out(command, places, write_run, tmp_path):
+    folder = write_run("a", *RECIPE)
+    write_run("b", *RECIPE, seed=1, top1=90.0)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert f"still running, left out: {folder}\n" in command(f"runs={tmp_path / 'runs'}")[2]
+    assert "unfinished" not in places.page.read_text() and "| 90.00 | 1 |" in places.page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["images=[digits=mine]"], "error: images has no effect without runs=FOLDER.\n"),
+        (["runs=x", "images=[digits]"], "error: images: cannot read digits: write data=words"),
+        (["runs=nowhere"], "error: runs=nowhere is not a folder.\n"),
+        (["run=x"], "error: unknown option: run. Did you mean runs?"),
+    ],
+)
+def test_mistakes_are_one_line(command, arguments, message):
+    code, out, err = command(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1) and err.startswith(message)
