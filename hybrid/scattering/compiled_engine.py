@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from functools import cache
 from typing import ClassVar
 
@@ -19,6 +20,9 @@ from hybrid.scattering.tables import Settings
 from hybrid.scattering.transform import Scattering2D
 
 _log = logging.getLogger(__name__)
+# Pixels of the largest padded images whose gradient is compiled: it keeps some 100 bytes per pixel and thread. The torch engine
+# takes a larger one by a few angles at a time.
+_LARGEST_GRADIENT = 1100 * 1100
 
 
 class CompiledScattering2D(Scattering2D):
@@ -42,9 +46,19 @@ class CompiledScattering2D(Scattering2D):
         self._settings = Settings(J, self.shape, L, max_order, pre_pad)
 
     def _transform(self, images: Tensor) -> Tensor:
-        if _suits(images) and is_usable(self._settings, images.device.type, images.device.index or 0, self.devices):
+        if self._suits(images) and is_usable(
+            self._settings, images.device.type, images.device.index or 0, self.devices
+        ):
             return apply(images, self._settings)
         return super()._transform(images)
+
+    def _suits(self, images: Tensor) -> bool:
+        if images.dtype != torch.float32 or images.device.type not in ("cpu", "cuda"):
+            return False
+        if images.requires_grad and torch.is_grad_enabled() and math.prod(self.padded_shape) > _LARGEST_GRADIENT:
+            return False
+        # An exported program must run where no compiler is. torch.func cannot differentiate an operator of torch.library.
+        return not torch.compiler.is_exporting() and not torch._C._are_functorch_transforms_active()
 
 
 class CpuScattering2D(CompiledScattering2D):
@@ -57,13 +71,6 @@ class CudaScattering2D(CompiledScattering2D):
     """Compiled for GPUs only: on other devices it is the torch engine."""
 
     devices = ("cuda",)
-
-
-def _suits(images: Tensor) -> bool:
-    if images.dtype != torch.float32 or images.device.type not in ("cpu", "cuda"):
-        return False
-    # An exported program must run where no compiler is. torch.func cannot differentiate an operator of torch.library.
-    return not torch.compiler.is_exporting() and not torch._C._are_functorch_transforms_active()
 
 
 @torch.compiler.assume_constant_result

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.export import Dim, export
 
-from hybrid.scattering import CpuScattering2D, Scattering2D
+from hybrid.scattering import CpuScattering2D, Scattering2D, compiled_engine
 from hybrid.scattering.cache import CompilerError
+from hybrid.scattering.cpu import kernels
 from hybrid.scattering.cpu.compiler import find_compiler
 
 try:
@@ -67,6 +68,20 @@ def test_gradient_of_a_constant_image_is_that_of_the_lowpass():
     image = torch.zeros(1, *SHAPE)
     assert torch.equal(gradient(compiled, image, everything), gradient(compiled, image, lowpass))
     assert gradient(compiled, image, lowpass).min() > 0
+
+
+def test_gradients_of_large_images_take_bounded_memory(monkeypatch):
+    """Shorter vectors from a first size on, the torch engine from a second: here 1 pixel each."""
+    compiled, _ = engines()
+    images, weights = torch.rand(9, *SHAPE), torch.randn(9, *compiled.output_shape)
+    expected = gradient(compiled, images, weights)
+    monkeypatch.setattr(kernels, "_LARGE", 1)
+    built = kernels.kernel_for(compiled._settings, 9, "backward")
+    assert built is kernels.kernel_for(compiled._settings, 1, "backward")
+    torch.testing.assert_close(gradient(compiled, images, weights), expected, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(compiled_engine, "_LARGEST_GRADIENT", 1)
+    monkeypatch.setattr(compiled_engine, "apply", None)
+    torch.testing.assert_close(gradient(compiled, images, weights), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_nan_reaches_the_gradient():

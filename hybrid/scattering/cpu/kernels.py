@@ -16,7 +16,8 @@ from hybrid.scattering.tables import Settings, Tables, make_tables
 # Maps up to which lanes are images, in padded pixels. The maps of a full vector of images must stay near a core: with all lanes
 # used, 104x104 and 112x112 take 20 % longer by rows, 240x240 25 % less. Few images of a middle size waste too many lanes.
 _SMALL, _MIDDLE = 64 * 64, 112 * 112
-_FEW_IMAGES = 4  # so few share shorter vectors
+_FEW_IMAGES = 4  # so few share shorter vectors …
+_LARGE = 320 * 320  # … and so do the gradients of images beyond this size, which would take gigabytes
 
 _building = threading.Lock()
 
@@ -54,7 +55,8 @@ class Kernel:
 def kernel_for(settings: Settings, batch: int, direction: Direction = "forward") -> Kernel:
     """The kernel that serves a batch of this size. Raises CompilerError where it cannot be built."""
     layout = _layout(settings, batch, direction)
-    lanes = 4 if batch <= _FEW_IMAGES and layout == "images" else native_lanes()
+    short = batch <= _FEW_IMAGES or settings.padded[0] * settings.padded[1] > _LARGE
+    lanes = 4 if short and layout == "images" else native_lanes()
     with _building:
         return _kernel(settings, lanes, layout, direction)
 
