@@ -56,11 +56,12 @@ class Transform:
 
     def __init__(self, settings: Settings, direction: Direction, device: torch.device, launcher: Launcher) -> None:
         self.settings, self.direction, self.device, self._launcher = settings, direction, device, launcher
-        self._memory = make_memory(settings, direction)
-        self._tables = torch.empty(len(self._memory.contents), dtype=torch.uint8, device=device)
-        self._address = self._tables.data_ptr()
-        self._tables.copy_(torch.from_numpy(self._memory.at(self._address)))
-        self._plan: Plan = self._memory.plan(self._address)
+        memory = make_memory(settings, direction)
+        self._tables = torch.empty(len(memory.contents), dtype=torch.uint8, device=device)
+        address = self._tables.data_ptr()
+        self._tables.copy_(torch.from_numpy(memory.at(address)))
+        self._plan: Plan = memory.plan(address)
+        self._places = {name: (address + begin, size) for name, (begin, size) in memory.begins.items()}
         self._prepared: dict[int, list[tuple[Launch, Job]]] = {}
 
     def forward(self, images: Tensor) -> Tensor:
@@ -116,7 +117,9 @@ class Transform:
         for name, number in launch.numbers.items():
             setattr(job, name, number)
         if launch.table:
-            job.table = self._address + self._memory.offset(*launch.table)
+            name, entry = launch.table
+            place, size = self._places[name]
+            job.table = place + entry * size
         return job
 
 
@@ -158,7 +161,7 @@ def _transform(settings: Settings, direction: Direction, device: torch.device) -
     source, names = cuda_source(settings.padded, settings.J, direction), kernel_names(settings.J, direction)
     name = f"cuda-{direction}-{height}x{width}-J{settings.J}"
     code = load_code(source, name, (properties.major, properties.minor))
-    kernels = Kernels(code, [f"{name}_{level}" for name, level in names], needed, device)
+    kernels = Kernels(code, [f"{kernel}_{level}" for kernel, level in names], needed, device)
     transform = Transform(settings, direction, device, kernels)
     torch.cuda.synchronize(device)  # the tables are there, whatever stream comes next
     return transform
