@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hybrid.scattering import CudaScattering2D, Scattering2D, compiled_engine, make_scattering
 from hybrid.scattering.cache import CompilerError
-from hybrid.scattering.cuda import compiler, kernels
+from hybrid.scattering.cuda import compiler, devices, kernels
 from hybrid.scattering.cuda.compiler import architecture, load_code
 from hybrid.scattering.cuda.source import cuda_source, kernel_names
 from hybrid.scattering.tables import Settings
@@ -32,10 +32,10 @@ NUMBERS = (2, *SHAPE, 4, 2, False)
 @pytest.fixture(autouse=True)
 def forgetful():
     """What was found out is forgotten before and after."""
-    for function in (compiled_engine._is_usable, kernels._transform, compiler.nvrtc, compiler.version):
+    for function in (compiled_engine._is_usable, devices._transform, compiler.nvrtc, compiler.version):
         function.cache_clear()
     yield
-    for function in (compiled_engine._is_usable, kernels._transform, compiler.nvrtc, compiler.version):
+    for function in (compiled_engine._is_usable, devices._transform, compiler.nvrtc, compiler.version):
         function.cache_clear()
 
 
@@ -136,7 +136,7 @@ def test_a_graph_that_is_captured_too_early_says_what_to_do(monkeypatch):
     pretend_gpu(monkeypatch)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with pytest.raises(RuntimeError, match="once before a CUDA graph is captured"):
-        kernels.transform_for(Settings(2, SHAPE, 4, 2, False), "forward", torch.device("cuda", 0))
+        devices.transform_for(Settings(2, SHAPE, 4, 2, False), "forward", torch.device("cuda", 0))
 
 
 def test_tracers_know_shapes_on_a_gpu():

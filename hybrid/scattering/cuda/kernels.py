@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Protocol
@@ -11,13 +10,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hybrid.scattering.cache import CompilerError
 from hybrid.scattering.cpu.source import Direction
-from hybrid.scattering.cuda.compiler import load_code
-from hybrid.scattering.cuda.driver import Kernels
 from hybrid.scattering.cuda.launches import Launch, Schedule
 from hybrid.scattering.cuda.schedule import make_schedule
-from hybrid.scattering.cuda.source import LANES, cuda_source, kernel_names
+from hybrid.scattering.cuda.source import LANES
 from hybrid.scattering.cuda.tables import make_memory
 from hybrid.scattering.tables import Plan, Settings
 
@@ -27,8 +23,6 @@ from hybrid.scattering.tables import Plan, Settings
 WORKSPACE_BYTES = 256 * 2**20
 ALIGNMENT = 16  # bytes: coefficients and their gradients are written and read as words of this size
 _FLOAT = 4  # bytes
-
-_building = threading.Lock()
 
 
 class Job(ctypes.Structure):
@@ -139,35 +133,3 @@ def choose_schedule(settings: Settings, direction: Direction, budget: int) -> tu
     schedules = [make_schedule(settings, direction, group) for group in groups]
     chosen = next((schedule for schedule in schedules if schedule.bytes_per_block <= budget), schedules[-1])
     return chosen, max(1, budget // chosen.bytes_per_block)
-
-
-def transform_for(settings: Settings, direction: Direction, device: torch.device) -> Transform:
-    """The transform on this CUDA device, with its index. Raises CompilerError where it cannot be built."""
-    with _building:
-        return _transform(settings, direction, device)
-
-
-@cache
-def _transform(settings: Settings, direction: Direction, device: torch.device) -> Transform:
-    if torch.cuda.is_current_stream_capturing():
-        raise RuntimeError(
-            "call the scattering, and its gradient, once before a CUDA graph is captured: they must be loaded"
-        )
-    properties = torch.cuda.get_device_properties(device)
-    height, width = settings.padded
-    needed = shared_bytes(settings)
-    if needed > properties.shared_memory_per_block_optin:
-        raise CompilerError(f"{properties.name} has too little shared memory for images padded to {height}x{width}")
-    source, names = cuda_source(settings.padded, settings.J, direction), kernel_names(settings.J, direction)
-    name = f"cuda-{direction}-{height}x{width}-J{settings.J}"
-    code = load_code(source, name, (properties.major, properties.minor))
-    kernels = Kernels(code, [f"{kernel}_{level}" for kernel, level in names], needed, device)
-    transform = Transform(settings, direction, device, kernels)
-    torch.cuda.synchronize(device)  # the tables are there, whatever stream comes next
-    return transform
-
-
-def shared_bytes(settings: Settings) -> int:
-    """The most shared memory that a block of the grid needs, in either direction."""
-    ways: tuple[Direction, ...] = ("forward", "backward")
-    return max(launch.shared_bytes for way in ways for launch in make_schedule(settings, way, 1).launches)
