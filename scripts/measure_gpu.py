@@ -1,7 +1,7 @@
 """Everything about the scattering engines on one GPU, in some ten minutes: exactness, CUDA graphs, speed, size of the pieces.
 
     python scripts/measure_gpu.py to=gpu
-    python scripts/measure_gpu.py to=/tmp/try device=cpu          # the same on a CPU, with tiny sizes: whether the script works
+    python scripts/measure_gpu.py to=try device=cpu          # the same on a CPU, with tiny sizes: whether the script works
 
 Writes measurements.json and measurements.md into the folder `to`. Times are medians over repeated groups of calls, each group
 ended by waiting for the device; ratios are kymatio's time divided by the engine's. The exit code is 1 if an engine of this
@@ -142,10 +142,10 @@ def graphs(options: Options) -> Iterable[Row]:
 
 
 def capture(function: Callable[[], object]) -> tuple[torch.cuda.CUDAGraph, object]:
+    """The graph, and what its replays will fill."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        function()
         function()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
