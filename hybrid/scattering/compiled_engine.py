@@ -14,7 +14,7 @@ from hybrid.scattering.cache import CompilerError
 from hybrid.scattering.codelets.plans import is_supported
 from hybrid.scattering.cpu.kernels import kernel_for
 from hybrid.scattering.cpu.source import map_sizes
-from hybrid.scattering.cuda.kernels import transform_for
+from hybrid.scattering.cuda.devices import transform_for
 from hybrid.scattering.operator import apply
 from hybrid.scattering.tables import Settings
 from hybrid.scattering.transform import Scattering2D

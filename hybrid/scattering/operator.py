@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.library import custom_op
 
 from hybrid.scattering.cpu.kernels import kernel_for
-from hybrid.scattering.cuda.kernels import transform_for
+from hybrid.scattering.cuda.devices import transform_for
 from hybrid.scattering.tables import Settings
 from hybrid.scattering.transform import Scattering2D
 

@@ -109,7 +109,7 @@ def test_explicit_octaves_win_over_auto(make):
         (["model.frontend.J=two"], ["model.frontend.J", "auto or a whole number"]),
         (["model.frontend.L=0"], ["model.frontend", "L"]),
         (["model.frontend.max_order=3"], ["model.frontend.max_order", "1 or 2"]),
-        (["model.frontend.engine=cuda"], ["model.frontend.engine", "auto or torch or cpu or kymatio"]),
+        (["model.frontend.engine=gpu"], ["model.frontend.engine", "auto or torch or cpu or cuda or kymatio"]),
         (["model.head.strides=[1,9]"], ["model.head", "stride 9", "8x8"]),
         (["model.head.dropout=yes"], ["model.head.dropout", "a number"]),
         (["+model.head.width=3"], ["key in model.head", "width", "Did you mean widths?"]),

@@ -157,5 +157,5 @@ def test_plain_instruction_sets_and_no_openmp(tmp_path, monkeypatch, forgetful, 
         values = CpuScattering2D(2, (16, 20), 4)(images)
     finally:
         torch.set_num_threads(before)
-    assert compiled_engine._is_usable(CpuScattering2D(2, (16, 20), 4)._settings)
+    assert compiled_engine.is_usable(CpuScattering2D(2, (16, 20), 4)._settings, "cpu", 0)
     assert channel_error(values, exact(images, 2, (16, 20), 4, 2)) <= 1e-6

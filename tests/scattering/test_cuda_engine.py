@@ -1,4 +1,4 @@
-"""engine=cuda: what compiles, what is said where it cannot be used, and, where there is a GPU, what it computes."""
+"""engine=cuda without a GPU: what compiles, how it would be launched, what is said where it cannot be used."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hybrid.scattering import CudaScattering2D, Scattering2D, compiled_engine, make_scattering
 from hybrid.scattering.cache import CompilerError
-from hybrid.scattering.cuda import compiler, kernels
+from hybrid.scattering.cuda import compiler, devices, driver
 from hybrid.scattering.cuda.compiler import architecture, load_code
+from hybrid.scattering.cuda.launches import Launch
 from hybrid.scattering.cuda.source import cuda_source, kernel_names
 from hybrid.scattering.tables import Settings
 
@@ -24,7 +25,6 @@ try:
 except CompilerError as error:
     NO_NVRTC = str(error)
 needs_nvrtc = pytest.mark.skipif(bool(NO_NVRTC), reason=NO_NVRTC)
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 SHAPE = (16, 20)
 NUMBERS = (2, *SHAPE, 4, 2, False)
 
@@ -32,10 +32,10 @@ NUMBERS = (2, *SHAPE, 4, 2, False)
 @pytest.fixture(autouse=True)
 def forgetful():
     """What was found out is forgotten before and after."""
-    for function in (compiled_engine._is_usable, kernels._transform, compiler.nvrtc, compiler.version):
+    for function in (compiled_engine._is_usable, devices._transform, compiler.nvrtc, compiler.version):
         function.cache_clear()
     yield
-    for function in (compiled_engine._is_usable, kernels._transform, compiler.nvrtc, compiler.version):
+    for function in (compiled_engine._is_usable, devices._transform, compiler.nvrtc, compiler.version):
         function.cache_clear()
 
 
@@ -132,11 +132,47 @@ def test_images_on_a_cpu_take_the_torch_engine(caplog):
     assert line.endswith("J=2: torch engine (images on a device of type cpu, engine=cuda)")
 
 
+class FakeDriver:
+    """Remembers what it is asked for; every function answers `status` and a number."""
+
+    def __init__(self, status=0):
+        self.calls = []
+        self.status = type("Status", (), {"name": "CUDA_ERROR_OF_SOME_KIND", "__int__": lambda _: status})()
+        self.CUfunction_attribute = SimpleNamespace(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES="shared")
+
+    def __getattr__(self, name):
+        def function(*arguments):
+            self.calls.append((name, *arguments))
+            return (self.status,) if name in ("cuLaunchKernel", "cuCtxSetCurrent") else (self.status, 7)
+
+        return function
+
+
+def test_launches_go_to_the_current_stream_in_torchs_context(monkeypatch):
+    fake = FakeDriver()
+    monkeypatch.setattr(driver, "_driver", lambda: fake)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=1234))
+    loaded = driver.Kernels(b"code", ["last_rows_0"], 5000, torch.device("cuda", 1))
+    launch = Launch("last_rows_0", 112, 1, 1, 1, {}, None, {"keeps": 112})
+    loaded.begin()(launch, 99, 4321)
+    names = [name for name, *_ in fake.calls]
+    assert names[:4] == ["cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuModuleLoadData"]
+    assert fake.calls[0] == ("cuDeviceGet", 1) and ("cuFuncSetAttribute", 7, "shared", 5000) in fake.calls
+    assert fake.calls[-2] == ("cuCtxSetCurrent", 7)
+    assert fake.calls[-1] == ("cuLaunchKernel", 7, 99, 1, 1, 32, 8, 1, (2 * 112 + 112) * 128, 1234, 4321, 0)
+
+
+def test_a_driver_that_refuses_is_one_line(monkeypatch):
+    monkeypatch.setattr(driver, "_driver", lambda: FakeDriver(status=1))
+    with pytest.raises(CompilerError, match="driver refused: CUDA_ERROR_OF_SOME_KIND"):
+        driver.Kernels(b"code", ["last_rows_0"], 0, torch.device("cuda", 0))
+
+
 def test_a_graph_that_is_captured_too_early_says_what_to_do(monkeypatch):
     pretend_gpu(monkeypatch)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with pytest.raises(RuntimeError, match="once before a CUDA graph is captured"):
-        kernels.transform_for(Settings(2, SHAPE, 4, 2, False), "forward", torch.device("cuda", 0))
+        devices.transform_for(Settings(2, SHAPE, 4, 2, False), "forward", torch.device("cuda", 0))
 
 
 def test_tracers_know_shapes_on_a_gpu():
@@ -146,90 +182,3 @@ def test_tracers_know_shapes_on_a_gpu():
         gradients = torch.ops.hybrid.scattering_backward(images, values, *NUMBERS)
     assert values.shape == (3, 25, 4, 5) and gradients.shape == images.shape
     assert values.device.type == gradients.device.type == "cuda"
-
-
-def gradient(engine, images, weights):
-    leaf = images.clone().requires_grad_()
-    return torch.autograd.grad((engine(leaf) * weights).sum(), leaf)[0]
-
-
-GPU_SETTINGS = [
-    ((32, 32), 2, 8, 2),
-    ((33, 47), 3, 3, 2),
-    ((96, 96), 3, 8, 2),
-    ((224, 224), 3, 2, 2),
-    ((32, 32), 4, 4, 1),
-]
-
-
-@needs_gpu
-@pytest.mark.parametrize(("shape", "J", "L", "order"), GPU_SETTINGS)
-@pytest.mark.parametrize("batch", [1, 33])
-def test_values_and_gradient_on_a_gpu(shape, J, L, order, batch, caplog, exact, channel_error):
-    caplog.set_level(logging.INFO, logger="hybrid.scattering")
-    images = torch.rand(batch, *shape)
-    scattering = make_scattering(J, shape, L, order, engine="auto").to("cuda")
-    assert channel_error(scattering(images.cuda()).cpu(), exact(images, J, shape, L, order)) <= 1e-6
-    assert "cuda engine" in caplog.text
-    weights = torch.randn(batch, *scattering.output_shape)
-    expected = gradient(Scattering2D(J, shape, L, order), images.double(), weights.double())
-    result = gradient(scattering, images.cuda(), weights.cuda())
-    assert (result.cpu() - expected).norm() <= 1e-5 * expected.norm()
-    assert torch.equal(result, gradient(scattering, images.cuda(), weights.cuda()))  # no order of work in it
-
-
-@needs_gpu
-def test_pieces_on_a_gpu(monkeypatch):
-    scattering, images = CudaScattering2D(2, SHAPE).to("cuda"), torch.rand(1000, *SHAPE, device="cuda")
-    whole = scattering(images)
-    monkeypatch.setattr(kernels, "WORKSPACE_BYTES", 2**20)
-    assert torch.equal(scattering(images), whole)
-
-
-@needs_gpu
-def test_a_cuda_graph_holds_values_and_gradient():
-    scattering = CudaScattering2D(2, SHAPE, 4).to("cuda")
-    images = torch.rand(40, *SHAPE, device="cuda", requires_grad=True)
-    weights = torch.randn(40, *scattering.output_shape, device="cuda")
-
-    def step():
-        values = scattering(images)
-        return values, torch.autograd.grad((values * weights).sum(), images)[0]
-
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        step()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        captured = step()
-    with torch.no_grad():
-        images.copy_(torch.rand_like(images))
-    graph.replay()
-    assert all(map(torch.equal, captured, step()))
-
-
-@needs_gpu
-def test_compile_autocast_and_second_derivative_on_a_gpu():
-    torch._dynamo.reset()
-    scattering, reference = (kind(1, (4, 5), 2).to("cuda") for kind in (CudaScattering2D, Scattering2D))
-    images = torch.rand(3, 4, 5, device="cuda")
-    compiled = torch.compile(scattering, fullgraph=True, backend="aot_eager")
-    assert torch.equal(compiled(images), scattering(images))
-    with torch.autocast("cuda", dtype=torch.bfloat16):
-        assert torch.equal(scattering(images), compiled(images))
-
-    def second(engine):
-        leaf = images.clone().requires_grad_()
-        first = torch.autograd.grad(engine(leaf).square().sum(), leaf, create_graph=True)[0]
-        return torch.autograd.grad(first.pow(3).sum(), leaf)[0]
-
-    torch.testing.assert_close(second(scattering), second(reference), rtol=1e-3, atol=1e-4)
-
-
-@needs_gpu
-def test_what_the_torch_engine_does_on_a_gpu():
-    scattering, images = CudaScattering2D(2, SHAPE, 4).to("cuda"), torch.rand(3, *SHAPE, device="cuda")
-    assert scattering(images.double()).dtype == torch.float64
-    assert torch.vmap(scattering)(images).shape == (3, 25, 4, 5)

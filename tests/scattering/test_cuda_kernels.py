@@ -9,6 +9,7 @@ from hybrid.scattering import Scattering2D
 from hybrid.scattering.cache import CompilerError
 from hybrid.scattering.cpu.compiler import find_compiler
 from hybrid.scattering.cuda import kernels
+from hybrid.scattering.cuda.check import check
 from hybrid.scattering.cuda.kernels import choose_schedule
 from hybrid.scattering.tables import Settings
 
@@ -163,3 +164,32 @@ def test_gradients_that_begin_anywhere_in_memory(on_cpu):
     assert weights.data_ptr() % 16 != 0
     expected = gradient(settings, images, weights)
     assert (on_cpu(settings, "backward").backward(images, weights) - expected).norm() <= 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_kernels_that_compute_wrong_numbers_are_noticed_when_they_are_loaded(on_cpu, direction, monkeypatch):
+    """As by a GPU or a compiler that does something else: here one launch of all is left out."""
+    transform = on_cpu(SMALL, direction)
+    check(transform)
+    run = transform._launcher._run
+    left_out = "last_rows_1" if direction == "forward" else "image_rows_0"
+    monkeypatch.setattr(transform._launcher, "_run", lambda launch, *a: launch.kernel == left_out or run(launch, *a))
+    with pytest.raises(CompilerError, match=f"the {direction} kernels compute wrong numbers here"):
+        check(transform)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("settings", [SMALL, TWO_PASSES], ids=["short", "long"])
+def test_the_workspace_is_written_before_it_is_read_and_not_beyond_its_end(on_cpu, settings, direction, monkeypatch):
+    transform, empty = on_cpu(settings, direction), torch.empty
+    images, weights = torch.rand(2, *settings.shape), torch.randn(2, *settings.output_shape)
+    made = []
+
+    def poisoned(numbers, **options):
+        made.append((empty(numbers + 4096, **options).fill_(torch.nan), numbers))
+        return made[-1][0]
+
+    monkeypatch.setattr(kernels.torch, "empty", poisoned)
+    values = transform.forward(images) if direction == "forward" else transform.backward(images, weights)
+    ((memory, numbers),) = made
+    assert values.isfinite().all() and memory[numbers:].isnan().all()

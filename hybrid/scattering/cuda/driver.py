@@ -38,7 +38,7 @@ class Kernels:
             function, shared = functions[launch.kernel], launch.shared_bytes
             (status,) = launch_kernel(function, grid, 1, 1, LANES, launch.warps, 1, shared, stream, parameters, 0)
             if int(status) != 0:
-                raise RuntimeError(f"the kernel {launch.kernel} cannot be launched: {status.name}")
+                raise CompilerError(f"the GPU's driver refused to launch {launch.kernel}: {status.name}")
 
         return run
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Protocol
@@ -11,13 +10,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hybrid.scattering.cache import CompilerError
 from hybrid.scattering.cpu.source import Direction
-from hybrid.scattering.cuda.compiler import load_code
-from hybrid.scattering.cuda.driver import Kernels
 from hybrid.scattering.cuda.launches import Launch, Schedule
 from hybrid.scattering.cuda.schedule import make_schedule
-from hybrid.scattering.cuda.source import LANES, cuda_source, kernel_names
+from hybrid.scattering.cuda.source import LANES
 from hybrid.scattering.cuda.tables import make_memory
 from hybrid.scattering.tables import Plan, Settings
 
@@ -27,8 +23,6 @@ from hybrid.scattering.tables import Plan, Settings
 WORKSPACE_BYTES = 256 * 2**20
 ALIGNMENT = 16  # bytes: coefficients and their gradients are written and read as words of this size
 _FLOAT = 4  # bytes
-
-_building = threading.Lock()
 
 
 class Job(ctypes.Structure):
@@ -56,11 +50,12 @@ class Transform:
 
     def __init__(self, settings: Settings, direction: Direction, device: torch.device, launcher: Launcher) -> None:
         self.settings, self.direction, self.device, self._launcher = settings, direction, device, launcher
-        self._memory = make_memory(settings, direction)
-        self._tables = torch.empty(len(self._memory.contents), dtype=torch.uint8, device=device)
-        self._address = self._tables.data_ptr()
-        self._tables.copy_(torch.from_numpy(self._memory.at(self._address)))
-        self._plan: Plan = self._memory.plan(self._address)
+        memory = make_memory(settings, direction)
+        self._tables = torch.empty(len(memory.contents), dtype=torch.uint8, device=device)
+        address = self._tables.data_ptr()
+        self._tables.copy_(torch.from_numpy(memory.at(address)))
+        self._plan: Plan = memory.plan(address)
+        self._places = {name: (address + begin, size) for name, (begin, size) in memory.begins.items()}
         self._prepared: dict[int, list[tuple[Launch, Job]]] = {}
 
     def forward(self, images: Tensor) -> Tensor:
@@ -116,7 +111,9 @@ class Transform:
         for name, number in launch.numbers.items():
             setattr(job, name, number)
         if launch.table:
-            job.table = self._address + self._memory.offset(*launch.table)
+            name, entry = launch.table
+            place, size = self._places[name]
+            job.table = place + entry * size
         return job
 
 
@@ -136,35 +133,3 @@ def choose_schedule(settings: Settings, direction: Direction, budget: int) -> tu
     schedules = [make_schedule(settings, direction, group) for group in groups]
     chosen = next((schedule for schedule in schedules if schedule.bytes_per_block <= budget), schedules[-1])
     return chosen, max(1, budget // chosen.bytes_per_block)
-
-
-def transform_for(settings: Settings, direction: Direction, device: torch.device) -> Transform:
-    """The transform on this CUDA device, with its index. Raises CompilerError where it cannot be built."""
-    with _building:
-        return _transform(settings, direction, device)
-
-
-@cache
-def _transform(settings: Settings, direction: Direction, device: torch.device) -> Transform:
-    if torch.cuda.is_current_stream_capturing():
-        raise RuntimeError(
-            "call the scattering, and its gradient, once before a CUDA graph is captured: they must be loaded"
-        )
-    properties = torch.cuda.get_device_properties(device)
-    height, width = settings.padded
-    needed = shared_bytes(settings)
-    if needed > properties.shared_memory_per_block_optin:
-        raise CompilerError(f"{properties.name} has too little shared memory for images padded to {height}x{width}")
-    source, names = cuda_source(settings.padded, settings.J, direction), kernel_names(settings.J, direction)
-    name = f"cuda-{direction}-{height}x{width}-J{settings.J}"
-    code = load_code(source, name, (properties.major, properties.minor))
-    kernels = Kernels(code, [f"{name}_{level}" for name, level in names], needed, device)
-    transform = Transform(settings, direction, device, kernels)
-    torch.cuda.synchronize(device)  # the tables are there, whatever stream comes next
-    return transform
-
-
-def shared_bytes(settings: Settings) -> int:
-    """The most shared memory that a block of the grid needs, in either direction."""
-    ways: tuple[Direction, ...] = ("forward", "backward")
-    return max(launch.shared_bytes for way in ways for launch in make_schedule(settings, way, 1).launches)

@@ -28,11 +28,6 @@ class Memory:
     begins: dict[str, tuple[int, int]]
     settings: Settings
 
-    def offset(self, table: str, entry: int = 0) -> int:
-        """In bytes."""
-        begin, size = self.begins[table]
-        return begin + entry * size
-
     def at(self, address: int) -> np.ndarray:
         """The bytes (uint8) as they must be at this address."""
         words = self.contents.copy().view(np.uint64)
@@ -45,7 +40,7 @@ class Memory:
         plan.height, plan.width = settings.input_shape
         plan.angles, plan.order, plan.channels = settings.L, settings.max_order, settings.output_shape[0]
         for name in ("source_row", "source_column"):
-            setattr(plan, name, address + self.offset(name))
+            setattr(plan, name, address + self.begins[name][0])
         return plan
 
 
