@@ -152,16 +152,23 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, None]:
         (images,) = ctx.saved_tensors
-        if not torch.is_grad_enabled():
+        differentiable = torch.is_grad_enabled()
+        if not differentiable and not _is_many_gradients(gradients):
             return ctx.engine._gradient_in_pieces(images, gradients), None
-        images = images.view_as(images)  # a new node: the gradients that came in may depend on the images, too
-        coefficients = ctx.engine._coefficients(images, ctx.engine.L)
-        return torch.autograd.grad(coefficients, images, gradients, create_graph=True)[0], None
+        with torch.enable_grad():
+            images = images.view_as(images)  # a new node: the gradients that came in may depend on the images, too
+            coefficients = ctx.engine._coefficients(images, ctx.engine.L)
+        return torch.autograd.grad(coefficients, images, gradients, create_graph=differentiable)[0], None
 
 
 def _is_traced() -> bool:
     """Whether a graph is being made of the plain operations, or torch.func transforms them."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
+
+
+def _is_many_gradients(gradients: Tensor) -> bool:
+    """Whether `torch.autograd.grad(..., is_grads_batched=True)` hands several over as one: it has no in-place operations."""
+    return torch._C._dispatch_keys(gradients).has(torch._C._dispatch_key_parse("Batched"))
 
 
 def _records_gradients(tensor: Tensor) -> bool:

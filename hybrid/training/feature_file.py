@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hybrid.errors import UserError
-from hybrid.scattering.cpu.cache import cache_folder, locked
+from hybrid.scattering.cache import cache_folder, locked
 from hybrid.scattering.cpu.compiler import CompilerError
 
 
