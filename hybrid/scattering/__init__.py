@@ -9,13 +9,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hybrid.scattering.compiled_engine import CompiledScattering2D, CpuScattering2D, CudaScattering2D
+from hybrid.scattering.compiled_engine import (
+    AutoScattering2D,
+    CompiledScattering2D,
+    CpuScattering2D,
+    CudaScattering2D,
+)
 from hybrid.scattering.interface import ScatteringModule
 from hybrid.scattering.kymatio_engine import KymatioScattering2D
 from hybrid.scattering.paths import Path, scattering_paths
 from hybrid.scattering.transform import Scattering2D
 
 __all__ = [
+    "AutoScattering2D",
     "CompiledScattering2D",
     "CpuScattering2D",
     "CudaScattering2D",
@@ -30,10 +36,8 @@ __all__ = [
 
 Engine = Literal["auto", "torch", "cpu", "cuda", "kymatio"]
 
-# auto needs no measurement: where the compiled engine can be used on a CPU it is the fastest, at every size and batch that was
-# measured (docs/scattering.md), and for what it does not serve it is the torch engine. On GPUs nothing was measured yet.
 _ENGINES: dict[str, type[ScatteringModule]] = {
-    "auto": CompiledScattering2D,
+    "auto": AutoScattering2D,
     "torch": Scattering2D,
     "cpu": CpuScattering2D,
     "cuda": CudaScattering2D,
@@ -46,7 +50,8 @@ def make_scattering(
 ) -> ScatteringModule:
     """A scattering front-end of the named engine; every engine gives the same values and has the same interface.
 
-    auto: compiled code for images on a CPU or an NVIDIA GPU, the torch engine on other devices or where there is no compiler.
+    auto: compiled code for images on a CPU or an NVIDIA GPU, if it can be made and a short measurement at its first use finds it
+    the faster one; else the torch engine.
     Raises ValueError for an unknown engine and for parameters that do not fit (see `Scattering2D`), ImportError when
     engine="kymatio" and kymatio is not installed.
     """

@@ -91,7 +91,7 @@ def _build(build: Callable[[Path], None], file: Path) -> None:
         checksum.write_text(_digest(built))
         os.replace(built, file)
         os.replace(checksum, _checksum(file))
-    _log.info("compiled %s in %.1f s (kept for the next time)", file, time.monotonic() - started)
+    _log.info("made %s in %.1f s (kept for the next time)", file, time.monotonic() - started)
 
 
 def _checksum(file: Path) -> Path:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hybrid.scattering.cache import CompilerError
+from hybrid.scattering.choice import speedup
 from hybrid.scattering.codelets.plans import is_supported
 from hybrid.scattering.cpu.kernels import kernel_for
 from hybrid.scattering.cpu.source import map_sizes
@@ -38,6 +39,7 @@ class CompiledScattering2D(Scattering2D):
     """
 
     devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")  # which have compiled code
+    measured: ClassVar[bool] = False  # whether it must be the faster one, too
 
     def __init__(
         self, J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, pre_pad: bool = False
@@ -47,7 +49,7 @@ class CompiledScattering2D(Scattering2D):
 
     def _transform(self, images: Tensor) -> Tensor:
         if self._suits(images) and is_usable(
-            self._settings, images.device.type, images.device.index or 0, self.devices
+            self._settings, images.device.type, images.device.index or 0, self.devices, measured=self.measured
         ):
             return apply(images, self._settings)
         return super()._transform(images)
@@ -59,6 +61,12 @@ class CompiledScattering2D(Scattering2D):
             return False
         # An exported program must run where no compiler is. torch.func cannot differentiate an operator of torch.library.
         return not torch.compiler.is_exporting() and not torch._C._are_functorch_transforms_active()
+
+
+class AutoScattering2D(CompiledScattering2D):
+    """The faster of the compiled and the torch engine, measured once per size and machine (`hybrid.scattering.choice`)."""
+
+    measured = True
 
 
 class CpuScattering2D(CompiledScattering2D):
@@ -74,13 +82,23 @@ class CudaScattering2D(CompiledScattering2D):
 
 
 @torch.compiler.assume_constant_result
-def is_usable(settings: Settings, device: str, index: int, devices: tuple[str, ...] = ("cpu", "cuda")) -> bool:
-    """Whether compiled code for these settings is there, or could be made now. The first answer is logged, and kept."""
-    return _is_usable(settings, device, index, devices)
+def is_usable(
+    settings: Settings,
+    device: str,
+    index: int,
+    devices: tuple[str, ...] = ("cpu", "cuda"),
+    *,
+    measured: bool = False,
+) -> bool:
+    """Whether compiled code for these settings is there, or could be made now. The first answer is logged, and kept.
+
+    measured: whether it must be faster than the torch engine, too.
+    """
+    return _is_usable(settings, device, index, devices, measured)
 
 
 @cache
-def _is_usable(settings: Settings, device: str, index: int, devices: tuple[str, ...]) -> bool:
+def _is_usable(settings: Settings, device: str, index: int, devices: tuple[str, ...], measured: bool) -> bool:
     height, width = settings.shape
     what = f"scattering of {height}x{width} images, J={settings.J}"
     if device not in devices:
@@ -94,8 +112,13 @@ def _is_usable(settings: Settings, device: str, index: int, devices: tuple[str, 
     except CompilerError as error:
         _log.warning("%s: torch engine, several times slower than the compiled one: %s", what, error)
         return False
-    _log.info("%s: %s", what, engine)
-    return True
+    if not measured:
+        _log.info("%s: %s", what, engine)
+        return True
+    ratio = speedup(settings, device, index)
+    chosen = engine if ratio > 1 else "torch engine"
+    _log.info("%s: %s; measured here, %s is %.1f times as fast as the torch engine", what, chosen, engine, ratio)
+    return ratio > 1
 
 
 def _build(settings: Settings, device: str, index: int) -> str:
