@@ -67,7 +67,7 @@ def layers_of(
                 raise unknown_name(name, known, what="layer of the model")
         chosen = [name for name in known if name in taps]
     if not chosen:
-        raise UserError("no layer is named: taps is empty. None stands for all of them")
+        raise UserError("taps is empty: name a layer at least, or leave it None (null) for all of them")
     return tuple(Layer(name, known[name][0], depth, known[name][1]) for depth, name in enumerate(chosen))
 
 

@@ -18,6 +18,9 @@ def explain(error: Exception, compose_without: Callable[[str], DictConfig]) -> s
         return str(error)
     if isinstance(error, OverrideParseException):
         return f"cannot read the argument {error.override!r}: write key=value (quote values with commas, colons or brackets)."
+    if several := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", text):
+        key, values = several.groups()
+        return f"{key}={values} are several values: -m before it makes a run of each, {key}=[{values}] is one list."
     if missing := re.search(r"(?:Could not find|In '.*?': Could not find) '([^']+)'", text):
         return _unknown_option(missing[1], text)
     if wrong := re.search(r"Could not (?:override|(?:append to|delete from) config\..*?) ?'([^']+)'", text):

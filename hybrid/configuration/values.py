@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Literal, Union
 
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
@@ -89,4 +90,14 @@ def _convert_sequence(value: Any, annotation: Any) -> Any:
 
 
 def _misfit(value: Any, annotation: Any) -> ValueError:
-    return ValueError(f"{value!r} is not {expectation(annotation)}")
+    close = get_close_matches(value, _words(annotation), n=1) if isinstance(value, str) else []
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return ValueError(f"{value!r} is not {expectation(annotation)}{hint}")
+
+
+def _words(annotation: Any) -> list[str]:
+    """The names that it allows."""
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Literal:
+        return [name for name in arguments if isinstance(name, str)]
+    return [word for argument in arguments for word in _words(argument)]

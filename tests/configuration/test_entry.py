@@ -32,6 +32,8 @@ MISTAKES = [
     (["trainer.device=cuda:9"], "trainer.device=cuda:9 is not on this machine. Valid: auto, cpu"),
     (["trainer.device=gpu"], "trainer.device=gpu is not on this machine"),
     (["trainer.precision=int8"], "trainer.precision: 'int8' is not fp32 or bf16 or fp16."),
+    (["trainer.precision=fp17"], "'fp17' is not fp32 or bf16 or fp16 (did you mean fp16?)."),
+    (["seed=0,1,2"], "seed=0,1,2 are several values: -m before it makes a run of each, seed=[0,1,2] is one list."),
     (["trainer.ema=2"], "trainer.ema=2.0 is not valid"),
     (["trainer.accumulation=200"], "trainer.accumulation=200 cuts a batch of 128 images"),
     (["model=null"], "the command line cannot be composed"),
