@@ -1,4 +1,4 @@
-"""float32 against kymatio 0.3.0: at most 2e-6 on the worst channel."""
+"""Against kymatio 0.3.0. Its own float32 is up to 2.3e-6 off on the worst channel, so values are compared with it in float64."""
 
 from __future__ import annotations
 
@@ -41,12 +41,16 @@ def kymatio(shape, J, L):
 
 def check(shape, J, L, make_images, channel_error):
     reference = kymatio(shape, J, L)
+    # The widest of its filters, in single precision, are that far from ours: 1.1e-6 at J = 5 before any arithmetic of images.
+    largest = 1e-6 if J < 5 else 1.3e-6
     for order in (1, 2):
         scattering = Scattering2D(J, shape, L, order)
         for kind in [image for image in IMAGES if image != "cifar"]:
             images = make_images(kind, shape).float()
-            expected = reference(images)[:, : len(scattering.paths)]  # its order 1 is a prefix: tested below
-            assert channel_error(scattering(images), expected) <= 2e-6, (order, kind)
+            expected = reference(images.double())[:, : len(scattering.paths)]  # its order 1 is a prefix: tested below
+            values = scattering(images)
+            assert channel_error(values, expected) <= largest, (order, kind)
+            assert (values - expected).norm() <= 3e-7 * expected.norm(), (order, kind)
 
 
 @pytest.mark.parametrize(("shape", "J", "L"), FEW)

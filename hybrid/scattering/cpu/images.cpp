@@ -53,10 +53,13 @@ static void write_channel(const Plan& plan, const Block& block, const Work& work
   }
 }
 
-// Transforms `count` columns of maps whose rows, transformed, are `stride` complex numbers apart.
-template <int H> static void forward_columns(float* from, int stride, float* to, int count) {
-  const Vector first = load(from);
-  for (int y = 0; y < H; y++) { float* p = from + (size_t)y * stride * 2 * LANES; store(p, load(p) - first); }
+// Transforms `count` columns of maps of H x W samples whose rows, transformed, are `stride` complex numbers apart.
+template <int H, int W> static void forward_columns(float* from, int stride, float* to, int count) {
+  const Vector mean = load(from + LANES);  // of the first row
+  for (int y = 0; y < H; y++) {
+    float* p = from + (size_t)y * stride * 2 * LANES;
+    store(p, row_sum<W>(load(p), load(p + LANES), mean)); store(p + LANES, Vector{});
+  }
   for (int k = 0; k < count; k++) {
     Forward<H>::run([&](int y) ALWAYS_INLINE {
       const float* p = from + ((size_t)y * stride + k) * 2 * LANES;
@@ -65,7 +68,7 @@ template <int H> static void forward_columns(float* from, int stride, float* to,
         float* p = to + ((size_t)y * count + k) * 2 * LANES;
         store(p, re); store(p + LANES, im); });
   }
-  store(to, load(to) + first * (float)H);
+  store(to, load(to) + mean * (float)(H * W));
 }
 
 // The spectrum of the padded images, and with `coefficients` their own low-pass, channel 0.
@@ -91,7 +94,7 @@ static void front(const Plan& plan, const Block& block, const float* images, flo
     smooth_columns<0>(plan, work.smoothed, column_window, (Vector*)work.out);
     write_channel(plan, block, work, 0, coefficients);
   }
-  forward_columns<HEIGHT>(work.folded, HALF, work.spectrum, HALF);
+  forward_columns<HEIGHT, WIDTH>(work.folded, HALF, work.spectrum, HALF);
 }
 
 // spectrum * filter, folded, inverse transform of each column: work.folded[y][l].

@@ -123,7 +123,7 @@ static void inner_wavelet(const Plan& plan, const Block& block, int theta1, cons
         store(kept + 2 * x * LANES, re); store(kept + (2 * x + 1) * LANES, im); work.line[x] = modulus(re, im); });
     transform_line<W>(work.line, [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(row + 2 * k * LANES, re); store(row + (2 * k + 1) * LANES, im); });
   }
-  forward_columns<H>(work.folded, W, work.second, HALF);
+  forward_columns<H, W>(work.folded, W, work.second, HALF);
   std::memset(grad.of_second, 0, sizeof(float) * H * HALF * 2 * LANES);
   for (int j2 = LEVEL + 1; j2 < OCTAVES; j2++)
     for (int theta2 = 0; theta2 < L; theta2++)

@@ -21,7 +21,7 @@ static void wavelet(const Plan& plan, const Fold& f, const float* spectrum, bool
   }
   smooth_columns<LEVEL>(plan, work.smoothed, column_window, (Vector*)work.out);
   if constexpr (LEVEL < OCTAVES - 1) {
-    if (spectrum_too) forward_columns<H>(work.folded, W, work.second, HALF);
+    if (spectrum_too) forward_columns<H, W>(work.folded, W, work.second, HALF);
   }
 }
 

@@ -1,14 +1,20 @@
 // What a line of samples undergoes in both layouts.
 
-// The half spectrum of N real samples. Their mean, by far the largest coefficient, is added last: in the sums of the transform it would
-// cost the others two or three bits. So it is down the first column of a map, the sums of its rows (forward_columns, transform_columns).
+// The half spectrum of N real samples without their mean: in the sums of the transform it would cost the other coefficients two or three
+// bits. The mean stands where the imaginary part of frequency 0 would be, beside what its own rounding left over; `row_sum` adds the two.
 template <int N, class Out> static ALWAYS_INLINE inline void transform_line(const Vector* in, const Out& out) {
   Vector a{}, b{};
   for (int x = 0; x + 1 < N; x += 2) { a += in[x]; b += in[x + 1]; }
   if (N % 2) a += in[N - 1];
   const Vector mean = (a + b) * (1.f / N);
   Real<N>::run([&](int x) ALWAYS_INLINE { return in[x] - mean; },
-    [&](int k, Vector re, Vector im) ALWAYS_INLINE { out(k, k ? re : re + mean * (float)N, im); });
+    [&](int k, Vector re, Vector im) ALWAYS_INLINE { out(k, re, k ? im : mean); });
+}
+
+// The sum of a row of N samples, from what transform_line gave for frequency 0, without N times `reference`, the mean of a row of
+// the same map: sums of rows are large and alike, and what makes them differ would be rounded with them.
+template <int N, class Number> static ALWAYS_INLINE inline Number row_sum(Number rest, Number mean, Number reference) {
+  return rest + (mean - reference) * (float)N;
 }
 
 // The low-pass of a line of N samples in frequency: `outputs` = M - 2 results, `stride` vectors apart like the samples.

@@ -63,8 +63,8 @@ template <int H, int W> static void mirror(const Planes& spectrum) {
 // work.half -> spectrum; row y of the map is row source[y] of `half` (null: the same).
 template <int H, int W> static void transform_columns(const Planes& half, const int* source, int rows, const Planes& spectrum) {
   constexpr int STRIDE = SPECTRUM_STRIDE(W), HALF = HALF_OF(W);
-  const float first = half.re[0];
-  for (int y = 0; y < rows; y++) half.re[y] -= first;
+  const float mean = half.im[0];  // of the first row
+  for (int y = 0; y < rows; y++) { half.re[y] = row_sum<W>(half.re[y], half.im[y], mean); half.im[y] = 0; }
   for (int k = 0; k < HALF; k += LANES) {
     Vector re[ROUND(H)], im[ROUND(H)];
     transpose_in(half.re + (size_t)k * ROUND(H), ROUND(H), rows, re);
@@ -73,7 +73,7 @@ template <int H, int W> static void transform_columns(const Planes& half, const 
       [&](int y, Vector r, Vector i) ALWAYS_INLINE {
         store(spectrum.re + (size_t)y * STRIDE + k, r); store(spectrum.im + (size_t)y * STRIDE + k, i); });
   }
-  spectrum.re[0] += first * H;
+  spectrum.re[0] += mean * (H * W);
   mirror<H, W>(spectrum);
 }
 

@@ -34,9 +34,13 @@ template <int LEVEL> INLINE void forward_columns(const Plan& plan, const Job& jo
   if (team.idle) return;
   const float* from = job.in + team.at(job, H * W * 2) + (size_t)team.line * 2 * LANES;
   float* to = job.out + team.at(job, H * job.columns * 2) + (size_t)team.line * 2 * LANES;
-  const Vector first = team.line ? Vector{} : load(from);  // the sums of rows are large: without one of them, as in `real`
-  forward<H>(team, [&](int y) { const Complex z = load_complex(from, y * W); return Complex{z.re - first, z.im}; },
-    [&](int y, Vector re, Vector im) { store_complex(to, y * job.columns, Complex{y ? re : re + first * (float)H, im}); });
+  const bool sums = team.line == 0;  // of rows, in two parts, and without the first row's mean: see lines.cpp
+  const Vector mean = sums ? load_complex(from, 0).im : Vector{};
+  forward<H>(team,
+    [&](int y) {
+      const Complex z = load_complex(from, y * W);
+      return sums ? Complex{z.re + (z.im - mean) * (float)W, Vector{}} : z; },
+    [&](int y, Vector re, Vector im) { store_complex(to, y * job.columns, Complex{y ? re : re + mean * (float)(H * W), im}); });
 }
 
 // in: half spectra -> out: their products with filters, folded, the columns inverse transformed.

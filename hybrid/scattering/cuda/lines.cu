@@ -42,7 +42,7 @@ template <int SIZE, class In, class Out> INLINE void inverse(const Team& team, c
   if constexpr (SIZE <= LONGEST_STRAIGHT) Inverse<SIZE>::run(in, out);
   else Inverse<SIZE>::run(team, in, out);
 }
-// The half spectrum of real samples. Their mean, by far the largest coefficient, is added last, as on the CPU (lines.cpp says why).
+// The half spectrum of real samples without their mean, which stands where the imaginary part of frequency 0 would be (lines.cpp says why).
 template <int SIZE, class Out> INLINE void real(const Team& team, Line<SIZE>& line, const Out& out) {
   Vector a{}, b{};
   UNROLL
@@ -50,7 +50,7 @@ template <int SIZE, class Out> INLINE void real(const Team& team, Line<SIZE>& li
   if (SIZE % 2) a += line.at(SIZE - 1);
   const Vector mean = (a + b) * (1.f / SIZE);
   auto in = [&](int x) { return line.at(x) - mean; };
-  auto with_mean = [&](int k, Vector re, Vector im) { out(k, k ? re : re + mean * (float)SIZE, im); };
+  auto with_mean = [&](int k, Vector re, Vector im) { out(k, re, k ? im : mean); };
   if constexpr (SIZE <= LONGEST_STRAIGHT) Real<SIZE>::run(in, with_mean);
   else Real<SIZE>::run(team, in, with_mean);
 }
