@@ -12,14 +12,24 @@ from hybrid.scattering.codelets.programs import Kind
 Layout = Literal["images", "rows"]
 Direction = Literal["forward", "backward"]
 
+# What the passes of the forward transform are made of, in STAGE(…); "outside" is the time between two calls.
+STAGES = (
+    "outside", "input", "filter", "inverse_columns", "inverse_rows", "forward_rows", "forward_columns", "lowpass", "output",
+)  # fmt: skip
+
 
 def map_sizes(padded: tuple[int, int], J: int) -> list[int]:
     """Every side of every intermediate map."""
     return sorted({side >> level for side in padded for level in range(J)})
 
 
-def cpu_source(padded: tuple[int, int], J: int, lanes: int, layout: Layout, direction: Direction) -> str:
-    """The whole translation unit. It depends on nothing else: L, the order, the image's size and the filters are data."""
+def cpu_source(
+    padded: tuple[int, int], J: int, lanes: int, layout: Layout, direction: Direction, *, stages: bool = False
+) -> str:
+    """The whole translation unit. It depends on nothing else: L, the order, the image's size and the filters are data.
+
+    stages: it also counts the time of each of `STAGES`.
+    """
     kinds: tuple[Kind, ...] = ("inverse", "forward", "real")
     wanted = [(kind, size) for size in map_sizes(padded, J) for kind in kinds]
     samples: Kind = "real_inverse"
@@ -28,8 +38,9 @@ def cpu_source(padded: tuple[int, int], J: int, lanes: int, layout: Layout, dire
     constants |= {"HEIGHT_BY_TRANSFORM": _smoothed_by_transform(padded[0], J)}
     constants |= {"WIDTH_BY_TRANSFORM": _smoothed_by_transform(padded[1], J)}
     constants |= {"REVERSED_LANES": _list(list(reversed(range(lanes))))}
+    constants |= {"STAGES": ", ".join(STAGES)} if stages else {}
     head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
-    passes = [_text("lines.cpp"), _text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
+    passes = [_text("stages.cpp"), _text("lines.cpp"), _text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
     if layout == "images":
         passes.insert(0, package_text("image_lanes.h"))
     foundation = [package_text("tables.h"), _text("vectors.cpp"), transpose_function(lanes)]
