@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Literal
 
 from hybrid.scattering.codelets.cplusplus import print_transforms
-from hybrid.scattering.codelets.plans import operations
+from hybrid.scattering.codelets.plans import is_supported, operations
 from hybrid.scattering.codelets.programs import Kind
 
 Layout = Literal["images", "rows"]
@@ -33,7 +33,8 @@ def cpu_source(
     kinds: tuple[Kind, ...] = ("inverse", "forward", "real")
     wanted = [(kind, size) for size in map_sizes(padded, J) for kind in kinds]
     samples: Kind = "real_inverse"
-    transforms = print_transforms([*wanted, *[(samples, size >> J) for size in sorted(set(padded))]])
+    ends = [side >> J for side in sorted(set(padded)) if _smoothed_by_transform(side, J)]
+    transforms = print_transforms([*wanted, *[(samples, end) for end in ends]])
     constants: dict[str, object] = {"LANES": lanes, "HEIGHT": padded[0], "WIDTH": padded[1], "OCTAVES": J}
     constants |= {"HEIGHT_BY_TRANSFORM": _smoothed_by_transform(padded[0], J)}
     constants |= {"WIDTH_BY_TRANSFORM": _smoothed_by_transform(padded[1], J)}
@@ -54,6 +55,8 @@ def _smoothed_by_transform(side: int, J: int) -> int:
     as the map samples; elsewhere it is a short window.
     """
     samples = side >> J
+    if not is_supported(samples):  # 53, 59 and 61, where 2 · 53 … are
+        return 0
     levels = [level for level in range(max(1, J - 2), J)]
     return sum(1 << level for level in levels if _is_faster_by_transform(side >> level, samples))
 
