@@ -43,13 +43,22 @@ PICTURES = ("png", "svg", "pdf")
 paper_style = matplotlib.rc_context(STYLE)  # a decorator: @paper_style
 
 
-def new_panels(width: float, height: float, *, rows: int = 1, columns: int = 1, share: bool = True) -> np.ndarray:
-    """(rows, columns) axes of a new figure of that size in inches; `share`: all of them have the same y axis.
+def new_panels(
+    width: float,
+    height: float,
+    *,
+    rows: int = 1,
+    columns: int = 1,
+    share: bool | Literal["row"] = True,
+    heights: Sequence[float] | None = None,
+) -> np.ndarray:
+    """(rows, columns) axes of a new figure of that size in inches; `share`: all of them, or a row's, have the same y axis.
 
-    Sizes of tick labels are set here and not by the style alone: matplotlib makes ticks as late as when it draws.
+    heights: of the rows, relative to each other. Sizes of tick labels are set here and not by the style alone: matplotlib makes
+    ticks as late as when it draws.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=share)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=share, height_ratios=heights)
     for axes in grid.flat:
         axes.tick_params(which="both", labelsize=SMALL, width=0.8)
         axes.tick_params(which="minor", width=0.5)

@@ -59,6 +59,12 @@ def test_values(layout, shape, J, L, order, make_images, channel_error, exact):
     check_kernel(layout, shape, J, L, order, make_images, channel_error, exact)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_prime_number_of_samples(layout, make_images, channel_error, exact):
+    """122 points are 61 · 2 in two passes, but 61 are no codelet: the low-pass is a window."""
+    check_kernel(layout, (118, 6), 1, 2, 1, make_images, channel_error, exact)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(MANY)))
 def test_values_everywhere(number, make_images, channel_error, exact):

@@ -40,6 +40,7 @@ static thread_local Arena arena;
 struct Block { long first, count; int lane(int b) const { return first + b < count ? b : (int)(count - 1 - first); } };
 
 static void write_channel(const Plan& plan, const Block& block, const Work& work, int channel, float* coefficients) {
+  STAGE(output);
   const int size = plan.vertical[0].outputs * plan.horizontal[0].outputs;
   const long images = block.count - block.first < LANES ? block.count - block.first : LANES;
   for (int i = 0; i < size; i += LANES) {
@@ -53,6 +54,7 @@ static void write_channel(const Plan& plan, const Block& block, const Work& work
   }
 }
 
+<<<<<<< HEAD
 // Transforms `count` columns of maps of H x W samples whose rows, transformed, are `stride` complex numbers apart.
 template <int H, int W> static void forward_columns(float* from, int stride, float* to, int count) {
   const Vector mean = load(from + LANES);  // of the first row
@@ -60,6 +62,13 @@ template <int H, int W> static void forward_columns(float* from, int stride, flo
     float* p = from + (size_t)y * stride * 2 * LANES;
     store(p, row_sum<W>(load(p), load(p + LANES), mean)); store(p + LANES, Vector{});
   }
+=======
+// Transforms `count` columns of maps whose rows, transformed, are `stride` complex numbers apart.
+template <int H> static void forward_columns(float* from, int stride, float* to, int count) {
+  STAGE(forward_columns);
+  const Vector first = load(from);
+  for (int y = 0; y < H; y++) { float* p = from + (size_t)y * stride * 2 * LANES; store(p, load(p) - first); }
+>>>>>>> codelets-doc
   for (int k = 0; k < count; k++) {
     Forward<H>::run([&](int y) ALWAYS_INLINE {
       const float* p = from + ((size_t)y * stride + k) * 2 * LANES;
@@ -73,6 +82,8 @@ template <int H, int W> static void forward_columns(float* from, int stride, flo
 
 // The spectrum of the padded images, and with `coefficients` their own low-pass, channel 0.
 static void front(const Plan& plan, const Block& block, const float* images, float* coefficients, Work& work) {
+  ORDER(0);
+  STAGE(input);
   constexpr int HALF = HALF_OF(WIDTH);
   const Smoothing &across = plan.horizontal[0], &down = plan.vertical[0];
   const Window row_window(across, WIDTH), column_window(down, HEIGHT);
@@ -85,9 +96,12 @@ static void front(const Plan& plan, const Block& block, const float* images, flo
   Vector* line = work.line + row_window.lead;
   Vector* smoothed = work.smoothed + (size_t)column_window.lead * columns;
   for (int y = 0; y < HEIGHT; y++) {
+    STAGE(input);
     for (int x = 0; x < WIDTH; x++) line[x] = input[plan.source_row[y] * width + plan.source_column[x]];
     float* to = work.folded + (size_t)y * HALF * 2 * LANES;
+    STAGE(forward_rows);
     transform_line<WIDTH>(line, [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(to + 2 * k * LANES, re); store(to + (2 * k + 1) * LANES, im); });
+    STAGE(lowpass);
     smooth_row<0>(plan, work.line, row_window, smoothed + y * columns);
   }
   if (coefficients) {
@@ -101,6 +115,7 @@ static void front(const Plan& plan, const Block& block, const float* images, flo
 template <int LEVEL> static void filter_columns(const Fold& f, const float* spectrum, Work& work) {
   constexpr int H = HEIGHT_AT(LEVEL), W = WIDTH_AT(LEVEL);
   for (int l = 0; l < W; l++) {
+    STAGE(filter);
     Complex column[H];
     const int e = f.base[l];
     switch (f.count[l]) {
@@ -111,6 +126,7 @@ template <int LEVEL> static void filter_columns(const Fold& f, const float* spec
       default: fold<0, H>(f, e, f.count[l], spectrum, column);
     }
     float* to = work.folded + 2 * l * LANES;
+    STAGE(inverse_columns);
     Inverse<H>::run([&](int k) ALWAYS_INLINE { return column[k]; },
       [&](int y, Vector re, Vector im) ALWAYS_INLINE {
         store(to + (size_t)y * 2 * W * LANES, re); store(to + ((size_t)y * 2 * W + 1) * LANES, im); });

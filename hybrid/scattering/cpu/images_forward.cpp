@@ -11,12 +11,16 @@ static void wavelet(const Plan& plan, const Fold& f, const float* spectrum, bool
   Vector* smoothed = work.smoothed + (size_t)column_window.lead * columns;
   for (int y = 0; y < H; y++) {
     float* row = work.folded + (size_t)y * 2 * W * LANES;
+    STAGE(inverse_rows);
     Inverse<W>::run([&](int k) ALWAYS_INLINE { return Complex{load(row + 2 * k * LANES), load(row + (2 * k + 1) * LANES)}; },
       [&](int x, Vector re, Vector im) ALWAYS_INLINE { line[x] = modulus(re, im); });
     if constexpr (LEVEL < OCTAVES - 1) {
-      if (spectrum_too)  // its row is no longer needed
+      if (spectrum_too) {  // its row is no longer needed
+        STAGE(forward_rows);
         transform_line<W>(line, [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(row + 2 * k * LANES, re); store(row + (2 * k + 1) * LANES, im); });
+      }
     }
+    STAGE(lowpass);
     smooth_row<LEVEL>(plan, work.line, row_window, smoothed + y * columns);
   }
   smooth_columns<LEVEL>(plan, work.smoothed, column_window, (Vector*)work.out);
@@ -36,9 +40,11 @@ static Wavelet wavelet_at(int level) { return wavelet_at(level, std::make_intege
 static void paths(const Plan& plan, const Block& block, int j1, int theta1, const float* spectrum, float* coefficients, Work& work) {
   const int L = plan.angles;
   const bool more = plan.order == 2 && j1 < OCTAVES - 1;
+  ORDER(1);
   wavelet_at(j1)(plan, plan.first[j1 * L + theta1], spectrum, more, work);
   write_channel(plan, block, work, 1 + j1 * L + theta1, coefficients);
   if (!more) return;
+  ORDER(2);
   for (int j2 = j1 + 1; j2 < OCTAVES; j2++)
     for (int theta2 = 0; theta2 < L; theta2++) {
       wavelet_at(j2)(plan, plan.second[(j1 * OCTAVES + j2) * L + theta2], work.second, false, work);
@@ -69,4 +75,5 @@ extern "C" void scatter(const Plan* plan, const float* images, float* coefficien
         paths(*plan, block_at(n), i / plan->angles, i % plan->angles, shared, coefficients, work);
     }
   }
+  STAGE(outside);
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from functools import cache
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,10 +26,12 @@ _building = threading.Lock()
 class Kernel:
     """One compiled direction of the transform of one `Settings`, in one layout."""
 
+    stages: ClassVar[bool] = False  # whether its library counts the time of each stage
+
     def __init__(self, settings: Settings, lanes: int, layout: Layout, direction: Direction) -> None:
         self.settings = settings
         height, width = settings.padded
-        source = cpu_source(settings.padded, settings.J, lanes, layout, direction)
+        source = cpu_source(settings.padded, settings.J, lanes, layout, direction, stages=self.stages)
         self._library = load_library(source, f"{direction}-{height}x{width}-J{settings.J}-{layout}{lanes}")
         self._tables: Tables = make_tables(settings, lanes, by_rows=layout == "rows")
 
@@ -54,11 +57,16 @@ class Kernel:
 
 def kernel_for(settings: Settings, batch: int, direction: Direction = "forward") -> Kernel:
     """The kernel that serves a batch of this size. Raises CompilerError where it cannot be built."""
-    layout = _layout(settings, batch, direction)
-    short = batch <= _FEW_IMAGES or settings.padded[0] * settings.padded[1] > _LARGE
-    lanes = 4 if short and layout == "images" else native_lanes()
+    lanes, layout = lanes_and_layout(settings, batch, direction)
     with _building:
         return _kernel(settings, lanes, layout, direction)
+
+
+def lanes_and_layout(settings: Settings, batch: int, direction: Direction) -> tuple[int, Layout]:
+    """How the vectors of a batch of this size are filled."""
+    layout = _layout(settings, batch, direction)
+    short = batch <= _FEW_IMAGES or settings.padded[0] * settings.padded[1] > _LARGE
+    return 4 if short and layout == "images" else native_lanes(), layout
 
 
 def _layout(settings: Settings, batch: int, direction: Direction) -> Layout:

@@ -63,6 +63,7 @@ template <int H, int W> static void mirror(const Planes& spectrum) {
 // work.half -> spectrum; row y of the map is row source[y] of `half` (null: the same).
 template <int H, int W> static void transform_columns(const Planes& half, const int* source, int rows, const Planes& spectrum) {
   constexpr int STRIDE = SPECTRUM_STRIDE(W), HALF = HALF_OF(W);
+  STAGE(forward_columns);
   const float mean = half.im[0];  // of the first row
   for (int y = 0; y < rows; y++) { half.re[y] = row_sum<W>(half.re[y], half.im[y], mean); half.im[y] = 0; }
   for (int k = 0; k < HALF; k += LANES) {
@@ -95,6 +96,7 @@ template <int COUNT, int H> static ALWAYS_INLINE inline void fold(const Fold& f,
 template <int LEVEL> static void filter_columns(const Fold& f, const Planes& spectrum, Work& work) {
   constexpr int H = HEIGHT_AT(LEVEL), W = WIDTH_AT(LEVEL);
   for (int g = 0; g * LANES < W; g++) {
+    STAGE(filter);
     Complex column[H];
     const int e = f.base[g];
     switch (f.count[g]) {
@@ -103,6 +105,7 @@ template <int LEVEL> static void filter_columns(const Fold& f, const Planes& spe
       case 2: fold<2, H>(f, e, 2, spectrum, column); break;
       default: fold<0, H>(f, e, f.count[g], spectrum, column);
     }
+    STAGE(inverse_columns);
     const Planes to = work.folded.at(g * LANES);
     Inverse<H>::run([&](int k) ALWAYS_INLINE { return column[k]; },
       [&](int y, Vector re, Vector im) ALWAYS_INLINE { store(to.re + (size_t)y * ROUND(W), re); store(to.im + (size_t)y * ROUND(W), im); });

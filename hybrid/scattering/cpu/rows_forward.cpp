@@ -1,6 +1,7 @@
 // The forward transform with neighbouring rows as lanes.
 
 static void write_channel(const Plan& plan, long image, const Work& work, int channel, float* coefficients) {
+  STAGE(output);
   const int rows = plan.vertical[0].outputs, columns = plan.horizontal[0].outputs;
   float* to = coefficients + (image * plan.channels + channel) * rows * columns;
   for (int i = 0; i < rows; i++) std::memcpy(to + i * columns, work.out + (size_t)i * ROUND(columns), sizeof(float) * columns);
@@ -38,10 +39,12 @@ template <int LEVEL> static void smooth_down(const Plan& plan, const Window& win
 static void front(const Plan& plan, long image, const float* images, float* coefficients, Work& work) {
   const Smoothing &across = plan.horizontal[0], &down = plan.vertical[0];
   const Window row_window(across, WIDTH), column_window(down, HEIGHT);
+  ORDER(0);
   const int height = plan.height, width = plan.width, columns = ROUND(across.outputs);
   const float* from = images + image * height * width;
   float* rows = work.folded.im;  // the low-pass of each row of the image
   for (int y = 0; y < height; y += LANES) {
+    STAGE(input);
     float* block = work.folded.re;
     for (int i = 0; i < LANES; i++)
       std::memcpy(block + (size_t)i * ROUND(WIDTH), from + (size_t)(y + i < height ? y + i : height - 1) * width, sizeof(float) * width);
@@ -49,8 +52,10 @@ static void front(const Plan& plan, long image, const float* images, float* coef
     transpose_in(block, ROUND(WIDTH), width, pixels);
     Vector* line = work.line + row_window.lead;
     for (int x = 0; x < WIDTH; x++) line[x] = pixels[plan.source_column[x]];
+    STAGE(forward_rows);
     const Planes to = work.half.at(y);
     transform_line<WIDTH>(line, [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(to.re + (size_t)k * ROUND(HEIGHT), re); store(to.im + (size_t)k * ROUND(HEIGHT), im); });
+    STAGE(lowpass);
     smooth_rows<0>(plan, row_window, work, rows + (size_t)y * columns);
   }
   for (int y = 0; y < HEIGHT; y++)
@@ -70,6 +75,7 @@ static void wavelet(const Plan& plan, const Fold& f, const Planes& spectrum, boo
   filter_columns<LEVEL>(f, spectrum, work);
   Vector* line = work.line + row_window.lead;
   for (int y = 0; y < H; y += LANES) {
+    STAGE(inverse_rows);
     Vector re[STRIDE], im[STRIDE];
     transpose_in(work.folded.re + (size_t)y * STRIDE, STRIDE, W, re);
     transpose_in(work.folded.im + (size_t)y * STRIDE, STRIDE, W, im);
@@ -77,10 +83,12 @@ static void wavelet(const Plan& plan, const Fold& f, const Planes& spectrum, boo
       [&](int x, Vector r, Vector i) ALWAYS_INLINE { line[x] = modulus(r, i); });
     if constexpr (LEVEL < OCTAVES - 1) {
       if (spectrum_too) {
+        STAGE(forward_rows);
         const Planes to = work.half.at(y);
         transform_line<W>(line, [&](int k, Vector r, Vector i) ALWAYS_INLINE { store(to.re + (size_t)k * ROUND(H), r); store(to.im + (size_t)k * ROUND(H), i); });
       }
     }
+    STAGE(lowpass);
     smooth_rows<LEVEL>(plan, row_window, work, work.smoothed + (size_t)(column_window.lead + y) * columns);
   }
   smooth_down<LEVEL>(plan, column_window, work);
@@ -100,9 +108,11 @@ static Wavelet wavelet_at(int level) { return wavelet_at(level, std::make_intege
 static void paths(const Plan& plan, long image, int j1, int theta1, const Planes& spectrum, float* coefficients, Work& work) {
   const int L = plan.angles;
   const bool more = plan.order == 2 && j1 < OCTAVES - 1;
+  ORDER(1);
   wavelet_at(j1)(plan, plan.first[j1 * L + theta1], spectrum, more, work);
   write_channel(plan, image, work, 1 + j1 * L + theta1, coefficients);
   if (!more) return;
+  ORDER(2);
   for (int j2 = j1 + 1; j2 < OCTAVES; j2++)
     for (int theta2 = 0; theta2 < L; theta2++) {
       wavelet_at(j2)(plan, plan.second[(j1 * OCTAVES + j2) * L + theta2], work.second, false, work);
@@ -130,4 +140,5 @@ extern "C" void scatter(const Plan* plan, const float* images, float* coefficien
       for (long i = 0; i < first_paths; i++) paths(*plan, n, i / plan->angles, i % plan->angles, *shared, coefficients, work);
     }
   }
+  STAGE(outside);
 }

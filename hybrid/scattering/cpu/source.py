@@ -6,11 +6,16 @@ from importlib.resources import files
 from typing import Literal
 
 from hybrid.scattering.codelets.cplusplus import print_transforms
-from hybrid.scattering.codelets.plans import operations
+from hybrid.scattering.codelets.plans import is_supported, operations
 from hybrid.scattering.codelets.programs import Kind
 
 Layout = Literal["images", "rows"]
 Direction = Literal["forward", "backward"]
+
+# What the passes of the forward transform are made of, in STAGE(…); "outside" is the time between two calls.
+STAGES = (
+    "outside", "input", "filter", "inverse_columns", "inverse_rows", "forward_rows", "forward_columns", "lowpass", "output",
+)  # fmt: skip
 
 
 def map_sizes(padded: tuple[int, int], J: int) -> list[int]:
@@ -18,18 +23,25 @@ def map_sizes(padded: tuple[int, int], J: int) -> list[int]:
     return sorted({side >> level for side in padded for level in range(J)})
 
 
-def cpu_source(padded: tuple[int, int], J: int, lanes: int, layout: Layout, direction: Direction) -> str:
-    """The whole translation unit. It depends on nothing else: L, the order, the image's size and the filters are data."""
+def cpu_source(
+    padded: tuple[int, int], J: int, lanes: int, layout: Layout, direction: Direction, *, stages: bool = False
+) -> str:
+    """The whole translation unit. It depends on nothing else: L, the order, the image's size and the filters are data.
+
+    stages: it also counts the time of each of `STAGES`.
+    """
     kinds: tuple[Kind, ...] = ("inverse", "forward", "real")
     wanted = [(kind, size) for size in map_sizes(padded, J) for kind in kinds]
     samples: Kind = "real_inverse"
-    transforms = print_transforms([*wanted, *[(samples, size >> J) for size in sorted(set(padded))]])
+    ends = [side >> J for side in sorted(set(padded)) if _smoothed_by_transform(side, J)]
+    transforms = print_transforms([*wanted, *[(samples, end) for end in ends]])
     constants: dict[str, object] = {"LANES": lanes, "HEIGHT": padded[0], "WIDTH": padded[1], "OCTAVES": J}
     constants |= {"HEIGHT_BY_TRANSFORM": _smoothed_by_transform(padded[0], J)}
     constants |= {"WIDTH_BY_TRANSFORM": _smoothed_by_transform(padded[1], J)}
     constants |= {"REVERSED_LANES": _list(list(reversed(range(lanes))))}
+    constants |= {"STAGES": ", ".join(STAGES)} if stages else {}
     head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
-    passes = [_text("lines.cpp"), _text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
+    passes = [_text("stages.cpp"), _text("lines.cpp"), _text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
     if layout == "images":
         passes.insert(0, package_text("image_lanes.h"))
     foundation = [package_text("tables.h"), _text("vectors.cpp"), transpose_function(lanes)]
@@ -43,6 +55,8 @@ def _smoothed_by_transform(side: int, J: int) -> int:
     as the map samples; elsewhere it is a short window.
     """
     samples = side >> J
+    if not is_supported(samples):  # 53, 59 and 61, where 2 · 53 … are
+        return 0
     levels = [level for level in range(max(1, J - 2), J)]
     return sum(1 << level for level in levels if _is_faster_by_transform(side >> level, samples))
 
