@@ -54,21 +54,14 @@ static void write_channel(const Plan& plan, const Block& block, const Work& work
   }
 }
 
-<<<<<<< HEAD
 // Transforms `count` columns of maps of H x W samples whose rows, transformed, are `stride` complex numbers apart.
 template <int H, int W> static void forward_columns(float* from, int stride, float* to, int count) {
+  STAGE(forward_columns);
   const Vector mean = load(from + LANES);  // of the first row
   for (int y = 0; y < H; y++) {
     float* p = from + (size_t)y * stride * 2 * LANES;
     store(p, row_sum<W>(load(p), load(p + LANES), mean)); store(p + LANES, Vector{});
   }
-=======
-// Transforms `count` columns of maps whose rows, transformed, are `stride` complex numbers apart.
-template <int H> static void forward_columns(float* from, int stride, float* to, int count) {
-  STAGE(forward_columns);
-  const Vector first = load(from);
-  for (int y = 0; y < H; y++) { float* p = from + (size_t)y * stride * 2 * LANES; store(p, load(p) - first); }
->>>>>>> codelets-doc
   for (int k = 0; k < count; k++) {
     Forward<H>::run([&](int y) ALWAYS_INLINE {
       const float* p = from + ((size_t)y * stride + k) * 2 * LANES;
