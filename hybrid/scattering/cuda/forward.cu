@@ -34,7 +34,8 @@ template <int LEVEL> INLINE void forward_columns(const Plan& plan, const Job& jo
   if (team.idle) return;
   const float* from = job.in + team.at(job, H * W * 2) + (size_t)team.line * 2 * LANES;
   float* to = job.out + team.at(job, H * job.columns * 2) + (size_t)team.line * 2 * LANES;
-  const bool sums = team.line == 0;  // of rows, in two parts, and without the first row's mean: see lines.cpp
+  // Of a real map, whose half spectrum is made, column 0 has sums of rows in two parts: without the first row's mean, as lines.cpp says.
+  const bool sums = team.line == 0 && job.columns < W;
   const Vector mean = sums ? load_complex(from, 0).im : Vector{};
   forward<H>(team,
     [&](int y) {
