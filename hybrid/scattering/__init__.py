@@ -46,7 +46,7 @@ _ENGINES: dict[str, type[ScatteringModule]] = {
 
 
 def make_scattering(
-    J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, engine: Engine = "torch"
+    J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, pre_pad: bool = False, engine: Engine = "auto"
 ) -> ScatteringModule:
     """A scattering front-end of the named engine; every engine gives the same values and has the same interface.
 
@@ -57,4 +57,4 @@ def make_scattering(
     """
     if engine not in _ENGINES:
         raise ValueError(f"unknown scattering engine {engine!r}; valid: {', '.join(_ENGINES)}")
-    return _ENGINES[engine](J, shape, L, max_order)
+    return _ENGINES[engine](J, shape, L, max_order, pre_pad=pre_pad)

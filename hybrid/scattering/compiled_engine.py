@@ -54,6 +54,11 @@ class CompiledScattering2D(Scattering2D):
             return apply(images, self._settings)
         return super()._transform(images)
 
+    def engine_on(self, device: torch.device) -> str:
+        if device.type not in ("cpu", "cuda"):
+            return super().engine_on(device)
+        return _choose(self._settings, device.type, device.index or 0, self.devices, self.measured)[1]
+
     def _suits(self, images: Tensor) -> bool:
         if images.dtype != torch.float32 or images.device.type not in ("cpu", "cuda"):
             return False
@@ -94,31 +99,43 @@ def is_usable(
 
     measured: whether it must be faster than the torch engine, too.
     """
-    return _is_usable(settings, device, index, devices, measured)
+    return _choose(settings, device, index, devices, measured)[0]
 
 
 @cache
-def _is_usable(settings: Settings, device: str, index: int, devices: tuple[str, ...], measured: bool) -> bool:
+def _choose(settings: Settings, device: str, index: int, devices: tuple[str, ...], measured: bool) -> tuple[bool, str]:
+    """Whether the compiled engine computes, and that in words."""
     height, width = settings.shape
-    what = f"scattering of {height}x{width} images, J={settings.J}"
+    usable, words, level = _decide(settings, device, index, devices, measured)
+    words = f"scattering of {height}x{width} images, J={settings.J}: {words}"
+    _log.log(level, words)
+    return usable, words
+
+
+def _decide(
+    settings: Settings, device: str, index: int, devices: tuple[str, ...], measured: bool
+) -> tuple[bool, str, int]:
+    """Whether the compiled engine computes, which one does and why, and how loud to say it."""
+    # Who asks for one engine by name is warned when it is another.
+    level = logging.INFO if len(devices) > 1 else logging.WARNING
     if device not in devices:
-        _log.info("%s: torch engine (images on a device of type %s, engine=%s)", what, device, devices[0])
-        return False
+        return False, f"torch engine (images on a device of type {device}, engine={'|'.join(devices)})", level
     if not all(map(is_supported, map_sizes(settings.padded, settings.J))):
-        _log.info("%s: torch engine (padded to %dx%d, which codelets do not serve)", what, *settings.padded)
-        return False
+        height, width = settings.padded
+        return False, f"torch engine (padded to {height}x{width}, which codelets do not serve)", level
     try:
         engine = _build(settings, device, index)
     except CompilerError as error:
-        _log.warning("%s: torch engine, several times slower than the compiled one: %s", what, error)
-        return False
+        return False, f"torch engine, several times slower than the compiled one: {error}", logging.WARNING
     if not measured:
-        _log.info("%s: %s", what, engine)
-        return True
+        return True, engine, logging.INFO
     ratio = speedup(settings, device, index)
     chosen = engine if ratio > 1 else "torch engine"
-    _log.info("%s: %s; measured here, %s is %.1f times as fast as the torch engine", what, chosen, engine, ratio)
-    return ratio > 1
+    return (
+        ratio > 1,
+        f"{chosen}; measured here, {engine} is {ratio:.1f} times as fast as the torch engine",
+        logging.INFO,
+    )
 
 
 def _build(settings: Settings, device: str, index: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ class ScatteringModule(nn.Module, ABC):
     An engine implements `_transform`. Its filters are non-persistent buffers: they follow the module to a device, but are
     in no checkpoint, and `.half()`, `.double()` and the like leave their precision alone.
     """
+
+    engine_name: ClassVar[str] = "torch"
 
     def __init__(self, J: int, shape: tuple[int, int], L: int, max_order: int, *, pre_pad: bool) -> None:
         super().__init__()
@@ -51,6 +53,11 @@ class ScatteringModule(nn.Module, ABC):
     @abstractmethod
     def _transform(self, images: Tensor) -> Tensor:
         """(B, H, W) float32 or float64, B ≥ 0 -> (B, P, h, w) of the same type."""
+
+    def engine_on(self, device: torch.device) -> str:
+        """Which engine computes float32 images on this device, in words. Compiled code is made now where it is not there."""
+        height, width = self.shape
+        return f"scattering of {height}x{width} images, J={self.J}: {self.engine_name} engine"
 
     def _check_input(self, images: Tensor) -> None:
         height, width = self.padded_shape if self.pre_pad else self.shape

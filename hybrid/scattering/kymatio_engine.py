@@ -18,6 +18,8 @@ class KymatioScattering2D(ScatteringModule):
     Raises ImportError when kymatio is not installed.
     """
 
+    engine_name = "kymatio"
+
     def __init__(
         self, J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, pre_pad: bool = False
     ) -> None:

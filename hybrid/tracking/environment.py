@@ -38,10 +38,10 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def record_session(path: Path, *, step: int, ranks: int = 1) -> None:
+def record_session(path: Path, *, step: int, ranks: int = 1, **more: Any) -> None:
     """Write or extend a run's environment.json: this session started at `step`, here and now, with this command.
 
-    ranks: how many processes work on it.
+    ranks: how many processes work on it. more: whatever else is to be kept of this session.
     """
     sessions = []
     if path.is_file():
@@ -50,7 +50,14 @@ def record_session(path: Path, *, step: int, ranks: int = 1) -> None:
         except (json.JSONDecodeError, KeyError):
             sessions = []
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    session = {"started": now, "step": step, "command": shlex.join(sys.argv), "host": platform.node(), "ranks": ranks}
+    session = {
+        "started": now,
+        "step": step,
+        "command": shlex.join(sys.argv),
+        "host": platform.node(),
+        "ranks": ranks,
+        **more,
+    }
     sessions.append({**session, **describe_environment()})
     write_json(path, {"sessions": sessions})
 

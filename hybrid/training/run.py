@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 import hybrid.data
 import hybrid.models
@@ -16,6 +17,7 @@ from hybrid.configuration import instantiate
 from hybrid.data import Data, Loader
 from hybrid.data.file_loader import dead_worker
 from hybrid.errors import Stopped, UserError
+from hybrid.scattering import ScatteringModule
 from hybrid.tracking import RunFolder, Tracker
 from hybrid.tracking.console import Console
 from hybrid.tracking.environment import record_session
@@ -147,9 +149,12 @@ def _train(
     speaks = distributed.is_main()
     style = settings.progress if speaks else "none"
     console = Console(total_steps=plan.total_steps, total_epochs=epochs, start_step=state.step, style=style)
-    with Tracker(*_sinks(console, settings, state, folder) if speaks else ()) as tracker:
+    engines = _engines(state.model, device) if speaks else []
+    with Tracker(*_sinks(console, settings, state, folder, engines) if speaks else ()) as tracker:
         pictures = Pictures(tracker, data, enabled=settings.tensorboard and speaks)
         _announce(console, cfg, state, data, device, folder)
+        for engine in engines:
+            console.say(engine)
         if cache is not None:
             console.say(cache.describe())
         if state.step == 0:
@@ -208,9 +213,17 @@ def _analysis(
     )
 
 
-def _sinks(console: Console, settings: TrainerSettings, state: TrainState, folder: RunFolder) -> list[Sink]:
+def _engines(model: nn.Module, device: torch.device) -> list[str]:
+    """Which engine computes each scattering transform of the model."""
+    modules = (module for module in model.modules() if isinstance(module, ScatteringModule))
+    return list(dict.fromkeys(module.engine_on(device) for module in modules))
+
+
+def _sinks(
+    console: Console, settings: TrainerSettings, state: TrainState, folder: RunFolder, engines: list[str]
+) -> list[Sink]:
     """Where the run's records go; also notes in environment.json that a session has begun."""
-    record_session(folder.environment, step=state.step, ranks=distributed.size())
+    record_session(folder.environment, step=state.step, ranks=distributed.size(), engines=engines)
     sinks: list[Sink] = [JsonLines(folder.metrics, resume_step=state.step), console]
     if settings.tensorboard:
         from hybrid.tracking.tensorboard import TensorBoard

@@ -107,10 +107,10 @@ def test_a_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
 @pytest.fixture
 def forgetful():
     """What was found out about compilers is forgotten before and after."""
-    compiled_engine._is_usable.cache_clear()
+    compiled_engine._choose.cache_clear()
     kernels._kernel.cache_clear()
     yield
-    compiled_engine._is_usable.cache_clear()
+    compiled_engine._choose.cache_clear()
     kernels._kernel.cache_clear()
 
 

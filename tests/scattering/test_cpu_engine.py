@@ -132,7 +132,7 @@ def test_constant_images_have_no_waves():
 
 def test_one_line_says_which_engine(caplog):
     caplog.set_level(logging.INFO, logger="hybrid.scattering")
-    module_under_test._is_usable.cache_clear()
+    module_under_test._choose.cache_clear()
     scattering = make_scattering(2, (28, 28), engine="cpu")
     for _ in range(3):
         scattering(torch.rand(5, 28, 28))
@@ -142,7 +142,7 @@ def test_one_line_says_which_engine(caplog):
 
 def test_sizes_without_codelets_take_the_torch_engine(caplog):
     caplog.set_level(logging.INFO, logger="hybrid.scattering")
-    module_under_test._is_usable.cache_clear()
+    module_under_test._choose.cache_clear()
     scattering, images = CpuScattering2D(1, (138, 20), 2), torch.rand(2, 138, 20)
     assert scattering.padded_shape[0] == 2 * 71
     assert torch.equal(scattering(images), Scattering2D(1, (138, 20), 2)(images))

@@ -32,7 +32,7 @@ GPU_SETTINGS = [
 @pytest.mark.parametrize("batch", [1, 33])
 def test_values_and_gradient_on_a_gpu(shape, J, L, order, batch, caplog, exact, channel_error):
     caplog.set_level(logging.INFO, logger="hybrid.scattering")
-    compiled_engine._is_usable.cache_clear()  # it says once what it found
+    compiled_engine._choose.cache_clear()  # it says once what it found
     images = torch.rand(batch, *shape)
     scattering = make_scattering(J, shape, L, order, engine="auto").to("cuda")
     assert channel_error(scattering(images.cuda()).cpu(), exact(images, J, shape, L, order)) <= 1e-6

@@ -32,10 +32,10 @@ NUMBERS = (2, *SHAPE, 4, 2, False)
 @pytest.fixture(autouse=True)
 def forgetful():
     """What was found out is forgotten before and after."""
-    for function in (compiled_engine._is_usable, devices._transform, compiler.nvrtc, compiler.version):
+    for function in (compiled_engine._choose, devices._transform, compiler.nvrtc, compiler.version):
         function.cache_clear()
     yield
-    for function in (compiled_engine._is_usable, devices._transform, compiler.nvrtc, compiler.version):
+    for function in (compiled_engine._choose, devices._transform, compiler.nvrtc, compiler.version):
         function.cache_clear()
 
 

@@ -32,7 +32,7 @@ def fresh(tmp_path, monkeypatch, caplog):
 def forget():
     """As in a new process."""
     choice.speedup.cache_clear()
-    compiled_engine._is_usable.cache_clear()
+    compiled_engine._choose.cache_clear()
 
 
 def measured(monkeypatch, *, torch_seconds, compiled_seconds):

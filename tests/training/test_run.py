@@ -47,6 +47,14 @@ def test_a_run_leaves_its_whole_story_in_its_folder(train):
     assert session["packages"]["torch"] and session["step"] == 0
 
 
+def test_it_says_and_keeps_which_engine_computes_the_scattering(train, capsys):
+    folder = train("model.frontend.engine=torch", "trainer.progress=lines")
+    line = "scattering of 8x8 images, J=1: torch engine"
+    assert line in capsys.readouterr().out.splitlines()
+    (session,) = json.loads(folder.environment.read_text())["sessions"]
+    assert session["engines"] == [line]
+
+
 def test_the_same_configuration_finds_its_folder_and_leaves_a_finished_run_alone(train, capsys):
     folder = train()
     before = folder.summary.stat().st_mtime_ns
