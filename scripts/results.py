@@ -3,22 +3,33 @@
     python scripts/results.py                                  # again, from the archive docs/results/runs
     python scripts/results.py runs=outputs                     # take these runs into the archive first
     python scripts/results.py runs=outputs 'images=[cifar10=CIFAR-10 (JPEG)]'
+    python scripts/results.py runs=outputs to=preview          # write into preview/ and leave everything here as it is
 
-docs/results/published.yaml lists the published figures and the command that repeats each. A run belongs to a row if its
-configuration is what that command composes; one that differs only in settings that tell no rows apart, such as a shorter
-schedule, is shown below the row, with what it changes. Other runs, and those still running, are named and left out. The
-archive holds what the page needs, some kilobytes a run, without weights, machine names and paths. The runs' folders are
-not changed.
+docs/RESULTS.md, its pictures and the table in README.md are rewritten. docs/results/published.yaml lists the published
+figures and the command that repeats each. A run belongs to a row if its configuration is what that command composes; one
+that differs only in settings that tell no rows apart, such as a shorter schedule, is shown below the row, with what it
+changes. Debug runs, runs of no row (of other data, of no recipe), and those still running are left out, and why is said.
+The archive holds what the page needs, some kilobytes a run, without weights, machine names and paths. The runs' folders
+are not changed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hybrid.configuration.arguments import command, option
-from hybrid.errors import UserError
+from hybrid.errors import UserError, unknown_name
+
+if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from hybrid.reports.published.results import Places
+    from hybrid.reports.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +39,9 @@ class Options:
     runs: str | None = option("a folder of runs, at any depth, to take into the archive", default=None)
     images: tuple[str, ...] = option(
         "what the images are, where the name in configs/data says too little: [cifar10=CIFAR-10 (JPEG)]", default=()
+    )
+    to: str | None = option(
+        "a preview: write the page, README.md with its table and the pictures into this folder instead", default=None
     )
 
     def __post_init__(self) -> None:
@@ -40,27 +54,67 @@ class Options:
 
 @command(Options)
 def results(options: Options) -> None:
-    """Extend the archive if runs are given, then write everything that it gives."""
-    from hybrid.reports.published.archive import archive_runs
+    """Extend the archive if runs are given, then write everything that it gives, and say what was written."""
     from hybrid.reports.published.results import Places, make_results
+
+    here = Places(Path(__file__).resolve().parents[1])
+    there = here if options.to is None else Places(Path(options.to))
+    if options.to is not None and there.root.resolve() == here.root:
+        raise UserError(f"to={options.to} is this checkout: without to=… the command writes here.")
+    with _archive(here, preview=there is not here) as archive:
+        if options.runs is not None:
+            _take_in(options, here, archive)
+        changed = make_results(here, archive=archive).write(there)
+    for path in changed:
+        print(f"{'written' if path.exists() else 'deleted'}: {path}")
+    if not changed:
+        print(f"nothing changed: {there.page}, {there.readme} and {there.pictures}")
+
+
+@contextlib.contextmanager
+def _archive(here: Places, *, preview: bool) -> Iterator[Path]:
+    """The checkout's archive; for a preview a copy, so that the runs which it takes in are in no archive afterwards."""
+    if not preview:
+        yield here.runs
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        if here.runs.is_dir():
+            shutil.copytree(here.runs, folder, dirs_exist_ok=True)
+        yield Path(folder)
+
+
+def _take_in(options: Options, here: Places, archive: Path) -> None:
+    from hybrid.reports.published.archive import archive_runs
+    from hybrid.reports.published.left_out import why_left_out
     from hybrid.reports.published.rows import read_page
     from hybrid.reports.runs import read_runs
     from hybrid.tracking.run_folder import RunFolder
 
-    places = Places(Path(__file__).resolve().parents[1])
-    if options.runs is not None:
-        images = dict(words.split("=", 1) for words in options.images)
-        runs = read_runs(options.runs)
-        ended = [run for run in runs if not RunFolder(run.path).in_use]
-        written, others = archive_runs(ended, read_page(places.rows), places.runs, images=images)
-        print(f"{len(written)} runs archived in {places.runs}")
-        for run in runs:
-            if run not in ended:
-                print(f"still running, left out: {run.path}", file=sys.stderr)
-        for run in others:
-            print(f"belongs to no row: {run.path}", file=sys.stderr)
-    for path in make_results(places).write(places):
-        print(f"written: {path}")
+    page = read_page(here.rows)
+    runs = read_runs(options.runs)
+    images = _images(options, runs)
+    ended = [run for run in runs if not RunFolder(run.path).in_use]
+    written, same, left_out = archive_runs(ended, page, archive, images=images)
+    place = here.runs if archive == here.runs else "the preview"
+    print(f"runs taken into {place}: {len(written)}; already there: {len(same)}")
+    running = [f"still running, left out: {run.path}" for run in runs if run not in ended]
+    for line in [*running, *why_left_out(page, left_out)]:
+        print(line, file=sys.stderr)
+
+
+def _images(options: Options, runs: Sequence[Run]) -> dict[str, str]:
+    """data -> what its images are. Raises UserError for data that do not exist or that no run has."""
+    from hybrid.configuration.entry import CONFIGS
+
+    images = dict(words.split("=", 1) for words in options.images)
+    used = {run.choices["data"] for run in runs if "data" in run.choices}
+    known = used | {path.stem for path in (CONFIGS / "data").glob("*.yaml")}
+    for name in images:
+        if name not in known:
+            raise unknown_name(name, known, what="data")
+        if name not in used:
+            raise UserError(f"images: no run in {options.runs} has data={name}.")
+    return images
 
 
 if __name__ == "__main__":

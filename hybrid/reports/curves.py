@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from hybrid.errors import UserError, unknown_name
 from hybrid.reports.groups import Group, telling_settings
 from hybrid.reports.runs import Run
-from hybrid.reports.style import COLOURS, SMALL, STYLE
+from hybrid.reports.style import COLOURS, SMALL, STYLE, log_scale
 from hybrid.reports.table import title
 from hybrid.reports.table_formats import setting_text
 
@@ -23,18 +23,27 @@ _STROKES = ("-", (0, (5, 1.5)))
 MOST_GROUPS = len(COLOURS) * len(_STROKES)
 _STYLE = {**STYLE, "legend.title_fontsize": SMALL}
 _LINE_WIDTH, _THIN = 1.6, 0.8
+_FAR = 10  # times longer: drawn over one linear axis the shorter curve would be a stroke at its left end
 _LETTERS = 78  # of the legend's size, in the figure's width
 
 
-def curves_figure(groups: Sequence[Group], *, name: str | None = None, by: Sequence[str] = ()) -> Figure:
-    """One line per group over the epochs; groups beyond MOST_GROUPS are left out with a warning.
+def curves_figure(
+    groups: Sequence[Group],
+    *,
+    name: str | None = None,
+    by: Sequence[str] = (),
+    over: Literal["epoch", "step"] = "epoch",
+) -> Figure:
+    """One line per group over the epochs or steps; groups beyond MOST_GROUPS are left out with a warning.
 
     Finished runs are averaged. Others are thin lines of their own in their group's colour. A run with a damaged
-    metrics.jsonl is named in a warning and left out; a value that was not finite is a gap.
+    metrics.jsonl is named in a warning and left out; a value that was not finite is a gap. The axis is logarithmic where
+    finished runs are more than ten times as long as others.
 
     Args:
         name: a name in metrics.jsonl; None: "validation/top1" if it is there, or else "train/loss".
         by: the settings that the legend names; none: those in which the groups differ.
+        over: what the curves are drawn over; epochs of different numbers of images do not compare, steps do.
 
     Raises UserError where no run has such a value.
     """
@@ -46,7 +55,7 @@ def curves_figure(groups: Sequence[Group], *, name: str | None = None, by: Seque
     records = {run.path: _records(run) for group in groups for run in group.runs}
     name = _name(name, [record for rows in records.values() for record in rows])
     series = [
-        [(run, *points) for run in group.runs if (points := _points(records[run.path], name))] for group in groups
+        [(run, *points) for run in group.runs if (points := _points(records[run.path], name, over))] for group in groups
     ]
     settings = _legend_settings(groups, by)
     with matplotlib.rc_context(_STYLE):
@@ -55,17 +64,17 @@ def curves_figure(groups: Sequence[Group], *, name: str | None = None, by: Seque
         for k, (group, runs) in enumerate(zip(groups, series, strict=True)):
             style = {"color": COLOURS[k % len(COLOURS)], "linestyle": _STROKES[k // len(COLOURS)]}
             _draw(axes, runs, style, label=_label(group, [run for run, *_ in runs], settings))
-        _finish(axes, name, series, heading=_heading(settings))
+        _finish(axes, name, series, over=over, heading=_heading(settings))
     return figure
 
 
 def average(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Epochs, mean, standard deviation (n - 1; None for one curve) of curves (epochs, values).
+    """Places, mean, standard deviation (n - 1; None for one curve) of curves (places, values), over epochs or steps.
 
-    They are taken at the epochs of the sparsest curve, as far as all of them reach, interpolated where runs logged elsewhere.
+    They are taken at the places of the sparsest curve, as far as all of them reach, interpolated where runs logged elsewhere.
     """
-    grid = min((epochs for epochs, _ in curves), key=len)
-    grid = grid[(grid >= max(epochs[0] for epochs, _ in curves)) & (grid <= min(epochs[-1] for epochs, _ in curves))]
+    grid = min((places for places, _ in curves), key=len)
+    grid = grid[(grid >= max(places[0] for places, _ in curves)) & (grid <= min(places[-1] for places, _ in curves))]
     values = np.stack([np.interp(grid, *curve) for curve in curves])
     return grid, values.mean(0), values.std(0, ddof=1) if len(curves) > 1 else None
 
@@ -90,36 +99,45 @@ def _name(name: str | None, records: Sequence[dict[str, Any]]) -> str:
     return name
 
 
-def _points(records: Sequence[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Epochs and values; NaN for a value that was not finite."""
-    points = [(record["epoch"], record[name]) for record in records if name in record]
+def _points(records: Sequence[dict[str, Any]], name: str, over: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Epochs or steps, and values; NaN for a value that was not finite."""
+    points = [(record[over], record[name]) for record in records if name in record]
     return tuple(np.array(points, dtype=float).T) if points else None
 
 
 def _draw(axes: Axes, runs: Sequence[tuple[Run, np.ndarray, np.ndarray]], style: dict[str, Any], *, label: str) -> None:
     finished = [points for run, *points in runs if run.state == "finished"]
     if finished:
-        epochs, mean, std = average(finished)
-        axes.plot(epochs, mean, linewidth=_LINE_WIDTH, marker="o" if len(epochs) == 1 else None, label=label, **style)
+        places, mean, std = average(finished)
+        axes.plot(places, mean, linewidth=_LINE_WIDTH, marker="o" if len(places) == 1 else None, label=label, **style)
         if std is not None:
-            axes.fill_between(epochs, mean - std, mean + std, color=style["color"], alpha=0.2, linewidth=0)
-    for run, epochs, values in runs:
+            axes.fill_between(places, mean - std, mean + std, color=style["color"], alpha=0.2, linewidth=0)
+    for run, places, values in runs:
         if run.state != "finished":
-            axes.plot(epochs, values, linewidth=_THIN, marker="x", markevery=[-1], markersize=4, label=label, **style)
+            axes.plot(places, values, linewidth=_THIN, marker="x", markevery=[-1], markersize=4, label=label, **style)
             label = None  # one entry in the legend is enough
         elif finished:
             label = None
 
 
-def _finish(axes: Axes, name: str, series: Sequence[Sequence[tuple]], *, heading: str) -> None:
-    axes.set(xlabel="epoch", ylabel=title(name).replace("top-1 (%)", "accuracy (%)"))
+def _finish(axes: Axes, name: str, series: Sequence[Sequence[tuple]], *, over: str, heading: str) -> None:
+    axes.set(xlabel=over, ylabel=title(name).replace("top-1 (%)", "accuracy (%)"))
     axes.grid(axis="y", color="0.9", linewidth=0.6)
-    axes.set_xlim(left=0)
+    if _far_apart(series):
+        log_scale(axes, "x")
+    else:
+        axes.set_xlim(left=0)
     values = np.concatenate([values for runs in series for _, _, values in runs])
     values = values[np.isfinite(values)]
     if name.endswith("loss") and len(values) and values.min() > 0 and values.max() > 20 * values.min():
         axes.set_yscale("log")
     _add_legend(axes, heading)
+
+
+def _far_apart(series: Sequence[Sequence[tuple]]) -> bool:
+    """Whether finished runs have so different lengths that a linear axis shows only the long ones."""
+    ends = [places[-1] for runs in series for run, places, _ in runs if run.state == "finished"]
+    return bool(ends) and 0 < _FAR * min(ends) < max(ends)
 
 
 def _add_legend(axes: Axes, heading: str) -> None:
@@ -148,8 +166,14 @@ def _label(group: Group, drawn: Sequence[Run], settings: Sequence[str]) -> str:
     parts += [
         f"{states.count(state)} {state}" for state in ("unfinished", "failed", "damaged", "missing") if state in states
     ]
-    values = [setting_text(group.fact(name)) for name in settings]
+    values = [_value(name, group) for name in settings]
     return f"{', '.join(values)} ({', '.join(parts)})"
+
+
+def _value(name: str, group: Group) -> str:
+    """As it is typed, but for the number of images, whose null says nothing to whoever sees the picture alone."""
+    value = group.fact(name)
+    return "all" if name == "data.subset.n" and value is None else setting_text(value)
 
 
 def _legend_settings(groups: Sequence[Group], by: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
@@ -39,10 +39,16 @@ _OF_A_MACHINE = ("run.root", "run.name", "run.restart", "data.root", "data.downl
 _FOLDERS = re.compile(r"(?<![\w./])~?/(?:[\w.+-]+/)*(?=[\w.+-])")  # all but the last part of an absolute path
 
 
-def archive_runs(
-    runs: Sequence[Run], page: Page, to: Path, *, images: Mapping[str, str]
-) -> tuple[list[Path], list[Run]]:
-    """Copy the runs that belong to a row of the page; (the folders written, the runs that belong to none).
+class Archived(NamedTuple):
+    """What became of runs: folders that were written, folders that held the same already, runs that belong to no row."""
+
+    written: list[Path]
+    same: list[Path]
+    left_out: list[Run]
+
+
+def archive_runs(runs: Sequence[Run], page: Page, to: Path, *, images: Mapping[str, str]) -> Archived:
+    """Copy the runs that belong to a row of the page.
 
     images: data -> what its images are, where the data's own name says too little: {"cifar10": "CIFAR-10 (JPEG)"}.
     Raises OSError where a file cannot be written.
@@ -54,8 +60,12 @@ def archive_runs(
         for entry in found
         for run in entry.group.runs
     }
-    written = [_archive(run, to, images) for run in runs if run.path in wanted]
-    return written, [run for run in runs if run.path not in wanted]
+    archived = Archived([], [], [run for run in runs if run.path not in wanted])
+    for run in runs:
+        if run.path in wanted:
+            path, changed = _archive(run, to, images)
+            (archived.written if changed else archived.same).append(path)
+    return archived
 
 
 def read_archive(folder: Path) -> list[Run]:
@@ -76,13 +86,14 @@ def without_folders(text: str) -> str:
     return _FOLDERS.sub("", text)
 
 
-def _archive(run: Run, to: Path, images: Mapping[str, str]) -> Path:
+def _archive(run: Run, to: Path, images: Mapping[str, str]) -> tuple[Path, bool]:
+    """The run's folder in the archive, and whether anything in it has changed."""
     source = RunFolder(run.path)
     cfg = source.read_config()
     target = RunFolder(to / run_name(cfg))
-    write_text(target.config, OmegaConf.to_yaml(OmegaConf.create(_plain(OmegaConf.to_container(cfg, resolve=True)))))
-    write_text(target.metrics, "".join(json.dumps(record) + "\n" for record in _thinned(read_metrics(source.metrics))))
     contents: dict[Path, str | None] = {
+        target.config: OmegaConf.to_yaml(OmegaConf.create(_plain(OmegaConf.to_container(cfg, resolve=True)))),
+        target.metrics: "".join(json.dumps(record) + "\n" for record in _thinned(read_metrics(source.metrics))),
         target.environment: _environment(source.environment),
         target.summary: _json(json.loads(source.summary.read_text())) if run.state == "finished" else None,
         target.error: f"{without_folders(run.error)}\n" if run.error else None,
@@ -90,12 +101,17 @@ def _archive(run: Run, to: Path, images: Mapping[str, str]) -> Path:
     }
     if run.choices.get("data") in images:  # or else what was said of it before stays true
         contents[target.path / ABOUT] = _json({"images": images[run.choices["data"]]})
-    for path, content in contents.items():
+    changed = {path: content for path, content in contents.items() if content != _text(path)}
+    for path, content in changed.items():
         if content is not None:
             write_text(path, content)
         else:
-            path.unlink(missing_ok=True)
-    return target.path
+            path.unlink()
+    return target.path, bool(changed)
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text() if path.is_file() else None
 
 
 def _environment(path: Path) -> str | None:

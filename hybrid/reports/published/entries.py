@@ -19,6 +19,11 @@ from hybrid.reports.runs import Run
 from hybrid.reports.table_formats import setting_text
 from hybrid.tracking.run_folder import identity
 
+_CUT = (  # what debug=fast, overfit and profile set, and nothing else does
+    "trainer.max_train_steps_per_epoch", "trainer.max_evaluation_batches", "trainer.overfit_batches", "trainer.profile",
+)  # fmt: skip
+_OF_A_SCHEDULE = ("trainer.duration", "trainer.evaluate_every", "schedule")
+_OF_A_MACHINE = ("trainer.precision", "model.frontend.engine")  # a shorter one may be computed otherwise
 _NO_DIFFERENCE = ("experiment", "analysis")  # the name of a recipe; what is measured beside the training
 _QUOTED = set(' ,[](){}*;&|<>$"')
 
@@ -54,6 +59,18 @@ class Entry:
             done = made.mean if made else wanted
         return "" if done == wanted else "shorter schedule" if done < wanted else "longer schedule"
 
+    @property
+    def only_shorter(self) -> bool:
+        """Whether it is the row's experiment but for a shorter schedule, and perhaps the precision or the engine."""
+        return self.schedule == "shorter schedule" and all(
+            _of_a_schedule(change) or _key(change) in _OF_A_MACHINE for change in self.changes
+        )
+
+    @property
+    def beside_the_schedule(self) -> tuple[str, ...]:
+        """The changes that are none of the schedule's."""
+        return tuple(change for change in self.changes if not _of_a_schedule(change))
+
 
 Rows = Sequence[tuple[Row, Sequence[Entry]]]
 
@@ -64,6 +81,24 @@ def entries(section: Section, runs: Sequence[Run]) -> Rows:
     Raises what Hydra does for a row whose command does not compose.
     """
     return [(row, _entries(row, section.keys, runs)) for row in section.rows]
+
+
+def is_debug(run: Run) -> bool:
+    """Whether it was made to see that everything runs: debug=…, or with the limits by hand that these set."""
+    return bool(run.choices.get("debug")) or any(run.settings.get(name) for name in _CUT)
+
+
+def unlike(row: Row, keys: Sequence[str], run: Run) -> list[str]:
+    """The keys of the row's table, and its data, in which the run is not what the row's command says."""
+    base = _composed(row.overrides)
+    own, facts = {**base.settings, **base.choices}, {**run.settings, **run.choices}
+    wanted = {key: (own.get(key, ABSENT),) for key in ("data", *keys)} | dict(row.repeats)
+    return [key for key, values in wanted.items() if facts.get(key, ABSENT) not in values]
+
+
+def experiment_of(row: Row) -> str | None:
+    """The recipe of a row's command; None for a row without one."""
+    return None if row.run is None else _composed(row.overrides).choices.get("experiment")
 
 
 def _entries(row: Row, keys: Sequence[str], runs: Sequence[Run]) -> list[Entry]:
@@ -79,19 +114,17 @@ def _entries(row: Row, keys: Sequence[str], runs: Sequence[Run]) -> list[Entry]:
 
 
 def _changes(row: Row, keys: Sequence[str], run: Run) -> dict[str, str] | None:
-    """override -> the row's value of what the run does otherwise; None: it is no run of this row.
+    """override -> the row's value of what the run does otherwise; None: it is no run of this row, or a debug run.
 
     A setting that the run does not know was added later, with a default that changes nothing.
     """
     base = _composed(row.overrides)
-    if any(run.settings.get(name) not in values for name, values in row.repeats.items()):
+    if is_debug(run) or any(run.settings.get(name) not in values for name, values in row.repeats.items()):
         return None
     settings = {name: value for name, value in run.settings.items() if name not in row.repeats}
     if all(base.settings.get(name, ABSENT) == value for name, value in settings.items()):
         return {}
-    alike = run.choices.get("experiment") == base.choices.get("experiment")
-    own, facts = {**base.settings, **base.choices}, {**run.settings, **run.choices}
-    if not alike or any(own.get(key, ABSENT) != facts.get(key, ABSENT) for key in keys if key not in row.repeats):
+    if run.choices.get("experiment") != base.choices.get("experiment") or unlike(row, keys, run):
         return None
     chosen = {
         group: option
@@ -141,6 +174,11 @@ def _merged(overrides: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
 
 def _key(override: str) -> str:
     return override.strip("'").partition("=")[0]
+
+
+def _of_a_schedule(override: str) -> bool:
+    key = _key(override)
+    return key in _OF_A_SCHEDULE or key.startswith("schedule.")
 
 
 def quoted(override: str) -> str:

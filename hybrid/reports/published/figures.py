@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -18,6 +18,13 @@ from hybrid.reports.published.rows import Section
 from hybrid.reports.style import COLOURS, MARKERS, QUIET, STROKES, legend_above, new_panels, paper_style
 
 _PARALLEL = ("S0", "S1", "S2")  # orders of the scattering transform: side by side, no line leads through them
+_Point = tuple[int, float, float | None]  # labelled images, mean, standard deviation
+_DODGE = 0.014  # of the axis: from one point to the next of those at the same number of labels
+_KINDS: dict[str, dict[str, Any]] = {  # how figures are drawn, by whose they are
+    "published": {"linestyle": STROKES[1], "markerfacecolor": "white", "linewidth": 1},
+    "ours": {"zorder": 4},
+    "ours, settings changed": {"marker": "x", "linestyle": "none", "zorder": 4},
+}
 _MOST_NETWORKS = len(STROKES)  # that strokes tell apart
 _DEPTH = {  # picture -> (y axis, {curve: the column of an analysis's table})
     "contraction": (
@@ -52,35 +59,56 @@ def labels_figure(rows: Rows) -> Figure:
     """Accuracy in % over the number of labelled images; bars are one standard deviation to each side.
 
     A colour per network. Published figures are hollow and dashed, ours full; those with other settings than the row's are
-    small crosses without a line.
+    small crosses without a line. Points at the same number of labels stand side by side; the legend names what is drawn.
     """
     ((axes,),) = new_panels(5.2, 3.2)
-    names = list(dict.fromkeys(row.name for row, _ in rows if row.labels))
-    for k, name in enumerate(names):
-        own = sorted(((row, found) for row, found in rows if row.name == name), key=lambda pair: pair[0].labels)
-        runs = [(row.labels, _figure(entry), bool(entry.changes)) for row, found in own for entry in found]
-        look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "markersize": 4.5}
-        look |= {"capsize": 2.5, "elinewidth": 1}
-        hollow = {"linestyle": STROKES[1], "markerfacecolor": "white", "linewidth": 1}
-        _errorbars(axes, [(row.labels, row.figure) for row, _ in own], **look, **hollow)
-        _errorbars(axes, [(labels, figure) for labels, figure, changed in runs if not changed], **look, zorder=4)
-        crosses = {**look, "marker": "x", "linestyle": "none", "zorder": 4}
-        _errorbars(axes, [(labels, figure) for labels, figure, changed in runs if changed], **crosses)
-    axes.set(xscale="log", xlabel="labelled images", ylabel="test accuracy (%)")
     ticks = sorted({row.labels for row, _ in rows if row.labels})
+    step = (ticks[-1] / ticks[0]) ** _DODGE
+    series = _series(rows)
+    networks = {name: _look(k) for k, name in enumerate(dict.fromkeys(row.name for row, _ in rows if row.labels))}
+    for name, kind, points in series:
+        labels, means, stds = zip(*points, strict=True)
+        places = [each * step ** _steps_aside((name, kind), each, series) for each in labels]
+        more = {"markersize": 4.5, "capsize": 2.5, "elinewidth": 1}
+        axes.errorbar(places, means, yerr=[std or 0.0 for std in stds], **{**networks[name], **more, **_KINDS[kind]})
+    axes.set(xscale="log", xlabel="labelled images", ylabel="test accuracy (%)")
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
-    handles = [
-        Line2D([], [], color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)]) for k in range(len(names))
-    ]
-    handles += [
-        Line2D([], [], color=QUIET, marker="o", markerfacecolor="white", linestyle=STROKES[1]),
-        Line2D([], [], color=QUIET, marker="o"),
-        Line2D([], [], color=QUIET, marker="x", linestyle="none"),
-    ]
-    words = [*names, "published", "ours", "ours, settings changed"]
-    legend_above(axes.figure, handles, words, letters=70)
+    drawn = {name: networks[name] for name, _, _ in series}
+    grey = {"color": QUIET, "marker": "o"}
+    drawn |= {kind: {**grey, **look} for kind, look in _KINDS.items() if any(kind == each for _, each, _ in series)}
+    legend_above(axes.figure, [Line2D([], [], **look) for look in drawn.values()], list(drawn), letters=70)
     return axes.figure
+
+
+def _series(rows: Rows) -> list[tuple[str, str, list[_Point]]]:
+    """(network, kind, its points by number of labels), of those that have points."""
+    found: dict[tuple[str, str], list[_Point]] = {}
+    for name in dict.fromkeys(row.name for row, _ in rows):
+        own = sorted(
+            ((row, of) for row, of in rows if row.name == name and row.labels), key=lambda pair: pair[0].labels
+        )
+        points = [("published", row, row.figure) for row, _ in own]
+        points += [(_kind(entry), row, _figure(entry)) for row, of in own for entry in of]
+        for kind in _KINDS:
+            known = [(row.labels, *figure) for each, row, figure in points if each == kind and figure is not None]
+            if known:
+                found[name, kind] = known
+    return [(name, kind, points) for (name, kind), points in found.items()]
+
+
+def _steps_aside(own: tuple[str, str], labels: int, series: Sequence[tuple[str, str, list[_Point]]]) -> float:
+    """How far a point stands from its number of labels: all that are there stand around it, one step apart."""
+    there = [(name, kind) for name, kind, points in series if labels in [point[0] for point in points]]
+    return there.index(own) - (len(there) - 1) / 2
+
+
+def _kind(entry: Entry) -> str:
+    return "ours, settings changed" if entry.changes else "ours"
+
+
+def _look(k: int) -> dict[str, Any]:
+    return {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]}
 
 
 def _layer_means(entry: Entry, column: str) -> list[tuple[str, float]]:
@@ -115,16 +143,9 @@ def _layers(found: Sequence[Entry], columns: Mapping[str, str]) -> dict[str, dic
 def _curves(section: Section, found: Sequence[Entry]) -> Figure:
     known = [set(entry.group.facts) for entry in found]
     by = [name for name in (*section.keys, "trainer.duration") if any(name in facts for facts in known)]
-    return curves_figure([entry.group for entry in found[:MOST_GROUPS]], by=by)
+    return curves_figure([entry.group for entry in found[:MOST_GROUPS]], by=by, over="step")
 
 
 def _figure(entry: Entry) -> tuple[float, float | None] | None:
     figure = entry.group.figure("test.top1")
     return figure and (figure.mean, figure.std)
-
-
-def _errorbars(axes: Axes, points: Sequence[tuple[int, tuple[float, float | None] | None]], **look: object) -> None:
-    known = [(x, *figure) for x, figure in points if figure is not None]
-    if known:
-        x, mean, std = zip(*known, strict=True)
-        axes.errorbar(x, mean, yerr=[value or 0.0 for value in std], **look)

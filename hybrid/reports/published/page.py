@@ -39,21 +39,26 @@ def page_text(page: Page, tables: Sequence[Rows], pictures: Sequence[dict[str, s
 
 
 def main_table(page: Page, tables: Sequence[Rows]) -> str:
-    """The README's: the rows that are marked as main, with the runs of the row's own command, or else the closest ones."""
-    lines = [["experiment", "network", "published", "ours", "seeds", "images"]]
+    """The README's: the rows that are marked as main, those that have been run before those that have not."""
+    ran, not_run = [], []
     for section, rows in zip(page.sections, tables, strict=True):
         for row, found in rows:
             if row.main:
-                lines.append([f"`{section.name}`", _name(row), _published(row), *_closest(found)])
-    return _table(lines) if len(lines) > 1 else ""
+                best = _closest(found)
+                cells = _shown(best) if best else ["not run", "", ""]
+                (ran if best else not_run).append([f"`{section.name}`", _name(row), _published(row), *cells])
+    head = ["experiment", "network", "published", "ours", "seeds", "images"]
+    return _table([head, *ran, *not_run]) if ran or not_run else ""
 
 
-def _closest(found: Sequence[Entry]) -> list[str]:
-    best = next((entry for entry in found if entry.group.finished), None)
-    if best is None:
-        return ["not run", "", ""]
-    words = f" ({_plainly(best)})" if best.changes else ""
-    return [f"{_accuracy(best.group)}{words}", _count(best), _images(best.group)]
+def _closest(found: Sequence[Entry]) -> Entry | None:
+    """The runs of the row's own command, or else of a shorter schedule; what has other settings is on the page alone."""
+    return next((each for each in found if each.group.finished and (not each.changes or each.only_shorter)), None)
+
+
+def _shown(entry: Entry) -> list[str]:
+    words = f" ({', '.join([entry.schedule, *entry.beside_the_schedule])})" if entry.changes else ""
+    return [f"{_accuracy(entry.group)}{words}", _count(entry), _images(entry.group)]
 
 
 def with_main_table(readme: str, table: str) -> str:
@@ -136,7 +141,8 @@ def _images(group: Group) -> str:
 
 
 def _plainly(entry: Entry) -> str:
-    return entry.schedule or "other settings"
+    others = entry.beside_the_schedule and not entry.only_shorter
+    return ", ".join(word for word in (entry.schedule, "other settings" if others else "") if word) or "other settings"
 
 
 def _told(entry: Entry) -> str:

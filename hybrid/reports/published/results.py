@@ -57,7 +57,7 @@ class Results:
     pictures: dict[str, bytes]
 
     def write(self, places: Places) -> list[Path]:
-        """Write what has changed; pictures that no longer belong to the page are deleted. Returns what was written."""
+        """Write what has changed; pictures that no longer belong to the page are deleted. Returns both, as paths."""
         texts = {places.page: self.page, places.readme: self.readme}
         changed = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
         for path in changed:
@@ -65,6 +65,7 @@ class Results:
         for file in places.pictures.glob(f"{PICTURES}*.png"):
             if file.name not in self.pictures:
                 file.unlink()
+                changed.append(file)
         for name, content in self.pictures.items():
             path = places.pictures / name
             if not path.is_file() or path.read_bytes() != content:
@@ -73,10 +74,13 @@ class Results:
         return changed
 
 
-def make_results(places: Places) -> Results:
-    """Read the list and the archive, and make everything. Raises UserError for a list that cannot be read."""
+def make_results(places: Places, *, archive: Path | None = None) -> Results:
+    """Read the list and the archive, and make everything. Raises UserError for a list that cannot be read.
+
+    archive: another one than the checkout's.
+    """
     page = read_page(places.rows)
-    runs = read_archive(places.runs)
+    runs = read_archive(archive or places.runs)
     tables = [entries(section, runs) for section in page.sections]
     drawn = [_drawn(section, rows) for section, rows in zip(page.sections, tables, strict=True)]
     words = [{file: words for file, (words, _) in own.items()} for own in drawn]

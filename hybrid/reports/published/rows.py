@@ -74,8 +74,8 @@ class Section:
     Attributes:
         name: of its pictures' files.
         text: what the figures say, in Markdown, written by hand.
-        keys: settings or config groups that tell its rows apart. A run that agrees with a row in these, but in
-            other settings not, is shown below the row, with what it changes.
+        keys: settings or config groups that tell its rows apart, beside the data. A run that agrees with a row in
+            these, but in other settings not, is shown below the row, with what it changes.
     """
 
     name: str

@@ -11,7 +11,9 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from hybrid.reports.published.results import make_results
+from hybrid.reports.published.left_out import why_left_out
+from hybrid.reports.published.results import Places, make_results
+from hybrid.reports.published.rows import read_page
 
 RECIPE = ("experiment=digits", "data.subset.n=100")
 
@@ -25,7 +27,7 @@ def test_the_archive_is_small_and_holds_no_weights_no_machine_and_no_paths(place
     config = OmegaConf.load(folder / "config.yaml")
     config.run.root = "/home/ada/runs"
     OmegaConf.save(config, folder / "config.yaml")
-    ((kept,), others) = archive()
+    ((kept,), _, others) = archive()
     files = {path.name: path.read_text() for path in kept.iterdir()}
     assert (
         set(files) == {"config.yaml", "environment.json", "metrics.jsonl", "summary.json", "layers.csv"} and not others
@@ -51,9 +53,54 @@ def test_a_run_that_was_archived_unfinished_is_replaced_when_it_is_finished(
 
 def test_runs_of_no_row_are_named_and_left_out(places, archive, write_run):
     write_run("a", "model=scat_linear", top1=90.0)
-    written, others = archive()
+    written, _, others = archive()
     assert written == [] and [run.path.name for run in others] == ["a"]
     assert "**not run**" in make_results(places).page
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("debug=fast",),
+        ("debug=overfit",),
+        ("debug=profile",),
+        ("trainer.max_evaluation_batches=2",),
+        ("trainer.max_train_steps_per_epoch=3",),
+    ],
+)
+def test_debug_runs_are_never_taken_in(places, archive, write_run, overrides):
+    write_run("a", *RECIPE, *overrides, top1=12.5)
+    write_run("b", *RECIPE, *overrides, seed=1, top1=12.5)
+    written, _, others = archive()
+    assert written == [] and len(others) == 2
+    (line,) = why_left_out(read_page(places.rows), others)
+    assert line == "left out, debug runs, cut short to see that everything runs: 2"
+    results = make_results(places)
+    assert "12.50" not in results.page + results.readme and results.pictures == {}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (("experiment=digits", "data=folder", "data.subset.n=100"), "no row of experiment=digits has data=folder: "),
+        (("experiment=digits", "data.subset.n=77"), "no row of experiment=digits has data.subset.n=77: "),
+        (("experiment=cifar10_full",), "no row is of experiment=cifar10_full: "),
+        (("model=scat_linear",), "of no recipe (experiment=…): "),
+    ],
+)
+def test_a_run_of_no_row_is_not_archived_and_one_line_says_which_and_why(places, archive, write_run, overrides, reason):
+    folder = write_run("a", *overrides, top1=90.0)
+    written, _, others = archive()
+    assert written == [] and not places.runs.exists()
+    (line,) = why_left_out(read_page(places.rows), others)
+    assert line.startswith(f"left out, {reason}") and line.endswith(f": {folder}")
+
+
+def test_what_the_archive_holds_already_is_not_written_again(archive, write_run):
+    write_run("a", *RECIPE, top1=90.0)
+    assert [len(part) for part in archive()] == [1, 0, 0]
+    write_run("b", *RECIPE, seed=1, top1=91.0)
+    assert [len(part) for part in archive()] == [1, 1, 0]
 
 
 @pytest.fixture
@@ -81,13 +128,57 @@ def test_the_command_archives_and_writes_and_again_from_the_archive_alone(comman
     write_run("a", *RECIPE, top1=90.0)
     write_run("b", "model=scat_linear", top1=90.0)
     code, out, err = command(f"runs={tmp_path / 'runs'}", "images=[digits=Digits (of Ada)]")
-    assert code == 0 and "1 runs archived" in out and f"belongs to no row: {tmp_path / 'runs' / 'b'}" in err
+    assert code == 0 and f"runs taken into {places.runs}: 1; already there: 0\n" in out
+    assert err == f"left out, of no recipe (experiment=…): {tmp_path / 'runs' / 'b'}\n"
     page = places.page.read_text()
     assert cells(page, "first, 100 labels")[0][2:5] == ["90.00", "1", "Digits (of Ada)"]
     shutil.rmtree(tmp_path / "runs")
     places.page.unlink()
     assert command() == (0, f"written: {places.page}\n", "")
     assert places.page.read_text() == page
+
+
+def test_the_command_says_that_nothing_changed(command, places):
+    assert command()[1] == f"written: {places.page}\nwritten: {places.readme}\n"
+    code, out, err = command()
+    assert (code, err, out.count("\n")) == (0, "", 1) and out.startswith(f"nothing changed: {places.page}")
+
+
+def test_pictures_that_no_longer_belong_to_the_page_are_said_to_be_deleted(command, places):
+    command()
+    places.pictures.mkdir()
+    (places.pictures / "results_gone.png").write_bytes(b"")
+    assert command()[1] == f"deleted: {places.pictures / 'results_gone.png'}\n"
+
+
+def test_a_preview_has_the_new_runs_and_leaves_the_checkout_as_it_is(command, places, write_run, tmp_path, cells):
+    write_run("a", *RECIPE, top1=90.0)
+    command(f"runs={tmp_path / 'runs'}")
+    before = {path: path.read_bytes() for path in places.root.rglob("*") if path.is_file()}
+    write_run("b", *RECIPE, seed=1, top1=94.0)
+    preview = Places(tmp_path / "preview")
+    code, out, _ = command(f"runs={tmp_path / 'runs'}", f"to={preview.root}")
+    assert code == 0 and "runs taken into the preview: 1; already there: 1\n" in out
+    assert {path: path.read_bytes() for path in places.root.rglob("*") if path.is_file()} == before
+    assert cells(preview.page.read_text(), "first, 100 labels")[0][2] == "92.00 ± 2.83"
+    assert "92.00 ± 2.83" in preview.readme.read_text()
+    assert {path.name for path in preview.pictures.iterdir()} == {path.name for path in places.pictures.iterdir()}
+    assert command(f"to={places.root}") == (
+        2,
+        "",
+        f"error: to={places.root} is this checkout: without to=… the command writes here.\n",
+    )
+
+
+def test_images_of_data_that_no_run_has_are_refused(command, places, write_run, tmp_path):
+    write_run("a", *RECIPE, top1=90.0)
+    runs = f"runs={tmp_path / 'runs'}"
+    code, out, err = command(runs, "images=[cifr10=x]")
+    assert (code, out) == (2, "") and err.startswith(
+        "error: unknown data: cifr10. Did you mean cifar10? Valid: cifar10,"
+    )
+    assert command(runs, "images=[cifar10=x]")[2] == f"error: images: no run in {tmp_path / 'runs'} has data=cifar10.\n"
+    assert not places.runs.exists()
 
 
 def test_a_run_that_a_process_works_on_is_left_out(command, places, write_run, tmp_path):

@@ -49,11 +49,46 @@ def test_other_settings_are_a_line_of_their_own_that_says_what_they_change(place
     own, details = cells(results.page, "first, 100 labels")
     (changed,) = cells(results.page, "↳")
     assert own[2] == "**not run**"
-    assert changed[:4] == ["↳ shorter schedule", "", "80.00", "1"]
+    assert changed[:4] == ["↳ shorter schedule, other settings", "", "80.00", "1"]
     assert changed[5] == "`optimizer.lr=0.3` instead of 0.05; `trainer.duration='2 epochs'` instead of 20 epochs"
     command = shlex.split(details[1].strip("`"))
     assert {"data.subset.n=100", "optimizer.lr=0.3", "trainer.duration=2 epochs"} < set(command)
-    assert "| 80.00 (shorter schedule) | 1 |" in results.readme
+    assert "80.00" not in results.readme and "| 91.5 ± 0.5 ᵐ | not run |" in results.readme
+
+
+@pytest.mark.parametrize(
+    ("overrides", "epochs", "shown"),
+    [
+        (("trainer.duration=2 epochs",), 2.0, "80.00 (shorter schedule)"),
+        (
+            ("trainer.duration=2 epochs", "trainer.precision=bf16"),
+            2.0,
+            "80.00 (shorter schedule, trainer.precision=bf16)",
+        ),
+        (("trainer.duration=30 epochs",), 30.0, "not run"),
+        (("augmentation=none",), 20.0, "not run"),
+    ],
+)
+def test_the_main_table_has_shorter_schedules_and_no_other_settings(
+    places, archive, write_run, overrides, epochs, shown
+):
+    write_run("a", *RECIPE, *overrides, top1=80.0, epochs=epochs)
+    archive()
+    results = make_results(places)
+    assert f"| `digits` | first, 100 labels | 91.5 ± 0.5 ᵐ | {shown} |" in results.readme
+    assert "| 80.00 | 1 |" in results.page
+
+
+def test_the_main_table_begins_with_the_rows_that_have_runs(places, archive, write_run, cells):
+    places.rows.write_text(places.rows.read_text().replace("takes: two minutes", "takes: two minutes, main: true"))
+
+    def names() -> list[str]:
+        return [row[1] for row in cells(make_results(places).readme, "`digits`")]
+
+    assert names() == ["first, 100 labels", "first, 1,000 labels"]
+    write_run("a", "experiment=digits", "data.subset.n=1000", "trainer.duration=30 epochs", top1=80.0)
+    archive()
+    assert names() == ["first, 1,000 labels", "first, 100 labels"]
 
 
 @pytest.mark.parametrize(
