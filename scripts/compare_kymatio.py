@@ -25,7 +25,7 @@ import torch
 from scattering_cases import refusal
 from torch import Tensor
 
-from hybrid.configuration.arguments import check_at_least, check_not_empty, command, option
+from hybrid.configuration.arguments import check_not_empty, command, option
 from hybrid.configuration.destinations import check_file, writing
 from hybrid.errors import UserError
 from hybrid.scattering import KymatioScattering2D, Scattering2D, make_scattering
@@ -55,7 +55,6 @@ class Options:
 
     def __post_init__(self) -> None:
         check_not_empty(self, "sizes", "J", "L", "orders", "engines", "inputs")
-        check_at_least(self, 0, "seed")
         check_file("json", self.json)
         for text in self.sizes:
             height, width = shape_of(text)
