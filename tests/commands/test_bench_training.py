@@ -31,7 +31,7 @@ def test_table_and_json(call, tmp_path):
         ("rounds=0", "at least 1"),
         ("workers=-1", "at least 0"),
         ("device=cuda", "no GPU"),
-        ("device=tpu", "device: 'tpu' is not cpu or cuda."),
+        ("device=tpu", "device: 'tpu' is not cpu or cuda (did you mean cpu?)."),
         ("json=/", "json=/ cannot be written: it is a folder"),
         ("figure=x.bmp", "figure=x.bmp has none of the endings .png, .svg, .pdf"),
     ],
