@@ -44,7 +44,10 @@ def test_table_and_json(bench, tmp_path):
         ("seconds=-1", "seconds=-1.0 is not valid"),
         ("json=/", "json=/ cannot be written: it is a folder"),
         ("engines=[cpu]", "must contain kymatio"),
-        ("engines=[kymatio,gpu]", "engines: 'gpu' is not kymatio or torch or cpu or cuda or dtcwt (did you mean cpu?)."),
+        (
+            "engines=[kymatio,gpu]",
+            "engines: 'gpu' is not kymatio or torch or cpu or cuda or dtcwt (did you mean cpu?).",
+        ),
         ("engines=[kymatio,cuda]", "engines=cuda computes nothing with device=cpu. Valid: kymatio, torch, cpu, dtcwt."),
     ],
 )
