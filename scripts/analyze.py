@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid.configuration.arguments import command, option
+from hybrid.configuration.destinations import check_folder
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
@@ -81,6 +82,7 @@ class Options:
             raise UserError("num_classes=… has no effect without model=….")
         if self.model is not None and self.weights is not None:
             raise UserError("weights=… has no effect with model=…: its weights are checkpoint=….")
+        check_folder("to", self.to)
 
 
 @command(Options)

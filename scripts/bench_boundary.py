@@ -26,7 +26,8 @@ from torch import Tensor
 
 from hybrid.analysis.boundary import boundary_counts, released_boundary_counts
 from hybrid.analysis.neighbours import nearest_neighbours
-from hybrid.configuration.arguments import command, option
+from hybrid.configuration.arguments import check_at_least, command, option
+from hybrid.configuration.destinations import check_file, writing
 from hybrid.errors import UserError
 from hybrid.tracking.files import write_json
 
@@ -53,9 +54,10 @@ class Options:
     def __post_init__(self) -> None:
         if not all(count > K_MAX + 1 for count in (*self.samples, *self.ours_only)):
             raise UserError(f"samples and ours_only must be larger than {K_MAX + 1}, the neighbours of each sample.")
-        for name in ("dimension", "classes", "repeats", "threads"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} is not valid: it must be at least 1.")
+        if not (self.samples or self.ours_only):
+            raise UserError("samples and ours_only are both empty: nothing to measure.")
+        check_at_least(self, 1, "dimension", "classes", "repeats", "threads")
+        check_file("json", self.json)
 
 
 @command(Options)
@@ -70,10 +72,8 @@ def bench_boundary(options: Options) -> None:
         rows.append(measure(count, options))
         print(line(rows[-1]), flush=True)
     if options.json:
-        try:
+        with writing("json", options.json):
             write_json(Path(options.json), {"options": vars(options), "rows": rows})
-        except OSError as error:
-            raise UserError(f"json={options.json} cannot be written: {error.strerror}.") from error
         print(f"{len(rows)} rows written: {options.json}")
 
 

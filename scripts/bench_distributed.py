@@ -26,7 +26,8 @@ import torch
 
 import hybrid.models
 from hybrid.configuration import build_record, instantiate
-from hybrid.configuration.arguments import command, option
+from hybrid.configuration.arguments import check_at_least, check_not_empty, command, option
+from hybrid.configuration.destinations import check_file, writing
 from hybrid.configuration.entry import compose
 from hybrid.data import Batch
 from hybrid.errors import UserError
@@ -61,16 +62,16 @@ class Options:
     json: str | None = option("also write the rows to this file", default=None)
 
     def __post_init__(self) -> None:
-        for name in ("size", "channels", "classes", "batch", "steps", "repeats"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} is not valid: it must be at least 1.")
+        check_at_least(self, 1, "size", "channels", "classes", "batch", "steps", "repeats")
+        check_not_empty(self, "ranks")
         for count in self.ranks:
             if count < 1 or (not self.weak and self.batch % count):
                 raise UserError(f"ranks={list(self.ranks)}: each must be at least 1 and divide batch={self.batch}.")
+        check_file("json", self.json)
 
 
 @command(Options)
-def bench(options: Options) -> None:
+def bench_distributed(options: Options) -> None:
     """Start the processes of each row, or be one of them."""
     if Launch.read().manner == "torchrun":
         measure(options)
@@ -89,7 +90,9 @@ def bench(options: Options) -> None:
             f"{1000 * row['sum']:>13.1f} {row['bytes'] / 1e6:>7.2f}"
         )
     if options.json:
-        write_json(Path(options.json), [{"ranks": count, **row} for count, row in rows.items()])
+        with writing("json", options.json):
+            write_json(Path(options.json), [{"ranks": count, **row} for count, row in rows.items()])
+        print(f"{len(rows)} rows written: {options.json}")
 
 
 def start(count: int) -> dict[str, float]:
@@ -177,4 +180,4 @@ def now(device: torch.device) -> float:
 
 
 if __name__ == "__main__":
-    bench()
+    bench_distributed()

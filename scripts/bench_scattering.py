@@ -25,19 +25,20 @@ from typing import Any, Literal
 
 import torch
 from scattering_cases import (
-    LARGEST_L2,
-    LARGEST_WORST,
     Case,
     call,
     errors,
+    exact,
     has_peer,
     make,
     make_images,
     memory_of_gpu,
+    require_engine,
     wait,
 )
 
-from hybrid.configuration.arguments import command, option
+from hybrid.configuration.arguments import check_at_least, check_not_empty, command, option
+from hybrid.configuration.destinations import check_file, writing
 from hybrid.errors import UserError, unknown_name
 from hybrid.tracking.environment import describe_environment
 from hybrid.tracking.files import write_json
@@ -78,10 +79,17 @@ class Options:
         for name in self.cases:
             if name not in CASES:
                 raise unknown_name(name, CASES, what="case")
-        if min(self.rounds, self.threads) < 1:
-            raise UserError("rounds and threads must be at least 1.")
+        check_not_empty(self, "cases")
+        check_at_least(self, 1, "rounds", "threads")
+        check_at_least(self, 0, "seconds")
+        check_file("json", self.json)
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError("device=cuda: torch finds no CUDA device here.")
+        other = {"cpu": "cuda", "cuda": "cpu"}[self.device]
+        if other in self.chosen:
+            raise UserError(
+                f"engines={other} computes nothing with device={self.device}. Valid: kymatio, torch, {self.device}, dtcwt."
+            )
         if "dtcwt" in self.chosen and not has_peer():
             raise UserError("engines=dtcwt needs pytorch_wavelets: pip install pytorch_wavelets 'setuptools<81'")
         if "kymatio" not in self.chosen:
@@ -99,6 +107,8 @@ class Options:
 def bench_scattering(options: Options) -> None:
     """Measure, print row by row, and write the JSON file if one is wanted."""
     torch.set_num_threads(options.threads)
+    if options.device in options.chosen:
+        require_engine(options.device, {name: CASES[name] for name in options.cases})
     print(f"{'case':>17} {'engine':>8} {'wall ms':>9} {'×':>6} {'cpu ms':>9} {'×':>6} {'MB':>6} {'l2':>8} {'worst':>8}")
     rows = []
     for name in options.cases:
@@ -160,10 +170,6 @@ def alternate(functions: dict[str, Callable[[], object]], options: Options) -> d
     }  # type: ignore[misc]
 
 
-def exact(row: dict[str, Any]) -> bool:
-    return row["l2"] <= LARGEST_L2 and row["worst"] <= LARGEST_WORST
-
-
 def memory_in_new_process(name: str, engine: str, threads: int) -> float | None:
     """Megabytes by which one call raises the peak memory of a process that has called the engine with one image only."""
     if not Path("/proc/self/clear_refs").exists():
@@ -202,13 +208,9 @@ def line(row: dict[str, Any]) -> str:
 
 def write(path: str, rows: list[dict[str, Any]], options: Options) -> None:
     """The rows, and on what they were measured."""
-    try:
-        write_json(
-            Path(path),
-            {"device": options.device, "threads": options.threads, "environment": describe_environment(), "rows": rows},
-        )
-    except OSError as error:
-        raise UserError(f"json={path} cannot be written: {error.strerror}.") from error
+    content = {"device": options.device, "threads": options.threads, "environment": describe_environment()}
+    with writing("json", path):
+        write_json(Path(path), content | {"rows": rows})
     print(f"{len(rows)} rows written: {path}")
 
 

@@ -19,12 +19,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from training_loops import Case, Ours, Plain, RandomImages, Side
 
-from hybrid.configuration.arguments import command, option
+from hybrid.configuration.arguments import check_at_least, check_not_empty, command, option
+from hybrid.configuration.destinations import PICTURES, check_file, writing
 from hybrid.errors import UserError, unknown_name
 from hybrid.reports.step_figure import step_figure
 from hybrid.reports.style import save_figure
@@ -49,7 +50,7 @@ class Options:
     rounds: int = option("in which each side has its turn, after one that is not timed", default=5)
     workers: int = option("processes of the plain loop's DataLoader; 0 is fair where no core is idle", default=0)
     threads: int = option("of the CPU", default=torch.get_num_threads())
-    device: str = option("cpu or cuda", default="cpu")
+    device: Literal["cpu", "cuda"] = option("where both train", default="cpu")
     json: str | None = option("also write the rows to this file", default=None)
     figure: str | None = option("also draw where the time of a step goes: .png, .svg or .pdf", default=None)
 
@@ -57,11 +58,13 @@ class Options:
         for name in self.cases:
             if name not in CASES:
                 raise unknown_name(name, CASES, what="case")
-        for name in ("steps", "rounds", "threads", "batch"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} is not valid: it must be at least 1.")
+        check_not_empty(self, "cases")
+        check_at_least(self, 1, "steps", "rounds", "threads", "batch")
+        check_at_least(self, 0, "workers")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError("device=cuda: torch sees no GPU here. Valid: cpu.")
+        check_file("json", self.json)
+        check_file("figure", self.figure, endings=PICTURES)
 
 
 @command(Options)
@@ -80,7 +83,8 @@ def bench_training(options: Options) -> None:
             )
     if options.json:
         content = {"options": vars(options), "environment": describe_environment(), "rows": rows}
-        write_json(Path(options.json), content)
+        with writing("json", options.json):
+            write_json(Path(options.json), content)
         print(f"{len(rows)} rows written: {options.json}")
     if options.figure:
         save_figure(step_figure(rows), options.figure)

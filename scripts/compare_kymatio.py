@@ -1,11 +1,13 @@
 """How far this package's scattering is from kymatio 0.3, and both from float64: one table over sizes, scales and images.
 
     python scripts/compare_kymatio.py
-    python scripts/compare_kymatio.py sizes=[32x32,33x47] L=[8] json=errors.json
+    python scripts/compare_kymatio.py sizes=[32x32,33x47] L=[8] engines=[cpu] json=errors.json
 
-Columns: l2 is ‖a - b‖ / ‖b‖ over all coefficients; worst is the largest ‖a - b‖ / ‖b‖ of one channel (one scattering path). The
-pairs: ours and kymatio's, both float32; ours in float32 and kymatio's in float32, each against this package in float64. Of a
-constant image all channels but the first, the low-passed image, are zero, so there worst is relative to the first.
+A row per engine of ours: torch, and cpu, the compiled one that engine=auto takes on a CPU; where that cannot be built it is left
+out, and a line on stderr says why. Columns: l2 is ‖a - b‖ / ‖b‖ over all coefficients; worst is the largest ‖a - b‖ / ‖b‖ of one
+channel (one scattering path). The pairs: ours and kymatio's, both float32; ours in float32 and kymatio's in float32, each against
+the torch engine in float64. Of a constant image all channels but the first, the low-passed image, are zero, so there worst is
+relative to the first.
 The photographs are scikit-learn's two sample images, cropped to the middle; nothing is downloaded. kymatio builds its filters in
 Python loops, so the whole table takes many minutes; sizes=, J= and L= choose a part of it.
 """
@@ -13,21 +15,26 @@ Python loops, so the whole table takes many minutes; sizes=, J= and L= choose a 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
+from scattering_cases import refusal
 from torch import Tensor
 
-from hybrid.configuration.arguments import command, option
+from hybrid.configuration.arguments import check_not_empty, command, option
+from hybrid.configuration.destinations import check_file, writing
 from hybrid.errors import UserError
-from hybrid.scattering import KymatioScattering2D, Scattering2D
+from hybrid.scattering import KymatioScattering2D, Scattering2D, make_scattering
 from hybrid.scattering.geometry import largest_scale
+from hybrid.scattering.tables import Settings
 from hybrid.tracking.files import write_json
 
 SIZES = ("28x28", "32x32", "33x47", "64x96", "96x96", "224x224")
+Engine = Literal["torch", "cpu"]
 Input = Literal["noise", "smooth", "constant", "photo"]
 PHOTO = (427, 640)  # pixels of scikit-learn's photographs
 PAIRS = ("ours_kymatio", "ours_float64", "kymatio_float64")
@@ -41,17 +48,20 @@ class Options:
     J: tuple[int, ...] = option("scales; for each size those that fit are used", default=(1, 2, 3, 4, 5))
     L: tuple[int, ...] = option("angles over half a turn", default=(4, 6, 8))
     orders: tuple[Literal[1, 2], ...] = option("the largest order", default=(1, 2))
+    engines: tuple[Engine, ...] | None = option("ours; null: torch, and cpu where it can be built", default=None)
     inputs: tuple[Input, ...] = option("kinds of images", default=("noise", "smooth", "constant", "photo"))
     seed: int = option("of the noise and smooth images", default=0)
     json: str | None = option("also write the rows to this file", default=None)
 
     def __post_init__(self) -> None:
+        check_not_empty(self, "sizes", "J", "L", "orders", "engines", "inputs")
+        check_file("json", self.json)
         for text in self.sizes:
             height, width = shape_of(text)
             if "photo" in self.inputs and (height > PHOTO[0] or width > PHOTO[1]):
                 raise UserError(f"sizes: the photographs have {PHOTO[0]}x{PHOTO[1]} pixels, {text} does not fit.")
         for name in ("J", "L"):
-            if not all(value >= 1 for value in getattr(self, name)):
+            if min(getattr(self, name)) < 1:
                 raise UserError(f"{name}={list(getattr(self, name))} is not valid: each must be at least 1.")
         if not any(j <= largest_scale(shape_of(text)) for text in self.sizes for j in self.J):
             raise UserError(f"J={list(self.J)}: none fits the sizes; 2^J is at most the shorter side.")
@@ -60,19 +70,29 @@ class Options:
 @command(Options)
 def compare_kymatio(options: Options) -> None:
     """Compare, print row by row, and write the JSON file if one is wanted."""
-    head = f"{'size':>8} {'J':>2} {'L':>2} {'order':>5} {'input':>9}"
+    chosen = {setting: engines_of(setting, options) for setting in settings_of(options)}
+    head = f"{'size':>8} {'J':>2} {'L':>2} {'order':>5} {'input':>9} {'engine':>6}"
     print(head + "".join(f"  {pair + ' l2, worst':>26}" for pair in PAIRS))
     rows = []
-    for row in compare(options):
+    for row in compare(chosen, options):
         rows.append(row)
         errors = "".join(f"  {row[pair]['l2']:>17.1e} {row[pair]['worst']:>8.1e}" for pair in PAIRS)
-        print(f"{row['size']:>8} {row['J']:>2} {row['L']:>2} {row['order']:>5} {row['input']:>9}{errors}", flush=True)
+        setting = f"{row['size']:>8} {row['J']:>2} {row['L']:>2} {row['order']:>5} {row['input']:>9} {row['engine']:>6}"
+        print(f"{setting}{errors}", flush=True)
+    for engine in dict.fromkeys(row["engine"] for row in rows):
+        summarize([row for row in rows if row["engine"] == engine], engine)
+    if options.json:
+        with writing("json", options.json):
+            write_json(Path(options.json), rows)
+        print(f"{len(rows)} rows written: {options.json}")
+
+
+def summarize(rows: list[dict[str, Any]], engine: str) -> None:
+    """Print the largest error of each pair, and where it is."""
     for pair in PAIRS:
         largest = max(rows, key=lambda row: row[pair]["worst"])
         where = f"{largest['size']} J={largest['J']} L={largest['L']} order {largest['order']} {largest['input']}"
-        print(f"worst channel of {pair}: {largest[pair]['worst']:.1e} ({where})")
-    if options.json:
-        write(options.json, rows)
+        print(f"worst channel of {pair}, {engine}: {largest[pair]['worst']:.1e} ({where})")
 
 
 def shape_of(text: str) -> tuple[int, int]:
@@ -83,19 +103,38 @@ def shape_of(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def compare(options: Options) -> Iterator[dict[str, Any]]:
-    """One row per size, J, L, order and kind of image."""
-    for text in options.sizes:
+def settings_of(options: Options) -> list[tuple[str, int]]:
+    """Each size with the J that fit it."""
+    return [(text, J) for text in options.sizes for J in options.J if largest_scale(shape_of(text)) >= J]
+
+
+def engines_of(setting: tuple[str, int], options: Options) -> tuple[str, ...]:
+    """Those to compare at this size and J. Raises UserError if one that is asked for cannot be built there."""
+    text, J = setting
+    wanted = options.engines or get_args(Engine)
+    reason = refusal(Settings(J, shape_of(text), 8, 2, False), "cpu") if "cpu" in wanted else None
+    if reason and options.engines:
+        raise UserError(f"engines=cpu, {text}, J={J}: the cpu engine cannot be used here: {reason}")
+    if reason:
+        print(f"{text}, J={J}: the cpu engine is left out: {reason}", file=sys.stderr)
+    return tuple(engine for engine in wanted if engine != "cpu" or not reason)
+
+
+def compare(chosen: dict[tuple[str, int], tuple[str, ...]], options: Options) -> Iterator[dict[str, Any]]:
+    """One row per size, J, L, order, kind of image and engine."""
+    for (text, J), engines in chosen.items():
         shape = shape_of(text)
         images = {kind: make_images(kind, shape, options.seed) for kind in options.inputs}
-        for J in (J for J in options.J if largest_scale(shape) >= J):
-            for L in options.L:
-                kymatio = make_kymatio(J, shape, L)
-                for order in options.orders:
-                    ours = Scattering2D(J, shape, L, order)
-                    for kind, image in images.items():
-                        setting = {"size": text, "J": J, "L": L, "order": order, "input": kind}
-                        yield setting | errors(ours, kymatio, image)
+        for L in options.L:
+            kymatio = make_kymatio(J, shape, L)
+            for order in options.orders:
+                exact = Scattering2D(J, shape, L, order)
+                modules = {engine: make_scattering(J, shape, L, order, engine=engine) for engine in engines}
+                for kind, image in images.items():
+                    setting = {"size": text, "J": J, "L": L, "order": order, "input": kind}
+                    others = kymatio(image)[:, : len(exact.paths)].double(), exact(image.double())
+                    for engine, module in modules.items():
+                        yield setting | {"engine": engine} | errors(module(image).double(), *others)
 
 
 def make_kymatio(J: int, shape: tuple[int, int], L: int) -> KymatioScattering2D:
@@ -106,11 +145,9 @@ def make_kymatio(J: int, shape: tuple[int, int], L: int) -> KymatioScattering2D:
         raise UserError(str(error)) from error
 
 
-@torch.no_grad()
-def errors(ours: Scattering2D, kymatio: KymatioScattering2D, image: Tensor) -> dict[str, dict[str, float]]:
-    exact = ours(image.double())
-    ours32, kymatio32 = ours(image).double(), kymatio(image)[:, : len(ours.paths)].double()
-    pairs = [(ours32, kymatio32), (ours32, exact), (kymatio32, exact)]
+def errors(ours: Tensor, kymatio: Tensor, exact: Tensor) -> dict[str, dict[str, float]]:
+    """Of coefficients in float32, ours and kymatio's, and in float64; all given as float64."""
+    pairs = [(ours, kymatio), (ours, exact), (kymatio, exact)]
     return {name: difference(*pair) for name, pair in zip(PAIRS, pairs, strict=True)}
 
 
@@ -146,15 +183,6 @@ def smooth_noise(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
     images = torch.fft.irfft2(noise / frequencies.clamp(min=1 / max(shape)), s=shape)
     low, high = images.amin((1, 2), keepdim=True), images.amax((1, 2), keepdim=True)
     return (images - low) / (high - low)
-
-
-def write(path: str, rows: list[dict[str, Any]]) -> None:
-    """The rows as a JSON list."""
-    try:
-        write_json(Path(path), rows)
-    except OSError as error:
-        raise UserError(f"json={path} cannot be written: {error.strerror}.") from error
-    print(f"{len(rows)} rows written: {path}")
 
 
 if __name__ == "__main__":

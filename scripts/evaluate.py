@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hybrid.configuration.arguments import command, option
-from hybrid.errors import UserError
+from hybrid.configuration.arguments import check_at_least, command, option
+from hybrid.configuration.destinations import check_file, writing
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.training.evaluation import Evaluation
@@ -37,8 +37,8 @@ class Options:
     json: str | None = option("also write the results, with every confusion, to this file", default=None)
 
     def __post_init__(self) -> None:
-        if self.batch_size is not None and self.batch_size < 1:
-            raise UserError(f"batch_size={self.batch_size} is not valid: it must be at least 1.")
+        check_at_least(self, 1, "batch_size")
+        check_file("json", self.json)
 
 
 @command(Options)
@@ -60,7 +60,9 @@ def evaluate(options: Options) -> None:
     if run.settings.max_evaluation_batches:
         print(f"\nnote: the run itself evaluated {run.settings.max_evaluation_batches} batches only (debug=fast).")
     if options.json:
-        _write(options.json, write_json, _record(options, precision, run, result))
+        with writing("json", options.json):
+            write_json(Path(options.json), _record(options, precision, run, result))
+        print(f"\nwritten: {options.json}")
 
 
 def _record(options: Options, precision: str, run: Restored, result: Evaluation) -> dict[str, Any]:
@@ -79,14 +81,6 @@ def _record(options: Options, precision: str, run: Restored, result: Evaluation)
         "classes": [row._asdict() for row in class_accuracies(result.confusion, names)],
         "confusions": [pair._asdict() for pair in confusions(result.confusion, names)],
     }
-
-
-def _write(path: str, write: Any, content: dict[str, Any]) -> None:
-    try:
-        write(Path(path), content)
-    except OSError as error:
-        raise UserError(f"json={path} cannot be written: {error.strerror}.") from error
-    print(f"\nwritten: {path}")
 
 
 if __name__ == "__main__":

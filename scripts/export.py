@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid.configuration.arguments import command, option
+from hybrid.configuration.destinations import check_folder
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
@@ -42,6 +43,7 @@ class Options:
     def __post_init__(self) -> None:
         if not self.formats:
             raise UserError("formats is empty. Valid: torch, onnx, safetensors.")
+        check_folder("to", self.to)
 
 
 @command(Options)

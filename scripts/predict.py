@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybrid.configuration.arguments import command, option
+from hybrid.configuration.arguments import check_at_least, command, option
+from hybrid.configuration.destinations import check_file, writing
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
@@ -38,11 +39,10 @@ class Options:
     batch_size: int = option("images at a time, which is also how many are in memory", default=64)
 
     def __post_init__(self) -> None:
-        for name in ("top", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} is not valid: it must be at least 1.")
+        check_at_least(self, 1, "top", "batch_size")
         if self.out is not None and Path(self.out).suffix not in (".csv", ".json"):
             raise UserError(f"out={self.out} is neither .csv nor .json.")
+        check_file("out", self.out)
 
 
 @command(Options)
@@ -79,10 +79,8 @@ def _show(options: Options, predictions: Iterator[Prediction], *, top: int) -> N
         print_table(predictions, top=top)
         return
     out, written = Path(options.out), []
-    try:
+    with writing("out", options.out):
         write_atomically(out, lambda file: written.append(WRITERS[out.suffix](file, predictions, top=top)))
-    except OSError as error:
-        raise UserError(f"out={out} cannot be written: {error.strerror}.") from error
     print(f"{written[0]} predictions: {out}")
 
 

@@ -24,14 +24,14 @@ import torch
 from scattering_cases import Case, make, make_images
 from torch import Tensor
 
-from hybrid.configuration.arguments import command, option
+from hybrid.configuration.arguments import check_at_least, check_not_empty, command, option
+from hybrid.configuration.destinations import PICTURES, check_file, writing
 from hybrid.errors import UserError, unknown_name
 from hybrid.reports.stage_figure import stage_figure
 from hybrid.reports.style import save_figure
 from hybrid.scattering.cache import CompilerError
 from hybrid.scattering.cpu.kernels import kernel_for
 from hybrid.scattering.cpu.stages import StagedKernel
-from hybrid.scattering.tables import Settings
 from hybrid.tracking.environment import describe_environment
 from hybrid.tracking.files import write_json
 
@@ -55,9 +55,10 @@ class Options:
         for name in self.cases:
             if name not in CASES:
                 raise unknown_name(name, CASES, what="case")
-        for name in ("rounds", "batch"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} is not valid: it must be at least 1.")
+        check_not_empty(self, "cases")
+        check_at_least(self, 1, "rounds", "batch")
+        check_file("json", self.json)
+        check_file("figure", self.figure, endings=PICTURES)
 
 
 @command(Options)
@@ -67,7 +68,8 @@ def profile_scattering(options: Options) -> None:
     rows = [row for name in options.cases for row in profile(name, options)]
     if options.json:
         content = {"options": vars(options), "environment": describe_environment(), "rows": rows}
-        write_json(Path(options.json), content)
+        with writing("json", options.json):
+            write_json(Path(options.json), content)
         print(f"{len(rows)} rows written: {options.json}")
     if options.figure:
         save_figure(stage_figure(rows), options.figure)
@@ -118,7 +120,7 @@ def alternate(engines: dict[str, Engine], rounds: int) -> dict[str, tuple[float,
 
 def cpu_engine(case: Case, images: Tensor) -> Engine:
     """The compiled engine. Raises UserError without a compiler."""
-    settings = Settings(case.J, (case.side, case.side), 8, case.order, False)
+    settings = case.settings
     try:
         plain, staged = kernel_for(settings, len(images)), StagedKernel(settings, len(images))
     except CompilerError as error:

@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hybrid.configuration.arguments import command, option
+from hybrid.configuration.destinations import PICTURES, check_file, writing
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.reports.groups import Group
     from hybrid.reports.runs import Run
     from hybrid.reports.table import Table
-
-PICTURES = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +58,8 @@ class Options:
 
     def __post_init__(self) -> None:
         for name in ("curves", "figure"):
-            if getattr(self, name) is not None and Path(getattr(self, name)).suffix not in PICTURES:
-                raise UserError(f"{name}={getattr(self, name)} has none of the endings {', '.join(PICTURES)}.")
+            check_file(name, getattr(self, name), endings=PICTURES)
+        check_file("out", self.out)
         if (self.figure is None) != (self.over is None):
             raise UserError("figure=FILE and over=SETTING belong together.")
         if self.curve is not None and self.curves is None:
@@ -125,10 +124,8 @@ def _show(options: Options, table: Table) -> None:
 def _write(name: str, path: str, content: bytes) -> None:
     from hybrid.tracking.files import write_atomically
 
-    try:
+    with writing(name, path):
         write_atomically(Path(path), lambda file: file.write(content))
-    except OSError as error:
-        raise UserError(f"{name}={path} cannot be written: {error.strerror}.") from error
     print(f"written: {path}", file=sys.stderr)
 
 

@@ -1,15 +1,24 @@
-"""What bench_scattering.py and measure_gpu.py measure, and how: cases, images, calls, errors. No command of its own."""
+"""What bench_scattering.py and measure_gpu.py measure, and how: cases, images, calls, errors; which compiled engines can be
+built. No command of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hybrid.errors import UserError
 from hybrid.scattering import make_scattering
+from hybrid.scattering.cache import CompilerError
+from hybrid.scattering.codelets.plans import is_supported
+from hybrid.scattering.compiled_engine import is_usable
+from hybrid.scattering.cpu.kernels import kernel_for
+from hybrid.scattering.cpu.source import map_sizes
+from hybrid.scattering.cuda.devices import transform_for
+from hybrid.scattering.tables import Settings
 
 LARGEST_L2, LARGEST_WORST = 3e-7, 1e-6
 COLOURS = 3
@@ -25,6 +34,11 @@ class Case:
     order: int = 2
     gradient: bool = False
 
+    @property
+    def settings(self) -> Settings:
+        """As the compiled engines take them."""
+        return Settings(self.J, (self.side, self.side), 8, self.order, False)
+
 
 def has_peer() -> bool:
     """Whether pytorch_wavelets is installed (`dtcwt`): another transform, with 6 angles and 49 paths, of the same purpose."""
@@ -33,6 +47,28 @@ def has_peer() -> bool:
     except ImportError:
         return False
     return True
+
+
+def refusal(settings: Settings, device: str) -> str | None:
+    """Why the torch engine would compute in the compiled one's place on this device, "cpu" or "cuda"; None: it would not."""
+    if not all(map(is_supported, map_sizes(settings.padded, settings.J))):
+        return f"no codelets serve {settings.shape[0]}x{settings.shape[1]} images with J={settings.J}"
+    try:
+        if device == "cpu":
+            kernel_for(settings, batch=128)
+        else:
+            with torch.cuda.device(0):
+                transform_for(settings, "forward", torch.device(device, 0))
+    except CompilerError as error:
+        return str(error)
+    return None if is_usable(settings, device, 0) else "the torch engine would compute in its place"
+
+
+def require_engine(device: str, cases: dict[str, Case]) -> None:
+    """Raises UserError where the torch engine would be measured in the place of the compiled one of this device."""
+    for name, case in cases.items():
+        if reason := refusal(case.settings, device):
+            raise UserError(f"{name}: the {device} engine cannot be used here: {reason}")
 
 
 def make(case: Case, engine: str) -> nn.Module:
@@ -88,3 +124,8 @@ def errors(values: Tensor, reference: Tensor) -> dict[str, float]:
     """Relative errors of (N, C, P, h, w) coefficients."""
     off, scale = ((t.double()).square().sum((0, 1, 3, 4)).sqrt() for t in (values - reference, reference))
     return {"l2": (off.norm() / scale.norm()).item(), "worst": (off / scale).max().item()}
+
+
+def exact(row: dict[str, Any]) -> bool:
+    """Whether these errors are as small as those of this package's engines must be."""
+    return row["l2"] <= LARGEST_L2 and row["worst"] <= LARGEST_WORST

@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from hybrid.configuration.arguments import command, option
+from hybrid.configuration.arguments import check_not_empty, command, option
 from hybrid.errors import UserError
 from hybrid.scattering.codelets.cplusplus import print_transforms
 from hybrid.scattering.codelets.cuda import print_device_transforms
@@ -35,13 +35,19 @@ COLUMNS = ("size", "made of", "sums", "products", "complex", "5 n log2 n", "from
 class Options:
     """What the command line may say."""
 
-    sizes: tuple[int, ...] = option("of the table", default=SIZES)
+    sizes: tuple[int, ...] | None = option("of the table; null: those of docs/codelets.md", default=None)
     text: int | None = option("show the text of the transform of this size instead", default=None)
-    kind: Literal["forward", "inverse", "real", "real_inverse"] = option("of that transform", default="forward")
-    language: Literal["cpp", "cuda"] = option("of that text", default="cpp")
+    kind: Kind | None = option("of that transform; null: forward", default=None)
+    language: Literal["cpp", "cuda"] | None = option("of that text; null: cpp", default=None)
 
     def __post_init__(self) -> None:
-        for size in self.sizes if self.text is None else (self.text,):
+        check_not_empty(self, "sizes")
+        if self.text is not None and self.sizes is not None:
+            raise UserError("sizes has no effect with text=SIZE, which shows one transform instead of the table.")
+        for name in ("kind", "language") if self.text is None else ():
+            if getattr(self, name) is not None:
+                raise UserError(f"{name} has no effect without text=SIZE: the table is of all kinds, in no language.")
+        for size in (self.sizes or ()) if self.text is None else (self.text,):
             if size < 1 or not is_supported(size):
                 raise UserError(
                     f"{size} points: no codelets. Valid: 1 to {LONGEST_STRAIGHT}, products of two factors up to 64."
@@ -52,11 +58,11 @@ class Options:
 def show_codelets(options: Options) -> None:
     """The table in Markdown, or a text."""
     if options.text is not None:
-        printer = {"cpp": print_transforms, "cuda": print_device_transforms}[options.language]
-        print(printer([(options.kind, options.text)]), end="")
+        printer = {"cpp": print_transforms, "cuda": print_device_transforms}[options.language or "cpp"]
+        print(printer([(options.kind or "forward", options.text)]), end="")
         return
     print(f"| {' | '.join(COLUMNS)} |\n| ---: | --- |{' ---: |' * (len(COLUMNS) - 2)}")
-    for size in options.sizes:
+    for size in options.sizes or SIZES:
         print(f"| {' | '.join(row(size))} |")
 
 

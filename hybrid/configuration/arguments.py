@@ -26,9 +26,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from hybrid.configuration.entry import guarded
 from hybrid.configuration.values import convert, expectation
@@ -98,6 +98,22 @@ def parse(options: type[T], arguments: Sequence[str]) -> T:
         raise UserError(str(error)) from error
 
 
+def check_at_least(options: Any, least: float, *names: str) -> None:
+    """Raises UserError if one of these options is a number below `least`, or none at all; null passes."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and not value >= least:
+            raise UserError(f"{name}={value} is not valid: it must be at least {least}.")
+
+
+def check_not_empty(options: Any, *names: str) -> None:
+    """Raises UserError if one of these options is an empty list, which would leave nothing to do; null passes."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and not value:
+            raise UserError(f"{name}=[] is not valid: it must name at least one.")
+
+
 def help_text(options: type, docstring: str) -> str:
     """The script's docstring, then every option with its default and explanation."""
     lines = [docstring.strip(), "", "Options (KEY=VALUE; * must be given):", ""]
@@ -113,19 +129,21 @@ def help_text(options: type, docstring: str) -> str:
 
 
 def _value(name: str, text: str, annotation: Any) -> Any:
-    """The text as yaml reads it; where text is wanted, as it stands: a folder may be called 2024."""
+    """The text as yaml reads it; where text or a list of it is wanted, as it stands: a folder may be called 2024."""
     alternatives = typing.get_args(annotation) or (annotation,)
     if text == "null" and type(None) in alternatives:
         return None
-    several = any(typing.get_origin(each) is tuple for each in (annotation, *alternatives))
+    several = next((each for each in (annotation, *alternatives) if typing.get_origin(each) is tuple), None)
     if str in alternatives and not several:
         return text
     if several and not text.startswith("["):
         text = f"[{text}]"  # formats=onnx,torch without a shell's brackets
     try:
+        if several and typing.get_args(several)[0] is str:
+            return convert(yaml.load(text, Loader=yaml.BaseLoader), annotation)  # which takes no 32 for a number
         container = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=True)
         return convert(container["value"], annotation)
-    except (OmegaConfBaseException, YAMLError) as error:
+    except (OmegaConfBaseException, yaml.YAMLError) as error:
         raise UserError(f"{name}={text} cannot be read: it must be {expectation(annotation)}.") from error
     except ValueError as error:
         raise UserError(f"{name}: {error}.") from error

@@ -50,10 +50,16 @@ def expectation(annotation: Any) -> str:
         items = [item for item in typing.get_args(annotation) if item is not Ellipsis]
         if origin is tuple and Ellipsis not in typing.get_args(annotation):
             return "a list [" + ", ".join(expectation(item) for item in items) + "]"
-        return f"a list of {expectation(items[0]).removeprefix('a ')}s" if items else "a list"
+        return _list_of(items[0]) if items else "a list"
     if origin is dict or annotation is dict:
         return "a mapping"
     return _NAMES.get(annotation, str(annotation))
+
+
+def _list_of(item: Any) -> str:
+    if item in (int, float, str):
+        return f"a list of {_NAMES[item].removeprefix('a ')}s"
+    return f"a list (each {expectation(item)})"
 
 
 def _is_plain(annotation: Any) -> bool:
@@ -68,12 +74,14 @@ def _is_plain(annotation: Any) -> bool:
 
 def _convert_union(value: Any, choices: tuple[Any, ...], annotation: Any) -> Any:
     # exact types first, so that `int | float` leaves an int alone
+    of_lists = []
     for choice in sorted(choices, key=lambda choice: choice is not type(value)):
         try:
             return convert(value, choice)
-        except ValueError:
-            continue
-    raise _misfit(value, annotation)
+        except ValueError as error:
+            if isinstance(value, list) and typing.get_origin(choice) in (tuple, list):
+                of_lists.append(error)
+    raise of_lists[0] if len(of_lists) == 1 else _misfit(value, annotation)  # that of the list names the wrong element
 
 
 def _convert_sequence(value: Any, annotation: Any) -> Any:

@@ -21,6 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from hybrid.configuration.destinations import PICTURES
 from hybrid.errors import UserError
 
 COLUMN, PAGE = 3.4, 7.0  # widths in inches: one column, the whole page
@@ -38,7 +39,7 @@ STYLE = {
     "lines.linewidth": 1.4, "lines.markersize": 3.5,
     "pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "hybrid",  # text stays text; equal data, equal files
 }  # fmt: skip
-PICTURES = ("png", "svg", "pdf")
+KINDS = tuple(ending.removeprefix(".") for ending in PICTURES)
 
 paper_style = matplotlib.rc_context(STYLE)  # a decorator: @paper_style
 
@@ -179,13 +180,13 @@ def save_figure(figure: Figure, path: Path | str, formats: Sequence[str] | None 
 
     path = Path(path)
     ending = path.suffix.removeprefix(".")
-    if ending in PICTURES:
+    if ending in KINDS:
         if formats is not None:
             raise UserError(f"{path} ends in .{ending} already; give the formats there or in formats, not in both.")
         path, formats = path.with_suffix(""), (ending,)
     formats = ("png", "svg") if formats is None else formats
-    if unknown := [kind for kind in formats if kind not in PICTURES]:
-        raise UserError(f"unknown format of a figure: {unknown[0]}. Valid: {', '.join(PICTURES)}.")
+    if unknown := [kind for kind in formats if kind not in KINDS]:
+        raise UserError(f"unknown format of a figure: {unknown[0]}. Valid: {', '.join(KINDS)}.")
     written = []
     for kind in formats:
         content = picture(figure, kind)

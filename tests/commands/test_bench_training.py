@@ -25,7 +25,16 @@ def test_table_and_json(call, tmp_path):
 
 @pytest.mark.parametrize(
     ("argument", "message"),
-    [("cases=[scat_liner]", "Did you mean scat_linear"), ("rounds=0", "at least 1"), ("device=cuda", "no GPU")],
+    [
+        ("cases=[scat_liner]", "Did you mean scat_linear"),
+        ("cases=[]", "cases=[] is not valid"),
+        ("rounds=0", "at least 1"),
+        ("workers=-1", "at least 0"),
+        ("device=cuda", "no GPU"),
+        ("device=tpu", "device: 'tpu' is not cpu or cuda (did you mean cpu?)."),
+        ("json=/", "json=/ cannot be written: it is a folder"),
+        ("figure=x.bmp", "figure=x.bmp has none of the endings .png, .svg, .pdf"),
+    ],
 )
 def test_mistakes_are_one_line(call, argument, message, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)

@@ -45,7 +45,14 @@ def test_without_a_compiler_one_line(call, monkeypatch):
 
 @pytest.mark.parametrize(
     ("argument", "message"),
-    [("cases=[cifr]", "Did you mean cifar"), ("rounds=0", "at least 1"), ("batch=0", "least 1")],
+    [
+        ("cases=[cifr]", "Did you mean cifar"),
+        ("cases=[]", "cases=[] is not valid"),
+        ("rounds=0", "at least 1"),
+        ("batch=0", "least 1"),
+        ("json=/nonexistent/x.json", "there is no folder /nonexistent"),
+        ("figure=x.gif", "figure=x.gif has none of the endings .png, .svg, .pdf"),
+    ],
 )
 def test_mistakes_are_one_line(call, argument, message):
     code, said, error = call("profile_scattering", argument)

@@ -82,3 +82,17 @@ def test_a_gpus_text_differs_in_one_word(call):
 def test_sizes_without_codelets_are_one_line(call, argument):
     code, said, error = call("show_codelets", argument)
     assert (code, said, error.count("\n")) == (2, "", 1) and "no codelets. Valid: 1 to 48" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["kind=real"], "kind has no effect without text=SIZE"),
+        (["language=cpp"], "language has no effect without text=SIZE"),
+        (["sizes=[36]", "text=4"], "sizes has no effect with text=SIZE"),
+        (["sizes=[]"], "sizes=[] is not valid"),
+    ],
+)
+def test_settings_without_effect_are_one_line(call, arguments, message):
+    code, said, error = call("show_codelets", *arguments)
+    assert (code, said, error.count("\n")) == (2, "", 1) and message in error

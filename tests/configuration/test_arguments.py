@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from hybrid.configuration.arguments import help_text, option, parse
+from hybrid.configuration.arguments import check_at_least, check_not_empty, help_text, option, parse
 from hybrid.errors import UserError
 
 
@@ -16,6 +16,8 @@ class Options:
     top: int = option("how many", default=5)
     rate: float | None = option("how fast", default=None)
     kinds: tuple[Literal["a", "b"], ...] = option("which", default=("a",))
+    sizes: tuple[str, ...] = option("HEIGHTxWIDTH", default=())
+    parts: tuple[Literal["x", "y"], ...] | None = option("of it", default=None)
 
     def __post_init__(self):
         if self.top < 1:
@@ -29,6 +31,25 @@ def test_values_are_read_as_yaml_and_text_as_it_stands():
     assert parse(Options, ["run=a=b ${x}", "kinds=a,b", "rate=null"]) == Options(run="a=b ${x}", kinds=("a", "b"))
 
 
+def test_a_list_of_text_stays_text_whatever_it_looks_like():
+    assert parse(Options, ["run=r", "sizes=32"]).sizes == ("32",)
+    assert parse(Options, ["run=r", "sizes=[007,1e3,null,32x32,a=b]"]).sizes == ("007", "1e3", "null", "32x32", "a=b")
+
+
+def test_numbers_that_are_too_small_and_empty_lists_are_refused():
+    options = parse(Options, ["run=r", "rate=.nan", "parts=[]"])
+    check_at_least(options, 5, "top")
+    with pytest.raises(UserError, match="top=5 is not valid: it must be at least 6"):
+        check_at_least(options, 6, "top")
+    with pytest.raises(UserError, match="rate=nan is not valid"):
+        check_at_least(options, 0, "rate")
+    with pytest.raises(UserError, match=r"parts=\[\] is not valid: it must name at least one"):
+        check_not_empty(options, "kinds", "parts")
+    without = parse(Options, ["run=r"])
+    check_at_least(without, 0, "rate")
+    check_not_empty(without, "parts")
+
+
 def test_what_is_no_assignment_is_positional(tmp_path):
     file = tmp_path / "top of=x.png"
     file.touch()
@@ -39,12 +60,15 @@ def test_what_is_no_assignment_is_positional(tmp_path):
     ("arguments", "message"),
     [
         ([], "run is missing: give run=… (the folder)."),
-        (["run=r", "tpo=1"], "unknown option: tpo. Did you mean top? Valid: kinds, rate, run, top."),
+        (["run=r", "tpo=1"], "unknown option: tpo. Did you mean top? Valid: kinds, parts, rate, run, sizes, top."),
         (["run=r", "images=x"], "unknown option: images."),
         (["run=r", "top=many"], "top: 'many' is not a whole number."),
         (["run=r", "top=[1"], "top=[1 cannot be read: it must be a whole number."),
         (["run=r", "top=${nothing}"], "top=${nothing} cannot be read: it must be a whole number."),
         (["run=r", "kinds=c"], "kinds: 'c' is not a or b."),
+        (["run=r", "parts=[x,z]"], "parts: 'z' is not x or y."),
+        (["run=r", "parts=[x"], "parts=[x cannot be read: it must be a list (each x or y) or null."),
+        (["run=r", "sizes=[a"], "sizes=[a cannot be read: it must be a list of texts."),
         (["run=r", "run=s"], "run is given twice."),
         (["run=r", "top=0"], "top=0 is below 1"),
     ],

@@ -67,6 +67,8 @@ def test_runtime_arguments_cannot_be_set_in_the_configuration():
 def test_expectations_read_as_words():
     assert expectation(int | None) == "a whole number or null"
     assert expectation(tuple[float, float]) == "a list [a number, a number]"
+    assert expectation(list[Literal["a", "b"]] | None) == "a list (each a or b) or null"
+    assert expectation(list[int]) == "a list of whole numbers"
     assert convert([1, 2], tuple[float, float]) == (1.0, 2.0)
     with pytest.raises(ValueError, match="is not a list"):
         convert([1], tuple[float, float])

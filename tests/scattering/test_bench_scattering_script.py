@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,9 +13,9 @@ import torch
 
 @pytest.fixture
 def bench(root):
-    def do(*arguments):
+    def do(*arguments, **environment):
         command = [sys.executable, root / "scripts" / "bench_scattering.py", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=root)
+        return subprocess.run(command, capture_output=True, text=True, cwd=root, env={**os.environ, **environment})
 
     return do
 
@@ -36,12 +37,30 @@ def test_table_and_json(bench, tmp_path):
 
 @pytest.mark.parametrize(
     ("argument", "message"),
-    [("cases=[cifar]", "unknown case: cifar"), ("rounds=0", "at least 1"), ("engines=[cpu]", "must contain kymatio")],
+    [
+        ("cases=[cifar]", "unknown case: cifar"),
+        ("cases=[]", "cases=[] is not valid"),
+        ("rounds=0", "rounds=0 is not valid: it must be at least 1"),
+        ("seconds=-1", "seconds=-1.0 is not valid"),
+        ("json=/", "json=/ cannot be written: it is a folder"),
+        ("engines=[cpu]", "must contain kymatio"),
+        (
+            "engines=[kymatio,gpu]",
+            "engines: 'gpu' is not kymatio or torch or cpu or cuda or dtcwt (did you mean cpu?).",
+        ),
+        ("engines=[kymatio,cuda]", "engines=cuda computes nothing with device=cpu. Valid: kymatio, torch, cpu, dtcwt."),
+    ],
 )
 def test_mistakes_are_one_line(bench, argument, message):
     wrong = bench(argument)
     assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
     assert message in wrong.stderr
+
+
+def test_without_a_compiler_one_line_and_no_row_of_the_engine(bench, tmp_path):
+    wrong = bench("cases=[cifar-1]", "engines=[kymatio,cpu]", CXX="no-such-compiler", HYBRID_CACHE=str(tmp_path))
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
+    assert "cifar-1: the cpu engine cannot be used here: no C++ compiler found" in wrong.stderr
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -65,6 +65,8 @@ def test_wrong_images_are_refused(engine):
     ]:
         with pytest.raises(ValueError, match=rf"real floating-point images, got {name}: convert"):
             engine(torch.zeros(2, *SHAPE).to(dtype))
+    with pytest.raises(ValueError, match=r"got a NumPy array: convert it with torch.from_numpy\(\)"):
+        engine(torch.zeros(2, *SHAPE).numpy())
     for shape in [(20, 16), (3, 16, 16), (20,), ()]:
         with pytest.raises(ValueError, match=r"expected images of shape \(\.\.\., 16, 20\), got \("):
             engine(torch.zeros(shape))
