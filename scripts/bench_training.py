@@ -87,7 +87,7 @@ def bench_training(options: Options) -> None:
             write_json(Path(options.json), content)
         print(f"{len(rows)} rows written: {options.json}")
     if options.figure:
-        save_figure(step_figure(rows), options.figure)
+        save_figure(step_figure(rows, settings=options.settings), options.figure)
 
 
 def measure(name: str, options: Options) -> list[dict[str, Any]]:

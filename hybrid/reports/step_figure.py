@@ -13,14 +13,18 @@ _PARTS = {"data": COLOURS[2], "front-end": COLOURS[1], "head, backward, optimize
 
 
 @paper_style
-def step_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """One bar per row of scripts/bench_training.py, as long as its step in percent of the plain loop's, in three parts."""
+def step_figure(rows: Sequence[Mapping[str, Any]], *, settings: Sequence[str] = ()) -> Figure:
+    """One bar per row of scripts/bench_training.py, as long as its step in percent of the plain loop's, in three parts.
+
+    settings: those of the third side, by whose values it is called.
+    """
+    third = ", ".join(["ours", *(setting.partition("=")[2] for setting in settings)])
     axes = new_panels(PAGE, 0.6 + 0.24 * len(rows))[0, 0]
     places, names, place, handles = [], [], 0.0, []
     for number, row in enumerate(rows):
         place += 1.0 if number and row["case"] == rows[number - 1]["case"] else 1.6
         places.append(place)
-        names.append(f"{row['case']}, {row['side']}")
+        names.append(f"{row['case']}, {third if row['side'] == 'set' else row['side']}")
         whole = 100 / row["ratio"]
         parts = [row["data"], row["front_end"], max(0.0, 1 - row["data"] - row["front_end"])]
         left = 0.0

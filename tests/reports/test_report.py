@@ -78,8 +78,8 @@ def test_csv_has_every_digit_and_empty_cells_where_there_is_nothing(sweep, repor
 def test_markdown_and_latex(sweep, report, tmp_path):
     lines = report("format=markdown")[1].splitlines()
     assert len({line.count("|") for line in lines[:5]}) == 1 and "| 92.00 ± 2.83 |" in lines[3]
-    code, out, err = report("format=latex", f"out={tmp_path / 'deep' / 'table.tex'}")
-    document = (tmp_path / "deep" / "table.tex").read_text()
+    code, out, err = report("format=latex", f"out={tmp_path / 'table.tex'}")
+    document = (tmp_path / "table.tex").read_text()
     assert (code, out) == (0, "") and "written: " in err
     assert r"$92.00 \pm 2.83$" in document and r"scat\_resnet & digits" in document and r"test top-1 (\%)" in document
     body = [line for line in document.splitlines() if " & " in line]
