@@ -51,16 +51,17 @@ def spectrum_adjoint(spectra: Tensor) -> Tensor:
     return torch.view_as_real(inverse(spectra))[..., 0]
 
 
-def filter_and_fold(spectra: Tensor, filters: Tensor, step: int) -> Tensor:
+def filter_and_fold(spectra: Tensor, filters: Tensor, step: int, *, differentiable: bool = False) -> Tensor:
     """Multiply (..., h, 2w) spectra by filters of that size, and sum the step × step aliases: (..., h/step, 2w/step).
 
     Summing aliases is keeping every step-th sample in space, times step². Rows are summed while multiplying, so the full
-    product never exists.
+    product never exists. differentiable: autograd or a tracer looks on, so nothing is written over.
     """
+    add_product = torch.addcmul if differentiable else Tensor.addcmul_
     (rows, weights), *others = zip(spectra.chunk(step, -2), filters.chunk(step, -2), strict=True)
     product = rows * weights
     for rows, weights in others:
-        product = torch.addcmul(product, rows, weights)
+        product = add_product(product, rows, weights)
     return reduce(torch.add, product.chunk(step, -1))
 
 
@@ -88,26 +89,25 @@ def inverse_modulus(spectra: Tensor, *, differentiable: bool) -> Tensor:
 
     differentiable: the gradient of the modulus at 0 is 0 (it has none; torch's square root would give NaN).
     """
-    power = _power(inverse(spectra))
+    parts = torch.view_as_real(inverse(spectra))
     if not differentiable:
-        return power.sqrt_()
+        real, imaginary = parts.square_().unbind(-1)
+        return (real + imaginary).sqrt_()
+    real, imaginary = parts.square().unbind(-1)
+    power = real + imaginary
     zero = power == 0
     return power.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
 
 
 def modulus(maps: Tensor) -> Tensor:
     """|z| of complex maps: torch's own is several times slower."""
-    return _power(maps).sqrt_()
+    real, imaginary = torch.view_as_real(maps).unbind(-1)
+    return (real * real).addcmul_(imaginary, imaginary).sqrt_()
 
 
 def modulus_adjoint(maps: Tensor, moduli: Tensor, gradients: Tensor) -> Tensor:
     """z / |z|, times the gradients with respect to |z|; 0 where z is 0. Writes over `moduli`."""
     return maps * (gradients / moduli.masked_fill_(moduli == 0, torch.inf))
-
-
-def _power(maps: Tensor) -> Tensor:
-    real, imaginary = torch.view_as_real(maps).unbind(-1)
-    return torch.addcmul(real * real, imaginary, imaginary)
 
 
 def apply_separable(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

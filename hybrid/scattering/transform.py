@@ -118,8 +118,10 @@ class Scattering2D(ScatteringModule):
 
     def _wavelet_modulus(self, spectra: Tensor, j: int, *, level: int, angles: slice = slice(None)) -> Tensor:
         """Spectra of maps sampled every 2^level -> moduli of their wavelet coefficients of scale j, sampled every 2^j."""
-        folded = filter_and_fold(spectra, self.wavelets(j, level, spectra.dtype, angles), 2 ** (j - level))
-        return inverse_modulus(folded, differentiable=_is_traced() or _records_gradients(spectra))
+        differentiable = _is_traced() or _records_gradients(spectra)
+        wavelets = self.wavelets(j, level, spectra.dtype, angles)
+        folded = filter_and_fold(spectra, wavelets, 2 ** (j - level), differentiable=differentiable)
+        return inverse_modulus(folded, differentiable=differentiable)
 
     def _lowpass(self, maps: Tensor, level: int) -> Tensor:
         """Maps sampled every 2^level -> their averages over 2^J pixels, without the padding."""
