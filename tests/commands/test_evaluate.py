@@ -67,7 +67,7 @@ def test_a_damaged_last_checkpoint_is_a_warning_and_the_previous_is_used(finishe
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["split=tset"], "error: split: 'tset' is not test or validation or train."),
+        (["split=tset"], "error: split: 'tset' is not test or validation or train (did you mean test?)."),
         (["weigths=best"], "error: unknown option: weigths. Did you mean weights?"),
         (["batch_size=0"], "error: batch_size=0 is not valid: it must be at least 1."),
         (["device=cuda:9"], "error: device=cuda:9 is not on this machine. Valid: auto, cpu"),

@@ -37,7 +37,7 @@ def test_a_folder_becomes_a_table_in_batches_and_the_broken_file_is_reported(fin
 
 
 def test_csv_holds_the_models_own_probabilities(finished, pictures, call, tmp_path):
-    out = tmp_path / "new" / "table.csv"
+    out = tmp_path / "table.csv"
     assert call("predict", f"run={finished.path}", str(pictures), f"out={out}", "top=3")[0] == 0
     with out.open(newline="") as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}

@@ -49,7 +49,7 @@ def test_a_run_leaves_its_whole_story_in_its_folder(train):
 
 def test_it_says_and_keeps_which_engine_computes_the_scattering(train, capsys):
     folder = train("model.frontend.engine=torch", "trainer.progress=lines")
-    line = "scattering of 8x8 images, J=2: torch engine"
+    line = "scattering of 32x32 images, J=2: torch engine"
     assert line in capsys.readouterr().out.splitlines()
     (session,) = json.loads(folder.environment.read_text())["sessions"]
     assert session["engines"] == [line]
