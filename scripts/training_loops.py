@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -67,19 +68,19 @@ def build(case: Case, cfg: DictConfig) -> hybrid.models.HybridModel:
 
 
 @dataclass
-class Side:
+class Side(ABC):
     """One of those that are compared."""
 
     front_end: nn.Module
     images: Tensor  # a batch, as the front-end takes it
 
+    @abstractmethod
     def take(self) -> object:
         """The next batch, augmented and on the device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def train(self, batch: Any) -> None:
         """Update the weights with it."""
-        raise NotImplementedError
 
 
 class Ours(Side):

@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-import hybrid
 from hybrid.scattering.cache import CompilerError, cached_file
 from hybrid.scattering.cpu.compiler import find_compiler, identity
 from hybrid.scattering.operator import apply
 from hybrid.scattering.tables import Settings
 from hybrid.scattering.transform import Scattering2D
+from hybrid.version import __version__
 
 _IMAGES, _PIXELS = (
     64,
@@ -52,7 +52,7 @@ def _conditions(settings: Settings, device: str, index: int) -> str:
         machine = f"{torch.cuda.get_device_name(index)} {torch.version.cuda}"
     else:
         machine = f"{identity(tuple(find_compiler()))} {torch.get_num_threads()}"
-    return f"{settings} {machine} {torch.__version__} {hybrid.__version__}"
+    return f"{settings} {machine} {torch.__version__} {__version__}"
 
 
 @_disable_current_modes()  # a compiler that traces the caller would see these tensors
