@@ -25,7 +25,7 @@ from hybrid.sweeps.job import Job, Outcome
 from hybrid.sweeps.settings import SlurmSettings
 
 _PAUSE = 2.0  # seconds between two questions to the controller
-_AWAY = ("Unable to contact", "Socket timed out", "Connection refused", "Transport endpoint")
+_AWAY = ("Unable to contact", "Socket timed out", "Connection refused", "Transport endpoint", "Zero Bytes")
 _GOES_ON = ("RUNNING", "PREEMPTED")  # states of a job that nobody has cancelled
 
 
@@ -151,6 +151,7 @@ class ArrayTask:
 
         if self._job is not None:
             self._wait(self._job, stop=True)
+        _state()  # submitit asks to requeue only once: wait until the controller answers
         return DelayedSubmission(ArrayTask(), run)
 
     def _wait(self, job: Job, *, stop: bool = False) -> Outcome:

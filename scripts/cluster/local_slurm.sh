@@ -3,13 +3,14 @@
 #
 #     scripts/cluster/local_slurm.sh start FOLDER [SLOTS]    state, logs and configuration in FOLDER; SLOTS (2) jobs of one core at a time
 #     export SLURM_CONF=FOLDER/slurm.conf                    then sbatch, squeue, train.py -m cluster=slurm … find it
-#     scripts/cluster/local_slurm.sh restart FOLDER          the controller alone, as after a crash (SIGKILL); jobs go on
+#     scripts/cluster/local_slurm.sh crash FOLDER            SIGKILL to the controller; the jobs go on
+#     scripts/cluster/local_slurm.sh recover FOLDER          start the controller again
 #     scripts/cluster/local_slurm.sh stop FOLDER
 #
 # As root, with Debian's packages: apt-get install slurm-wlm munge
 set -euo pipefail
 
-usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2; }
 
 [ $# -ge 2 ] || usage
 action=$1
@@ -95,8 +96,8 @@ case $action in
     wait_until 60 idle
     echo "export SLURM_CONF=$SLURM_CONF"
     ;;
-  restart)
-    kill_daemon slurmctld KILL
+  crash) kill_daemon slurmctld KILL ;;
+  recover)
     slurmctld
     wait_until 60 scontrol ping
     ;;

@@ -26,9 +26,11 @@ from hybrid.tracking.jsonl import read_metrics
 _TRAINING = ["model=scat_linear", "data.subset.n=100", "analysis=none", "trainer.tensorboard=false"]
 _TRAINING += ["trainer.duration='600 steps'", "trainer.log_every='4 steps'", "trainer.evaluate_every='300 steps'"]
 _TRAINING += ["trainer.checkpoint_every='10 steps'", "model.frontend.max_order=1", "trainer.batch_size=16"]
+_TRAINING += ["optimizer._target_=held.held_sgd"]
 _CLUSTER = ["cluster=slurm", "cluster.gpus=0", "cluster.cpus=1", "cluster.memory=1", "cluster.time='0:30:00'"]
 _NEEDED = ("slurmctld", "slurmd", "munged", "mungekey")
-_GOOD = "optimizer.lr=0.1,0.09,0.08,0.07,0.06"
+_DISTURBED = ["0.1", "0.09", "0.08", "0.07"]
+_GOOD = f"optimizer.lr={','.join(_DISTURBED)},0.06"
 _SWEEP = [f"{_GOOD},-1"]  # six runs, the last of which is not valid
 
 
@@ -37,7 +39,7 @@ pytestmark = pytest.mark.xdist_group("slurm")  # one cluster for all of them, an
 
 @pytest.fixture(scope="module")
 def cluster(root, tmp_path_factory):
-    """A SLURM of one node and two slots: restart() kills its controller and starts it again."""
+    """A SLURM of one node and two slots: cluster("crash") kills its controller, cluster("recover") starts it again."""
     if os.geteuid() or not all(shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in _NEEDED):
         pytest.skip(f"needs root and {', '.join(_NEEDED)}; see scripts/cluster/local_slurm.sh")
     pytest.importorskip("submitit", reason="needs the extra slurm")
@@ -49,7 +51,7 @@ def cluster(root, tmp_path_factory):
     script = [str(root / "scripts" / "cluster" / "local_slurm.sh")]
     subprocess.run([*script, "start", str(folder), "2"], check=True, timeout=120)
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
-    yield lambda: subprocess.run([*script, "restart", str(folder)], check=True, timeout=120)
+    yield lambda action: subprocess.run([*script, action, str(folder)], check=True, timeout=120)
     subprocess.run([*script, "stop", str(folder)], check=True, timeout=120)
     del os.environ["SLURM_CONF"]
 
@@ -92,17 +94,35 @@ def disturb(run: SweepRun, act: Callable[[], object]) -> None:
         records, here = read_metrics(run.folder.metrics), sessions(run)
         return bool(records and here) and run.folder.in_use and records[-1]["step"] > here[-1]["step"] + 10
 
-    wait_for(under_way)
+    def ended() -> bool:
+        return run.folder.finished or run.folder.error.is_file()
+
+    wait_for(lambda: under_way() or ended())
+    assert not ended(), "it ended before it was disturbed"
     before = len(sessions(run))
     act()
-    wait_for(lambda: len(sessions(run)) > before or run.folder.finished)
-    assert len(sessions(run)) == before + 1, "it was too fast: nothing was disturbed"
+    wait_for(lambda: len(sessions(run)) > before or ended())
+    assert len(sessions(run)) == before + 1, "it was not disturbed"
 
 
-def ask(*command: str) -> None:
-    """scancel of SLURM 22.05 sends a signal again every five seconds while other runs of the array are pending."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        subprocess.run(command, check=True, timeout=1)
+def ask(run: SweepRun, *command: str) -> None:
+    """Tell SLURM something about a run's job, until the run has ended.
+
+    scancel of SLURM 22.05 sends a signal again every five seconds while other runs of the array are pending: it is ended
+    once the signal has done its work, and the run that begins again gets none.
+    """
+    with subprocess.Popen([*command, run.job]) as process:
+        wait_for(lambda: not run.folder.in_use)
+        process.kill()
+
+
+@pytest.fixture
+def held(tmp_path):
+    """The folder of held.py, and the environment that runs need for it."""
+    folder = tmp_path / "held"
+    folder.mkdir()
+    module = str(Path(__file__).parent)
+    return folder, {**os.environ, "OMP_NUM_THREADS": "1", "HYBRID_TEST_HELD": str(folder), "PYTHONPATH": module}
 
 
 def kill(run: SweepRun) -> None:
@@ -119,37 +139,52 @@ def contents(run: SweepRun) -> dict[Path, int]:
 
 
 @pytest.mark.slurm
-def test_a_disturbed_sweep_ends_as_an_undisturbed_one(root, tmp_path, cluster, start):
+def test_a_disturbed_sweep_ends_as_an_undisturbed_one(root, tmp_path, cluster, start, held):
+    folder, environment = held
     launched = command(root, tmp_path / "disturbed", *_SWEEP, *_CLUSTER)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for lr in _DISTURBED:
+        (folder / lr).touch()
     process = start(launched, environment)
     wait_for(lambda: list((tmp_path / "disturbed" / "sweeps").glob("*/sweep.json")))
     sweep = SweepFolder.find("last", root=tmp_path / "disturbed")
     wait_for(lambda: all(run.job for run in sweep.runs()))
     *good, bad = sweep.runs()
-    controller = threading.Lock()  # it is away while it is restarted
+    recovered = threading.Event()
+
+    def crash() -> None:
+        """A run is killed while the controller is away. The others are left alone meanwhile: what a controller has just
+        been told, and has not written down yet, dies with it."""
+        time.sleep(6)  # it writes down within five seconds that it has started a job
+        cluster("crash")
+        kill(good[1])
+        wait_for(lambda: not good[1].folder.in_use)
+        cluster("recover")
+        recovered.set()
 
     def tell(run: SweepRun, *how: str) -> None:
-        with controller:
-            ask(*how, run.job)
+        recovered.wait()
+        disturb(run, lambda: ask(run, *how))
 
-    def restart() -> None:
-        with controller:
-            cluster()
+    disturbances = [
+        [
+            lambda: tell(good[0], "scancel", "--signal=USR2"),  # SLURM's warning before a time limit
+            lambda: tell(good[0], "scancel", "--signal=TERM"),
+        ],
+        [lambda: disturb(good[1], crash)],
+        [lambda: tell(good[2], "scontrol", "requeue")],  # as PreemptMode=REQUEUE does
+        [lambda: tell(good[3], "scancel", "--signal=USR1")],
+    ]
 
-    def preempt_twice(run: SweepRun) -> None:
-        disturb(run, lambda: tell(run, "scancel", "--signal=USR2"))  # SLURM's warning before a time limit
-        disturb(run, lambda: tell(run, "scancel", "--signal=TERM"))
+    def disturb_all(lr: str, acts: list[Callable[[], None]]) -> None:
+        try:
+            for act in acts:
+                act()
+        finally:
+            recovered.set()
+            (folder / lr).unlink()
 
     with ThreadPoolExecutor() as pool:
-        tasks = [
-            pool.submit(preempt_twice, good[0]),
-            pool.submit(disturb, good[1], lambda: (kill(good[1]), restart())),
-            pool.submit(disturb, good[2], lambda: tell(good[2], "scontrol", "requeue")),  # as PreemptMode=REQUEUE
-            pool.submit(disturb, good[3], lambda: tell(good[3], "scancel", "--signal=USR1")),
-        ]
-        for task in tasks:
-            task.result()
+        list(pool.map(disturb_all, _DISTURBED, disturbances))
     out, errors = process.communicate(timeout=300)
     assert all(run.folder.finished for run in good), out + errors
     assert [len(sessions(run)) for run in good] == [3, 2, 2, 2, 1]
@@ -162,28 +197,30 @@ def test_a_disturbed_sweep_ends_as_an_undisturbed_one(root, tmp_path, cluster, s
         _check_equal(run.path, tmp_path / "undisturbed" / run.name)
 
     before = [contents(run) for run in good]
-    again = subprocess.run(launched, capture_output=True, text=True, timeout=300)
+    again = subprocess.run(launched, capture_output=True, text=True, env=environment, timeout=300)
     assert (
         again.returncode == 1 and "6 runs, 5 of them finished already" in again.stdout
     )  # the failed one is tried again
     of_the_good = command(root, tmp_path / "disturbed", _GOOD, *_CLUSTER)
-    nothing = subprocess.run(of_the_good, capture_output=True, text=True, check=True, timeout=120)
+    nothing = subprocess.run(of_the_good, capture_output=True, text=True, check=True, env=environment, timeout=120)
     assert "5 runs, 5 of them finished already" in nothing.stdout and "submitted" not in nothing.stdout
     assert [contents(run) for run in good] == before
 
 
 @pytest.mark.slurm
-def test_a_run_of_two_processes_is_preempted_and_continues(root, tmp_path, cluster, start):
+def test_a_run_of_two_processes_is_preempted_and_continues(root, tmp_path, cluster, start, held):
     """srun starts both; the weights are those of torchrun's two processes that nobody has disturbed."""
-    arguments = [*_TRAINING, "seed=7"]
-    launched = command(root, tmp_path / "slurm", "seed=7", *_CLUSTER, "cluster.processes=2")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    folder, environment = held
+    arguments = [*_TRAINING, "optimizer.lr=0.1"]
+    (folder / "0.1").touch()
+    launched = command(root, tmp_path / "slurm", "optimizer.lr=0.1", *_CLUSTER, "cluster.processes=2")
     process = start(launched, environment)
     wait_for(lambda: list((tmp_path / "slurm" / "sweeps").glob("*/sweep.json")))
     sweep = SweepFolder.find("last", root=tmp_path / "slurm")
     wait_for(lambda: sweep.runs()[0].job)
     (run,) = sweep.runs()
-    disturb(run, lambda: ask("scancel", "--signal=TERM", run.job))
+    disturb(run, lambda: ask(run, "scancel", "--signal=TERM"))
+    (folder / "0.1").unlink()
     out, errors = process.communicate(timeout=200)
     assert process.returncode == 0, out + errors
     assert [session["ranks"] for session in sessions(run)] == [2, 2]
