@@ -1,9 +1,9 @@
-"""The two training loops that bench_training.py compares, and the images that both take. No command of its own."""
+"""The two training loops that bench_training.py and compare_loops.py compare, and their images. No command of its own."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig
+from PIL.Image import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
+from torchvision.transforms.functional import to_pil_image
 
 import hybrid.models
 from hybrid.configuration import build_record, instantiate
@@ -140,8 +142,9 @@ class Plain(Side):
         cfg = configuration(case, *engine)
         self._model, self._device = build(case, cfg).to(device), device
         self._optimizer = instantiate(cfg.optimizer, path="optimizer", model=self._model)
+        photographs = Photographs(*images.read("train"), transform=plain_augmentation(images.size))
         self._loader = DataLoader(
-            Photographs(images), batch_size=batch, shuffle=True, num_workers=workers, pin_memory=device.type == "cuda"
+            photographs, batch_size=batch, shuffle=True, num_workers=workers, pin_memory=device.type == "cuda"
         )
         self._batches = iter(self._loader)
         super().__init__(self._model.frontend, self.take()[0])
@@ -155,31 +158,38 @@ class Plain(Side):
         return images.to(self._device), labels.to(self._device)
 
     def train(self, batch: tuple[Tensor, Tensor]) -> None:
-        images, labels = batch
-        self._optimizer.zero_grad()
-        loss = F.cross_entropy(self._model(images), labels)
-        loss.backward()
-        self._optimizer.step()
+        plain_step(self._model, self._optimizer, *batch)
+
+
+def plain_step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> None:
+    """An update of the weights as PyTorch's tutorials write it."""
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(images), labels)
+    loss.backward()
+    optimizer.step()
+
+
+def plain_augmentation(size: int) -> Callable[[Image], Tensor]:
+    """A flip and a crop by torchvision, one image at a time."""
+    return transforms.Compose(
+        [
+            transforms.RandomHorizontalFlip(),
+            transforms.RandomCrop(size, padding=PAD, padding_mode="symmetric"),
+            transforms.ToTensor(),
+            transforms.Normalize([MEAN] * 3, [STD] * 3),
+        ]
+    )
 
 
 class Photographs(Dataset):
-    """The images as torchvision's data sets give them: one by one, through PIL."""
+    """(N, C, H, W) uint8 images as torchvision's data sets give them: one by one, through PIL."""
 
-    def __init__(self, images: RandomImages) -> None:
-        pixels, self._labels = images.read("train")
-        self._pixels = pixels.permute(0, 2, 3, 1).numpy()
-        self._transform = transforms.Compose(
-            [
-                transforms.ToPILImage(),
-                transforms.RandomHorizontalFlip(),
-                transforms.RandomCrop(images.size, padding=PAD),
-                transforms.ToTensor(),
-                transforms.Normalize([MEAN] * 3, [STD] * 3),
-            ]
-        )
+    def __init__(self, pixels: Tensor, labels: Tensor, *, transform: Callable[[Image], Tensor]) -> None:
+        self._pixels, self._labels, self._transform = pixels.permute(0, 2, 3, 1).numpy(), labels, transform
 
     def __len__(self) -> int:
         return len(self._pixels)
 
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
-        return self._transform(np.ascontiguousarray(self._pixels[position])), int(self._labels[position])
+        image = to_pil_image(np.ascontiguousarray(self._pixels[position]))
+        return self._transform(image), int(self._labels[position])

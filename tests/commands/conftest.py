@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hybrid.configuration.entry import compose
@@ -38,6 +40,24 @@ def train_run(tmp_path_factory):
 def finished(train_run) -> RunFolder:
     """A run that nobody may change."""
     return train_run("run.name=tiny")
+
+
+@pytest.fixture(scope="session")
+def small_cifar10(tmp_path_factory) -> Path:
+    """A root with CIFAR-10's files of 20 images each: smooth waves, whose direction tells the class."""
+    root, draw = tmp_path_factory.mktemp("cifar"), np.random.RandomState(0)
+    (root / "cifar-10-batches-py").mkdir()
+    y, x = np.mgrid[:32, :32]
+    for name in [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]:
+        labels = list(range(10)) * 2
+        angles = np.array(labels)[:, None, None, None] * np.pi / 18
+        waves = np.sin(x * np.cos(angles) + y * np.sin(angles) + draw.uniform(0, 6, (20, 1, 1, 1)))
+        planes = 128 + 80 * waves + draw.randint(0, 9, (20, 3, 32, 32))
+        content = {"data": planes.clip(0, 255).astype(np.uint8).reshape(20, -1), "labels": labels}
+        (root / "cifar-10-batches-py" / name).write_bytes(pickle.dumps(content, protocol=2))
+    names = {"label_names": [f"class{n}" for n in range(10)]}
+    (root / "cifar-10-batches-py" / "batches.meta").write_bytes(pickle.dumps(names, protocol=2))
+    return root
 
 
 @pytest.fixture

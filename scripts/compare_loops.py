@@ -1,0 +1,192 @@
+"""Whether this package's training learns what a plain PyTorch loop with kymatio learns, and how long each takes.
+
+    python scripts/compare_loops.py data_root=FOLDER
+    python scripts/compare_loops.py seeds=5 settings=[model.head.k=2,"trainer.duration='300 steps'"] ours=[trainer.precision=bf16]
+
+Both train the network of `settings` on the same few labels of CIFAR-10 by the published protocol, with the same optimizer and
+schedule, once per seed; both are tested on all test images. The plain loop is the one of bench_training.py: a DataLoader over
+torchvision's transforms, kymatio's `Scattering2D`, float32, torch's own memory format. Ours is `train.py`'s, with its settings,
+those of settings= and those of ours=. A seed decides weights, order and augmentation, but the two loops draw differently: it is
+means over seeds that can agree. Printed: the accuracy (%) of each run, mean ± standard deviation, the difference with its
+standard error and Welch's p; seconds of the whole training without the test, one loop after the other.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from scipy.stats import t
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from training_loops import Photographs, plain_step
+
+import hybrid.data
+import hybrid.models
+from hybrid.configuration import instantiate
+from hybrid.configuration.arguments import check_at_least, command, option
+from hybrid.configuration.destinations import check_file, writing
+from hybrid.configuration.entry import compose
+from hybrid.data import Data
+from hybrid.errors import UserError
+from hybrid.tracking.environment import describe_environment
+from hybrid.tracking.files import write_json
+from hybrid.training.durations import run_length
+from hybrid.training.randomness import seed_everything
+from hybrid.training.run import run
+from hybrid.training.schedule import apply
+
+_RECIPE = ("experiment=cifar10_few_labels", "data.subset.n=100", "trainer.batch_size=100")
+_QUIET = ("analysis=none", "trainer.tensorboard=false", "trainer.progress=none", "trainer.log_every='1000000 steps'")
+_SHORT = ("model.head.k=2", "trainer.duration='300 steps'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line may say."""
+
+    seeds: int = option("how many, from 0", default=5)
+    settings: tuple[str, ...] = option("of both, on top of the experiment of 100 labels", default=_SHORT)
+    ours: tuple[str, ...] = option("of ours alone, such as [trainer.precision=bf16]", default=())
+    data_root: str | None = option("folder of the data; null: as configs/data says", default=None)
+    device: Literal["cpu", "cuda"] = option("where both train", default="cpu")
+    threads: int = option("of the CPU", default=torch.get_num_threads())
+    json: str | None = option("also write the rows to this file", default=None)
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 2, "seeds")
+        check_at_least(self, 1, "threads")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UserError("device=cuda: torch sees no GPU here. Valid: cpu.")
+        check_file("json", self.json)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one training came to: test accuracy in %, seconds."""
+
+    accuracy: float
+    seconds: float
+
+
+@command(Options)
+def compare_loops(options: Options) -> None:
+    """Train with both loops in turn, seed by seed; print; write the JSON file if it is wanted."""
+    torch.set_num_threads(options.threads)
+    results: dict[str, list[Result]] = {"plain": [], "ours": []}
+    print(f"{'seed':>4} {'plain %':>8} {'ours %':>8} {'plain s':>8} {'ours s':>8}", flush=True)
+    for seed in range(options.seeds):
+        results["plain"].append(train_plainly(configuration(options, seed, "model.frontend.engine=kymatio")))
+        results["ours"].append(train_by_the_trainer(configuration(options, seed, *options.ours)))
+        plain, ours = results["plain"][-1], results["ours"][-1]
+        print(
+            f"{seed:>4} {plain.accuracy:>8.2f} {ours.accuracy:>8.2f} {plain.seconds:>8.1f} {ours.seconds:>8.1f}",
+            flush=True,
+        )
+    summary = summarize(results)
+    for line in in_words(summary):
+        print(line)
+    if options.json:
+        rows = {side: [vars(result) for result in runs] for side, runs in results.items()}
+        content = {"options": vars(options), "environment": describe_environment(), "rows": rows, "summary": summary}
+        with writing("json", options.json):
+            write_json(Path(options.json), content)
+
+
+def configuration(options: Options, seed: int, *settings: str) -> DictConfig:
+    root = [] if options.data_root is None else [f"data.root={options.data_root}"]
+    device = f"trainer.device={options.device}"
+    cfg = compose([*_RECIPE, *_QUIET, *root, device, *options.settings, *settings, f"seed={seed}"])
+    usual = compose([*_RECIPE, *_QUIET])
+    for path in ("augmentation", "data.normalize", "trainer.label_smoothing", "trainer.clip_norm", "trainer.ema"):
+        if OmegaConf.select(cfg, path) != OmegaConf.select(usual, path):
+            raise UserError(f"settings: {path} cannot be changed here: the plain loop has only the experiment's own.")
+    return cfg
+
+
+def train_by_the_trainer(cfg: DictConfig) -> Result:
+    """A run of train.py, whose folder is thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        cfg.run.root = folder
+        summary = run(cfg)
+    return Result(summary["test"]["top1"], summary["seconds"])
+
+
+def train_plainly(cfg: DictConfig) -> Result:
+    """The loop of PyTorch's tutorials and kymatio's examples."""
+    device = torch.device(cfg.trainer.device)
+    data = hybrid.data.build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    seed_everything(cfg.seed)
+    model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes).to(device)
+    optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
+    loader = DataLoader(plain_images(data, cfg), batch_size=cfg.trainer.batch_size, shuffle=True)
+    steps = run_length(cfg.trainer.duration, path="trainer.duration", steps_per_epoch=len(loader))
+    schedule = instantiate(cfg.schedule, path="schedule", steps_per_epoch=len(loader), total_steps=steps)
+    began, step = time.perf_counter(), 0
+    while step < steps:
+        for images, labels in loader:
+            if step < steps:
+                apply(schedule(step), optimizer)
+                plain_step(model.train(), optimizer, images.to(device), labels.to(device))
+            step += 1
+    seconds = time.perf_counter() - began
+    return Result(accuracy(model.eval(), data, device), seconds)
+
+
+def plain_images(data: Data, cfg: DictConfig) -> Photographs:
+    """The training images with torchvision's crops and flips."""
+    split, size = data.splits["train"], data.image_shape[-1]
+    crop = transforms.RandomCrop(size, padding=cfg.augmentation.pad, padding_mode="symmetric")
+    flip = transforms.RandomHorizontalFlip(cfg.augmentation.flip)
+    return Photographs(split.images, split.labels, transform=transforms.Compose([flip, crop, transforms.ToTensor()]))
+
+
+@torch.no_grad()
+def accuracy(model: torch.nn.Module, data: Data, device: torch.device) -> float:
+    """Of the test images, in %."""
+    loader = data.loader("test", batch_size=250, device=device)
+    hits = sum(int((model(batch.images).argmax(1) == batch.labels).sum()) for batch in loader.epoch(0))
+    return 100 * hits / len(data.splits["test"])
+
+
+def summarize(results: dict[str, list[Result]]) -> dict[str, Any]:
+    """Mean and standard deviation of each loop; the difference, its standard error and Welch's p; the ratio of seconds."""
+    accuracies = {side: [result.accuracy for result in runs] for side, runs in results.items()}
+    mean = {side: statistics.fmean(values) for side, values in accuracies.items()}
+    std = {side: statistics.stdev(values) for side, values in accuracies.items()}
+    seconds = {side: statistics.median(result.seconds for result in runs) for side, runs in results.items()}
+    difference, variances = mean["ours"] - mean["plain"], [value**2 / len(results["ours"]) for value in std.values()]
+    error = sum(variances) ** 0.5
+    return {
+        "mean": mean,
+        "std": std,
+        "difference": difference,
+        "standard_error": error,
+        "p": welch_p(difference / error, variances, runs=len(results["ours"])) if error else float(difference == 0),
+        "ratio": seconds["plain"] / seconds["ours"],
+    }
+
+
+def welch_p(quotient: float, variances: list[float], *, runs: int) -> float:
+    """Probability of a difference of means at least `quotient` standard errors large, where there is none (Welch 1947)."""
+    freedom = sum(variances) ** 2 / sum(variance**2 / (runs - 1) for variance in variances)
+    return float(2 * t.sf(abs(quotient), freedom))
+
+
+def in_words(summary: dict[str, Any]) -> list[str]:
+    mean, std = summary["mean"], summary["std"]
+    return [
+        *[f"{side}: {mean[side]:.2f} ± {std[side]:.2f} %" for side in mean],
+        f"difference: {summary['difference']:+.2f} ± {summary['standard_error']:.2f} (standard error), p = {summary['p']:.2f}",
+        f"time: plain / ours = {summary['ratio']:.2f} (medians)",
+    ]
+
+
+if __name__ == "__main__":
+    compare_loops()

@@ -1,0 +1,41 @@
+"""scripts/compare_loops.py trains by both loops, and says whether they learn the same."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+def test_both_loops_learn_and_are_compared(call, small_cifar10, tmp_path):
+    pytest.importorskip("kymatio")
+    path = tmp_path / "loops.json"
+    small = "model=scat_linear,model.frontend.max_order=1,trainer.batch_size=20"
+    settings = f"settings=[{small},\"trainer.duration='12 epochs'\",optimizer.lr=0.01]"
+    code, said, error = call(
+        "compare_loops", "seeds=2", "threads=1", settings, f"data_root={small_cifar10}", f"json={path}"
+    )
+    assert code == 0, error
+    content = json.loads(path.read_text())
+    assert [len(content["rows"][side]) for side in ("plain", "ours")] == [2, 2]
+    assert all(row["accuracy"] > 30 for rows in content["rows"].values() for row in rows)  # chance is 10
+    summary = content["summary"]
+    assert summary["difference"] == pytest.approx(summary["mean"]["ours"] - summary["mean"]["plain"])
+    assert summary["standard_error"] ** 2 == pytest.approx(sum(std**2 for std in summary["std"].values()) / 2)
+    assert 0 <= summary["p"] <= 1
+    assert "difference:" in said and "plain / ours" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["seeds=1"], "seeds=1 is not valid: it must be at least 2"),
+        (["device=cuda"], "no GPU"),
+        (["settings=[augmentation.cutout=8]"], "augmentation cannot be changed here"),
+        (["settings=[model=scat_lin]"], "scat_linear"),
+    ],
+)
+def test_mistakes_are_one_line(call, small_cifar10, arguments, message, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    code, _, error = call("compare_loops", f"data_root={small_cifar10}", *arguments)
+    assert code == 2 and error.count("error:") == 1 and message in error
