@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hybrid.scattering.spectral import (
-    apply_separable,
+    apply_separable_adjoint,
     filter_and_fold,
     filter_and_fold_adjoint,
     inverse,
@@ -81,5 +81,4 @@ def _wavelet_adjoint(maps: Tensor, moduli: Tensor, of_moduli: Tensor, wavelets: 
 
 
 def _lowpass_adjoint(engine: Scattering2D, gradients: Tensor, level: int) -> Tensor:
-    rows, columns = engine.lowpass_factors(level)
-    return apply_separable(gradients, rows.T, columns.T)
+    return apply_separable_adjoint(gradients, *engine.lowpass_factors(level))

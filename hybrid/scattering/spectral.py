@@ -111,9 +111,38 @@ def modulus_adjoint(maps: Tensor, moduli: Tensor, gradients: Tensor) -> Tensor:
 
 
 def apply_separable(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """rows · map · columnsᵀ for each of (..., h, w) maps, in float64, returned in the maps' type.
+    """rows · map · columnsᵀ for each of (..., h, w) maps, in their type: (..., h', w'). The factors are float64."""
+    dtype = _product_type(maps)
+    by_columns = (
+        columns.to(dtype) @ maps.to(dtype).reshape(-1, maps.shape[-1]).T
+    )  # (w', … · h): one product for all maps
+    by_rows = by_columns.reshape(-1, maps.shape[-2]) @ rows.to(dtype).T
+    return by_rows.reshape(len(columns), *maps.shape[:-2], len(rows)).movedim(0, -1).to(maps.dtype)
 
-    Why float64: torch then ignores autocast and the reduced-precision modes of float32 products (TF32, bfloat16), which
-    training scripts switch on for the network and which would cost three digits here. It adds about 7 % to the time on a CPU.
+
+def apply_separable_adjoint(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The adjoint of `apply_separable`: rowsᵀ · map · columns, (..., h', w') -> (..., h, w)."""
+    dtype = _product_type(maps)
+    by_rows = maps.movedim(-1, 0).to(dtype).reshape(-1, len(rows)) @ rows.to(dtype)
+    by_columns = by_rows.reshape(len(columns), -1).T @ columns.to(dtype)
+    return by_columns.reshape(*maps.shape[:-2], rows.shape[-1], columns.shape[-1]).to(maps.dtype)
+
+
+def _product_type(maps: Tensor) -> torch.dtype:
+    """The type in which to multiply matrices: float32 where torch then does so in float32, else float64.
+
+    Training scripts switch on autocast and reduced float32 products (TF32, bfloat16) for the network; here they would cost
+    three digits. Products of float64 ignore both. On a CPU they make the transform a sixth slower.
     """
-    return (rows @ (maps.double() @ columns.T)).to(maps.dtype)
+    if maps.dtype == torch.float64 or maps.device.type != "cpu" or is_traced() or torch.is_autocast_enabled("cpu"):
+        return torch.float64
+    if hasattr(torch.backends.mkldnn, "matmul"):
+        exact = torch.backends.mkldnn.matmul.fp32_precision in ("none", "ieee")
+    else:  # torch < 2.9
+        exact = torch.get_float32_matmul_precision() == "highest"
+    return torch.float32 if exact else torch.float64
+
+
+def is_traced() -> bool:
+    """Whether a graph is being made of the plain operations, or torch.func transforms them."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
