@@ -224,7 +224,8 @@ def _sinks(
 ) -> list[Sink]:
     """Where the run's records go; also notes in environment.json that a session has begun."""
     record_session(folder.environment, step=state.step, ranks=distributed.size(), engines=engines)
-    sinks: list[Sink] = [JsonLines(folder.metrics, resume_step=state.step), console]
+    again = ("test/", "analysis/") if state.owes_analysis else ("test/",)
+    sinks: list[Sink] = [JsonLines(folder.metrics, resume_step=state.step, again=again), console]
     if settings.tensorboard:
         from hybrid.tracking.tensorboard import TensorBoard
 
