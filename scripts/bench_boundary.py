@@ -17,19 +17,18 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+from measured_rows import write_rows
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from hybrid.analysis.boundary import boundary_counts, released_boundary_counts
 from hybrid.analysis.neighbours import nearest_neighbours
 from hybrid.configuration.arguments import check_at_least, command, option
-from hybrid.configuration.destinations import check_file, writing
+from hybrid.configuration.destinations import check_file
 from hybrid.errors import UserError
-from hybrid.tracking.files import write_json
 
 K_MAX = 30
 
@@ -71,10 +70,7 @@ def bench_boundary(options: Options) -> None:
     for count in (*options.samples, *options.ours_only):
         rows.append(measure(count, options))
         print(line(rows[-1]), flush=True)
-    if options.json:
-        with writing("json", options.json):
-            write_json(Path(options.json), {"options": vars(options), "rows": rows})
-        print(f"{len(rows)} rows written: {options.json}")
+    write_rows(options, rows)
 
 
 def measure(count: int, options: Options) -> dict[str, Any]:

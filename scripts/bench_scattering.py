@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from measured_rows import check_cases, write_rows
 from scattering_cases import (
     Case,
     call,
@@ -37,11 +38,9 @@ from scattering_cases import (
     wait,
 )
 
-from hybrid.configuration.arguments import check_at_least, check_not_empty, command, option
-from hybrid.configuration.destinations import check_file, writing
-from hybrid.errors import UserError, unknown_name
-from hybrid.tracking.environment import describe_environment
-from hybrid.tracking.files import write_json
+from hybrid.configuration.arguments import check_at_least, command, option
+from hybrid.configuration.destinations import check_file
+from hybrid.errors import UserError
 
 CHECKED = 2  # images; kymatio in float64 is slow
 
@@ -76,10 +75,7 @@ class Options:
     json: str | None = option("also write the rows to this file", default=None)
 
     def __post_init__(self) -> None:
-        for name in self.cases:
-            if name not in CASES:
-                raise unknown_name(name, CASES, what="case")
-        check_not_empty(self, "cases")
+        check_cases(self, CASES)
         check_at_least(self, 1, "rounds", "threads")
         check_at_least(self, 0, "seconds")
         check_file("json", self.json)
@@ -115,8 +111,7 @@ def bench_scattering(options: Options) -> None:
         for row in measure(name, options):
             rows.append(row)
             print(line(row), flush=True)
-    if options.json:
-        write(options.json, rows, options)
+    write_rows(options, rows)
     missed = [row for row in rows if row["engine"] not in ("kymatio", "dtcwt") and not exact(row)]
     if missed:
         print(f"not exact enough: {', '.join(row['case'] + ' ' + row['engine'] for row in missed)}", file=sys.stderr)
@@ -204,14 +199,6 @@ def line(row: dict[str, Any]) -> str:
         f"{row['case']:>17} {row['engine']:>8} {row['wall_ms']:>9.2f} {row['wall_ratio']:>6.1f} {row['cpu_ms']:>9.2f} "
         f"{row['cpu_ratio']:>6.1f} {memory:>6} {l2:>8} {worst:>8}"
     )
-
-
-def write(path: str, rows: list[dict[str, Any]], options: Options) -> None:
-    """The rows, and on what they were measured."""
-    content = {"device": options.device, "threads": options.threads, "environment": describe_environment()}
-    with writing("json", path):
-        write_json(Path(path), content | {"rows": rows})
-    print(f"{len(rows)} rows written: {path}")
 
 
 if __name__ == "__main__":

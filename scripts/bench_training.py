@@ -18,19 +18,17 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from measured_rows import check_cases, write_rows
 from training_loops import Case, Ours, Plain, RandomImages, Side
 
-from hybrid.configuration.arguments import check_at_least, check_not_empty, command, option
-from hybrid.configuration.destinations import PICTURES, check_file, writing
-from hybrid.errors import UserError, unknown_name
+from hybrid.configuration.arguments import check_at_least, command, option
+from hybrid.configuration.destinations import PICTURES, check_file
+from hybrid.errors import UserError
 from hybrid.reports.step_figure import step_figure
 from hybrid.reports.style import save_figure
-from hybrid.tracking.environment import describe_environment
-from hybrid.tracking.files import write_json
 
 CASES = {
     **{name: Case(name, 32, 128, 10) for name in ("scat_linear", "scat_wrn", "scat_resnet", "wrn_16_8")},
@@ -55,10 +53,7 @@ class Options:
     figure: str | None = option("also draw where the time of a step goes: .png, .svg or .pdf", default=None)
 
     def __post_init__(self) -> None:
-        for name in self.cases:
-            if name not in CASES:
-                raise unknown_name(name, CASES, what="case")
-        check_not_empty(self, "cases")
+        check_cases(self, CASES)
         check_at_least(self, 1, "steps", "rounds", "threads", "batch")
         check_at_least(self, 0, "workers")
         if self.device == "cuda" and not torch.cuda.is_available():
@@ -81,11 +76,7 @@ def bench_training(options: Options) -> None:
                 f"{row['ratio']:>6.2f} {row['data']:>7.1%} {row['front_end']:>9.1%}",
                 flush=True,
             )
-    if options.json:
-        content = {"options": vars(options), "environment": describe_environment(), "rows": rows}
-        with writing("json", options.json):
-            write_json(Path(options.json), content)
-        print(f"{len(rows)} rows written: {options.json}")
+    write_rows(options, rows)
     if options.figure:
         save_figure(step_figure(rows, settings=options.settings), options.figure)
 

@@ -14,11 +14,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid.configuration.destinations import check_file, writing
 from hybrid.configuration.entry import main
 from hybrid.data import Data, build
 from hybrid.data.file_loader import FileSplit
 from hybrid.data.statistics import class_counts, contact_sheet, file_sizes, pixel_statistics
 from hybrid.errors import UserError, unknown_name
+
+_SHEETS = (".png", ".jpg", ".jpeg")
 
 
 @main("data_stats")
@@ -27,12 +30,15 @@ def describe(cfg: DictConfig) -> None:
         raise UserError(f"columns={cfg.columns} is not a whole number of 1 or more.")
     OmegaConf.update(cfg, "data.normalize", "none", merge=False)
     data = build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    out = Path(cfg.out or Path(os.environ.get("HYBRID_OUTPUTS", "outputs")) / "data" / f"{data.name}.png")
+    check_file("out", str(out), endings=_SHEETS, makes_folder=True)
     if cfg.split not in data.splits:
         raise unknown_name(cfg.split, data.splits, what=f"split of {data.name}")
     _print_counts(data)
     _print_pixels(data)
-    out = Path(cfg.out or Path(os.environ.get("HYBRID_OUTPUTS", "outputs")) / "data" / f"{data.name}.png")
-    print(f"contact sheet  {contact_sheet(data, out, split=cfg.split, columns=cfg.columns).absolute()}")
+    with writing("out", str(out)):
+        contact_sheet(data, out, split=cfg.split, columns=cfg.columns)
+    print(f"contact sheet  {out.absolute()}")
 
 
 def _print_counts(data: Data) -> None:

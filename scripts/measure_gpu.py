@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from scattering_cases import Case, call, errors, exact, make, make_images, memory_of_gpu, require_engine, wait
+from scattering_cases import Case, call, capture, errors, exact, make, make_images, memory_of_gpu, require_engine, wait
 
 from hybrid.configuration.arguments import command, option
 from hybrid.configuration.destinations import check_folder, writing
@@ -133,19 +133,6 @@ def graphs(options: Options) -> Iterable[Row]:
         plain, replayed = (seconds_per_call(f, options) for f in (function, graph.replay))
         same = all(torch.equal(a, b) for a, b in zip(tensors(captured), tensors(function()), strict=True))
         yield {"case": name, "same": same, "call_ms": plain * 1e3, "replay_ms": replayed * 1e3}
-
-
-def capture(function: Callable[[], object]) -> tuple[torch.cuda.CUDAGraph, object]:
-    """The graph, and what its replays will fill."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        function()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        captured = function()
-    return graph, captured
 
 
 def tensors(result: object) -> tuple[torch.Tensor, ...]:

@@ -17,23 +17,21 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+from measured_rows import check_cases, write_rows
 from scattering_cases import Case, make, make_images
 from torch import Tensor
 
-from hybrid.configuration.arguments import check_at_least, check_not_empty, command, option
-from hybrid.configuration.destinations import PICTURES, check_file, writing
-from hybrid.errors import UserError, unknown_name
+from hybrid.configuration.arguments import check_at_least, command, option
+from hybrid.configuration.destinations import PICTURES, check_file
+from hybrid.errors import UserError
 from hybrid.reports.stage_figure import stage_figure
 from hybrid.reports.style import save_figure
 from hybrid.scattering.cache import CompilerError
 from hybrid.scattering.cpu.kernels import kernel_for
 from hybrid.scattering.cpu.stages import StagedKernel
-from hybrid.tracking.environment import describe_environment
-from hybrid.tracking.files import write_json
 
 CASES = {"cifar": Case(32, 2, 128), "stl": Case(96, 3, 32), "imagenet": Case(224, 3, 8)}
 Ticks = dict[tuple[int | None, str], float]  # by order of the maps (None: not told apart) and stage
@@ -52,10 +50,7 @@ class Options:
     figure: str | None = option("also draw them: .png, .svg or .pdf", default=None)
 
     def __post_init__(self) -> None:
-        for name in self.cases:
-            if name not in CASES:
-                raise unknown_name(name, CASES, what="case")
-        check_not_empty(self, "cases")
+        check_cases(self, CASES)
         check_at_least(self, 1, "rounds", "batch")
         check_file("json", self.json)
         check_file("figure", self.figure, endings=PICTURES)
@@ -66,11 +61,7 @@ def profile_scattering(options: Options) -> None:
     """Measure, print case by case, and write the JSON file and draw the figure if they are wanted."""
     torch.set_num_threads(1)
     rows = [row for name in options.cases for row in profile(name, options)]
-    if options.json:
-        content = {"options": vars(options), "environment": describe_environment(), "rows": rows}
-        with writing("json", options.json):
-            write_json(Path(options.json), content)
-        print(f"{len(rows)} rows written: {options.json}")
+    write_rows(options, rows)
     if options.figure:
         save_figure(stage_figure(rows), options.figure)
 

@@ -38,7 +38,8 @@ class Options:
 
     runs: str | None = option("a folder of runs, at any depth, to take into the archive", default=None)
     images: tuple[str, ...] = option(
-        "what the images are, where the name in configs/data says too little: [cifar10=CIFAR-10 (JPEG)]", default=()
+        "what the images are, where their files are not the published ones or may not be: [cifar10=CIFAR-10 (JPEG)]",
+        default=(),
     )
     to: str | None = option(
         "a preview: write the page, README.md with its table and the pictures into this folder instead", default=None
@@ -103,8 +104,9 @@ def _take_in(options: Options, here: Places, archive: Path) -> None:
 
 
 def _images(options: Options, runs: Sequence[Run]) -> dict[str, str]:
-    """data -> what its images are. Raises UserError for data that do not exist or that no run has."""
+    """data -> what its images are. Raises UserError for data that do not exist, that no run has, or that need no other name."""
     from hybrid.configuration.entry import CONFIGS
+    from hybrid.reports.published.sessions import unofficial
 
     images = dict(words.split("=", 1) for words in options.images)
     used = {run.choices["data"] for run in runs if "data" in run.choices}
@@ -114,6 +116,10 @@ def _images(options: Options, runs: Sequence[Run]) -> dict[str, str]:
             raise unknown_name(name, known, what="data")
         if name not in used:
             raise UserError(f"images: no run in {options.runs} has data={name}.")
+        if all(unofficial(run) is False for run in runs if run.choices.get("data") == name):
+            raise UserError(
+                f"images: every run in {options.runs} of data={name} has recorded that it read the published files."
+            )
     return images
 
 

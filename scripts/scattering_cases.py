@@ -129,3 +129,16 @@ def errors(values: Tensor, reference: Tensor) -> dict[str, float]:
 def exact(row: dict[str, Any]) -> bool:
     """Whether these errors are as small as those of this package's engines must be."""
     return row["l2"] <= LARGEST_L2 and row["worst"] <= LARGEST_WORST
+
+
+def capture(function: Callable[[], object]) -> tuple[torch.cuda.CUDAGraph, object]:
+    """A CUDA graph of the call, after one call to warm up, and what its replays will fill."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        function()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = function()
+    return graph, captured

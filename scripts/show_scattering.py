@@ -14,6 +14,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from hybrid.configuration.arguments import command, option
+from hybrid.configuration.destinations import PICTURES, check_file, writing
 from hybrid.errors import UserError
 from hybrid.reports.scattering_figure import scattering_figure
 from hybrid.scattering import Scattering2D
@@ -32,10 +33,11 @@ class Options:
     def __post_init__(self) -> None:
         if self.size < 8:
             raise UserError(f"size={self.size} is not valid: it must be at least 8.")
+        check_file("out", self.out, endings=PICTURES, makes_folder=True)
 
 
 @command(Options)
-def show(options: Options) -> None:
+def show_scattering(options: Options) -> None:
     """Transform, draw, write."""
     image = _square(_open(options.image), options.size)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
@@ -44,11 +46,9 @@ def show(options: Options) -> None:
     except ValueError as error:
         raise UserError(str(error)) from error
     figure = scattering_figure(pixels, scattering(pixels.mean(0)), scattering.paths)
-    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with writing("out", options.out):
+        Path(options.out).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(options.out, dpi=80)
-    except ValueError as error:
-        raise UserError(f"out={options.out}: {error}") from error
     print(f"{len(scattering.paths)} paths of {scattering.output_shape[1:]} coefficients: {options.out}")
 
 
@@ -71,4 +71,4 @@ def _square(image: Image.Image, size: int) -> Image.Image:
 
 
 if __name__ == "__main__":
-    show()
+    show_scattering()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.configuration.arguments import command, option
+from hybrid.configuration.destinations import check_file, writing
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
@@ -52,6 +53,8 @@ class Options:
         for name in ("gradient", "dilation"):
             if not 0 < getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)} is not valid: it must be above 0 and below 1.")
+        for ending in ("md", "json", "png", "svg"):
+            check_file("out", f"{self.out}.{ending}", makes_folder=True)
 
 
 @command(Options)
@@ -74,18 +77,17 @@ def verify_scattering(options: Options) -> None:
     text = "\n\n".join([scales_table(rows), *(constants_table(name, each) for name, each in constants.items())])
     verdicts = judge(rows, packets, bands)
     print(f"\n{text}\n\n" + "\n".join(verdicts))
-    write_text(Path(f"{options.out}.md"), f"{text}\n\n" + "\n".join(f"- {line}" for line in verdicts) + "\n")
-    environment = describe_environment()
     record = {
         "options": asdict(options),
-        "environment": environment,
+        "environment": describe_environment(),
         "scales": rows,
         "verdicts": verdicts,
         "constants": constants,
+        "pixel_translations": {str(pixels): shift for pixels, shift in pixel_shifts.items()},
     }
-    write_json(
-        Path(f"{options.out}.json"), {**record, "pixel_translations": {str(k): v for k, v in pixel_shifts.items()}}
-    )
+    with writing("out", options.out):
+        write_text(Path(f"{options.out}.md"), f"{text}\n\n" + "\n".join(f"- {line}" for line in verdicts) + "\n")
+        write_json(Path(f"{options.out}.json"), record)
     written = save_figure(verification_figure(panels(rows, pixel_shifts, packets, bands, options.L)), options.out)
     print(f"\nwritten: {options.out}.md, {options.out}.json, {', '.join(map(str, written))}")
     if any(line.startswith("VIOLATED") for line in verdicts):

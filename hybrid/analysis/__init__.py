@@ -15,6 +15,7 @@ from hybrid.analysis.contraction import (
 from hybrid.analysis.features import Features, Standardizer, collect, pooled
 from hybrid.analysis.jacobian import JacobianNorms, jacobian_norm
 from hybrid.analysis.layers import Layer, layers_of
+from hybrid.analysis.measuring import Abandoned
 from hybrid.analysis.neighbours import Neighbours, knn_accuracy, nearest_neighbours
 from hybrid.analysis.observation import observe
 from hybrid.analysis.pairs import Pairs, distances_of, pair_distances, sample_pairs
@@ -29,6 +30,7 @@ from hybrid.analysis.stability import Stability, stability
 
 __all__ = [
     "PERTURBATIONS",
+    "Abandoned",
     "AnalysisSettings",
     "BoundaryCounts",
     "ClassDistances",

@@ -35,6 +35,7 @@ def analyse(
     earlier: Report | None = None,
     exchange: Callable[[Callable[[], Features]], Features] = lambda collect: collect(),
     say: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Report:
     """Measure what `settings` names. The model stays as it was, and no global random generator is used.
 
@@ -42,7 +43,8 @@ def analyse(
     sample: images (n, C, H, W) in [0, 1], before `preprocessing`, and labels (n,), for contraction, Jacobian and stability; in
     random order. earlier: what this function found with the same images and settings before the model was trained further; what
     training cannot change is taken over from it. exchange: given how one of several processes collects the features of its share
-    of the batches, returns those of all. say: told what is being measured, for a progress line.
+    of the batches, returns those of all. say: told what is being measured, for a progress line. should_stop: asked between two
+    batches and two measurements; where it answers yes, `Abandoned` is raised.
 
     A measurement that a layer's features do not allow (constant ones, a class with one image) is left out, and says so in
     Report.problems. Raises UserError for an unknown layer, no images, features that are not finite; ValueError for an earlier
@@ -56,7 +58,8 @@ def analyse(
     if first is None:
         raise UserError("there are no images to analyse")
     layers = layers_of(model, taps=settings.layers, image_shape=tuple(first[0].shape[1:]))
-    work = Measuring(model, layers, layers, settings, device, problems=[], found={layer.name: {} for layer in layers})
+    found = {layer.name: {} for layer in layers}
+    work = Measuring(model, layers, layers, settings, device, problems=[], found=found, should_stop=should_stop)
     if earlier is not None:
         work.take_over(earlier)
     features = held = None

@@ -6,9 +6,9 @@ The pairs of images for contraction are drawn within blocks, so that the maps of
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,17 +29,22 @@ from hybrid.analysis.spectra import class_spectra
 from hybrid.analysis.stability import stability
 from hybrid.errors import UserError
 
+T = TypeVar("T")
 Batches = Iterable[Sequence[Tensor]]
 _BLOCK = 64  # images that are in memory at once with the maps of all layers
 _TABLE = ("separation", "boundary", "released_boundary")  # the measures that share one table of neighbours
 VECTOR_MEASURES = ("classes", "spectra", *_TABLE, "probes")  # those of one vector per image
 
 
+class Abandoned(Exception):
+    """An analysis was asked to stop before it had measured everything."""
+
+
 @dataclasses.dataclass
 class Measuring:
     """What is measured so far: found[layer] are fields of its LayerReport, problems the lines about what is missing.
 
-    unmeasured: the layers whose vectors are still to be measured.
+    unmeasured: the layers whose vectors are still to be measured. should_stop: asked between two batches and two measurements.
     """
 
     model: nn.Module
@@ -49,6 +54,7 @@ class Measuring:
     device: torch.device
     problems: list[str]
     found: dict[str, dict[str, Any]]
+    should_stop: Callable[[], bool] = lambda: False
 
     def take_over(self, earlier: Report) -> None:
         """The vectors of layers that are what they were."""
@@ -77,7 +83,7 @@ class Measuring:
         settings = self.settings
         return collect(
             self.model,
-            batches,
+            self._until_stopped(batches),
             self.unmeasured,
             pooling=settings.pooling,
             compensate_energy=settings.compensate_energy,
@@ -134,6 +140,7 @@ class Measuring:
         settings, found = self.settings, {}
         for kind in settings.stability:
             say(f"stability against {kind}")
+            self._go_on()
             try:
                 found[kind] = stability(
                     lambda changed: self._observe(preprocessing(changed)),
@@ -151,6 +158,7 @@ class Measuring:
         settings = self.settings
         if not set(settings.measures) & set(_TABLE):
             return None
+        self._go_on()
         try:
             return nearest_neighbours(values, settings.neighbours, memory_bytes=settings.memory_bytes)
         except ValueError as error:
@@ -166,7 +174,7 @@ class Measuring:
         if not blocks:
             raise UserError("contraction needs at least two images in the sample")
         parts = []
-        for images, own in blocks:
+        for images, own in self._until_stopped(blocks):
             pairs = sample_pairs(own, -(-settings.pairs // len(blocks)), generator=generator)
             values = self._observe(images, keep=lambda maps, pairs=pairs: distances_of(maps, pairs))
             parts.append((distances_of(images, pairs), values, pairs.same_class))
@@ -190,10 +198,20 @@ class Measuring:
     def _try(self, name: str, measure: str, compute: Callable[[], Any], *, field: str | None = None) -> None:
         if measure not in self.settings.measures:
             return
+        self._go_on()
         try:
             self.found[name][field or measure] = compute()
         except ValueError as error:
             self.problems.append(f"{name}: {field or measure}: {error}")
+
+    def _go_on(self) -> None:
+        if self.should_stop():
+            raise Abandoned
+
+    def _until_stopped(self, parts: Iterable[T]) -> Iterator[T]:
+        for part in parts:
+            self._go_on()
+            yield part
 
 
 def _before(layer: Layer, layers: tuple[Layer, ...]) -> str:

@@ -12,10 +12,11 @@ from hybrid.errors import UserError
 PICTURES = (".png", ".svg", ".pdf")
 
 
-def check_file(name: str, path: str | None, *, endings: Sequence[str] = ()) -> None:
+def check_file(name: str, path: str | None, *, endings: Sequence[str] = (), makes_folder: bool = False) -> None:
     """Raises UserError if the file that option `name` asks for could not be written; None asks for none.
 
-    It must lie in a folder that exists, and have one of the `endings` if any are given. A file that is there will be replaced.
+    It must lie in a folder that exists, or could be made where the command `makes_folder`, and have one of the `endings` if any
+    are given. A file that is there will be replaced.
     """
     if path is None:
         return
@@ -24,7 +25,7 @@ def check_file(name: str, path: str | None, *, endings: Sequence[str] = ()) -> N
         raise UserError(f"{name}={path} has none of the endings {', '.join(endings)}.")
     if place.is_dir():
         raise UserError(f"{name}={path} cannot be written: it is a folder.")
-    if not place.parent.is_dir():
+    if not makes_folder and not place.parent.is_dir():
         raise UserError(f"{name}={path} cannot be written: there is no folder {place.parent}.")
     if place.exists() and not place.is_file():
         raise UserError(f"{name}={path} cannot be written: it is no plain file.")
@@ -35,11 +36,7 @@ def check_folder(name: str, path: str | None) -> None:
     """Raises UserError if no files could be written into the folder that option `name` asks for, which need not exist yet."""
     if path is None:
         return
-    place = Path(path).absolute()
-    existing = next(folder for folder in (place, *place.parents) if folder.exists())
-    if not existing.is_dir():
-        raise UserError(f"{name}={path} cannot be written: {existing} is no folder.")
-    _try(name, path, existing)
+    _try(name, path, Path(path))
 
 
 @contextlib.contextmanager
@@ -52,6 +49,12 @@ def writing(name: str, path: str) -> Iterator[None]:
 
 
 def _try(name: str, path: str, folder: Path) -> None:
-    """Files are written under another name first, so a new one, which vanishes at once, tells; permissions alone do not."""
-    with writing(name, path), tempfile.TemporaryFile(dir=folder):
+    """Try the folder, or what there is of it.
+
+    Files are written under another name first, so a new one, which vanishes at once, tells; permissions alone do not.
+    """
+    existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not existing.is_dir():
+        raise UserError(f"{name}={path} cannot be written: {existing} is no folder.")
+    with writing(name, path), tempfile.TemporaryFile(dir=existing):
         pass

@@ -73,6 +73,12 @@ class Data:
         """Make sure that the files are there (once), downloading them where `data.download` allows it."""
         _ = self._prepared
 
+    @property
+    def unofficial_files(self) -> dict[str, str] | None:
+        """Name -> MD5 of the files that are not the published ones; None where nobody publishes checksums."""
+        self.prepare()
+        return self.source.unofficial_files()
+
     @cached_property
     def _prepared(self) -> bool:
         self.source.prepare()

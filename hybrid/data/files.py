@@ -56,7 +56,16 @@ def is_official(file: OfficialFile) -> bool:
 
 
 def md5(path: Path) -> str:
-    """The file's MD5 in hexadecimal digits: the checksum that these data sets publish, not a protection against forgery."""
+    """The file's MD5 in hexadecimal digits: the checksum that these data sets publish, not a protection against forgery.
+
+    A file is read once in the life of a process, unless it changes.
+    """
+    about = path.stat()
+    return _md5(path, about.st_size, about.st_mtime_ns)
+
+
+@cache
+def _md5(path: Path, size: int, changed: int) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):

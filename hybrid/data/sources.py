@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hybrid.data.files import OfficialFile
+from hybrid.data.files import OfficialFile, is_official, md5
 from hybrid.data.images import Interpolation, decode
 from hybrid.errors import UserError
 
@@ -52,6 +52,14 @@ class Source(ABC):
     def official_files(self) -> list[OfficialFile]:
         """The files that it reads, with their published checksums where there are any."""
         return []
+
+    def unofficial_files(self) -> dict[str, str] | None:
+        """Name -> MD5 of its files that are not the published ones; None where nobody publishes checksums of them.
+
+        Call it when the files are there.
+        """
+        files = [file for file in self.official_files() if file.md5 is not None]
+        return {file.path.name: md5(file.path) for file in files if not is_official(file)} if files else None
 
     def train_positions(self) -> Tensor | None:
         """Positions of the training images to use, where the data set itself defines a choice (STL-10's folds)."""

@@ -58,8 +58,8 @@ def file_sizes(split: FileSplit) -> tuple[tuple[int, int], tuple[int, int], tupl
     return tuple(tuple(int(side) for side in size) for size in (smallest, median, largest))  # type: ignore[return-value]
 
 
-def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int = 12) -> Path:
-    """Write a PNG with one row of evenly spaced images per class (up to 100 classes, evenly spaced), names on the left."""
+def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int = 12) -> None:
+    """Write a picture with one row of evenly spaced images per class (up to 100 classes, evenly spaced), names on the left."""
     from PIL import Image, ImageDraw, ImageFont
 
     classes = sorted(set(np.linspace(0, data.num_classes - 1, min(data.num_classes, _MOST_ROWS)).round().astype(int)))
@@ -78,8 +78,7 @@ def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int 
     try:
         sheet.save(path)
     except ValueError as error:
-        raise UserError(f"out={path}: {error}; valid: .png, .jpg and the like.") from error
-    return path
+        raise UserError(f"{path}: {error}; valid: .png, .jpg and the like.") from error
 
 
 def _examples(data: Data, split: str, label: int, count: int) -> Sequence[Tensor]:

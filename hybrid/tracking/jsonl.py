@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,17 @@ from hybrid.tracking.tracker import SilentSink
 
 
 class JsonLines(SilentSink):
-    """Appends records. `resume_step` drops what was logged after the checkpoint that the run continues from, the test with it."""
+    """Appends records. `resume_step` drops what was logged after the checkpoint that the run continues from.
 
-    def __init__(self, path: Path, *, resume_step: int = 0) -> None:
-        kept = [record for record in read_metrics(path) if record["step"] <= resume_step and "test/loss" not in record]
+    again: beginnings of the names of what is measured again at that step itself, and dropped, too.
+    """
+
+    def __init__(self, path: Path, *, resume_step: int = 0, again: Sequence[str] = ("test/",)) -> None:
+        def repeated(record: Mapping[str, Any]) -> bool:
+            return record["step"] == resume_step and any(name.startswith(tuple(again)) for name in record)
+
+        records = [record for record in read_metrics(path) if record["step"] <= resume_step]
+        kept = [record for record in records if not repeated(record)]
         write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
         self._file = path.open("a", encoding="utf-8")
 

@@ -2,7 +2,7 @@
 
 config.yaml        the whole configuration, as composed
 classes.json       the names of the classes, in the order of the model's outputs
-environment.json   every session that worked on the run: time, command, versions, machine, commit
+environment.json   every session that worked on the run: time, command, versions, machine, commit, data that are not official
 metrics.jsonl      one JSON object per logged step
 summary.json       the results; it exists when the run is finished
 error.txt          the traceback of the error that ended the last session, if one did

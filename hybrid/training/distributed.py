@@ -5,8 +5,8 @@
         content = distributed.from_main(load)    # rank 0 reads, all have it
         distributed.sum_(losses)                 # in place, over ranks
 
-Everything here works for one process alone, too, and does nothing then. Every function but `rank`, `size` and `is_main` must be
-called by all ranks, in the same order. Messages between processes go over gloo, sums of GPU tensors over nccl.
+Everything here works for one process alone, too, and does nothing then. Every function but `rank`, `size`, `is_main` and
+`heard` must be called by all ranks, in the same order. Messages between processes go over gloo, sums of GPU tensors over nccl.
 """
 
 from __future__ import annotations
@@ -202,6 +202,11 @@ def seed_rank(seed: int) -> None:
     """After the weights were drawn, alike on all ranks: other random numbers (dropout) for each rank but the first."""
     if not is_main():
         seed_everything(int(np.random.SeedSequence([seed, rank()]).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+
+def heard(word: str, *, say: bool) -> bool:
+    """Whether any rank has said this word; `say` says it. Nobody waits, so the ranks may hear of it one after the other."""
+    return say if _watch is None else _watch.heard(word, say=say)
 
 
 def max_later(number: int) -> Callable[[], int]:

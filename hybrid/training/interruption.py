@@ -44,6 +44,10 @@ class StopVote:
     def __init__(self) -> None:
         self._count: Callable[[], int] = lambda: 0
 
+    def asked(self, number: signal.Signals | None) -> bool:
+        """Whether this rank has got a signal, or knows of another that has: not yet an agreement, as some know it earlier."""
+        return distributed.heard("stop", say=number is not None)
+
     def agree(self, number: signal.Signals | None, *, last: bool = False) -> signal.Signals | None:
         """Called after every step with the signal that this rank has got, if any: the one to stop for, if any.
 

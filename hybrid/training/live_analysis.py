@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor, nn
+from torch import nn
 
-from hybrid.analysis.analyse import analyse
+from hybrid.analysis.measuring import Abandoned
 from hybrid.analysis.record import Record
 from hybrid.analysis.report import Report
 from hybrid.analysis.settings import AnalysisSettings
@@ -28,7 +27,7 @@ from hybrid.tracking.console import Console
 from hybrid.tracking.files import write_atomically, write_text
 from hybrid.training import distributed
 from hybrid.training.durations import Duration, interval
-from hybrid.training.shared_features import exchange
+from hybrid.training.measure import measure
 
 _SHARE = 0.05  # of the training time, for every=auto
 # In forwards per image: a training step, where a fixed front-end is half of the forward; an analysis, with its measurements.
@@ -105,12 +104,16 @@ class LiveAnalysis:
         """The part of this session's time that went into analyses."""
         return self._spent / max(time.monotonic() - self._began, 1e-9)
 
-    def __call__(self, step: int, model: nn.Module) -> None:
-        """Analyse the model as it is after `step`. Called by all ranks; the first one writes."""
+    def __call__(self, step: int, model: nn.Module, *, should_stop: Callable[[], bool] = lambda: False) -> bool:
+        """Analyse the model as it is after `step`; whether that is done with. Called by all ranks; the first one writes.
+
+        It is not, and nothing is logged or written, where `should_stop` said yes on any rank: that of the others answers soon.
+        """
         began = time.monotonic()
         try:
-            report = measure(model, self.data, self.settings, device=self.device, batch_size=self.batch_size,
-                             test_split=self._probe_split, earlier=self._earlier)  # fmt: skip
+            report = self._measured(model, should_stop)
+            if report is None:
+                return False
             self._earlier = report
             if distributed.is_main():
                 self._keep(step, report, began)
@@ -123,6 +126,20 @@ class LiveAnalysis:
                 warnings.warn(f"the analysis at step {step} failed, training goes on: {lines[0][:200]}", stacklevel=2)
         finally:
             self._spent += time.monotonic() - began
+        return True
+
+    def _measured(self, model: nn.Module, should_stop: Callable[[], bool]) -> Report | None:
+        """What all ranks have measured; None where one has abandoned it, whatever the others have made of that."""
+        try:
+            report = measure(model, self.data, self.settings, device=self.device, batch_size=self.batch_size,
+                             test_split=self._probe_split, earlier=self._earlier, should_stop=should_stop)  # fmt: skip
+        except PeerLost:
+            raise
+        except Exception as error:
+            if _any_rank(isinstance(error, Abandoned)):
+                return None
+            raise
+        return None if _any_rank(False) else report
 
     def _keep(self, step: int, report: Report, began: float) -> None:
         names = list(self.data.class_names)
@@ -179,55 +196,8 @@ class LiveAnalysis:
                     write_atomically(self.folder / f"{title}.png", lambda file, p=pixels: write_png(file, p))
 
 
-def measure(
-    model: nn.Module,
-    data: Data,
-    settings: AnalysisSettings,
-    *,
-    device: torch.device,
-    batch_size: int,
-    split: str = "train",
-    test_split: str | None = None,
-    earlier: Report | None = None,
-    say: Any = lambda text: None,
-) -> Report:
-    """`analyse` on a data set: images of `split`, none augmented, and of `test_split` for the probes.
-
-    Several ranks share the forward passes, and each makes all measurements of all features: none would have anything else to do.
-    """
-    shares = distributed.shares(accumulation=1)
-    chosen = {"batch_size": batch_size, "device": device, "classes": settings.classes, "shares": shares}
-    train = data.loader(split, most=settings.images, **chosen).epoch(0)
-    test = data.loader(test_split, most=settings.test_images, **chosen).epoch(0) if test_split else None
-    return analyse(
-        model,
-        train,
-        sample=image_sample(data, split, settings, device=device),
-        test=test,
-        preprocessing=copy.deepcopy(data.preprocessing).to(device),  # moving the original would move everybody's
-        settings=settings,
-        earlier=earlier,
-        exchange=exchange,
-        say=say,
-    )
-
-
-def image_sample(
-    data: Data, split: str, settings: AnalysisSettings, *, device: torch.device
-) -> tuple[Tensor, Tensor] | None:
-    """Raw images and labels for what is measured image by image, in an order drawn by the analysis's seed; or None."""
-    counts = {"contraction": settings.pair_images, "jacobian": settings.jacobian_images}
-    counts["stability"] = settings.stability_images if settings.stability else 0
-    most = max((count for measure, count in counts.items() if measure in settings.measures), default=0)
-    if not most:
-        return None
-    # few enough classes that there are pairs of the same one
-    classes = min(settings.classes or data.num_classes, max(2, most // 16))
-    loader = data.loader(split, batch_size=min(most, 256), device=device, most=most, classes=classes, raw=True)
-    batches = list(loader.epoch(0))
-    images, labels = torch.cat([batch.images for batch in batches]), torch.cat([batch.labels for batch in batches])
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(settings.seed)).to(device)
-    return images[order], labels[order]
+def _any_rank(abandoned: bool) -> bool:
+    return bool(distributed.max_later(int(abandoned))())
 
 
 def _in_words(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -20,7 +20,7 @@ from hybrid.data import Data
 from hybrid.errors import UserError, unknown_name
 from hybrid.models.probe import probe
 from hybrid.training.initial_weights import Match, load_initial_weights
-from hybrid.training.live_analysis import measure
+from hybrid.training.measure import measure
 from hybrid.training.randomness import seed_everything
 from hybrid.training.restore import restore
 from hybrid.training.settings import resolve_device

@@ -150,7 +150,7 @@ def _train(
     style = settings.progress if speaks else "none"
     console = Console(total_steps=plan.total_steps, total_epochs=epochs, start_step=state.step, style=style)
     engines = _engines(state.model, device) if speaks else []
-    with Tracker(*_sinks(console, settings, state, folder, engines) if speaks else ()) as tracker:
+    with Tracker(*_sinks(console, settings, state, data, folder, engines) if speaks else ()) as tracker:
         pictures = Pictures(tracker, data, enabled=settings.tensorboard and speaks)
         _announce(console, cfg, state, data, device, folder)
         for engine in engines:
@@ -220,11 +220,13 @@ def _engines(model: nn.Module, device: torch.device) -> list[str]:
 
 
 def _sinks(
-    console: Console, settings: TrainerSettings, state: TrainState, folder: RunFolder, engines: list[str]
+    console: Console, settings: TrainerSettings, state: TrainState, data: Data, folder: RunFolder, engines: list[str]
 ) -> list[Sink]:
     """Where the run's records go; also notes in environment.json that a session has begun."""
-    record_session(folder.environment, step=state.step, ranks=distributed.size(), engines=engines)
-    sinks: list[Sink] = [JsonLines(folder.metrics, resume_step=state.step), console]
+    more = {"engines": engines, "unofficial_files": data.unofficial_files}
+    record_session(folder.environment, step=state.step, ranks=distributed.size(), **more)
+    again = ("test/", "analysis/") if state.owes_analysis else ("test/",)
+    sinks: list[Sink] = [JsonLines(folder.metrics, resume_step=state.step, again=again), console]
     if settings.tensorboard:
         from hybrid.tracking.tensorboard import TensorBoard
 

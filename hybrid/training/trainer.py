@@ -6,7 +6,7 @@
         every evaluate_every:    validation images              tracker.scalars; best.pt if it was never better (keep_best)
         when analysis is due:    layer by layer                 tracker.scalars, tables and arrays in analysis/
         every checkpoint_every:  everything                     last.pt (and the one before becomes previous.pt)
-        after SIGINT, SIGTERM or SIGUSR1: last.pt, then Stopped
+        after SIGINT, SIGTERM or SIGUSR1: last.pt, then Stopped; an analysis is abandoned, and owed by the run that goes on
     at the end: evaluate_every and checkpoint_every once more
 
 Several processes (ranks) go through it in step: each with its part of a batch, rank 0 alone writing.
@@ -90,17 +90,15 @@ class Trainer:
         ):
             vote = StopVote()
             self._restart_clock()
-            while state.step < self.total_steps:
-                self._one_step(next(batches))
-                profiler.step()
-                self.console.advance(state.step)
-                if self._due("log_every"):
-                    self._log()
-                if self._due("evaluate_every"):
-                    self._validate()
-                if self.analysis is not None and self.analysis.due(state.step):
-                    self._analyse()
-                number = vote.agree(interruption.signal, last=state.step == self.total_steps)
+            while state.step < self.total_steps or state.owes_analysis:
+                if not state.owes_analysis:
+                    self._one_step(next(batches))
+                    profiler.step()
+                    self._report()
+                if state.owes_analysis:
+                    self._analyse(should_stop=lambda: vote.asked(interruption.signal))
+                last = state.step == self.total_steps or state.owes_analysis
+                number = vote.agree(interruption.signal, last=last)
                 if self._due("checkpoint_every") or number:
                     self.save()
                 if number:
@@ -192,6 +190,15 @@ class Trainer:
     def _due(self, name: str) -> bool:
         return self.state.step % self._every[name] == 0 or self.state.step == self.total_steps
 
+    def _report(self) -> None:
+        """Say what is due after a step, all but the analysis, whose turn is next."""
+        self.console.advance(self.state.step)
+        if self._due("log_every"):
+            self._log()
+        if self._due("evaluate_every"):
+            self._validate()
+        self.state.owes_analysis = self.analysis is not None and self.analysis.due(self.state.step)
+
     def _log(self) -> None:
         values = self.state.meter.read()  # waits for the device, so that the clock reads true
         seconds, images, waited = time.monotonic() - self._began, self._images, self._waited
@@ -226,10 +233,12 @@ class Trainer:
         )
         self._restart_clock()
 
-    def _analyse(self) -> None:
-        self.state.check_finite()
+    def _analyse(self, should_stop: Callable[[], bool]) -> None:
+        state = self.state
+        state.check_finite()
         self._pause_clock()
-        self.analysis(self.state.step, self.state.evaluated)
+        done = self.analysis is None or self.analysis(state.step, state.evaluated, should_stop=should_stop)
+        state.owes_analysis = not done
         self._restart_clock()
 
     def _pause_clock(self) -> None:

@@ -56,6 +56,14 @@ class Watch:
                 while time.monotonic() < until and not self.store.check(others):
                     time.sleep(0.05)
 
+    def heard(self, word: str, *, say: bool) -> bool:
+        """Whether any rank has said this word; `say` says it."""
+        with contextlib.suppress(RuntimeError):  # the store is gone: then the ranks end, whatever was said
+            if say:
+                self.store.set(f"word/{word}", "1")
+            return say or self.store.check([f"word/{word}"])
+        return say
+
     def find(self) -> PeerLost | None:
         """Who was lost, waiting for the news as long as it may take; None if all ranks live. It is the caller's from now on."""
         self._taken.set()

@@ -11,6 +11,7 @@ from hybrid.analysis.analyse import analyse
 from hybrid.analysis.boundary import boundary_counts
 from hybrid.analysis.features import Standardizer, collect
 from hybrid.analysis.layers import layers_of
+from hybrid.analysis.measuring import Abandoned
 from hybrid.analysis.record import Record
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.errors import UserError
@@ -124,6 +125,36 @@ def test_twice_the_same(report, network, images):
     )
     for one, other in zip(report.layers, again.layers, strict=True):
         assert one.numbers() == pytest.approx(other.numbers(), rel=1e-4)  # the batches differ
+
+
+def test_it_can_be_stopped_between_any_two_of_its_measurements(network, images):
+    pictures, labels = images
+    batches = [(pictures[:40], labels[:40]), (pictures[40:], labels[40:])]
+    said: list[str] = []
+
+    def questions(stop_at=None):
+        """How often it asks whether to stop, until it ends or is told so; `said` is where it was."""
+        asked = 0
+
+        def should_stop():
+            nonlocal asked
+            asked += 1
+            said.append("asked")
+            return asked == stop_at
+
+        said.clear()
+        analyse(network, iter(batches), sample=(pictures[:30], labels[:30]), test=iter(batches), settings=EVERYTHING,
+                say=said.append, should_stop=should_stop)  # fmt: skip
+        return asked
+
+    total = questions()
+    layers, of_vectors, contractions = 6, 7, 2  # of vectors: neighbours, and 6 that each layer has
+    assert total >= 2 * len(batches) + layers * (of_vectors + contractions + 1) + 2
+    assert all("asked" in pair for pair in zip(said, said[1:], strict=False)), "something was begun without asking"
+    for stop_at in (1, *range(2, total, 7), total):
+        with pytest.raises(Abandoned):
+            questions(stop_at)
+        assert said.count("asked") == stop_at and said[-1] == "asked"
 
 
 def test_what_training_cannot_change_is_taken_over_and_the_rest_measured_again(network, images):

@@ -24,6 +24,7 @@ import pytest
         ("analyze", ["to=/dev/null/x", "run=nowhere"]),
         ("export", ["to=/dev/null/x", "run=nowhere"]),
         ("measure_gpu", ["to=/dev/null/x", "device=cpu"]),
+        ("show_scattering", ["out=/dev/null/x.png"]),
     ],
 )
 def test_a_file_that_cannot_be_written_is_refused_first(call, script, arguments, tmp_path, monkeypatch):
@@ -31,6 +32,25 @@ def test_a_file_that_cannot_be_written_is_refused_first(call, script, arguments,
     code, said, error = call(script, *arguments)
     assert (code, said, error.count("\n")) == (2, "", 1)
     assert error.startswith(f"error: {arguments[0]} cannot be written: ") and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ["md", "json", "png", "svg"])
+def test_any_of_the_files_of_a_verification_that_cannot_be_written_is_refused_first(call, ending, tmp_path):
+    (tmp_path / f"check.{ending}").mkdir()
+    code, said, error = call("verify_scattering", f"out={tmp_path / 'check'}")
+    assert (code, said) == (2, "")
+    assert error == f"error: out={tmp_path / 'check'}.{ending} cannot be written: it is a folder.\n"
+
+
+def test_a_picture_of_no_format_is_refused_first(call, tmp_path):
+    code, said, error = call("show_scattering", f"out={tmp_path / 'new' / 'x.bmp'}")
+    assert (code, said) == (2, "") and "x.bmp has none of the endings .png, .svg, .pdf." in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_is_written_into_a_folder_that_is_made(call, tmp_path):
+    code, said, error = call("show_scattering", "size=16", "J=1", "L=2", f"out={tmp_path / 'new' / 'x.png'}")
+    assert (code, error) == (0, "") and (tmp_path / "new" / "x.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(

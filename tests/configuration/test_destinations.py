@@ -70,6 +70,14 @@ def test_a_folder_may_be_made_but_not_below_a_file(tmp_path):
         check_folder("to", str(tmp_path / "file" / "results"))
 
 
+def test_the_folder_of_a_file_may_be_made_but_not_below_a_file(tmp_path):
+    check_file("out", str(tmp_path / "new" / "results" / "x.png"), makes_folder=True)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="out=.*x.png cannot be written: .*file is no folder"):
+        check_file("out", str(tmp_path / "file" / "x.png"), makes_folder=True)
+
+
 def test_an_error_while_writing_is_one_line():
     with (
         pytest.raises(UserError, match="json=x.json cannot be written: No space left on device"),

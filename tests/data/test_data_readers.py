@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import pickle
 
@@ -177,3 +178,16 @@ def test_unofficial_checksum_warns_once_and_is_used(cifar10, caplog):
         Cifar10(root=str(cifar10), download=False).prepare()
         Cifar10(root=str(cifar10), download=False).prepare()
     assert len([r for r in caplog.records if "not the official one" in r.getMessage()]) == 1
+
+
+def test_the_files_that_are_not_the_published_ones_are_told_with_their_checksums(cifar10, monkeypatch):
+    source = Cifar10(root=str(cifar10), download=False)
+    told = source.unofficial_files()
+    assert set(told) == set(Cifar10.md5)
+    file = cifar10 / "cifar-10-batches-py" / "data_batch_1"
+    assert told["data_batch_1"] == hashlib.md5(file.read_bytes()).hexdigest()
+    monkeypatch.setattr(Cifar10, "md5", told)
+    assert source.unofficial_files() == {}
+    file.write_bytes(file.read_bytes() + b"more")
+    assert source.unofficial_files() == {"data_batch_1": hashlib.md5(file.read_bytes()).hexdigest()}
+    assert Digits().unofficial_files() is None  # nobody publishes checksums of them

@@ -49,6 +49,19 @@ def test_data_stats_of_a_folder_and_its_mistakes(root, photos, tmp_path):
     assert result.returncode == 2 and "Did you mean validation?" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("/dev/null/new/a.png", "cannot be written: /dev/null is no folder."),
+        ("a.xyz", "has none of the endings .png, .jpg"),
+    ],
+)
+def test_a_sheet_that_cannot_be_written_is_refused_before_images_are_counted(root, out, message):
+    result = run(root, "data_stats.py", f"out={out}")
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert f"out={out} {message}" in result.stderr
+
+
 def test_prepare_data_of_several_sets(root, cifar10, mnist):
     result = run(root, "prepare_data.py", "data=mnist,cifar10", f"data.root={cifar10}", "data.validation=0")
     assert result.returncode == 0, result.stderr

@@ -28,7 +28,7 @@ def test_table_and_json(bench, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     content = json.loads(path.read_text())
-    assert [row["engine"] for row in content["rows"]] == ["kymatio", "torch"] and content["threads"] == 1
+    assert [row["engine"] for row in content["rows"]] == ["kymatio", "torch"] and content["options"]["threads"] == 1
     ours = content["rows"][1]
     assert ours["wall_ratio"] == pytest.approx(content["rows"][0]["wall_ms"] / ours["wall_ms"])
     assert 0 < ours["l2"] <= 3e-7 and 0 < ours["worst"] <= 1e-6 and ours["memory_mb"] is None

@@ -51,7 +51,10 @@ def test_pieces_on_a_gpu(monkeypatch):
     assert torch.equal(scattering(images), whole)
 
 
-def test_a_cuda_graph_holds_values_and_gradient():
+def test_a_cuda_graph_holds_values_and_gradient(root, monkeypatch):
+    monkeypatch.syspath_prepend(root / "scripts")
+    from scattering_cases import capture
+
     scattering = CudaScattering2D(2, SHAPE, 4).to("cuda")
     images = torch.rand(40, *SHAPE, device="cuda", requires_grad=True)
     weights = torch.randn(40, *scattering.output_shape, device="cuda")
@@ -60,14 +63,7 @@ def test_a_cuda_graph_holds_values_and_gradient():
         values = scattering(images)
         return values, torch.autograd.grad((values * weights).sum(), images)[0]
 
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        step()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        captured = step()
+    graph, captured = capture(step)
     with torch.no_grad():
         images.copy_(torch.rand_like(images))
     graph.replay()

@@ -13,8 +13,8 @@ def path(tmp_path):
     return tmp_path / "metrics.jsonl"
 
 
-def log(path, *records, resume_step=0):
-    sink = JsonLines(path, resume_step=resume_step)
+def log(path, *records, **resume):
+    sink = JsonLines(path, **resume)
     for step, values in records:
         sink.scalars(step, step / 10, values)
     sink.flush()
@@ -42,6 +42,14 @@ def test_resuming_drops_what_came_after_the_checkpoint_and_the_test(path):
     log(path, (3, {"train/loss": 1.5}), resume_step=2)
     kept = [(record["step"], record.get("train/loss")) for record in read_metrics(path)]
     assert kept == [(1, 3.0), (2, 2.0), (3, 1.5)]
+
+
+def test_what_is_measured_again_at_the_step_of_the_checkpoint_is_dropped_and_no_more_than_that(path):
+    before = [(step, {name: 1.0}) for step in (1, 2, 3) for name in ("train/loss", "analysis/x")]
+    log(path, *before)
+    log(path, (2, {"analysis/x": 2.0}), resume_step=2, again=("test/", "analysis/"))
+    kept = [(record["step"], record.get("analysis/x")) for record in read_metrics(path)]
+    assert kept == [(1, None), (1, 1.0), (2, None), (2, 2.0)]
 
 
 def test_starting_again_from_the_beginning_drops_everything(path):

@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 
+from hybrid.analysis.measuring import Measuring
 from hybrid.errors import UserError
 from hybrid.tracking import RunFolder
 from hybrid.tracking.jsonl import read_metrics
@@ -149,6 +150,41 @@ def test_a_signal_to_one_rank_or_all_stops_all_at_one_step_with_a_checkpoint(tin
         f"stopped by {number.name} at step {content(cfg)['step']}, checkpoint written; the same command continues"
     )
     assert group.said(1) == ""
+
+
+@pytest.mark.parametrize("where", ["collect", "measure_vectors"])
+def test_a_signal_to_one_rank_ends_the_analysis_of_all_and_the_continued_run_makes_it(
+    tiny, ranks, tmp_path, monkeypatch, where
+):
+    keys = [*PLAIN, "analysis=light", "analysis.every=3 steps", "analysis.figures=never", "analysis.neighbours=5"]
+    whole, cfg = tiny(*keys, root=tmp_path / "whole"), tiny(*keys, root=tmp_path / "stopped")
+    ranks(2, lambda: run(whole)).results()
+    original = getattr(Measuring, where)
+
+    def signalled(self, *arguments):
+        if distributed.rank() == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif where == "measure_vectors":
+            (tmp_path / "measured").open("a").write("a layer\n")
+            until = time.monotonic() + 60
+            while not distributed.heard("stop", say=False) and time.monotonic() < until:
+                time.sleep(0.02)
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Measuring, where, signalled)
+        group = ranks(2, lambda: run(cfg))
+        assert group.wait() == [128 + signal.SIGTERM] * 2, group.said(0) + group.said(1)
+    assert group.said(0).startswith("stopped by SIGTERM at step 3, checkpoint written") and group.said(1) == ""
+    assert content(cfg)["step"] == 3 and not list(RunFolder.of(cfg).analysis.glob("*"))
+    if where == "measure_vectors":
+        assert (tmp_path / "measured").read_text() == "a layer\n"  # of six
+    ranks(2, lambda: run(cfg)).results()
+    assert records(cfg) == records(whole) and same(content(cfg)["model"], content(whole)["model"])
+    tables = [
+        {path.name: path.read_text() for path in RunFolder.of(each).analysis.glob("*.csv")} for each in (cfg, whole)
+    ]
+    assert tables[0] == tables[1] and sorted(tables[0]) == ["step-3.csv", "step-6.csv"]
 
 
 @pytest.mark.parametrize("victim", [0, 1])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 import torch
 
+from hybrid.analysis.measuring import Measuring
 from hybrid.analysis.record import Record
 from hybrid.analysis.settings import AnalysisSettings
-from hybrid.errors import UserError
+from hybrid.errors import Stopped, UserError
+from hybrid.tracking import RunFolder
 from hybrid.tracking.jsonl import read_metrics
 from hybrid.training import checkpoint, live_analysis
 from hybrid.training.run import run
@@ -79,6 +84,74 @@ def test_a_stopped_run_ends_with_the_same_figures(train, tiny, monkeypatch, tmp_
             run(tiny(*LIGHT, root=tmp_path / "parts"))
     parts = train(*LIGHT, root=tmp_path / "parts")
     assert analyses(parts) == analyses(whole)
+
+
+class Signalled:
+    """Sends this process a signal before a layer is measured: the `at`-th time that one is, counted over all analyses."""
+
+    def __init__(self, monkeypatch, *, at: int) -> None:
+        self.measured = 0
+        measure_vectors = Measuring.measure_vectors
+
+        def measure(work, *arguments):
+            self.measured += 1
+            if self.measured == at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            measure_vectors(work, *arguments)
+
+        monkeypatch.setattr(Measuring, "measure_vectors", measure)
+
+
+def records(folder):
+    return [{k: v for k, v in record.items() if not k.startswith("speed/")} for record in read_metrics(folder.metrics)]
+
+
+def written(folder):
+    return {path.name: path.read_bytes() for path in folder.analysis.glob("*.csv")}
+
+
+@pytest.mark.parametrize(("step", "at"), [(3, 2), (6, 6)])  # the second analysis has one layer to measure, not five
+def test_a_signal_ends_an_analysis_at_once_and_the_continued_run_makes_it(train, tiny, tmp_path, monkeypatch, step, at):
+    whole, cfg = train(*LIGHT, root=tmp_path / "whole"), tiny(*LIGHT, root=tmp_path / "stopped")
+    folder = RunFolder.of(cfg)
+    with monkeypatch.context() as patch:
+        signalled = Signalled(patch, at=at)
+        with pytest.raises(Stopped, match=f"stopped by SIGTERM at step {step}, checkpoint written"):
+            run(cfg)
+    assert signalled.measured == at, "another layer was measured"
+    assert step not in analyses(folder) and f"step-{step}.csv" not in written(folder)
+    assert not (folder.analysis / "error.txt").exists()
+    assert checkpoint.load(folder.checkpoints / "last.pt")["step"] == step
+    run(cfg)
+    assert records(folder) == records(whole) and written(folder) == written(whole)
+    assert all(torch.equal(value, final_weights(whole)[name]) for name, value in final_weights(folder).items())
+
+
+def test_an_analysis_that_is_abandoned_twice_and_then_cut_off_after_it_is_logged_once(
+    train, tiny, tmp_path, monkeypatch
+):
+    whole, cfg = train(*LIGHT, root=tmp_path / "whole"), tiny(*LIGHT, root=tmp_path / "stopped")
+    for at in (1, 3):
+        with monkeypatch.context() as patch:
+            Signalled(patch, at=at)
+            with pytest.raises(Stopped, match="at step 3"):
+                run(cfg)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_one_step", lambda *_: (_ for _ in ()).throw(OSError("the power went")))
+        with pytest.raises(OSError, match="power"):  # its analysis is logged, its checkpoint is still the one before
+            run(cfg)
+    assert 3 in analyses(RunFolder.of(cfg))
+    run(cfg)
+    assert records(RunFolder.of(cfg)) == records(whole)
+
+
+def test_a_run_that_goes_on_without_analysis_owes_none(train, tiny, monkeypatch):
+    with monkeypatch.context() as patch:
+        Signalled(patch, at=1)
+        with pytest.raises(Stopped):
+            run(tiny(*LIGHT))
+    folder = train("analysis=none")
+    assert folder.finished and not analyses(folder)
 
 
 def test_an_analysis_that_fails_is_reported_and_training_goes_on(train, monkeypatch):

@@ -3,7 +3,8 @@
 NAME/config.yaml  environment.json  metrics.jsonl  summary.json    as in a run's folder; rounded and thinned
      layers.csv                                                    the last analysis, a row per layer
      error.txt                                                     of a failed run: the error's line
-     about.json                                                    {"images": "CIFAR-10 (JPEG)"}, where it was said
+     about.json                                                    {"images": "CIFAR-10 (JPEG)"}, where that was said of files
+                                                                   that are not the published ones
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from omegaconf import OmegaConf
 from hybrid.reports.layer_table import layer_csv
 from hybrid.reports.published.entries import entries
 from hybrid.reports.published.rows import Page
+from hybrid.reports.published.sessions import unofficial
 from hybrid.reports.runs import Run, read_runs
 from hybrid.tracking.files import write_text
 from hybrid.tracking.jsonl import read_metrics
@@ -35,6 +37,7 @@ _SESSION = (
     "started", "step", "command", "ranks", "hybrid", "commit", "python", "packages", "processor", "cores", "threads",
     "gpus", "cuda", "cudnn",
 )  # fmt: skip
+_FILES = "unofficial_files"
 _OF_A_MACHINE = ("run.root", "run.name", "run.restart", "data.root", "data.download", "trainer.progress")
 _FOLDERS = re.compile(r"(?<![\w./])~?/(?:[\w.+-]+/)*(?=[\w.+-])")  # all but the last part of an absolute path
 
@@ -50,7 +53,8 @@ class Archived(NamedTuple):
 def archive_runs(runs: Sequence[Run], page: Page, to: Path, *, images: Mapping[str, str]) -> Archived:
     """Copy the runs that belong to a row of the page.
 
-    images: data -> what its images are, where the data's own name says too little: {"cifar10": "CIFAR-10 (JPEG)"}.
+    images: data -> what its images are, where the data's own name says too little: {"cifar10": "CIFAR-10 (JPEG)"}. It is not
+    said of a run that has recorded that its files are the published ones.
     Raises OSError where a file cannot be written.
     """
     wanted = {
@@ -74,11 +78,12 @@ def read_archive(folder: Path) -> list[Run]:
 
 
 def images_of(run: Run) -> str:
-    """What the run's images are: as was said when it was archived, or else the name of its data."""
+    """What the run's images are: as was said when it was archived, or else the name of its data and what the run has recorded."""
     path = run.path / ABOUT
     if path.is_file():
         return json.loads(path.read_text())["images"]
-    return str(run.choices.get("data", "?"))
+    name = str(run.choices.get("data", "?"))
+    return f"{name} (not the published files)" if unofficial(run) else name
 
 
 def without_folders(text: str) -> str:
@@ -99,7 +104,9 @@ def _archive(run: Run, to: Path, images: Mapping[str, str]) -> tuple[Path, bool]
         target.error: f"{without_folders(run.error)}\n" if run.error else None,
         target.path / LAYERS: _layers(source.analysis),
     }
-    if run.choices.get("data") in images:  # or else what was said of it before stays true
+    if (
+        run.choices.get("data") in images and unofficial(run) is not False
+    ):  # or else what was said of it before stays true
         contents[target.path / ABOUT] = _json({"images": images[run.choices["data"]]})
     changed = {path: content for path, content in contents.items() if content != _text(path)}
     for path, content in changed.items():
@@ -121,7 +128,12 @@ def _environment(path: Path) -> str | None:
         return None
     for session in sessions:
         session["command"] = _command(session["command"])
-    return _json({"sessions": [{key: session.get(key) for key in _SESSION} for session in sessions]})
+    return _json({"sessions": [_kept(session) for session in sessions]})
+
+
+def _kept(session: Mapping[str, Any]) -> dict[str, Any]:
+    files = session.get(_FILES)  # older runs have not recorded them
+    return {key: session.get(key) for key in _SESSION} | ({} if files is None else {_FILES: files})
 
 
 def _command(command: str) -> str:

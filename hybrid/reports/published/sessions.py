@@ -29,6 +29,14 @@ def days(group: Group) -> str:
     return UNKNOWN if not found else " … ".join(dict.fromkeys([found[0], found[-1]]))
 
 
+def unofficial(run: Run) -> bool | None:
+    """Whether the run read files that were not the published ones; None where it did not say, or nobody could."""
+    said = [session.get("unofficial_files") for session in _sessions_of(run)]
+    if any(said):
+        return True
+    return None if not said or None in said else False
+
+
 def _machine(run: Run, session: dict[str, Any]) -> str:
     if run.device not in (None, "cpu"):
         ranks = session.get("ranks") or 1

@@ -55,10 +55,10 @@ def archive(places, tmp_path):
 
 @pytest.fixture
 def write_session():
-    """write_session(folder) adds what a run notes of its machine."""
+    """write_session(folder, …) adds what a run notes of its machine, and of its data."""
 
-    def do(folder):
-        (folder / "environment.json").write_text(json.dumps({"sessions": [SESSION]}))
+    def do(folder, **more):
+        (folder / "environment.json").write_text(json.dumps({"sessions": [SESSION | more]}))
         return folder
 
     return do

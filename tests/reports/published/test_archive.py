@@ -138,6 +138,43 @@ def test_the_command_archives_and_writes_and_again_from_the_archive_alone(comman
     assert places.page.read_text() == page
 
 
+@pytest.mark.parametrize(
+    ("recorded", "unnamed", "named"),
+    [
+        ({}, "digits", "mine"),  # an older run, which recorded nothing
+        ({"unofficial_files": None}, "digits", "mine"),
+        ({"unofficial_files": {"data_batch_1": "0af1"}}, "digits (not the published files)", "mine"),
+        ({"unofficial_files": {}}, "digits", "digits"),
+    ],
+)
+def test_what_a_run_recorded_of_its_files_says_what_its_images_are(
+    places, archive, write_run, write_session, cells, recorded, unnamed, named
+):
+    write_session(write_run("a", *RECIPE, top1=90.0), **recorded)
+    archive()
+    assert cells(make_results(places).page, "first, 100 labels")[0][4] == unnamed
+    archive(digits="mine")
+    assert cells(make_results(places).page, "first, 100 labels")[0][4] == named
+
+
+def test_a_run_of_which_one_session_alone_had_other_files_is_none_of_the_published_ones(
+    places, archive, write_run, write_session, cells
+):
+    path = write_session(write_run("a", *RECIPE, top1=90.0), unofficial_files={}) / "environment.json"
+    (session,) = json.loads(path.read_text())["sessions"]
+    path.write_text(json.dumps({"sessions": [session | {"unofficial_files": {"x": "0af1"}}, session]}))
+    archive()
+    assert cells(make_results(places).page, "first, 100 labels")[0][4] == "digits (not the published files)"
+
+
+def test_another_name_for_published_files_is_refused(command, write_run, write_session, tmp_path):
+    write_session(write_run("a", *RECIPE, top1=90.0), unofficial_files={})
+    runs = tmp_path / "runs"
+    code, out, err = command(f"runs={runs}", "images=[digits=mine]")
+    assert (code, out) == (2, "")
+    assert err == f"error: images: every run in {runs} of data=digits has recorded that it read the published files.\n"
+
+
 def test_the_command_says_that_nothing_changed(command, places):
     assert command()[1] == f"written: {places.page}\nwritten: {places.readme}\n"
     code, out, err = command()

@@ -1,0 +1,34 @@
+"""What the commands that measure row by row have in common: the check of cases=…, the file of json=…. No command of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from hybrid.configuration.arguments import check_not_empty
+from hybrid.configuration.destinations import writing
+from hybrid.errors import unknown_name
+from hybrid.tracking.environment import describe_environment
+from hybrid.tracking.files import write_json
+
+
+def check_cases(options: Any, known: Collection[str]) -> None:
+    """Raises UserError unless options.cases are some of those that are known."""
+    for name in options.cases:
+        if name not in known:
+            raise unknown_name(name, known, what="case")
+    check_not_empty(options, "cases")
+
+
+def write_rows(options: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """The rows, with what options and on what they were measured, into the file options.json, and say so; None: nowhere.
+
+    Raises UserError where the file cannot be written.
+    """
+    if options.json is None:
+        return
+    content = {"options": vars(options), "environment": describe_environment(), "rows": rows}
+    with writing("json", options.json):
+        write_json(Path(options.json), content)
+    print(f"{len(rows)} rows written: {options.json}")
