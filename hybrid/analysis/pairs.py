@@ -76,8 +76,7 @@ def pair_distances(first: Tensor, second: Tensor) -> Tensor:
         raise UserError(
             f"the two sides of the pairs have different shapes: {tuple(first.shape)}, {tuple(second.shape)}"
         )
-    difference = _widened(first) - _widened(second)
-    return torch.linalg.vector_norm(difference.flatten(1), dim=1, dtype=torch.float64)
+    return _distances(first, second)
 
 
 def distances_of(features: Tensor, pairs: Pairs, *, memory_bytes: int = 2**30) -> Tensor:
@@ -89,10 +88,15 @@ def distances_of(features: Tensor, pairs: Pairs, *, memory_bytes: int = 2**30) -
         memory_bytes = min(memory_bytes, _CACHED)
     size = max(1, memory_bytes // (32 * max(1, features[:1].numel())))  # two sides, a difference, its float64 copy
     blocks = [
-        pair_distances(features[first.to(features.device)], features[second.to(features.device)])
+        _distances(features[first.to(features.device)], features[second.to(features.device)])
         for first, second, _ in pairs.batches(size)
     ]
     return torch.cat(blocks) if blocks else torch.zeros(0, dtype=torch.float64, device=features.device)
+
+
+def _distances(first: Tensor, second: Tensor) -> Tensor:
+    difference = _widened(first) - _widened(second)
+    return torch.linalg.vector_norm(difference.flatten(1), dim=1, dtype=torch.float64)
 
 
 def check_features(features: Tensor) -> Tensor:
