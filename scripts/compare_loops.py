@@ -1,14 +1,14 @@
 """Whether this package's training learns what a plain PyTorch loop with kymatio learns, and how long each takes.
 
     python scripts/compare_loops.py data_root=FOLDER
-    python scripts/compare_loops.py seeds=5 settings=[model.head.k=2,"trainer.duration='300 steps'"] ours=[trainer.precision=bf16]
+    python scripts/compare_loops.py seeds=5 settings=[model.head.k=2,"trainer.duration='300 steps'"] set=[trainer.precision=bf16]
 
 Both train the network of `settings` on the same few labels of CIFAR-10 by the published protocol, with the same optimizer and
 schedule, once per seed; both are tested on all test images. The plain loop is the one of bench_training.py: a DataLoader over
-torchvision's transforms, kymatio's `Scattering2D`, float32, torch's own memory format. Ours is `train.py`'s, with its settings,
-those of settings= and those of ours=. A seed decides weights, order and augmentation, but the two loops draw differently: it is
-means over seeds that can agree. Printed: the accuracy (%) of each run, mean ± standard deviation, the difference with its
-standard error and Welch's p; seconds of the whole training without the test, one loop after the other.
+torchvision's transforms, kymatio's `Scattering2D`, float32, torch's own memory format. Ours is `train.py`'s; "set" is that
+with the settings of set=. A seed decides weights, order and augmentation, but the loops draw differently: it is means over seeds
+that can agree. Printed: the accuracy (%) and seconds of each run, its test not counted; then mean ± standard deviation, the
+difference from the plain loop with its standard error and Welch's p, and how many times faster (medians).
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -53,7 +54,7 @@ class Options:
 
     seeds: int = option("how many, from 0", default=5)
     settings: tuple[str, ...] = option("of both, on top of the experiment of 100 labels", default=_SHORT)
-    ours: tuple[str, ...] = option("of ours alone, such as [trainer.precision=bf16]", default=())
+    set: tuple[str, ...] = option("a third side: ours with these, [trainer.precision=bf16]", default=())
     data_root: str | None = option("folder of the data; null: as configs/data says", default=None)
     device: Literal["cpu", "cuda"] = option("where both train", default="cpu")
     threads: int = option("of the CPU", default=torch.get_num_threads())
@@ -77,18 +78,21 @@ class Result:
 
 @command(Options)
 def compare_loops(options: Options) -> None:
-    """Train with both loops in turn, seed by seed; print; write the JSON file if it is wanted."""
+    """Train on every side in turn, seed by seed; print; write the JSON file if it is wanted."""
     torch.set_num_threads(options.threads)
-    results: dict[str, list[Result]] = {"plain": [], "ours": []}
-    print(f"{'seed':>4} {'plain %':>8} {'ours %':>8} {'plain s':>8} {'ours s':>8}", flush=True)
+    sides: dict[str, Callable[[int], Result]] = {
+        "plain": lambda seed: train_plainly(configuration(options, seed, "model.frontend.engine=kymatio")),
+        "ours": lambda seed: train_by_the_trainer(configuration(options, seed)),
+    }
+    if options.set:
+        sides["set"] = lambda seed: train_by_the_trainer(configuration(options, seed, *options.set))
+    results: dict[str, list[Result]] = {side: [] for side in sides}
+    print(f"{'seed':>4}" + "".join(f"{f'{side} %':>9}{f'{side} s':>9}" for side in sides), flush=True)
     for seed in range(options.seeds):
-        results["plain"].append(train_plainly(configuration(options, seed, "model.frontend.engine=kymatio")))
-        results["ours"].append(train_by_the_trainer(configuration(options, seed, *options.ours)))
-        plain, ours = results["plain"][-1], results["ours"][-1]
-        print(
-            f"{seed:>4} {plain.accuracy:>8.2f} {ours.accuracy:>8.2f} {plain.seconds:>8.1f} {ours.seconds:>8.1f}",
-            flush=True,
-        )
+        for side, train in sides.items():
+            results[side].append(train(seed))
+        last = [results[side][-1] for side in sides]
+        print(f"{seed:>4}" + "".join(f"{result.accuracy:>9.2f}{result.seconds:>9.1f}" for result in last), flush=True)
     summary = summarize(results)
     for line in in_words(summary):
         print(line)
@@ -155,22 +159,28 @@ def accuracy(model: torch.nn.Module, data: Data, device: torch.device) -> float:
     return 100 * hits / len(data.splits["test"])
 
 
-def summarize(results: dict[str, list[Result]]) -> dict[str, Any]:
-    """Mean and standard deviation of each loop; the difference, its standard error and Welch's p; the ratio of seconds."""
-    accuracies = {side: [result.accuracy for result in runs] for side, runs in results.items()}
-    mean = {side: statistics.fmean(values) for side, values in accuracies.items()}
-    std = {side: statistics.stdev(values) for side, values in accuracies.items()}
-    seconds = {side: statistics.median(result.seconds for result in runs) for side, runs in results.items()}
-    difference, variances = mean["ours"] - mean["plain"], [value**2 / len(results["ours"]) for value in std.values()]
-    error = sum(variances) ** 0.5
-    return {
-        "mean": mean,
-        "std": std,
-        "difference": difference,
-        "standard_error": error,
-        "p": welch_p(difference / error, variances, runs=len(results["ours"])) if error else float(difference == 0),
-        "ratio": seconds["plain"] / seconds["ours"],
-    }
+def summarize(results: dict[str, list[Result]]) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation of each side; of all but the plain loop, how they compare with it."""
+    plain, summary = results["plain"], {}
+    for side, runs in results.items():
+        accuracies = [result.accuracy for result in runs]
+        summary[side] = {"mean": statistics.fmean(accuracies), "std": statistics.stdev(accuracies)}
+        if side != "plain":
+            summary[side] |= compare(summary["plain"], summary[side], runs=len(runs))
+            summary[side]["faster"] = median_seconds(plain) / median_seconds(runs)
+    return summary
+
+
+def median_seconds(runs: list[Result]) -> float:
+    return statistics.median(result.seconds for result in runs)
+
+
+def compare(plain: dict[str, float], other: dict[str, float], *, runs: int) -> dict[str, float]:
+    """The difference of two means over as many runs, its standard error, and Welch's p."""
+    variances = [side["std"] ** 2 / runs for side in (plain, other)]
+    difference, error = other["mean"] - plain["mean"], sum(variances) ** 0.5
+    p = welch_p(difference / error, variances, runs=runs) if error else float(difference == 0)
+    return {"difference": difference, "standard_error": error, "p": p}
 
 
 def welch_p(quotient: float, variances: list[float], *, runs: int) -> float:
@@ -179,13 +189,15 @@ def welch_p(quotient: float, variances: list[float], *, runs: int) -> float:
     return float(2 * t.sf(abs(quotient), freedom))
 
 
-def in_words(summary: dict[str, Any]) -> list[str]:
-    mean, std = summary["mean"], summary["std"]
-    return [
-        *[f"{side}: {mean[side]:.2f} ± {std[side]:.2f} %" for side in mean],
-        f"difference: {summary['difference']:+.2f} ± {summary['standard_error']:.2f} (standard error), p = {summary['p']:.2f}",
-        f"time: plain / ours = {summary['ratio']:.2f} (medians)",
-    ]
+def in_words(summary: dict[str, dict[str, float]]) -> list[str]:
+    lines = []
+    for side, found in summary.items():
+        line = f"{side:>5}: {found['mean']:.2f} ± {found['std']:.2f} %"
+        if side != "plain":
+            line += f", {found['difference']:+.2f} ± {found['standard_error']:.2f} from plain (p = {found['p']:.2f})"
+            line += f", {found['faster']:.2f} times as fast"
+        lines.append(line)
+    return lines
 
 
 if __name__ == "__main__":

@@ -12,18 +12,18 @@ def test_both_loops_learn_and_are_compared(call, small_cifar10, tmp_path):
     path = tmp_path / "loops.json"
     small = "model=scat_linear,model.frontend.max_order=1,trainer.batch_size=20"
     settings = f"settings=[{small},\"trainer.duration='12 epochs'\",optimizer.lr=0.01]"
-    code, said, error = call(
-        "compare_loops", "seeds=2", "threads=1", settings, f"data_root={small_cifar10}", f"json={path}"
-    )
+    arguments = ["seeds=2", "threads=1", f"data_root={small_cifar10}", settings, f"json={path}"]
+    code, said, error = call("compare_loops", *arguments, "set=[trainer.channels_last=false]")
     assert code == 0, error
     content = json.loads(path.read_text())
-    assert [len(content["rows"][side]) for side in ("plain", "ours")] == [2, 2]
+    assert {side: len(rows) for side, rows in content["rows"].items()} == {"plain": 2, "ours": 2, "set": 2}
     assert all(row["accuracy"] > 30 for rows in content["rows"].values() for row in rows)  # chance is 10
-    summary = content["summary"]
-    assert summary["difference"] == pytest.approx(summary["mean"]["ours"] - summary["mean"]["plain"])
-    assert summary["standard_error"] ** 2 == pytest.approx(sum(std**2 for std in summary["std"].values()) / 2)
-    assert 0 <= summary["p"] <= 1
-    assert "difference:" in said and "plain / ours" in said
+    for side in ("ours", "set"):
+        plain, found = content["summary"]["plain"], content["summary"][side]
+        assert found["difference"] == pytest.approx(found["mean"] - plain["mean"])
+        assert found["standard_error"] ** 2 == pytest.approx((plain["std"] ** 2 + found["std"] ** 2) / 2)
+        assert 0 <= found["p"] <= 1
+    assert "from plain" in said and "times as fast" in said
 
 
 @pytest.mark.parametrize(
