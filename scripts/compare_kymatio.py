@@ -18,20 +18,19 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
+from measured_rows import write_rows
 from scattering_cases import refusal
 from torch import Tensor
 
 from hybrid.configuration.arguments import check_not_empty, command, option
-from hybrid.configuration.destinations import check_file, writing
+from hybrid.configuration.destinations import check_file
 from hybrid.errors import UserError
 from hybrid.scattering import KymatioScattering2D, Scattering2D, make_scattering
 from hybrid.scattering.geometry import largest_scale
 from hybrid.scattering.tables import Settings
-from hybrid.tracking.files import write_json
 
 SIZES = ("28x28", "32x32", "33x47", "64x96", "96x96", "224x224")
 Engine = Literal["torch", "cpu"]
@@ -81,10 +80,7 @@ def compare_kymatio(options: Options) -> None:
         print(f"{setting}{errors}", flush=True)
     for engine in dict.fromkeys(row["engine"] for row in rows):
         summarize([row for row in rows if row["engine"] == engine], engine)
-    if options.json:
-        with writing("json", options.json):
-            write_json(Path(options.json), rows)
-        print(f"{len(rows)} rows written: {options.json}")
+    write_rows(options, rows)
 
 
 def summarize(rows: list[dict[str, Any]], engine: str) -> None:

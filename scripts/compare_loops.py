@@ -18,10 +18,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
+from measured_rows import write_rows
 from omegaconf import DictConfig, OmegaConf
 from scipy.stats import t
 from torch.utils.data import DataLoader
@@ -32,12 +32,10 @@ import hybrid.data
 import hybrid.models
 from hybrid.configuration import instantiate
 from hybrid.configuration.arguments import check_at_least, command, option
-from hybrid.configuration.destinations import check_file, writing
+from hybrid.configuration.destinations import check_file
 from hybrid.configuration.entry import compose
 from hybrid.data import Data
 from hybrid.errors import UserError
-from hybrid.tracking.environment import describe_environment
-from hybrid.tracking.files import write_json
 from hybrid.training.durations import run_length
 from hybrid.training.randomness import seed_everything
 from hybrid.training.run import run
@@ -96,11 +94,10 @@ def compare_loops(options: Options) -> None:
     summary = summarize(results)
     for line in in_words(summary):
         print(line)
-    if options.json:
-        rows = {side: [vars(result) for result in runs] for side, runs in results.items()}
-        content = {"options": vars(options), "environment": describe_environment(), "rows": rows, "summary": summary}
-        with writing("json", options.json):
-            write_json(Path(options.json), content)
+    rows = [
+        {"side": side, "seed": k, **vars(result)} for side, runs in results.items() for k, result in enumerate(runs)
+    ]
+    write_rows(options, rows, summary=summary)
 
 
 def configuration(options: Options, seed: int, *settings: str) -> DictConfig:

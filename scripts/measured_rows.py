@@ -21,14 +21,14 @@ def check_cases(options: Any, known: Collection[str]) -> None:
     check_not_empty(options, "cases")
 
 
-def write_rows(options: Any, rows: Sequence[dict[str, Any]]) -> None:
+def write_rows(options: Any, rows: Sequence[dict[str, Any]], **more: Any) -> None:
     """The rows, with what options and on what they were measured, into the file options.json, and say so; None: nowhere.
 
-    Raises UserError where the file cannot be written.
+    more: what else belongs into the file. Raises UserError where the file cannot be written.
     """
     if options.json is None:
         return
-    content = {"options": vars(options), "environment": describe_environment(), "rows": rows}
+    content = {"options": vars(options), "environment": describe_environment(), "rows": rows, **more}
     with writing("json", options.json):
         write_json(Path(options.json), content)
     print(f"{len(rows)} rows written: {options.json}")

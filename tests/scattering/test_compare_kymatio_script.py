@@ -25,7 +25,7 @@ def test_table_and_json(compare, tmp_path):
     path = tmp_path / "errors.json"
     result = compare("sizes=[28x28,8x9]", "J=[2,4]", "L=[4]", "engines=[torch]", f"json={path}")
     assert result.returncode == 0, result.stderr
-    rows = json.loads(path.read_text())
+    rows = json.loads(path.read_text())["rows"]
     assert {(row["size"], row["J"]) for row in rows} == {("28x28", 2), ("28x28", 4), ("8x9", 2)}
     assert len(rows) == 3 * 2 * 4 and all(0 < row["ours_kymatio"]["worst"] < 2e-6 for row in rows)
     assert "worst channel of kymatio_float64" in result.stdout and f"24 rows written: {path}" in result.stdout
@@ -38,7 +38,7 @@ def test_a_row_per_engine_and_each_is_its_own(compare, tmp_path):
     path = tmp_path / "errors.json"
     result = compare("sizes=[16x16]", "J=[2]", "L=[4]", "inputs=[noise]", f"json={path}")
     assert (result.returncode, result.stderr) == (0, "")
-    rows = json.loads(path.read_text())
+    rows = json.loads(path.read_text())["rows"]
     assert [(row["order"], row["engine"]) for row in rows] == [(1, "torch"), (1, "cpu"), (2, "torch"), (2, "cpu")]
     assert all(0 < row["ours_float64"]["worst"] < 2e-6 for row in rows)
     assert rows[2]["ours_float64"] != rows[3]["ours_float64"]
