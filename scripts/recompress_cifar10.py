@@ -11,6 +11,7 @@ already, the same blocks would come out unchanged, and say nothing. Printed: the
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import shutil
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from hybrid.errors import UserError
 class Options:
     """What the command line may say."""
 
-    data_root: str = option("folder that has cifar-10-batches-py", default="data")
+    data_root: str = option("folder that has cifar-10-batches-py", default=os.environ.get("HYBRID_DATA", "data"))
     to: str = option("folder for the copy; it must not have one yet")
     quality: int = option("of JPEG, 1 to 95", default=75)
     shift: int = option("pixels, 0 to 15", default=4)

@@ -83,6 +83,11 @@ class MemorySource(Source):
     def load(self, part: Stored) -> tuple[Tensor, Tensor]:
         """`read`, checked and brought to `image_shape`."""
         images, labels = self.read(part)
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != self.channels:
+            wanted, kind = f"uint8 of shape (N, {self.channels}, h, w)", str(images.dtype).removeprefix("torch.")
+            raise UserError(
+                f"{self.name}, {part} part: images must be {wanted}, got {kind} of shape {tuple(images.shape)}."
+            )
         check_labels(labels, num_classes=self.num_classes, count=len(images), where=f"{self.name}, {part} part")
         return resize(images, self.size), labels
 

@@ -54,7 +54,8 @@ class CompiledScattering2D(Scattering2D):
             return apply(images, self._settings)
         return super()._transform(images)
 
-    def engine_on(self, device: torch.device) -> str:
+    def engine_on(self, device: torch.device | str) -> str:
+        device = torch.device(device)
         if device.type not in ("cpu", "cuda"):
             return super().engine_on(device)
         return _choose(self._settings, device.type, device.index or 0, self.devices, self.measured)[1]

@@ -55,7 +55,7 @@ class ScatteringModule(nn.Module, ABC):
     def _transform(self, images: Tensor) -> Tensor:
         """(B, H, W) float32 or float64, B ≥ 0 -> (B, P, h, w) of the same type."""
 
-    def engine_on(self, device: torch.device) -> str:
+    def engine_on(self, device: torch.device | str) -> str:
         """Which engine computes float32 images on this device, in words. Compiled code is made now where it is not there."""
         height, width = self.shape
         return f"scattering of {height}x{width} images, J={self.J}: {self.engine_name} engine"

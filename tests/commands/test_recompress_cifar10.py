@@ -20,6 +20,11 @@ def test_images_change_a_little_and_everything_else_stays(call, small_cifar10, t
         assert torch.equal(labels, new_labels) and new_images.dtype == torch.uint8 and 0.5 < difference < 8
 
 
+def test_data_are_looked_for_where_training_looks(call, small_cifar10, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRID_DATA", str(small_cifar10))
+    assert call("recompress_cifar10", f"to={tmp_path}")[0] == 0
+
+
 def test_the_same_blocks_change_nothing_the_second_time(call, small_cifar10, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     call("recompress_cifar10", f"data_root={small_cifar10}", f"to={first}", "shift=0")

@@ -135,6 +135,24 @@ class Stripes(MemorySource):
         return images, labels
 
 
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda images: images / 255, "float32 of shape (20, 1, 8, 8)"),
+        (lambda images: images[:, 0], "uint8 of shape (20, 8, 8)"),
+    ],
+)
+def test_images_of_another_type_or_shape_are_one_line(monkeypatch, change, found):
+    def read(self, part, read=Stripes.read):
+        images, labels = read(self, part)
+        return change(images), labels
+
+    monkeypatch.setattr(Stripes, "read", read)
+    with pytest.raises(UserError) as error:
+        Stripes().load("train")
+    assert str(error.value) == f"stripes, train part: images must be uint8 of shape (N, 1, h, w), got {found}."
+
+
 class Listed(FileSource):
     """A user's own list of files."""
 

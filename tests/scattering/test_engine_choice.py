@@ -57,6 +57,7 @@ def test_the_compiled_engine_where_it_is_faster(monkeypatch, caplog):
     assert line == (
         f"scattering of 16x16 images, J=2: {name}; measured here, {name} is 12.0 times as fast as the torch engine"
     )
+    assert scattering.engine_on("cpu") == scattering.engine_on(torch.device("cpu")) == line
 
 
 def test_the_torch_engine_where_it_is_faster(monkeypatch, caplog):
