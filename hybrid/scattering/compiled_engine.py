@@ -143,7 +143,8 @@ def _build(settings: Settings, device: str, index: int) -> str:
     """What to call the engine that computes. Raises CompilerError if it cannot be built."""
     if device == "cpu":
         kernel_for(settings, batch=128)
-        return f"cpu engine, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        return f"cpu engine, {threads} thread{'s' * (threads > 1)}"
     if torch.version.hip:
         raise CompilerError("there is no compiled code for AMD's GPUs")
     with torch.cuda.device(index):

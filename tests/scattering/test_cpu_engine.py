@@ -137,7 +137,9 @@ def test_one_line_says_which_engine(caplog):
     for _ in range(3):
         scattering(torch.rand(5, 28, 28))
     lines = [record.getMessage() for record in caplog.records if "engine" in record.getMessage()]
-    assert lines == [f"scattering of 28x28 images, J=2: cpu engine, {torch.get_num_threads()} threads"]
+    assert lines == [
+        f"scattering of 28x28 images, J=2: cpu engine, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
+    ]
 
 
 def test_sizes_without_codelets_take_the_torch_engine(caplog):

@@ -53,7 +53,7 @@ def test_the_compiled_engine_where_it_is_faster(monkeypatch, caplog):
     assert torch.equal(values[0], compiled_engine.CpuScattering2D(2, (16, 16))(IMAGES))
     assert len(calls) == 1
     (line,) = [record.getMessage() for record in caplog.records if "measured" in record.getMessage()]
-    name = f"cpu engine, {torch.get_num_threads()} threads"
+    name = f"cpu engine, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     assert line == (
         f"scattering of 16x16 images, J=2: {name}; measured here, {name} is 12.0 times as fast as the torch engine"
     )

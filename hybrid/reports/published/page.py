@@ -113,7 +113,8 @@ def _notes(rows: Rows) -> list[str]:
     told: dict[str, list[str]] = {}
     for row, found in rows:
         for run in (run for entry in found for run in entry.group.runs if run.state != "finished"):
-            words = f"{run.state.capitalize()}: {_name(row)}{f' ({run.error})' if run.error else ''}"
+            why = (run.error or "").removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
+            words = f"{run.state.capitalize()}: {_name(row)}{f' ({why})' if why else ''}"
             told.setdefault(words, []).append(str(run.seed))
     return [f"{words}, seed {', '.join(seeds)}.  " for words, seeds in told.items()]
 
