@@ -274,6 +274,21 @@ def test_a_job_that_runs_on_is_requeued_and_a_cancelled_one_is_not(make_sweep, q
         assert len(requeued) == times
 
 
+def test_before_submitit_requeues_the_controller_has_answered(make_sweep, monkeypatch):
+    pytest.importorskip("submitit", reason="needs the extra slurm")
+    (run,) = make_sweep("seed=0").runs()
+    answers = ["Zero Bytes were transmitted or received", "Unable to contact slurm controller", ""]
+
+    def answer(command, **_):
+        error = answers.pop(0)
+        return subprocess.CompletedProcess(command, int(bool(error)), stdout="JobState=RUNNING", stderr=error)
+
+    monkeypatch.setattr(slurm.subprocess, "run", answer)
+    monkeypatch.setattr(slurm.time, "sleep", lambda seconds: None)
+    assert slurm.ArrayTask().checkpoint(run).args == (run,)
+    assert not answers
+
+
 def test_a_killed_run_is_requeued_if_it_had_come_to_a_checkpoint(make_sweep, quick_train, monkeypatch):
     (run,) = make_sweep("optimizer.lr=0.125").runs()  # kills itself when it is started first
     monkeypatch.setattr(slurm, "_state", lambda: "RUNNING")
