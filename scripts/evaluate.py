@@ -9,7 +9,7 @@ evaluated, as evaluation sees it (no augmentation, also for split=train). Nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,7 +53,8 @@ def evaluate(options: Options) -> None:
     print(run.describe(), flush=True)
     loader = run.data.loader(options.split, batch_size=options.batch_size or run.settings.batch_size, device=run.device)
     precision = options.precision or run.settings.precision
-    result = evaluate_model(run.model, loader.epoch(0), num_classes=run.model.num_classes, precision=precision)
+    arithmetic = replace(run.settings.arithmetic, precision=precision)
+    result = evaluate_model(run.model, loader.epoch(0), num_classes=run.model.num_classes, arithmetic=arithmetic)
     print(f"{options.split}: {result.images} images on {run.device}, {precision}")
     print(f"loss {result.loss:.4f}   top-1 {result.top1:.2f} %   top-5 {result.top5:.2f} %\n")
     print(classes_text(result.confusion, run.class_names))

@@ -12,8 +12,8 @@ from torch import nn
 
 from hybrid.data import Batch
 from hybrid.training import distributed
-from hybrid.training.settings import Precision
-from hybrid.training.step import at_least_single, autocast
+from hybrid.training.arithmetic import Arithmetic
+from hybrid.training.step import at_least_single
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ def evaluate(
     batches: Iterable[Batch],
     *,
     num_classes: int,
-    precision: Precision = "fp32",
+    arithmetic: Arithmetic | None = None,
     most: int | None = None,
 ) -> Evaluation:
     """Evaluate a model on batches (at most `most` of them); the model's mode is put back afterwards.
@@ -54,7 +54,7 @@ def evaluate(
         for batch in itertools.islice(batches, most):
             if not len(batch.labels):
                 continue
-            with autocast(batch.images.device, precision):
+            with (arithmetic or Arithmetic()).on(batch.images.device):
                 logits = model(batch.images)
             logits = at_least_single(logits)
             sums[0] += F.cross_entropy(logits, batch.labels, reduction="none").cpu().double().sum()

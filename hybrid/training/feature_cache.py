@@ -37,7 +37,6 @@ from hybrid.training import distributed
 from hybrid.training.feature_file import FeatureFile, feature_folder, gib
 from hybrid.training.free_memory import free_memory
 from hybrid.training.settings import TrainerSettings
-from hybrid.training.step import autocast
 from hybrid.version import __version__
 
 _AUTO_SHARE, _MOST = 0.25, 0.8  # of the memory that is free: what auto takes, and what may be asked for
@@ -88,7 +87,7 @@ class CachePlan:
         with contextlib.closing(loader.epoch(0)) as batches:
             for batch in batches:
                 versions = [batch.images, batch.images.flip(-1)][: self.versions_of(split)]
-                with autocast(self.device, self.settings.precision):
+                with self.settings.arithmetic.on(self.device):
                     features = torch.stack([model.frontend(images) for images in versions], 1).flatten(0, 1).float()
                 yield features.permute(0, 2, 3, 1).contiguous() if self.channels_last else features
 

@@ -9,9 +9,8 @@ import torch
 
 from hybrid.errors import UserError
 from hybrid.launch import Launch
+from hybrid.training.arithmetic import Arithmetic, Precision
 from hybrid.training.durations import Duration
-
-Precision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +27,7 @@ class TrainerSettings:
     sync_batch_norm: bool
     rank_timeout: str
     channels_last: bool
+    winograd: bool
     feature_cache: Literal["auto", "off", "memory", "disk"]
     compile: bool | Literal["reduce-overhead", "max-autotune"]
     deterministic: bool
@@ -59,6 +59,11 @@ class TrainerSettings:
                 f"trainer.accumulation={self.accumulation} cuts a batch of {self.batch_size} images into empty parts: "
                 f"valid: 1 to {self.batch_size}."
             )
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """How the model computes; what is compiled convolves as the library does."""
+        return Arithmetic(self.precision, winograd=self.winograd and not self.compile)
 
     def resolve_device(self, launch: Launch | None = None) -> torch.device:
         """The device to run on, each process its own GPU; UserError where it does not exist."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -12,19 +11,7 @@ from torch import nn
 from hybrid.data import Batch
 from hybrid.data.shares import Share, Shares
 from hybrid.training import distributed
-from hybrid.training.settings import Precision, TrainerSettings
-
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@contextlib.contextmanager
-def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Mixed precision for what the model does inside; fp32 changes nothing."""
-    if precision == "fp32":
-        yield
-    else:
-        with torch.autocast(device.type, dtype=_AUTOCAST[precision]):
-            yield
+from hybrid.training.settings import TrainerSettings
 
 
 def compiled(model: nn.Module, settings: TrainerSettings) -> nn.Module:
@@ -107,7 +94,7 @@ def train_step(
     for images, targets, labels in zip(*parts, strict=True):
         if not len(labels) and not settings.sync_batch_norm:
             continue
-        with autocast(images.device, settings.precision):
+        with settings.arithmetic.on(images.device):
             logits = forward(images)
         loss_sum = F.cross_entropy(
             at_least_single(logits), targets, label_smoothing=settings.label_smoothing, reduction="sum"

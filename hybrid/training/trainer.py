@@ -115,7 +115,7 @@ class Trainer:
             model,
             loader.epoch(0),
             num_classes=self.data.num_classes,
-            precision=self.settings.precision,
+            arithmetic=self.settings.arithmetic,
             most=self.settings.max_evaluation_batches,
         )
 
