@@ -30,10 +30,11 @@ from torch.overrides import TorchFunctionMode
 _POINTS = (Fraction(0), Fraction(1), Fraction(-1), Fraction(1, 2), Fraction(-2))
 _TILE, _FILTER, _WINDOW = 4, 3, 6
 
-# Where it pays, measured on a Zen 4 core: below, the transforms cost more than the multiplications that they save.
-_FEWEST_CHANNELS = 96
-_FEWEST_TILES = 128  # of a batch: the filters are transformed once for all of them
-_MOST_WASTE = 1.5  # outputs computed for each output wanted, where a map's sides are no multiples of 4
+# Where it pays, measured on one and two cores of a Zen 4: elsewhere the transforms, which move more numbers than they
+# multiply, cost as much as is saved.
+_FEWEST_CHANNELS = 256
+_FEWEST_TILES = 256  # of a batch: the filters are transformed once for all of them
+_MOST_WASTE = 1.35  # outputs computed for each output wanted, where a map's sides are no multiples of 4
 
 _BUFFER = 2**21  # numbers in the largest intermediate (8 MB): it stays in the cache, and the allocator keeps it
 
@@ -41,8 +42,8 @@ _BUFFER = 2**21  # numbers in the largest intermediate (8 MB): it stays in the c
 class Winograd(TorchFunctionMode):
     """Within it, the convolutions for which it pays are computed so; all others, and everything else, as ever.
 
-    It pays for 3x3 filters with stride and padding 1 in float32 on a CPU, from 96 channels on both sides and from 128 tiles
-    on. Under autocast, torch.compile and torch.func the library's convolution stays.
+    It pays for 3x3 filters with stride and padding 1 in float32 on a CPU, from 256 channels on both sides and from
+    256 tiles on. Under autocast, torch.compile and torch.func the library's convolution stays.
     """
 
     def __torch_function__(
