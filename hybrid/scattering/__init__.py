@@ -17,7 +17,7 @@ from hybrid.scattering.compiled_engine import (
 )
 from hybrid.scattering.interface import ScatteringModule
 from hybrid.scattering.kymatio_engine import KymatioScattering2D
-from hybrid.scattering.paths import Path, scattering_paths
+from hybrid.scattering.paths import Path, pyscatwave_order, scattering_paths
 from hybrid.scattering.transform import Scattering2D
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Scattering2D",
     "ScatteringModule",
     "make_scattering",
+    "pyscatwave_order",
     "scattering_paths",
 ]
 

@@ -33,3 +33,18 @@ def scattering_paths(J: int, L: int = 8, max_order: int = 2) -> tuple[Path, ...]
     if max_order == 2:
         paths += [Path(2, *outer, *inner) for outer in first for inner in first if inner[0] > outer[0]]
     return tuple(paths)
+
+
+def pyscatwave_order(J: int, L: int = 8, max_order: int = 2) -> tuple[int, ...]:
+    """For each channel of pyscatwave's output, the number of the same path in `scattering_paths`.
+
+    There each path of order 1 is followed by the paths of order 2 that begin with it. With coefficients S (N, C, paths, h, w)
+    of this package, S[:, :, order] are pyscatwave's. The networks of 2017 were trained on those (Oyallon, Belilovsky,
+    Zagoruyko, ICCV 2017, released code).
+    """
+    paths = scattering_paths(J, L, max_order)
+
+    def place(number: int) -> tuple[int, ...]:
+        return tuple(-1 if step is None else step for step in paths[number][1:])  # a path before those that it begins
+
+    return tuple(sorted(range(len(paths)), key=place))

@@ -20,7 +20,9 @@ def initial_weights(model: nn.Module, settings: RunSettings, folder: RunFolder) 
     """Fill a new model with the weights that run.init_from gives, unless the run has its own already; the names taken."""
     if settings.init_from is None or (checkpoint.present(folder.checkpoints) and not settings.restart):
         return set()
-    return load_initial_weights(model, Path(settings.init_from), match=settings.init_match)
+    return load_initial_weights(
+        model, Path(settings.init_from), match=settings.init_match, channels=settings.init_channels
+    )
 
 
 def begin(

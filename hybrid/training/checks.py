@@ -12,6 +12,7 @@ from torch import nn
 from hybrid.configuration import build_record, instantiate
 from hybrid.errors import UserError
 from hybrid.launch import Launch
+from hybrid.models.channel_order import ChannelOrder
 from hybrid.training import distributed
 from hybrid.training.durations import in_steps, interval
 from hybrid.training.initial_weights import Match
@@ -28,6 +29,7 @@ class RunSettings:
     restart: bool
     init_from: str | None
     init_match: Match
+    init_channels: ChannelOrder
 
     def __post_init__(self) -> None:
         if not self.root:
@@ -35,8 +37,9 @@ class RunSettings:
         parts = Path(self.name).parts if self.name is not None else ("default",)
         if not parts or ".." in parts or Path(*parts).is_absolute():
             raise UserError(f"run.name={self.name} is not valid: it is a folder's name within run.root={self.root}.")
-        if self.init_from is None and self.init_match != "all":
-            raise UserError(f"run.init_match={self.init_match} has no effect without run.init_from.")
+        for name, default in (("init_match", "all"), ("init_channels", "kymatio")):
+            if self.init_from is None and (value := getattr(self, name)) != default:
+                raise UserError(f"run.{name}={value} has no effect without run.init_from.")
 
 
 def check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]:

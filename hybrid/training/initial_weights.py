@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.errors import UserError
+from hybrid.models.channel_order import ChannelOrder, from_pyscatwave
 from hybrid.training import checkpoint
 
 Match = Literal["all", "shapes"]
@@ -21,7 +22,13 @@ _WRAPPERS = ("module.", "_orig_mod.", "model.")  # of DataParallel and DDP, of t
 
 
 def load_initial_weights(
-    model: nn.Module, source: Path, *, match: Match = "all", given: str = "run.init_from", relax: str = "run.init_match"
+    model: nn.Module,
+    source: Path,
+    *,
+    match: Match = "all",
+    channels: ChannelOrder = "kymatio",
+    given: str = "run.init_from",
+    relax: str = "run.init_match",
 ) -> set[str]:
     """Copy into `model` the weights that `source` holds: a run's folder, a checkpoint, a state_dict or a .safetensors file.
 
@@ -31,11 +38,19 @@ def load_initial_weights(
     match: "all": every tensor must be there with its shape, and none may be left over. "shapes": what agrees in name and shape
     is taken, the rest keeps its first values and is named in a warning (another number of classes, another front-end).
 
+    channels: the order of the scattering coefficients that the weights were trained on; pyscatwave: they are reordered
+    (`hybrid.models.channel_order`).
+
     given, relax: how the user says `source` and `match`, for messages. Returns the names of the tensors that were taken.
     Raises UserError, naming the file, if it cannot be read, does not match, or if nothing of it fits.
     """
     own = model.state_dict()
     found = _renamed(_read(source, given), own)
+    if channels == "pyscatwave":
+        try:
+            found = from_pyscatwave(model, found)
+        except ValueError as error:
+            raise UserError(f"run.init_channels=pyscatwave: {error}.") from error
     missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
     left_over = [name for name in found if name not in own]
     misfits = [name for name in found if name in own and found[name].shape != own[name].shape]

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from hybrid.scattering import Path, Scattering2D, scattering_paths
+from hybrid.scattering import Path, Scattering2D, pyscatwave_order, scattering_paths
 from hybrid.scattering.filters import angle, centre_frequency
 
 
@@ -50,3 +50,16 @@ def test_a_modulated_sinusoid_answers_most_in_its_second_order_path(theta1, thet
     second = [n for n, path in enumerate(scattering.paths) if path.order == 2]
     strongest = second[values[second].mean((1, 2)).argmax().item()]
     assert scattering.paths[strongest] == Path(2, 0, theta1, 3, theta2)
+
+
+@pytest.mark.parametrize(("J", "L", "max_order"), [(2, 2, 2), (3, 8, 2), (4, 3, 2), (2, 8, 1), (1, 8, 2)])
+def test_pyscatwaves_order_follows_its_loops(J, L, max_order):
+    """Its transform computes and stores: for each first wavelet its first order, then all second orders of a larger j."""
+    theirs = [Path(0)]
+    for j1 in range(J):
+        for theta1 in range(L):
+            theirs.append(Path(1, j1, theta1))
+            if max_order == 2:
+                theirs += [Path(2, j1, theta1, j2, theta2) for j2 in range(j1 + 1, J) for theta2 in range(L)]
+    ours = scattering_paths(J, L, max_order)
+    assert [ours[number] for number in pyscatwave_order(J, L, max_order)] == theirs
