@@ -16,6 +16,7 @@ from hybrid.analysis.layers import layers_of
 from hybrid.configuration import instantiate
 from hybrid.data import Data, Loader
 from hybrid.data.file_loader import dead_worker
+from hybrid.durations import in_seconds, run_length
 from hybrid.errors import Stopped, UserError
 from hybrid.scattering import ScatteringModule
 from hybrid.tracking import RunFolder, Tracker
@@ -27,7 +28,6 @@ from hybrid.tracking.tracker import Sink
 from hybrid.training import checkpoint, distributed
 from hybrid.training.beginning import begin, initial_weights
 from hybrid.training.checks import check
-from hybrid.training.durations import in_seconds, run_length
 from hybrid.training.evaluation import Evaluation
 from hybrid.training.feature_cache import FeatureCache, plan_cache
 from hybrid.training.live_analysis import LiveAnalysis, live_settings
