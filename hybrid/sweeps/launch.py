@@ -88,11 +88,10 @@ def _launch(sweep: SweepFolder, planned: Sequence[Planned], settings: LocalSetti
 
 def _announce(sweep: SweepFolder, *, finished: int) -> None:
     count = len(sweep.runs())
-    if count == 1:
-        state = ", finished already" if finished else ""
-    else:
-        state = f", {finished or 'none'} of them finished already"
-    print(f"{counted(count)}{state}\n{sweep.path}", flush=True)
+    state = "finished already" if finished else "not finished yet"
+    if count > 1:
+        state = f"{finished or 'none'} of them finished already"
+    print(f"{counted(count)}, {state}\n{sweep.path}", flush=True)
 
 
 def _submit(sweep: SweepFolder, planned: Sequence[Planned], runs: Sequence[SweepRun]) -> None:

@@ -68,7 +68,9 @@ def test_a_sweep_of_one_run_is_told_in_the_singular_and_the_run_has_a_name(quick
     launch(arguments)
     out = capfd.readouterr().out
     assert (
-        out.startswith("1 run\n") and f"[1/1] finished: {arguments[0]}: test" in out and "the run is finished: " in out
+        out.startswith("1 run, not finished yet\n")
+        and f"[1/1] finished: {arguments[0]}: test" in out
+        and "the run is finished: " in out
     )
     launch(arguments)
     assert capfd.readouterr().out.startswith("1 run, finished already\n")
