@@ -34,6 +34,7 @@ from hybrid.configuration.help import print_help
 from hybrid.configuration.places import CONFIGS
 from hybrid.configuration.starting import (
     chosen_groups,
+    is_of_cluster,
     is_sweep,
     read_whole,
     refuse_cluster,
@@ -101,8 +102,8 @@ def _start(
         if several and sweep is not None:
             sweep(others)
             return
-        if sweep is not None and any(text.split("=")[0].split(".")[0] == "cluster" for text in arguments):
-            refuse_cluster()
+        if sweep is not None:
+            refuse_cluster(arguments)
         if several:
             sys.argv[1:] = ["-m", *others]  # Hydra knows it only in front
         _run_hydra(task, config_name)
@@ -236,9 +237,14 @@ def _with_choices(cfg: DictConfig, choices: DictConfig) -> DictConfig:
 
 
 def _compose_without(overrides: Sequence[str], config_name: str, culprit: str) -> DictConfig:
-    """The configuration without the overrides of one key, so that an error can list what stands beside it."""
+    """The configuration without the overrides of one key, so that an error can list what stands beside it.
+
+    `cluster` is a configuration of its own, that of a sweep.
+    """
+    of_cluster = is_of_cluster(culprit)
     kept = [text for text in overrides if "=" in text and text.split("=")[0].lstrip("+~") != culprit]
-    return compose([text for text in kept if not text.startswith("-")], config_name=config_name)
+    kept = [text for text in kept if not text.startswith("-") and is_of_cluster(text) == of_cluster]
+    return compose(kept, config_name="sweep" if of_cluster else config_name)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:

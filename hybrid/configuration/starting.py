@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,11 @@ def is_sweep(arguments: Sequence[str]) -> bool:
     return any(flag in arguments for flag in ("-m", "--multirun"))
 
 
+def is_of_cluster(override: str) -> bool:
+    """Whether it is about where the runs of a sweep run, not about what they are."""
+    return re.match(r"[+~]*cluster\b", override) is not None
+
+
 def refuse_flags(arguments: Sequence[str]) -> None:
     """What other programs write as --lr 0.1: Hydra would answer with a page of usage."""
     for text in arguments:
@@ -42,9 +48,10 @@ def refuse_many_processes() -> None:
         )
 
 
-def refuse_cluster() -> None:
+def refuse_cluster(arguments: Sequence[str]) -> None:
     """cluster=… for a single run."""
-    raise UserError("cluster says where the runs of a sweep run: add -m, also for a sweep of one run.")
+    if any(map(is_of_cluster, arguments)):
+        raise UserError("cluster says where the runs of a sweep run: add -m, also for a sweep of one run.")
 
 
 def refuse_deletions(arguments: Sequence[str], config_name: str) -> None:

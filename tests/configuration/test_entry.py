@@ -173,6 +173,8 @@ def test_a_configuration_read_whole_is_the_same_run(root, tmp_path, monkeypatch,
     ("arguments", "message"),
     [
         (["cluster=slurm"], "add -m"),
+        (["-m", "cluster.wokers=2"], "unknown key in cluster: wokers. Did you mean workers?"),
+        (["-m", "cluster=slurm", "mdoel=scat_wrn"], "unknown key: mdoel. Did you mean model?"),
         (["--from"], "--from takes one file"),
         (["--from", "/nowhere.yaml"], "cannot be read"),
         (["--from", "docs"], "--from docs: it is not a run's folder, as it has no config.yaml."),
