@@ -35,8 +35,8 @@ from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.destinations import check_file
 from hybrid.configuration.entry import compose
 from hybrid.data import Data
+from hybrid.durations import run_length
 from hybrid.errors import UserError
-from hybrid.training.durations import run_length
 from hybrid.training.randomness import seed_everything
 from hybrid.training.run import run
 from hybrid.training.schedule import apply

@@ -9,13 +9,13 @@ them: resized and cropped, not augmented.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.destinations import check_file, writing
 from hybrid.configuration.entry import main
+from hybrid.configuration.places import folder
 from hybrid.data import Data, build
 from hybrid.data.file_loader import FileSplit
 from hybrid.data.statistics import class_counts, contact_sheet, file_sizes, pixel_statistics
@@ -30,7 +30,7 @@ def describe(cfg: DictConfig) -> None:
         raise UserError(f"columns={cfg.columns} is not a whole number of 1 or more.")
     OmegaConf.update(cfg, "data.normalize", "none", merge=False)
     data = build(cfg.data, cfg.augmentation, seed=cfg.seed)
-    out = Path(cfg.out or Path(os.environ.get("HYBRID_OUTPUTS", "outputs")) / "data" / f"{data.name}.png")
+    out = Path(cfg.out or Path(folder("HYBRID_OUTPUTS", "outputs")) / "data" / f"{data.name}.png")
     check_file("out", str(out), endings=_SHEETS, makes_folder=True)
     if cfg.split not in data.splits:
         raise unknown_name(cfg.split, data.splits, what=f"split of {data.name}")

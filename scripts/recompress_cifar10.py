@@ -11,7 +11,6 @@ already, the same blocks would come out unchanged, and say nothing. Printed: the
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import shutil
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from hybrid.configuration.arguments import command, option
+from hybrid.configuration.places import folder
 from hybrid.data.cifar import Cifar10
 from hybrid.data.unpickle import read_pickle
 from hybrid.errors import UserError
@@ -30,7 +30,7 @@ from hybrid.errors import UserError
 class Options:
     """What the command line may say."""
 
-    data_root: str = option("folder that has cifar-10-batches-py", default=os.environ.get("HYBRID_DATA", "data"))
+    data_root: str = option("folder that has cifar-10-batches-py", default=folder("HYBRID_DATA", "data"))
     to: str = option("folder for the copy; it must not have one yet")
     quality: int = option("of JPEG, 1 to 95", default=75)
     shift: int = option("pixels, 0 to 15", default=4)

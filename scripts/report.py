@@ -12,7 +12,6 @@ named, and are in no average; of a sweep also those that have not begun. Nothing
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hybrid.configuration.arguments import command, option
 from hybrid.configuration.destinations import PICTURES, check_file, writing
+from hybrid.configuration.places import folder
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
@@ -33,7 +33,7 @@ class Options:
     """What the command line may say."""
 
     runs: str = option(
-        "a folder; runs are looked for in it and everywhere below", default=os.environ.get("HYBRID_OUTPUTS", "outputs")
+        "a folder; runs are looked for in it and everywhere below", default=folder("HYBRID_OUTPUTS", "outputs")
     )
     sweep: str | None = option(
         "only the runs of this sweep: its name in runs=FOLDER/sweeps, its folder, or last", default=None

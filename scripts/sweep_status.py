@@ -9,11 +9,11 @@ Reads the runs' folders (and SLURM's queue, if the sweep was submitted there); d
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from typing import Literal
 
 from hybrid.configuration.arguments import command, option
+from hybrid.configuration.places import folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +21,7 @@ class Options:
     """What the command line may say."""
 
     sweep: str = option("the name of a sweep, its folder, or last", default="last")
-    root: str = option(
-        "the folder of all runs, in which sweeps/ is", default=os.environ.get("HYBRID_OUTPUTS", "outputs")
-    )
+    root: str = option("the folder of all runs, in which sweeps/ is", default=folder("HYBRID_OUTPUTS", "outputs"))
     format: Literal["text", "json"] = option("json: one object per run, for programs", default="text")
 
 

@@ -17,7 +17,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -29,21 +28,27 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from hybrid.configuration.explain import explain
 from hybrid.configuration.help import print_help
+from hybrid.configuration.places import CONFIGS
+from hybrid.configuration.starting import (
+    chosen_groups,
+    is_of_cluster,
+    is_sweep,
+    read_whole,
+    refuse_cluster,
+    refuse_deletions,
+    refuse_flags,
+    refuse_many_processes,
+)
 from hybrid.errors import PeerLost, Stopped, UserError
 from hybrid.launch import Launch
+from hybrid.streams import discard, outliving_readers
+from hybrid.version import __version__
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 USER_ERROR, INTERRUPTED = 2, 130
 _LET_SPEAK = 2.0  # seconds
-_FLAGS = {  # Hydra's own
-    "--cfg", "-c", "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--experimental-rerun",
-    "--hydra-help", "--info", "-i", "--multirun", "-m", "--package", "-p", "--resolve", "--run", "-r",
-    "--shell-completion", "-sc", "--version",
-}  # fmt: skip
 
 
 def main(
@@ -52,7 +57,8 @@ def main(
     """Decorate a script's function(cfg): the result takes no arguments, reads sys.argv and ends the process.
 
     `--from FILE` takes the configuration whole from a file, such as a run's config.yaml, instead of composing one. `sweep`
-    is called with the other arguments for `-m`; without it Hydra runs the combinations one after the other.
+    is called with the other arguments for `-m`; without it Hydra runs the combinations one after the other. A command whose
+    output nobody reads any more, as after `| head`, goes on in silence.
 
     Exit codes: 0; 2 for a user's mistake (one line on stderr); 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1;
     what the function raises as SystemExit; 1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1 shows the
@@ -62,33 +68,52 @@ def main(
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
         @functools.wraps(task)
         def command() -> None:
-            arguments = sys.argv[1:]
-            if _is_sweep(arguments) and (code := guarded(_refuse_many_processes)):
-                sys.exit(code)
-            if any(flag in ("--help", "-h") for flag in arguments):
-                document = sys.modules[task.__module__].__doc__ or ""
-                overrides = [text for text in arguments if not text.startswith("-")]
-
-                def explain_all() -> None:
-                    print_help(document, CONFIGS, config_name, compose(overrides, config_name=config_name).choices)
-
-                sys.exit(guarded(explain_all, overrides=overrides, config_name=config_name))
-            if arguments[:1] == ["--from"]:
-                sys.exit(guarded(lambda: task(_read(arguments[1:]))))
-            if code := guarded(lambda: _refuse_flags(arguments)):
-                sys.exit(code)
-            if _is_sweep(arguments):
-                others = [text for text in arguments if text not in ("-m", "--multirun")]
-                if sweep is not None:
-                    sys.exit(guarded(lambda: sweep(others), overrides=others, config_name=config_name))
-                sys.argv[1:] = ["-m", *others]  # Hydra knows it only in front
-            if sweep is not None and any(text.split("=")[0].split(".")[0] == "cluster" for text in arguments):
-                sys.exit(guarded(_refuse_cluster))
-            sys.exit(guarded(lambda: _run_hydra(task, config_name), overrides=arguments, config_name=config_name))
+            with outliving_readers():
+                sys.exit(_start(task, sys.argv[1:], config_name, sweep))
 
         return command
 
     return decorate
+
+
+def _start(
+    task: Callable[[DictConfig], Any],
+    arguments: Sequence[str],
+    config_name: str,
+    sweep: Callable[[Sequence[str]], Any] | None,
+) -> int:
+    """Do what the arguments ask for; the exit code."""
+    if "--version" in arguments:
+        return guarded(lambda: print(f"hybrid {__version__}"))
+    if any(flag in ("--help", "-h") for flag in arguments):
+        overrides = [text for text in arguments if not text.startswith("-")]
+        action = functools.partial(_explain_all, task, overrides, config_name)
+        return guarded(action, overrides=overrides, config_name=config_name)
+    if arguments[:1] == ["--from"]:
+        return guarded(lambda: task(read_whole(arguments[1:])))
+    several = is_sweep(arguments)
+    others = [text for text in arguments if text not in ("-m", "--multirun")]
+
+    def act() -> None:
+        if several:
+            refuse_many_processes()
+        refuse_flags(arguments)
+        refuse_deletions(arguments, config_name)
+        if several and sweep is not None:
+            sweep(others)
+            return
+        if sweep is not None:
+            refuse_cluster(arguments)
+        if several:
+            sys.argv[1:] = ["-m", *others]  # Hydra knows it only in front
+        _run_hydra(task, config_name)
+
+    return guarded(act, overrides=others, config_name=config_name)
+
+
+def _explain_all(task: Callable[[DictConfig], Any], overrides: Sequence[str], config_name: str) -> None:
+    document = sys.modules[task.__module__].__doc__ or ""
+    print_help(document, CONFIGS, config_name, compose(overrides, config_name=config_name).choices)
 
 
 def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> DictConfig:
@@ -112,11 +137,11 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             action()
-    except KeyboardInterrupt:
-        _say("stopped")
+    except KeyboardInterrupt as interrupt:
+        _say(str(interrupt) or "stopped")
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return 0
     except MemoryError as error:
         _say(f"error: not enough memory: {error}")
@@ -131,7 +156,8 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
         if os.environ.get("HYBRID_TRACEBACK") == "1":
             traceback.print_exc()
         known = functools.partial(_compose_without, overrides, config_name)
-        _say(f"error: {explain(error, known)}")
+        groups = [*chosen_groups(config_name), *(chosen_groups("sweep") if config_name == "train" else ())]
+        _say(f"error: {explain(error, known, groups)}")
         return USER_ERROR
     except OSError as error:  # a folder that cannot be written, a full disk; after Hydra's, some of which are OSErrors
         if error.filename is None:
@@ -156,43 +182,6 @@ def _rank() -> int:
     with contextlib.suppress(UserError):  # of incomplete variables: training says it
         return Launch.read().rank
     return 0
-
-
-def _is_sweep(arguments: Sequence[str]) -> bool:
-    return any(flag in arguments for flag in ("-m", "--multirun"))
-
-
-def _refuse_flags(arguments: Sequence[str]) -> None:
-    """What other programs write as --lr 0.1: Hydra would answer with a page of usage."""
-    for text in arguments:
-        if text.startswith("-") and text.split("=")[0] not in _FLAGS:
-            name = text.lstrip("-").split("=")[0] or "key"
-            raise UserError(f"unknown option {text}: settings are written {name}=value; --help lists them all.")
-
-
-def _refuse_many_processes() -> None:
-    launch = Launch.read()
-    if launch.manner == "torchrun" or launch.size > 1:
-        raise UserError(
-            f"a sweep (-m) does not run under {launch.manner}, where every process would sweep: start it with "
-            f"python train.py -m …; for several GPUs per run, start {launch.manner} … train.py once for each of its runs."
-        )
-
-
-def _refuse_cluster() -> None:
-    raise UserError("cluster says where the runs of a sweep run: add -m, also for a sweep of one run.")
-
-
-def _read(arguments: Sequence[str]) -> DictConfig:
-    if len(arguments) != 1:
-        raise UserError("--from takes one file, such as a run's config.yaml, and nothing beside it.")
-    try:
-        cfg = OmegaConf.load(arguments[0])
-    except (OSError, YAMLError) as error:
-        raise UserError(f"--from {arguments[0]} cannot be read: {str(error).splitlines()[0]}.") from error
-    if not isinstance(cfg, DictConfig) or "choices" not in cfg:
-        raise UserError(f"--from {arguments[0]}: it is not the configuration of a run.")
-    return cfg
 
 
 def _run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
@@ -248,9 +237,14 @@ def _with_choices(cfg: DictConfig, choices: DictConfig) -> DictConfig:
 
 
 def _compose_without(overrides: Sequence[str], config_name: str, culprit: str) -> DictConfig:
-    """The configuration without the overrides of one key, so that an error can list what stands beside it."""
+    """The configuration without the overrides of one key, so that an error can list what stands beside it.
+
+    `cluster` is a configuration of its own, that of a sweep.
+    """
+    of_cluster = is_of_cluster(culprit)
     kept = [text for text in overrides if "=" in text and text.split("=")[0].lstrip("+~") != culprit]
-    return compose([text for text in kept if not text.startswith("-")], config_name=config_name)
+    kept = [text for text in kept if not text.startswith("-") and is_of_cluster(text) == of_cluster]
+    return compose(kept, config_name="sweep" if of_cluster else config_name)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:

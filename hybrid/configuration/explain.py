@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
@@ -11,8 +11,12 @@ from omegaconf import DictConfig
 from hybrid.errors import UserError, unknown_name
 
 
-def explain(error: Exception, compose_without: Callable[[str], DictConfig]) -> str:
-    """One line. `compose_without(key)` gives the configuration that the command line has without its overrides of that key."""
+def explain(error: Exception, compose_without: Callable[[str], DictConfig], groups: Sequence[str] = ()) -> str:
+    """One line.
+
+    `compose_without(key)` gives the configuration that the command line has without its overrides of that key; `groups` are those
+    that a command line may choose from, also where this one has not.
+    """
     text = _whole_text(error)
     if isinstance(error, UserError):
         return str(error)
@@ -20,11 +24,17 @@ def explain(error: Exception, compose_without: Callable[[str], DictConfig]) -> s
         return f"cannot read the argument {error.override!r}: write key=value (quote values with commas, colons or brackets)."
     if several := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", text):
         key, values = several.groups()
-        return f"{key}={values} are several values: -m before it makes a run of each, {key}=[{values}] is one list."
+        a_list = "" if values.endswith(")") else f", {key}=[{values}] is one list"
+        return f"{key}={values} are several values: -m before it makes a run of each{a_list}."
+    if sweep := re.search(r"Sweep parameters '(.*)' requires --multirun", text):
+        how = "scripts/search.py tries some of them" if "interval(" in sweep[1] else "-m before it makes a run of each"
+        return f"{sweep[1]} are several values: {how}."
+    if chosen := re.search(r"Multiple values for (\S+)\. To override", text):
+        return f"{chosen[1]} is a choice of one option: write {chosen[1]}=… once, without a sign in front."
     if missing := re.search(r"(?:Could not find|In '.*?': Could not find) '([^']+)'", text):
         return _unknown_option(missing[1], text)
     if wrong := re.search(r"Could not (?:override|(?:append to|delete from) config\..*?) ?'([^']+)'", text):
-        return _unknown_key(wrong[1].rstrip("."), text, compose_without)
+        return _unknown_key(wrong[1].rstrip("."), text, compose_without, groups)
     return " ".join(text.split())
 
 
@@ -41,7 +51,7 @@ def _unknown_option(option: str, text: str) -> str:
     return str(unknown_name(name, listed[1].split(), what=group))
 
 
-def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfig]) -> str:
+def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfig], groups: Sequence[str]) -> str:
     try:
         node = compose_without(key)
     except Exception:  # the rest of the command line is wrong too: then say only what Hydra says
@@ -53,7 +63,7 @@ def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfi
         if not isinstance(node, DictConfig):
             return f"{above} is a single value: {place} does not exist."
         if part not in node:
-            valid = [str(name) for name in node if name != "choices"]
+            valid = {str(name) for name in node if name != "choices"} | set(() if above else groups)
             return str(unknown_name(part, valid, what=f"key in {above}" if above else "key"))
         node = node[part]
     return f"{key} is a setting of its own, neither to be added nor removed: write {key}=… without a sign in front."

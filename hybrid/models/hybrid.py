@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hybrid.configuration import instantiate
 from hybrid.errors import UserError, unknown_name
+from hybrid.models.probe import check_part, shape_words
 
 _PARTS = ("frontend", "normalization", "head")
 
@@ -42,7 +43,8 @@ class HybridModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         if images.dim() != 4 or tuple(images.shape[1:]) != self.image_shape:
-            raise ValueError(f"the model takes images {_shape(('N', *self.image_shape))}, got {_shape(images.shape)}")
+            wanted = shape_words(("N", *self.image_shape))
+            raise ValueError(f"the model takes images {wanted}, got {shape_words(images.shape)}")
         if not images.is_floating_point():
             raise ValueError(f"the model takes normalised float images, got {images.dtype}")
         return self.head(self.normalization(self._features(images)))
@@ -86,7 +88,7 @@ def build(
 
     The front-end's class gets `image_shape` and must have an `output_shape`; the normalization's gets that as
     `input_shape`, the head's gets `input_shape` and `num_classes`. Raises UserError for whatever does not fit, naming
-    its place.
+    its place: classes that are not hybrid's own are tried on a blank batch.
     """
     for name in config:
         if name not in _PARTS:
@@ -97,8 +99,11 @@ def build(
     image_shape = tuple(int(size) for size in image_shape)
     frontend = instantiate(config["frontend"], path="model.frontend", image_shape=image_shape)
     features = _output_shape(frontend)
+    check_part(frontend, path="model.frontend", takes=image_shape, gives=features)
     normalization = instantiate(config["normalization"], path="model.normalization", input_shape=features)
+    check_part(normalization, path="model.normalization", takes=features, gives=features)
     head = instantiate(config["head"], path="model.head", input_shape=features, num_classes=num_classes)
+    check_part(head, path="model.head", takes=features, gives=(num_classes,))
     return HybridModel(frontend, normalization, head, image_shape=image_shape, num_classes=num_classes)
 
 
@@ -107,7 +112,3 @@ def _output_shape(frontend: nn.Module) -> tuple[int, int, int]:
     if shape is None or len(tuple(shape)) != 3:
         raise UserError(f"model.frontend: {type(frontend).__name__} needs an attribute output_shape = (C, H, W)")
     return tuple(int(size) for size in shape)
-
-
-def _shape(shape: Iterable[object]) -> str:
-    return "(" + ", ".join(str(size) for size in shape) + ")"

@@ -56,6 +56,6 @@ def make_scattering(
     Raises ValueError for an unknown engine and for parameters that do not fit (see `Scattering2D`), ImportError when
     engine="kymatio" and kymatio is not installed.
     """
-    if engine not in _ENGINES:
+    if not isinstance(engine, str) or engine not in _ENGINES:
         raise ValueError(f"unknown scattering engine {engine!r}; valid: {', '.join(_ENGINES)}")
     return _ENGINES[engine](J, shape, L, max_order, pre_pad=pre_pad)

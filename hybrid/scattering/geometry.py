@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 def check_parameters(J: int, shape: Sequence[int], L: int, max_order: int) -> tuple[int, int]:
     """Return `shape` as (H, W), or raise a ValueError that says which values fit."""
-    if len(shape) != 2 or not all(_is_count(side) for side in shape):
-        raise ValueError(f"shape must be two positive integers (H, W), got {tuple(shape)}")
+    if not isinstance(shape, Sequence) or len(shape) != 2 or not all(_is_count(side) for side in shape):
+        given = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else shape
+        raise ValueError(f"shape must be two positive integers (H, W), got {given!r}")
     height, width = (int(side) for side in shape)
     if not _is_count(L):
         raise ValueError(f"L, the number of angles, must be an integer of at least 1, got {L!r}")

@@ -42,7 +42,7 @@ class ScatteringModule(nn.Module, ABC):
 
         float64 is computed and returned in float64; float32 in float32, also under autocast; float16 and bfloat16 are
         computed and returned in float32, because second-order coefficients underflow in half precision.
-        Raises ValueError for a NumPy array, another type, or a size that is not the module's.
+        Raises ValueError for what is no tensor, another type of numbers, or a size that is not the module's.
         """
         self._check_input(images)
         if images.dtype != torch.float64:
@@ -64,6 +64,8 @@ class ScatteringModule(nn.Module, ABC):
         height, width = self.padded_shape if self.pre_pad else self.shape
         if isinstance(images, np.ndarray):
             raise ValueError("scattering takes torch tensors, got a NumPy array: convert it with torch.from_numpy()")
+        if not isinstance(images, Tensor):
+            raise ValueError(f"scattering takes torch tensors, got a {type(images).__name__}")
         if images.dtype not in _INPUT_TYPES:
             kind = str(images.dtype).removeprefix("torch.")
             raise ValueError(f"scattering takes real floating-point images, got {kind}: convert them with .float()")

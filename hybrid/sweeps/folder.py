@@ -27,6 +27,11 @@ from hybrid.tracking.run_folder import RunFolder
 _PLACE = "sweeps"  # in run.root
 
 
+def counted(runs: int) -> str:
+    """ "1 run", "2 runs"."""
+    return f"{runs} run{'s' * (runs != 1)}"
+
+
 @dataclasses.dataclass(frozen=True)
 class SweepRun:
     """A run as the sweep's folder knows it. `job` is the number that SLURM gave it last, such as "12_3"."""
@@ -124,10 +129,10 @@ class SweepFolder:
         ]
 
     def label(self, run: SweepRun) -> str:
-        """The overrides in which a run differs from the sweep's others; of a single run, all."""
+        """The overrides in which a run differs from the sweep's others; of a single run, all; its name where there are none."""
         others = [set(other.overrides) for other in self.runs()]
         shared = set.intersection(*others) if len(others) > 1 else set()
-        return " ".join(override for override in run.overrides if override not in shared)
+        return " ".join(override for override in run.overrides if override not in shared) or run.name
 
     def note_jobs(self, jobs: Mapping[str, str]) -> None:
         """Remember under which number SLURM knows each run: run's name -> "12_3"."""

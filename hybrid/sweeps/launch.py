@@ -11,7 +11,7 @@ from pathlib import Path
 from hybrid.configuration import build_record
 from hybrid.configuration.entry import compose
 from hybrid.errors import UserError, unknown_name
-from hybrid.sweeps.folder import SweepFolder, SweepRun
+from hybrid.sweeps.folder import SweepFolder, SweepRun, counted
 from hybrid.sweeps.local import LocalPool
 from hybrid.sweeps.plan import Planned, parse_overrides, plan_runs
 from hybrid.sweeps.settings import LocalSettings, SlurmSettings
@@ -66,14 +66,17 @@ def _launch(sweep: SweepFolder, planned: Sequence[Planned], settings: LocalSetti
     runs = sweep.runs()
     busy = [run for run in runs if not run.folder.finished and run.folder.in_use]
     waiting = [run for run in runs if not run.folder.finished and run not in busy]
-    finished = len(runs) - len(busy) - len(waiting)
-    print(f"{len(runs)} runs, {finished} of them finished already\n{sweep.path}", flush=True)
     if isinstance(settings, SlurmSettings):
         from hybrid.sweeps.slurm import not_in_queue, run_on_slurm
 
-        waiting = not_in_queue(sweep, [*busy, *waiting])
+        unfinished = [*busy, *waiting]
+        waiting = not_in_queue(sweep, unfinished)  # which says so where there is no SLURM, before anything else is said
+        _announce(sweep, finished=len(runs) - len(unfinished))
+        if len(waiting) < len(unfinished):
+            print(f"{counted(len(unfinished) - len(waiting))} in the queue or running already", flush=True)
         _submit(sweep, planned, waiting)
         return run_on_slurm(sweep, waiting, settings, report=_report)
+    _announce(sweep, finished=len(runs) - len(busy) - len(waiting))
     for run in busy:
         warnings.warn(f"another process is working on {run.path}: it is left alone.", stacklevel=2)
     _submit(sweep, planned, waiting)
@@ -81,6 +84,14 @@ def _launch(sweep: SweepFolder, planned: Sequence[Planned], settings: LocalSetti
         for count, (run, outcome) in enumerate(pool.run(waiting), start=1):
             print(f"[{count}/{len(waiting)}] {outcome.state}: {sweep.label(run)}: {outcome.words}", flush=True)
     return _report(sweep, interrupted=int(pool.signal or 0))
+
+
+def _announce(sweep: SweepFolder, *, finished: int) -> None:
+    count = len(sweep.runs())
+    state = "finished already" if finished else "not finished yet"
+    if count > 1:
+        state = f"{finished or 'none'} of them finished already"
+    print(f"{counted(count)}, {state}\n{sweep.path}", flush=True)
 
 
 def _submit(sweep: SweepFolder, planned: Sequence[Planned], runs: Sequence[SweepRun]) -> None:
@@ -93,13 +104,16 @@ def _report(sweep: SweepFolder, *, interrupted: int = 0) -> int:
     runs = sweep.runs()
     missing = [run for run in runs if not run.folder.finished]
     if not missing:
-        print(f"all {len(runs)} runs are finished: python scripts/report.py sweep={sweep.path}", flush=True)
+        words = f"all {len(runs)} runs are finished" if len(runs) > 1 else "the run is finished"
+        print(f"{words}: python scripts/report.py sweep={sweep.path}", flush=True)
         return 0
     failed = sum(run.folder.error.is_file() for run in missing)
-    words = (
-        f"{len(missing)} of {len(runs)} runs are not finished, {failed} of them failed; the same command tries again: "
-    )
-    print(f"{words}python scripts/sweep_status.py sweep={sweep.path}", file=sys.stderr, flush=True)
+    if len(runs) > 1:
+        words = f"{len(missing)} of {len(runs)} runs are not finished, {failed} of them failed"
+    else:
+        words = "the run failed" if failed else "the run is not finished"
+    words += f"; the same command tries again: python scripts/sweep_status.py sweep={sweep.path}"
+    print(words, file=sys.stderr, flush=True)
     if interrupted:
         return 128 + interrupted
     return min(len(missing), _MOST)

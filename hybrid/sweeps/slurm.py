@@ -20,7 +20,7 @@ from typing import Any
 
 from hybrid.configuration.entry import CONFIGS
 from hybrid.errors import UserError
-from hybrid.sweeps.folder import SweepFolder, SweepRun
+from hybrid.sweeps.folder import SweepFolder, SweepRun, counted
 from hybrid.sweeps.job import Job, Outcome
 from hybrid.sweeps.settings import SlurmSettings
 
@@ -32,10 +32,7 @@ _GOES_ON = ("RUNNING", "PREEMPTED")  # states of a job that nobody has cancelled
 def not_in_queue(sweep: SweepFolder, runs: Sequence[SweepRun]) -> list[SweepRun]:
     """Those of the runs that nobody works on, and that SLURM does not know of."""
     queued = jobs_in_queue(sweep)
-    waiting = [run for run in runs if run.job not in queued and not run.folder.in_use]
-    if len(waiting) < len(runs):
-        print(f"{len(runs) - len(waiting)} runs are in the queue or running already", flush=True)
-    return waiting
+    return [run for run in runs if run.job not in queued and not run.folder.in_use]
 
 
 def run_on_slurm(
@@ -45,7 +42,7 @@ def run_on_slurm(
     if runs:
         jobs = submit(sweep, runs, settings)
         sweep.note_jobs(jobs)
-        print(f"submitted: job {min(jobs.values()).split('_')[0]}, {len(runs)} runs", flush=True)
+        print(f"submitted: job {min(jobs.values()).split('_')[0]}, {counted(len(runs))}", flush=True)
     if not settings.wait:
         return 0
     try:
@@ -83,7 +80,8 @@ def jobs_in_queue(sweep: SweepFolder) -> dict[str, str]:
     command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", f"--name={job_name(sweep)}"]
     answer = _ask(*command, "--format=%i %T")
     if answer.returncode:
-        raise UserError(f"cluster=slurm: SLURM does not answer: {answer.stderr.strip()}")
+        reason = (answer.stderr.strip().splitlines() or ["without a word"])[-1]
+        raise UserError(f"cluster=slurm: SLURM does not answer here ({reason}). Start it on a cluster's login node.")
     return dict(line.split() for line in answer.stdout.splitlines())
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from hybrid.sweeps.folder import SweepFolder, SweepRun
+from hybrid.sweeps.folder import SweepFolder, SweepRun, counted
 from hybrid.tracking.jsonl import read_metrics
 
 State = Literal["finished", "running", "queued", "stopped", "failed", "waiting"]
@@ -105,7 +105,11 @@ def status_lines(sweep: SweepFolder, statuses: Sequence[Status]) -> list[str]:
     counts = Counter(status.state for status in statuses)
     told = ", ".join(f"{counts[state]} {state}" for state in counts)
     left = time_left(statuses)
-    return [*lines, "", f"{len(statuses)} runs: {told}." + (f" About {clock(left)} left." if left is not None else "")]
+    return [
+        *lines,
+        "",
+        f"{counted(len(statuses))}: {told}." + (f" About {clock(left)} left." if left is not None else ""),
+    ]
 
 
 def clock(seconds: float) -> str:

@@ -43,7 +43,8 @@ class Console(SilentSink):
             short = "  ".join(_shown(name, values[name]) for name in _BESIDE_THE_BAR if name in values)
             self._bar.update(self._task, completed=step, text=short)
             return
-        place = f"epoch {epoch:6.2f}/{self.total_epochs:g}  step {step}/{self.total_steps}"
+        end = f"{self.total_epochs:.2f}".removesuffix(".00")
+        place = f"epoch {epoch:6.2f}/{end}  step {step}/{self.total_steps}"
         self.say(f"{place}  {text}" + (f"  left {self._left(step)}" if "train/loss" in values else ""))
 
     def close(self) -> None:

@@ -28,6 +28,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid.durations import in_one_spelling
 from hybrid.errors import PeerLost, UserError
 from hybrid.tracking.files import write_text
 
@@ -194,9 +195,9 @@ class RunFolder:
 
 
 def identity(cfg: DictConfig) -> dict[str, Any]:
-    """Dotted key -> value of everything that can change a run's results."""
+    """Dotted key -> value of everything that can change a run's results; durations in one spelling of all."""
     whole = OmegaConf.to_container(cfg, resolve=True)
-    values = dict(_flatten(whole, ""))
+    values = {key: _spelt(value) for key, value in _flatten(whole, "")}
     if cfg.get("choices", {}).get("data") == "folder":  # there, the root is which images they are
         values["data.root"] = str(Path(whole["data"]["root"]).resolve())
     return values
@@ -215,6 +216,12 @@ def run_name(cfg: DictConfig) -> str:
         digest,
     ]
     return "-".join(dict.fromkeys(str(part) for part in parts if part))  # experiment=digits data=digits: once
+
+
+def _spelt(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_spelt(part) for part in value]
+    return in_one_spelling(value) if isinstance(value, str) else value
 
 
 def _flatten(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -10,11 +10,11 @@ from omegaconf import DictConfig
 from torch import nn
 
 from hybrid.configuration import build_record, instantiate
+from hybrid.durations import in_steps, interval
 from hybrid.errors import UserError
 from hybrid.launch import Launch
 from hybrid.models.channel_order import ChannelOrder
 from hybrid.training import distributed
-from hybrid.training.durations import in_steps, interval
 from hybrid.training.initial_weights import Match
 from hybrid.training.live_analysis import live_settings
 from hybrid.training.settings import TrainerSettings

@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
-from hybrid.training import distributed
+from hybrid.training import checkpoint, distributed
 
 
 class Interruption:
@@ -32,6 +33,13 @@ class Interruption:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
+
+
+def stopped_at_once(checkpoints: Path) -> KeyboardInterrupt:
+    """What a Ctrl-C that did not wait for a checkpoint tells the user: from where the run of these checkpoints goes on."""
+    if checkpoint.present(checkpoints):
+        return KeyboardInterrupt("stopped at once; the same command continues from the last checkpoint")
+    return KeyboardInterrupt("stopped before the first checkpoint; the same command begins again")
 
 
 class StopVote:

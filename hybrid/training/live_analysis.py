@@ -21,12 +21,12 @@ from hybrid.analysis.report import Report
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.configuration import build_record
 from hybrid.data import Data
+from hybrid.durations import Duration, interval
 from hybrid.errors import PeerLost
 from hybrid.tracking import Tracker
 from hybrid.tracking.console import Console
 from hybrid.tracking.files import write_atomically, write_text
 from hybrid.training import distributed
-from hybrid.training.durations import Duration, interval
 from hybrid.training.measure import measure
 
 _SHARE = 0.05  # of the training time, for every=auto

@@ -16,6 +16,7 @@ from hybrid.analysis.layers import layers_of
 from hybrid.configuration import instantiate
 from hybrid.data import Data, Loader
 from hybrid.data.file_loader import dead_worker
+from hybrid.durations import in_seconds, run_length
 from hybrid.errors import Stopped, UserError
 from hybrid.scattering import ScatteringModule
 from hybrid.tracking import RunFolder, Tracker
@@ -27,9 +28,9 @@ from hybrid.tracking.tracker import Sink
 from hybrid.training import checkpoint, distributed
 from hybrid.training.beginning import begin, initial_weights
 from hybrid.training.checks import check
-from hybrid.training.durations import in_seconds, run_length
 from hybrid.training.evaluation import Evaluation
 from hybrid.training.feature_cache import FeatureCache, plan_cache
+from hybrid.training.interruption import stopped_at_once
 from hybrid.training.live_analysis import LiveAnalysis, live_settings
 from hybrid.training.pictures import Pictures
 from hybrid.training.randomness import seed_everything, set_deterministic
@@ -87,6 +88,8 @@ def _run(cfg: DictConfig) -> dict[str, Any]:
         has_statistics = any(name.startswith("normalization.") for name in given)
         cache = begin(state, folder, data, device, has_statistics=has_statistics, kept=kept)
         return _train(cfg, settings, plan, state, data, device, folder, cache)
+    except KeyboardInterrupt as interrupt:
+        raise stopped_at_once(folder.checkpoints) from interrupt
     except Exception as error:
         if not isinstance(error, Stopped):
             folder.note_failure(error, rank=distributed.rank())

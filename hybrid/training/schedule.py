@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from hybrid.training.durations import Duration, in_steps
+from hybrid.durations import Duration, in_steps
 
 
 class Setting(NamedTuple):

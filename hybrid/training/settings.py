@@ -7,10 +7,10 @@ from typing import Literal
 
 import torch
 
+from hybrid.durations import Duration
 from hybrid.errors import UserError
 from hybrid.launch import Launch
 from hybrid.training.arithmetic import Arithmetic, Precision
-from hybrid.training.durations import Duration
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -26,11 +26,11 @@ from pathlib import Path
 import torch
 
 from hybrid.data import Batch, Data, Loader
+from hybrid.durations import interval
 from hybrid.errors import Stopped, UserError
 from hybrid.tracking.console import Console
 from hybrid.tracking.tracker import Tracker
 from hybrid.training import checkpoint, distributed, schedule
-from hybrid.training.durations import interval
 from hybrid.training.evaluation import Evaluation, evaluate
 from hybrid.training.feature_cache import FeatureCache
 from hybrid.training.gradients import GradientSum

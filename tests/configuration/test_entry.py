@@ -7,11 +7,26 @@ import sys
 
 import pytest
 
+from hybrid.configuration.entry import compose
+from hybrid.configuration.places import folder
+from hybrid.configuration.starting import refuse_deletions
+from hybrid.version import __version__
+
 MISTAKES = [
     (["model=scat_resnt"], "unknown model: scat_resnt. Did you mean scat_resnet?"),
     (["data=cifar11"], "unknown data: cifar11. Did you mean cifar10?"),
     (["model/head=nope"], "unknown model/head: nope. Valid: cnn, custom,"),
-    (["modle=scat_resnet"], "unknown key: modle. Did you mean model?"),
+    (
+        ["modle=scat_resnet"],
+        "unknown key: modle. Did you mean model? Valid: analysis, augmentation, cluster, data, debug, exp",
+    ),
+    (["experimnt=digits"], "unknown key: experimnt. Did you mean experiment?"),
+    (["+experiment=digits"], "experiment is a choice of one option: write experiment=… once, without a sign in front."),
+    (["~model"], "~model leaves nothing in the place of model: choose another with model=…."),
+    (["~data"], "~data leaves nothing in the place of data"),
+    (["~trainer=default"], "~trainer=default leaves nothing in the place of trainer"),
+    (["~seed"], "~seed: seed cannot be left out. Change it with seed=…."),
+    (["~run"], "~run: run cannot be left out. Change it with run.KEY=…."),
     (["trainer.bach_size=3"], "unknown key in trainer: bach_size. Did you mean batch_size?"),
     (["model.head.zzz=1"], "unknown key in model.head: zzz. Valid: "),
     (["trainer.batch_size.x=3"], "trainer.batch_size is a single value"),
@@ -34,6 +49,10 @@ MISTAKES = [
     (["trainer.precision=int8"], "trainer.precision: 'int8' is not fp32 or bf16 or fp16."),
     (["trainer.precision=fp17"], "'fp17' is not fp32 or bf16 or fp16 (did you mean fp16?)."),
     (["seed=0,1,2"], "seed=0,1,2 are several values: -m before it makes a run of each, seed=[0,1,2] is one list."),
+    (["seed=range(3)"], "seed=range(3) are several values: -m before it makes a run of each."),
+    (["seed=tag(a,choice(1,2))"], "seed=tag(a,choice(1,2)) are several values: -m before it makes a run of each."),
+    (["seed=sort(2,1)"], "seed=sort(2,1) are several values: -m before it makes a run of each."),
+    (["optimizer.lr=interval(0.1,1)"], "optimizer.lr=interval(0.1,1) are several values: scripts/search.py tries some"),
     (["trainer.ema=2"], "trainer.ema=2.0 is not valid"),
     (["trainer.accumulation=200"], "trainer.accumulation=200 cuts a batch of 128 images"),
     (["model=null"], "the command line cannot be composed"),
@@ -108,6 +127,25 @@ def test_help_of_a_choice_shows_its_settings(root, monkeypatch, capsys):
     assert "milestones: [30%, 60%, 80%]" in out
 
 
+def test_the_version_is_this_projects(root, monkeypatch, capsys):
+    assert command(root, monkeypatch, capsys, "--version") == (0, f"hybrid {__version__}\n", "")
+
+
+@pytest.mark.parametrize("overrides", [[], ["experiment=digits", "debug=fast"]])
+def test_what_may_be_left_out_may_be_left_out(overrides):
+    refuse_deletions([*overrides, "~experiment", "~debug", "~data.subset.n"], "train")
+
+
+def test_an_empty_variable_is_no_folder(monkeypatch):
+    overrides = ["data=imagenet", "data.normalize=none"]
+    for value, expected in (("", ("data/imagenet", "outputs")), ("/there", ("/there/imagenet", "/there"))):
+        for name in ("HYBRID_DATA", "HYBRID_OUTPUTS"):
+            monkeypatch.setenv(name, value)
+        cfg = compose(overrides)
+        assert (cfg.data.root, cfg.run.root) == expected
+        assert folder("HYBRID_OUTPUTS", "outputs") == expected[1]
+
+
 @pytest.mark.parametrize("flag", ["-m", "--multirun"])
 def test_a_sweep_under_torchrun_is_refused_once_with_what_to_do(root, tmp_path, monkeypatch, capsys, flag):
     place = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
@@ -127,14 +165,19 @@ def test_a_configuration_read_whole_is_the_same_run(root, tmp_path, monkeypatch,
     (config,) = tmp_path.glob("*/config.yaml")
     code, out, _ = command(root, monkeypatch, capsys, "--from", str(config))
     assert code == 0 and "finished already" in out and str(config.parent) in out
+    code, out, _ = command(root, monkeypatch, capsys, "--from", str(config.parent))
+    assert code == 0 and "finished already" in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["cluster=slurm"], "add -m"),
+        (["-m", "cluster.wokers=2"], "unknown key in cluster: wokers. Did you mean workers?"),
+        (["-m", "cluster=slurm", "mdoel=scat_wrn"], "unknown key: mdoel. Did you mean model?"),
         (["--from"], "--from takes one file"),
         (["--from", "/nowhere.yaml"], "cannot be read"),
+        (["--from", "docs"], "--from docs: it is not a run's folder, as it has no config.yaml."),
         (["--from", "configs/train.yaml"], "it is not the configuration of a run"),
     ],
 )

@@ -31,6 +31,22 @@ class PooledHead(nn.Module):
         return self.layers(features.mean((2, 3)))
 
 
+class OddHead(nn.Module):
+    """A user's head with one mistake: one class too many, a wrong input width, nothing returned, or two outputs."""
+
+    def __init__(self, input_shape: tuple[int, int, int], num_classes: int, *, mistake: str) -> None:
+        super().__init__()
+        self.mistake = mistake
+        width, classes = input_shape[0] - (mistake == "width"), num_classes + (mistake == "classes")
+        self.layer = nn.Linear(width, classes)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor] | None:
+        if self.mistake == "map":
+            return features
+        logits = self.layer(features.mean((2, 3)))
+        return {"nothing": None, "two": (logits, logits)}.get(self.mistake, logits)
+
+
 class Halved(nn.Module):
     def __init__(self, image_shape: tuple[int, int, int]) -> None:
         super().__init__()
@@ -44,6 +60,14 @@ class Halved(nn.Module):
 class Shapeless(nn.Module):
     def __init__(self, image_shape: tuple[int, int, int]) -> None:
         super().__init__()
+
+
+class Boastful(Halved):
+    """Says that it leaves the size as it is, and halves it."""
+
+    def __init__(self, image_shape: tuple[int, int, int]) -> None:
+        super().__init__(image_shape)
+        self.output_shape = image_shape
 
 
 class Doubled(nn.Module):
@@ -131,6 +155,39 @@ def test_mistakes_name_their_place_and_what_is_valid(make, overrides, words):
 def test_a_frontend_without_a_shape_is_refused(make):
     message = refusal(make, "scat_linear", "model/frontend=custom", f"model.frontend._target_={__name__}.Shapeless")
     assert "Shapeless needs an attribute output_shape" in message
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("classes", "gives (2, 11) for N = 2, and a tensor (N, 10) is wanted."),
+        ("map", "gives (2, 243, 8, 8) for N = 2, and a tensor (N, 10) is wanted."),
+        ("nothing", "gives None, and a tensor (N, 10) is wanted."),
+        ("two", "gives a tuple, and a tensor (N, 10) is wanted."),
+        ("width", "does not take (N, 243, 8, 8): "),
+    ],
+)
+def test_a_users_head_that_does_not_fit_is_named_with_what_it_gives_and_what_is_wanted(make, mistake, message):
+    own = ["model/head=custom", f"model.head._target_={__name__}.OddHead", f"+model.head.mistake={mistake}"]
+    said = refusal(make, "scat_linear", *own)
+    assert said.startswith(f"model.head: {__name__}.OddHead ") and message in said
+
+
+def test_a_users_frontend_that_does_not_give_the_shape_that_it_says_is_refused(make):
+    message = refusal(make, "scat_linear", "model/frontend=custom", f"model.frontend._target_={__name__}.Boastful")
+    assert "Boastful gives (2, 3, 16, 16) for N = 2, and a tensor (N, 3, 32, 32) is wanted" in message
+
+
+def test_a_part_that_is_no_module_is_refused(make):
+    message = refusal(make, "scat_linear", "model/head=custom", "model.head._target_=fractions.Fraction")
+    assert message == "model.head: a Fraction is no torch.nn.Module."
+
+
+def test_trying_a_users_head_leaves_it_as_it_was_built(make):
+    own = ["model/head=custom", f"model.head._target_={__name__}.OddHead", "+model.head.mistake=none"]
+    torch.manual_seed(0)
+    model = make("scat_linear", *own)
+    assert model.head.training and all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_a_missing_part_is_refused():

@@ -47,6 +47,11 @@ def same(values, expected, tolerance=1e-6):
         ((1, (1, 5)), "too small"),
         ((2, (32,)), "shape must be two positive integers"),
         ((2, (32, -1)), "shape must be two positive integers"),
+        ((2, 32), r"shape must be two positive integers \(H, W\), got 32"),
+        ((2, None), r"shape must be two positive integers \(H, W\), got None"),
+        ((2, "32"), r"shape must be two positive integers \(H, W\), got '32'"),
+        (((32, 32), 2), "shape must be two positive integers"),
+        ((None, (32, 32)), "J must be an integer from 1 to 5 for images of 32x32, got None"),
         ((2, (32, 32), 0), "L, the number of angles, must be an integer of at least 1, got 0"),
         ((2, (32, 32), 8.0), "L, the number of angles"),
         ((2, (32, 32), 8, 3), "max_order must be 1 or 2, got 3"),
@@ -70,6 +75,9 @@ def test_wrong_images_are_refused(engine):
             engine(torch.zeros(2, *SHAPE).to(dtype))
     with pytest.raises(ValueError, match=r"got a NumPy array: convert it with torch.from_numpy\(\)"):
         engine(torch.zeros(2, *SHAPE).numpy())
+    for value, name in [([1, 2], "list"), (None, "NoneType"), (0.5, "float")]:
+        with pytest.raises(ValueError, match=f"scattering takes torch tensors, got a {name}"):
+            engine(value)
     for shape in [(20, 16), (3, 16, 16), (20,), ()]:
         with pytest.raises(ValueError, match=r"expected images of shape \(\.\.\., 16, 20\), got \("):
             engine(torch.zeros(shape))

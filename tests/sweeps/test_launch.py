@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -55,11 +56,36 @@ def test_failures_stop_nobody_and_are_counted_kept_and_tried_again(sweep, tmp_pa
         assert code == 2
         assert "2 of 4 runs are not finished, 2 of them failed" in errors
         assert "failed: optimizer.lr=0.25: error: refused" in out
-        assert ("0 of them finished already" in out) == (attempt == 1)
+        assert ("none of them finished already" in out) == (attempt == 1)
     assert starts(tmp_path) == [1, 1, 2]  # finished, finished, failed twice; the refused one never began
     texts = sorted(path.read_text() for path in (tmp_path / "runs").glob("*/error.txt"))
     assert texts[0].startswith("ValueError: broken") and texts[1] == "error: refused\n"
     assert all((path.parent / "config.yaml").is_file() for path in (tmp_path / "runs").glob("*/error.txt"))
+
+
+def test_a_sweep_of_one_run_is_told_in_the_singular_and_the_run_has_a_name(quick_train, tmp_path, capfd):
+    arguments = [f"run.root={tmp_path / 'runs'}"]
+    launch(arguments)
+    out = capfd.readouterr().out
+    assert (
+        out.startswith("1 run, not finished yet\n")
+        and f"[1/1] finished: {arguments[0]}: test" in out
+        and "the run is finished: " in out
+    )
+    launch(arguments)
+    assert capfd.readouterr().out.startswith("1 run, finished already\n")
+
+
+def test_a_run_without_overrides_is_called_by_its_name(make_sweep):
+    sweep = make_sweep("seed=0")
+    (run,) = sweep.runs()
+    assert sweep.label(run) == " ".join(run.overrides)
+    assert sweep.label(dataclasses.replace(run, overrides=())) == run.name
+
+
+def test_the_failure_of_a_single_run_is_told_in_the_singular(sweep):
+    code, _, errors = sweep("optimizer.lr=0.5")
+    assert code == 1 and errors.startswith("the run failed; the same command tries again: ")
 
 
 def test_a_killed_run_is_named_and_continued(sweep, tmp_path):
@@ -150,6 +176,7 @@ def test_one_launch_at_a_time(sweep, make_sweep):
         (["cluster=slurm", "cluster.memory=0"], "cluster.memory=0"),
         (["hydra/launcher=joblib"], "cluster=local or cluster=slurm"),
         (["--cfg"], "cannot be combined with -m"),
+        (["seed=range(0)"], "seed=range.0. gives no value to try."),
     ],
 )
 def test_a_mistake_in_the_cluster_s_settings_is_refused(sweep, tmp_path, arguments, message):

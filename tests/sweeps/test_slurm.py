@@ -19,8 +19,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from hybrid.errors import UserError
 from hybrid.sweeps import slurm
 from hybrid.sweeps.folder import SweepFolder, SweepRun
+from hybrid.sweeps.launch import launch
 from hybrid.tracking.jsonl import read_metrics
 
 _TRAINING = ["model=scat_linear", "data.subset.n=100", "analysis=none", "trainer.tensorboard=false"]
@@ -253,6 +255,19 @@ def test_without_slurm_it_says_so(tmp_path, make_sweep, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Exception, match="there is no squeue here"):
         slurm.jobs_in_queue(make_sweep("seed=0"))
+
+
+def test_a_slurm_that_does_not_answer_is_one_line_and_all_that_is_said(quick_train, tmp_path, monkeypatch, capfd):
+    refusal = "squeue: error: DNS lookup failed\nsqueue: fatal: no configuration source\n"
+    silent = subprocess.CompletedProcess([], 1, stdout="", stderr=refusal)
+    monkeypatch.setattr(slurm, "_ask", lambda *command: silent)
+    with pytest.raises(UserError) as error:
+        launch([f"run.root={tmp_path}", "cluster=slurm"])
+    assert str(error.value) == (
+        "cluster=slurm: SLURM does not answer here (squeue: fatal: no configuration source). "
+        "Start it on a cluster's login node."
+    )
+    assert capfd.readouterr().out == ""
 
 
 def test_without_submitit_the_extra_is_named(monkeypatch):

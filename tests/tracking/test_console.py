@@ -61,6 +61,14 @@ def test_without_a_terminal_it_prints_plain_lines(capsys):
 
 
 @pytest.mark.parametrize(
+    ("steps", "epochs", "end"), [(2, 2 / 11, "0.18/0.18"), (300, 1.5, "1.50/1.50"), (4, 4000000, "4000000.00/4000000")]
+)
+def test_a_broken_number_of_epochs_has_as_many_digits_as_the_epochs_done(capsys, steps, epochs, end):
+    Console(total_steps=steps, total_epochs=epochs, style="lines").scalars(steps, epochs, TRAINING)
+    assert f"{end}  step {steps}/{steps}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("start", "step", "seconds", "left"),
     [(0, 10, 20.0, "0:03:00"), (0, 100, 20.0, "0:00:00"), (90, 95, 10.0, "0:00:10"), (0, 1, 100.0, "2:45:00")],
 )

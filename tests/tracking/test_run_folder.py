@@ -3,10 +3,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from omegaconf import OmegaConf
 
 from hybrid.configuration.entry import compose
 from hybrid.errors import UserError
-from hybrid.tracking import RunFolder
+from hybrid.tracking import RunFolder, run_folder
 from hybrid.tracking.run_folder import identity, run_name
 
 
@@ -71,6 +72,20 @@ def test_what_may_change_a_result_is(configure, other):
 def test_choosing_by_name_or_value_by_value_is_the_same_run(configure):
     typed = configure("optimizer.momentum=0.9", "trainer.batch_size=128")
     assert identity(configure()) == identity(typed)
+
+
+@pytest.mark.parametrize("other", ["20 epoch", "20 ep", "'20  epochs'", "20.0 epochs"])
+def test_a_duration_spelt_otherwise_is_the_same_run(configure, other):
+    assert run_name(configure(f"trainer.duration={other}")) == run_name(configure("trainer.duration=20 epochs"))
+    steps = ["schedule=step", "schedule.milestones=[30 %,60.0%,80%]", "schedule.warmup=0 step"]
+    assert run_name(configure(*steps)) == run_name(configure("schedule=step"))
+
+
+def test_the_hash_of_a_configuration_is_that_of_its_values(configure):
+    """Durations in the usual spelling are hashed as they stand, so that the folders of older runs are found again."""
+    cfg = configure("data=cifar10", "model=scat_wrn", "schedule=step", "trainer.evaluate_every=5%")
+    plain = dict(run_folder._flatten(OmegaConf.to_container(cfg, resolve=True), ""))
+    assert identity(cfg) == plain and plain["schedule.milestones"] == ["30%", "60%", "80%"]
 
 
 def test_opening_writes_the_configuration_and_the_classes_and_opening_again_changes_nothing(configure):

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from hybrid.configuration.entry import guarded
 from hybrid.errors import UserError
 from hybrid.tracking import RunFolder
 from hybrid.tracking.jsonl import read_metrics
@@ -112,6 +113,26 @@ def test_stopped_at_any_step_and_continued_it_ends_bit_identical(train, tmp_path
         resumed = train(*extra, root=root)
         assert equal(weights(whole), weights(resumed)) and untimed(whole) == untimed(resumed)
         assert equal(weights(whole, "best.pt"), weights(resumed, "best.pt"))
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (1, "stopped before the first checkpoint; the same command begins again"),
+        (5, "continues from the last checkpoint"),
+    ],
+)
+def test_interrupted_at_once_it_says_from_where_it_goes_on(train, monkeypatch, capsys, step, words):
+    original = Trainer._one_step
+
+    def interrupted(self, batch):
+        if self.state.step == step:
+            raise KeyboardInterrupt
+        original(self, batch)
+
+    monkeypatch.setattr(Trainer, "_one_step", interrupted)
+    assert guarded(train) == 130
+    assert words in capsys.readouterr().err
 
 
 def test_micro_batches_give_the_gradient_of_the_whole_batch(train):

@@ -1,4 +1,4 @@
-"""Durations carry their unit: "20 epochs", "500 steps", "30%" of the run. One place turns them into steps."""
+"""Durations carry their unit: "20 epochs", "500 steps", "30%" of the run. One place reads them; a leaf without torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ from hybrid.errors import UserError
 Duration = str | int | float  # as written: a number alone is admitted here so that the error can ask for its unit
 
 _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(epochs?|ep|steps?|%)\s*")
+
+
+def in_one_spelling(text: str) -> str:
+    """The spelling for all ways to write a duration: "20epoch", "20 ep" -> "20 epochs", "1 steps" -> "1 step", "30 %" -> "30%".
+
+    What is no duration comes back as it is.
+    """
+    match = _FORM.fullmatch(text)
+    if match is None:
+        return text
+    whole, _, fraction = match[1].partition(".")
+    number = ".".join(part for part in (whole.lstrip("0") or "0", fraction.rstrip("0")) if part)
+    if match[2] == "%":
+        return f"{number}%"
+    unit = "epoch" if match[2].startswith("ep") else "step"
+    return f"{number} {unit}" if number == "1" else f"{number} {unit}s"
 
 
 def in_steps(text: Duration, *, path: str, steps_per_epoch: int, total_steps: int | None = None) -> int:

@@ -1,0 +1,52 @@
+"""Standard output and errors whose reader has gone away, as `| head` does when it has seen enough."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+
+def discard(stream: TextIO) -> None:
+    """From now on nobody reads what is written there, and no write fails."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+@contextlib.contextmanager
+def outliving_readers() -> Iterator[None]:
+    """A context in which stdout and stderr may lose their reader without an error: a run is there for its files."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_Patient(stream) for stream in before)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+class _Patient:
+    """A text stream in all but one respect: without a reader it becomes silent."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            discard(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            discard(self._stream)
