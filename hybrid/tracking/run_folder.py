@@ -36,8 +36,10 @@ from hybrid.tracking.files import write_text
 _INCIDENTAL = {
     "choices", "analysis", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
     "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
-    "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache",
+    "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd",
 }  # fmt: skip
+# Settings that came later: with these values a run is the one that it was without them, in the same folder.
+_AS_BEFORE = [("run.init_channels", "kymatio")]
 _ABSENT = "(absent)"
 _OF_A_RUN = ("choices", "data", "model", "seed", "trainer")  # what the config.yaml of a run has
 
@@ -197,7 +199,7 @@ class RunFolder:
 def identity(cfg: DictConfig) -> dict[str, Any]:
     """Dotted key -> value of everything that can change a run's results; durations in one spelling of all."""
     whole = OmegaConf.to_container(cfg, resolve=True)
-    values = {key: _spelt(value) for key, value in _flatten(whole, "")}
+    values = {key: _spelt(value) for key, value in _flatten(whole, "") if (key, value) not in _AS_BEFORE}
     if cfg.get("choices", {}).get("data") == "folder":  # there, the root is which images they are
         values["data.root"] = str(Path(whole["data"]["root"]).resolve())
     return values

@@ -43,12 +43,23 @@ def test_run_name_is_the_folders_name(configure, tmp_path):
         "trainer.checkpoint_every=1 step",
         "trainer.progress=none",
         "trainer.tensorboard=false",
+        "trainer.winograd=false",
         "data.root=elsewhere",
         "data.download=false",
     ],
 )
 def test_what_changes_no_result_is_not_part_of_the_identity(configure, same):
     assert identity(configure("data=cifar10")) == identity(configure("data=cifar10", same))
+
+
+def test_a_setting_that_came_later_leaves_runs_their_folders(configure):
+    cfg = configure()
+    before = configure()
+    del before.run.init_channels
+    assert run_name(cfg) == run_name(before)
+    assert run_name(configure("run.init_from=w.pt", "run.init_channels=pyscatwave")) != run_name(
+        configure("run.init_from=w.pt")
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,6 +96,7 @@ def test_the_hash_of_a_configuration_is_that_of_its_values(configure):
     """Durations in the usual spelling are hashed as they stand, so that the folders of older runs are found again."""
     cfg = configure("data=cifar10", "model=scat_wrn", "schedule=step", "trainer.evaluate_every=5%")
     plain = dict(run_folder._flatten(OmegaConf.to_container(cfg, resolve=True), ""))
+    del plain["run.init_channels"]  # came later
     assert identity(cfg) == plain and plain["schedule.milestones"] == ["30%", "60%", "80%"]
 
 
