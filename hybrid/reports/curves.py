@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
@@ -25,6 +28,17 @@ _STYLE = {**STYLE, "legend.title_fontsize": SMALL}
 _LINE_WIDTH, _THIN = 1.6, 0.8
 _FAR = 10  # times longer: drawn over one linear axis the shorter curve would be a stroke at its left end
 _LETTERS = 78  # of the legend's size, in the figure's width
+_ROOM = 1.2  # times the largest loss of the finished runs: as far up as a run that diverged is drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """How a group is drawn: what the legend calls it, to which the numbers of its runs are added, its colour and stroke."""
+
+    group: Group
+    label: str
+    colour: str
+    stroke: Any = "-"
 
 
 def curves_figure(
@@ -52,19 +66,47 @@ def curves_figure(
             f"curves of the first {MOST_GROUPS} of {len(groups)} groups; choose others with where.", stacklevel=2
         )
         groups = groups[:MOST_GROUPS]
-    records = {run.path: _records(run) for group in groups for run in group.runs}
-    name = _name(name, [record for rows in records.values() for record in rows])
-    series = [
-        [(run, *points) for run in group.runs if (points := _points(records[run.path], name, over))] for group in groups
-    ]
     settings = _legend_settings(groups, by)
+    lines = [
+        Line(
+            group,
+            ", ".join(_value(name, group) for name in settings),
+            COLOURS[k % len(COLOURS)],
+            _STROKES[k // len(COLOURS)],
+        )
+        for k, group in enumerate(groups)
+    ]
+    return lines_figure(lines, name=name, over=over, heading=_heading(settings))
+
+
+def lines_figure(
+    lines: Sequence[Line], *, name: str | None = None, over: Literal["epoch", "step"] = "epoch", heading: str = ""
+) -> Figure:
+    """The same with labels, colours and strokes as given, and `heading` above the legend.
+
+    The losses of runs that are not finished are drawn up to a little above those of the finished ones, and as far as they
+    are finite: a diverging run would hide the others.
+    """
+    runs = [run for line in lines for run in line.group.runs]
+    records = {run.path: _records(run) for run in runs}
+    name = _name(name, [record for rows in records.values() for record in rows])
+    points = {run.path: found for run in runs if (found := _points(records[run.path], name, over))}
+    top = _top(runs, points) if name.endswith("loss") else math.inf
+    series = [
+        [
+            (run, *(found if run.state == "finished" else _below(top, *found)))
+            for run in line.group.runs
+            if (found := points.get(run.path))
+        ]
+        for line in lines
+    ]
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 3.4), layout="constrained")
         axes = figure.subplots()
-        for k, (group, runs) in enumerate(zip(groups, series, strict=True)):
-            style = {"color": COLOURS[k % len(COLOURS)], "linestyle": _STROKES[k // len(COLOURS)]}
-            _draw(axes, runs, style, label=_label(group, [run for run, *_ in runs], settings))
-        _finish(axes, name, series, over=over, heading=_heading(settings))
+        for line, own in zip(lines, series, strict=True):
+            style = {"color": line.colour, "linestyle": line.stroke}
+            _draw(axes, own, style, label=_counted(line.label, [run for run, *_ in own]))
+        _finish(axes, name, series, over=over, heading=heading)
     return figure
 
 
@@ -103,6 +145,30 @@ def _points(records: Sequence[dict[str, Any]], name: str, over: str) -> tuple[np
     """Epochs or steps, and values; NaN for a value that was not finite."""
     points = [(record[over], record[name]) for record in records if name in record]
     return tuple(np.array(points, dtype=float).T) if points else None
+
+
+def _top(runs: Sequence[Run], points: Mapping[Path, tuple[np.ndarray, np.ndarray]]) -> float:
+    """Up to where losses are drawn: above all of the finished runs, and above where the others begin."""
+    states = {run.path: run.state for run in runs}
+    finished = [values for path, (_, values) in points.items() if states[path] == "finished"]
+    starts = [values[:1] for path, (_, values) in points.items() if states[path] != "finished"]
+    known = np.concatenate([*finished, *starts]) if finished else np.array([])
+    known = known[np.isfinite(known)]
+    return _ROOM * known.max() if len(known) else math.inf
+
+
+def _below(top: float, places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A curve until it rises above `top`, or as far as it is finite."""
+    last = np.flatnonzero(np.isfinite(values))
+    end = last[-1] + 1 if len(last) else len(values)
+    places, values = places[:end], values[:end]
+    above = np.flatnonzero(values > top)
+    if not len(above) or above[0] == 0 or values[above[0] - 1] <= 0:
+        return places, values
+    k = above[0]
+    share = math.log(top / values[k - 1]) / math.log(values[k] / values[k - 1])  # it grows by factors
+    crossing = places[k - 1] + share * (places[k] - places[k - 1])
+    return np.append(places[:k], crossing), np.append(values[:k], top)
 
 
 def _draw(axes: Axes, runs: Sequence[tuple[Run, np.ndarray, np.ndarray]], style: dict[str, Any], *, label: str) -> None:
@@ -159,15 +225,14 @@ def _heading(settings: Sequence[str]) -> str:
     return ", ".join(short if len(set(short)) == len(short) else settings)
 
 
-def _label(group: Group, drawn: Sequence[Run], settings: Sequence[str]) -> str:
+def _counted(label: str, drawn: Sequence[Run]) -> str:
     states = [run.state for run in drawn]
     finished = states.count("finished")
     parts = [f"{finished} seed{'s' * (finished != 1)}"] if finished else []
     parts += [
         f"{states.count(state)} {state}" for state in ("unfinished", "failed", "damaged", "missing") if state in states
     ]
-    values = [_value(name, group) for name in settings]
-    return f"{', '.join(values)} ({', '.join(parts)})"
+    return f"{label} ({', '.join(parts)})"
 
 
 def _value(name: str, group: Group) -> str:
