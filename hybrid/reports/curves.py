@@ -6,8 +6,7 @@ import dataclasses
 import math
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import matplotlib
@@ -16,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hybrid.errors import UserError, unknown_name
+from hybrid.reports.divergence import below, top_of
 from hybrid.reports.groups import Group, telling_settings
 from hybrid.reports.runs import Run
 from hybrid.reports.style import COLOURS, SMALL, STYLE, log_scale
-from hybrid.reports.table import title
-from hybrid.reports.table_formats import setting_text
+from hybrid.reports.table import setting_text, title
 
 _STROKES = ("-", (0, (5, 1.5)))
 MOST_GROUPS = len(COLOURS) * len(_STROKES)
@@ -28,7 +27,6 @@ _STYLE = {**STYLE, "legend.title_fontsize": SMALL}
 _LINE_WIDTH, _THIN = 1.6, 0.8
 _FAR = 10  # times longer: drawn over one linear axis the shorter curve would be a stroke at its left end
 _LETTERS = 78  # of the legend's size, in the figure's width
-_ROOM = 1.2  # times the largest loss of the finished runs: as far up as a run that diverged is drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +54,8 @@ def curves_figure(
 
     Args:
         name: a name in metrics.jsonl; None: "validation/top1" if it is there, or else "train/loss".
-        by: the settings that the legend names; none: those in which the groups differ.
+        by: the settings that the legend names, and others only where these do not tell all groups apart; none: those in
+            which the groups differ.
         over: what the curves are drawn over; epochs of different numbers of images do not compare, steps do.
 
     Raises UserError where no run has such a value.
@@ -76,7 +75,7 @@ def curves_figure(
         )
         for k, group in enumerate(groups)
     ]
-    return lines_figure(lines, name=name, over=over, heading=_heading(settings))
+    return lines_figure(lines, name=name, over=over, heading=heading_of(settings))
 
 
 def lines_figure(
@@ -91,10 +90,10 @@ def lines_figure(
     records = {run.path: _records(run) for run in runs}
     name = _name(name, [record for rows in records.values() for record in rows])
     points = {run.path: found for run in runs if (found := _points(records[run.path], name, over))}
-    top = _top(runs, points) if name.endswith("loss") else math.inf
+    top = top_of(runs, points) if name.endswith("loss") else math.inf
     series = [
         [
-            (run, *(found if run.state == "finished" else _below(top, *found)))
+            (run, *(found if run.state == "finished" else below(top, *found)))
             for run in line.group.runs
             if (found := points.get(run.path))
         ]
@@ -147,30 +146,6 @@ def _points(records: Sequence[dict[str, Any]], name: str, over: str) -> tuple[np
     return tuple(np.array(points, dtype=float).T) if points else None
 
 
-def _top(runs: Sequence[Run], points: Mapping[Path, tuple[np.ndarray, np.ndarray]]) -> float:
-    """Up to where losses are drawn: above all of the finished runs, and above where the others begin."""
-    states = {run.path: run.state for run in runs}
-    finished = [values for path, (_, values) in points.items() if states[path] == "finished"]
-    starts = [values[:1] for path, (_, values) in points.items() if states[path] != "finished"]
-    known = np.concatenate([*finished, *starts]) if finished else np.array([])
-    known = known[np.isfinite(known)]
-    return _ROOM * known.max() if len(known) else math.inf
-
-
-def _below(top: float, places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A curve until it rises above `top`, or as far as it is finite."""
-    last = np.flatnonzero(np.isfinite(values))
-    end = last[-1] + 1 if len(last) else len(values)
-    places, values = places[:end], values[:end]
-    above = np.flatnonzero(values > top)
-    if not len(above) or above[0] == 0 or values[above[0] - 1] <= 0:
-        return places, values
-    k = above[0]
-    share = math.log(top / values[k - 1]) / math.log(values[k] / values[k - 1])  # it grows by factors
-    crossing = places[k - 1] + share * (places[k] - places[k - 1])
-    return np.append(places[:k], crossing), np.append(values[:k], top)
-
-
 def _draw(axes: Axes, runs: Sequence[tuple[Run, np.ndarray, np.ndarray]], style: dict[str, Any], *, label: str) -> None:
     finished = [points for run, *points in runs if run.state == "finished"]
     if finished:
@@ -220,7 +195,8 @@ def _add_legend(axes: Axes, heading: str) -> None:
     axes.figure.legend(title=heading, loc="outside lower left", ncols=columns, frameon=False, alignment="left")
 
 
-def _heading(settings: Sequence[str]) -> str:
+def heading_of(settings: Sequence[str]) -> str:
+    """The settings' names as short as they are distinct: what stands above a legend of their values."""
     short = [name.rpartition(".")[2] for name in settings]
     return ", ".join(short if len(set(short)) == len(short) else settings)
 
@@ -242,7 +218,14 @@ def _value(name: str, group: Group) -> str:
 
 
 def _legend_settings(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
-    """What tells the lines apart; of a single group its model and data."""
+    """What tells the lines apart, those of `by` first; of a single group its model and data."""
     names = telling_settings(groups, by)
-    varying = [name for name in names if len({setting_text(group.fact(name)) for group in groups}) > 1]
-    return varying or names[:2]
+    chosen = [name for name in names if len({setting_text(group.fact(name)) for group in groups}) > 1]
+    for name in telling_settings(groups) if by else ():
+        if _distinct(groups, [*chosen, name]) > _distinct(groups, chosen):
+            chosen.append(name)
+    return chosen or names[:2]
+
+
+def _distinct(groups: Sequence[Group], settings: Sequence[str]) -> int:
+    return len({tuple(setting_text(group.fact(name)) for name in settings) for group in groups})

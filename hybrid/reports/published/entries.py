@@ -16,7 +16,7 @@ from hybrid.reports.groups import ABSENT, Group
 from hybrid.reports.published.changes import DURATION, duration, key, of_a_machine, of_a_schedule, place, quoted
 from hybrid.reports.published.rows import Row, Section
 from hybrid.reports.runs import Run
-from hybrid.reports.table_formats import setting_text
+from hybrid.reports.table import setting_text
 from hybrid.tracking.run_folder import identity
 
 _CUT = (  # what debug=fast, overfit and profile set, and nothing else does
