@@ -9,7 +9,8 @@ channel (one scattering path). The pairs: ours and kymatio's, both float32; ours
 the torch engine in float64. Of a constant image all channels but the first, the low-passed image, are zero, so there worst is
 relative to the first.
 The photographs are scikit-learn's two sample images, cropped to the middle; nothing is downloaded. kymatio builds its filters in
-Python loops, so the whole table takes many minutes; sizes=, J= and L= choose a part of it.
+Python loops, so the whole table takes many minutes; sizes=, J= and L= choose a part of it, and Ctrl-C ends it with the summary of
+the rows that are there, which the JSON file then has.
 """
 
 from __future__ import annotations
@@ -68,19 +69,38 @@ class Options:
 
 @command(Options)
 def compare_kymatio(options: Options) -> None:
-    """Compare, print row by row, and write the JSON file if one is wanted."""
+    """Compare, print row by row, then the largest errors, and write the JSON file if one is wanted."""
     chosen = {setting: engines_of(setting, options) for setting in settings_of(options)}
+    total = sum(map(len, chosen.values())) * len(options.L) * len(options.orders) * len(options.inputs)
+    print(f"{total} rows; Ctrl-C ends it early, with the summary of those that are there")
     head = f"{'size':>8} {'J':>2} {'L':>2} {'order':>5} {'input':>9} {'engine':>6}"
-    print(head + "".join(f"  {pair + ' l2, worst':>26}" for pair in PAIRS))
-    rows = []
-    for row in compare(chosen, options):
-        rows.append(row)
-        errors = "".join(f"  {row[pair]['l2']:>17.1e} {row[pair]['worst']:>8.1e}" for pair in PAIRS)
-        setting = f"{row['size']:>8} {row['J']:>2} {row['L']:>2} {row['order']:>5} {row['input']:>9} {row['engine']:>6}"
-        print(f"{setting}{errors}", flush=True)
+    print(head + "".join(f"  {pair + ' l2, worst':>26}" for pair in PAIRS), flush=True)
+    rows: list[dict[str, Any]] = []
+    try:
+        for row in compare(chosen, options):
+            rows.append(row)
+            print(line(row), flush=True)
+    except KeyboardInterrupt:
+        print(f"not the whole table: {len(rows)} of {total} rows", flush=True)
+        _conclude(options, rows, total)
+        raise
+    _conclude(options, rows, total)
+
+
+def _conclude(options: Options, rows: list[dict[str, Any]], total: int) -> None:
+    """The summaries and the file, of what has been compared; nothing where nothing has."""
     for engine in dict.fromkeys(row["engine"] for row in rows):
         summarize([row for row in rows if row["engine"] == engine], engine)
-    write_rows(options, rows)
+    if rows:
+        write_rows(options, rows, whole_table=len(rows) == total)
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row of the table."""
+    errors = "".join(f"  {row[pair]['l2']:>17.1e} {row[pair]['worst']:>8.1e}" for pair in PAIRS)
+    return (
+        f"{row['size']:>8} {row['J']:>2} {row['L']:>2} {row['order']:>5} {row['input']:>9} {row['engine']:>6}{errors}"
+    )
 
 
 def summarize(rows: list[dict[str, Any]], engine: str) -> None:
@@ -122,6 +142,8 @@ def compare(chosen: dict[tuple[str, int], tuple[str, ...]], options: Options) ->
         shape = shape_of(text)
         images = {kind: make_images(kind, shape, options.seed) for kind in options.inputs}
         for L in options.L:
+            if sys.stderr.isatty():
+                print(f"{text}, J={J}, L={L}: filters …", file=sys.stderr, flush=True)
             kymatio = make_kymatio(J, shape, L)
             for order in options.orders:
                 exact = Scattering2D(J, shape, L, order)

@@ -27,16 +27,25 @@ PROBES = {"probe.1nn": "1-NN", "probe.knn": "k-NN", "probe.linear": "linear", "p
 
 
 def figures(
-    records: Records, *, reference: Mapping[str, float] | None = None, only: Collection[str] | None = None
+    records: Records,
+    *,
+    reference: Mapping[str, float] | None = None,
+    only: Collection[str] | None = None,
+    stacked: bool = False,
 ) -> dict[str, Figure]:
     """Every figure that these analyses have the measurements for: name -> figure; {run: record}, "" for a single run.
 
     reference: {run: accuracy in %} of the networks themselves, lines in "accuracy_by_depth". only: the names wanted.
+    stacked: panels below each other, so that no figure is wider than a column: TensorBoard's cards are as narrow.
     """
-    makers = {"accuracy_by_depth": lambda records: _accuracy(records, reference), **_FIGURES}
+    makers = {
+        "accuracy_by_depth": lambda records: _accuracy(records, reference),
+        **_FIGURES,
+        "cumulative_distances": lambda records: _distances(records, stacked=stacked),
+    }
     drawn = {name: make(records) for name, make in makers.items() if only is None or name in only}
     if only is None or "stability" in only:
-        drawn |= _stability(records)
+        drawn |= _stability(records, stacked=stacked)
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
@@ -57,13 +66,13 @@ def _boundary(records: Records, kind: str, ylabel: str) -> Figure | None:
     return draw.boundary_curves(_flat(layers), samples=samples, ylabel=ylabel)
 
 
-def _distances(records: Records) -> Figure | None:
+def _distances(records: Records, *, stacked: bool) -> Figure | None:
     units, xlabel = _units(records)
     layers = {
         run: [(name, same / units[run][name], other / units[run][name]) for name, same, other in own]
         for run, own in _pairs(records, "separation.same", "separation.other").items()
     }
-    return draw.cumulative_distances(_flat(layers), xlabel=xlabel) if layers else None
+    return draw.cumulative_distances(_flat(layers), xlabel=xlabel, stacked=stacked) if layers else None
 
 
 def _nearest(records: Records) -> Figure | None:
@@ -113,7 +122,7 @@ def _curves(records: Records, number: str, ylabel: str) -> Figure | None:
     return draw.curves_by_depth(_flat(curves), ylabel=ylabel) if curves else None
 
 
-def _stability(records: Records) -> dict[str, Figure]:
+def _stability(records: Records, *, stacked: bool) -> dict[str, Figure]:
     """One figure per run: the layers of two networks do not share a colour map."""
     found = {}
     for run, record in records.items():
@@ -124,7 +133,7 @@ def _stability(records: Records) -> dict[str, Figure]:
             for kind, about in record.about["stability"].items()
         }
         if panels:
-            found[f"stability_{run}" if run else "stability"] = draw.stability_curves(panels)
+            found[f"stability_{run}" if run else "stability"] = draw.stability_curves(panels, stacked=stacked)
     return found
 
 
@@ -195,7 +204,6 @@ def _units(records: Records) -> tuple[dict[str, dict[str, float]], str]:
 _FIGURES: dict[str, Callable[[Records], Figure | None]] = {
     "boundary": lambda records: _boundary(records, "nested", "boundary points"),
     "boundary_released": lambda records: _boundary(records, "released", "boundary points, released procedure"),
-    "cumulative_distances": _distances,
     "nearest_distances": _nearest,
     "spectra": _spectra,
     "intra_class_distances": _intra_class,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -13,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hybrid.errors import UserError, unknown_name
+from hybrid.reports.divergence import below, top_of
 from hybrid.reports.groups import Group, telling_settings
 from hybrid.reports.runs import Run
 from hybrid.reports.style import COLOURS, SMALL, STYLE, log_scale
-from hybrid.reports.table import title
-from hybrid.reports.table_formats import setting_text
+from hybrid.reports.table import setting_text, title
 
 _STROKES = ("-", (0, (5, 1.5)))
 MOST_GROUPS = len(COLOURS) * len(_STROKES)
@@ -25,6 +27,16 @@ _STYLE = {**STYLE, "legend.title_fontsize": SMALL}
 _LINE_WIDTH, _THIN = 1.6, 0.8
 _FAR = 10  # times longer: drawn over one linear axis the shorter curve would be a stroke at its left end
 _LETTERS = 78  # of the legend's size, in the figure's width
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """How a group is drawn: what the legend calls it, to which the numbers of its runs are added, its colour and stroke."""
+
+    group: Group
+    label: str
+    colour: str
+    stroke: Any = "-"
 
 
 def curves_figure(
@@ -42,7 +54,8 @@ def curves_figure(
 
     Args:
         name: a name in metrics.jsonl; None: "validation/top1" if it is there, or else "train/loss".
-        by: the settings that the legend names; none: those in which the groups differ.
+        by: the settings that the legend names, and others only where these do not tell all groups apart; none: those in
+            which the groups differ.
         over: what the curves are drawn over; epochs of different numbers of images do not compare, steps do.
 
     Raises UserError where no run has such a value.
@@ -52,19 +65,47 @@ def curves_figure(
             f"curves of the first {MOST_GROUPS} of {len(groups)} groups; choose others with where.", stacklevel=2
         )
         groups = groups[:MOST_GROUPS]
-    records = {run.path: _records(run) for group in groups for run in group.runs}
-    name = _name(name, [record for rows in records.values() for record in rows])
-    series = [
-        [(run, *points) for run in group.runs if (points := _points(records[run.path], name, over))] for group in groups
-    ]
     settings = _legend_settings(groups, by)
+    lines = [
+        Line(
+            group,
+            ", ".join(_value(name, group) for name in settings),
+            COLOURS[k % len(COLOURS)],
+            _STROKES[k // len(COLOURS)],
+        )
+        for k, group in enumerate(groups)
+    ]
+    return lines_figure(lines, name=name, over=over, heading=heading_of(settings))
+
+
+def lines_figure(
+    lines: Sequence[Line], *, name: str | None = None, over: Literal["epoch", "step"] = "epoch", heading: str = ""
+) -> Figure:
+    """The same with labels, colours and strokes as given, and `heading` above the legend.
+
+    The losses of runs that are not finished are drawn up to a little above those of the finished ones, and as far as they
+    are finite: a diverging run would hide the others.
+    """
+    runs = [run for line in lines for run in line.group.runs]
+    records = {run.path: _records(run) for run in runs}
+    name = _name(name, [record for rows in records.values() for record in rows])
+    points = {run.path: found for run in runs if (found := _points(records[run.path], name, over))}
+    top = top_of(runs, points) if name.endswith("loss") else math.inf
+    series = [
+        [
+            (run, *(found if run.state == "finished" else below(top, *found)))
+            for run in line.group.runs
+            if (found := points.get(run.path))
+        ]
+        for line in lines
+    ]
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 3.4), layout="constrained")
         axes = figure.subplots()
-        for k, (group, runs) in enumerate(zip(groups, series, strict=True)):
-            style = {"color": COLOURS[k % len(COLOURS)], "linestyle": _STROKES[k // len(COLOURS)]}
-            _draw(axes, runs, style, label=_label(group, [run for run, *_ in runs], settings))
-        _finish(axes, name, series, over=over, heading=_heading(settings))
+        for line, own in zip(lines, series, strict=True):
+            style = {"color": line.colour, "linestyle": line.stroke}
+            _draw(axes, own, style, label=_counted(line.label, [run for run, *_ in own]))
+        _finish(axes, name, series, over=over, heading=heading)
     return figure
 
 
@@ -154,20 +195,20 @@ def _add_legend(axes: Axes, heading: str) -> None:
     axes.figure.legend(title=heading, loc="outside lower left", ncols=columns, frameon=False, alignment="left")
 
 
-def _heading(settings: Sequence[str]) -> str:
+def heading_of(settings: Sequence[str]) -> str:
+    """The settings' names as short as they are distinct: what stands above a legend of their values."""
     short = [name.rpartition(".")[2] for name in settings]
     return ", ".join(short if len(set(short)) == len(short) else settings)
 
 
-def _label(group: Group, drawn: Sequence[Run], settings: Sequence[str]) -> str:
+def _counted(label: str, drawn: Sequence[Run]) -> str:
     states = [run.state for run in drawn]
     finished = states.count("finished")
     parts = [f"{finished} seed{'s' * (finished != 1)}"] if finished else []
     parts += [
         f"{states.count(state)} {state}" for state in ("unfinished", "failed", "damaged", "missing") if state in states
     ]
-    values = [_value(name, group) for name in settings]
-    return f"{', '.join(values)} ({', '.join(parts)})"
+    return f"{label} ({', '.join(parts)})"
 
 
 def _value(name: str, group: Group) -> str:
@@ -177,7 +218,14 @@ def _value(name: str, group: Group) -> str:
 
 
 def _legend_settings(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
-    """What tells the lines apart; of a single group its model and data."""
+    """What tells the lines apart, those of `by` first; of a single group its model and data."""
     names = telling_settings(groups, by)
-    varying = [name for name in names if len({setting_text(group.fact(name)) for group in groups}) > 1]
-    return varying or names[:2]
+    chosen = [name for name in names if len({setting_text(group.fact(name)) for group in groups}) > 1]
+    for name in telling_settings(groups) if by else ():
+        if _distinct(groups, [*chosen, name]) > _distinct(groups, chosen):
+            chosen.append(name)
+    return chosen or names[:2]
+
+
+def _distinct(groups: Sequence[Group], settings: Sequence[str]) -> int:
+    return len({tuple(setting_text(group.fact(name)) for name in settings) for group in groups})

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import math
+import statistics
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -28,6 +29,14 @@ class Figure(NamedTuple):
     mean: float
     std: float | None
     n: int
+
+
+class Middle(NamedTuple):
+    """Median over runs, the smallest and the largest value: of times, which one run that was held up does not shift."""
+
+    median: float
+    low: float
+    high: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +65,21 @@ class Group:
 
     def figure(self, name: str) -> Figure | None:
         """Mean and standard deviation of a number of summary.json; None if no run of the group has it."""
-        values = [run.numbers[name] for run in self.finished if name in run.numbers]
+        values = self._values(name)
         if not values:
             return None
         mean = sum(values) / len(values)
         if len(values) == 1:
             return Figure(mean, None, 1)
         return Figure(mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)), len(values))
+
+    def middle(self, name: str) -> Middle | None:
+        """Median and range of a number of summary.json; None if no run of the group has it."""
+        values = self._values(name)
+        return Middle(statistics.median(values), min(values), max(values)) if values else None
+
+    def _values(self, name: str) -> list[float]:
+        return [run.numbers[name] for run in self.finished if name in run.numbers]
 
 
 def group_runs(runs: Iterable[Run]) -> list[Group]:

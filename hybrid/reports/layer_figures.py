@@ -94,6 +94,7 @@ def cumulative_distances(
     *,
     titles: tuple[str, str] = ("nearest of the same class", "nearest of another class"),
     xlabel: str = "distance",
+    stacked: bool = False,
 ) -> Figure:
     """Cumulative distributions of nearest-neighbour distances on a logarithmic axis, same class left, other class right.
 
@@ -104,19 +105,23 @@ def cumulative_distances(
     Args:
         layers: [(layer, distances to the same class (N,), to another class (M,)), ...] in depth order, or {run: that}.
         titles: of the two panels, for another split of the neighbours.
+        stacked: the other class below the same class, as wide as a column.
     """
     runs = by_run(layers)
-    grid = new_panels(PAGE, 0.3 + 2.1 * len(runs), rows=len(runs), columns=2)
+    rows, columns = (2 * len(runs), 1) if stacked else (len(runs), 2)
+    grid = new_panels(COLUMN if stacked else PAGE, 0.3 + 2.1 * rows, rows=rows, columns=columns)
     every = [[_finite(same), _finite(other)] for own in runs.values() for _, same, other in own]
     medians = [np.median(values) for pair in every for values in pair if values.size]
     wide = len(medians) > 1 and min(medians) > 0 and max(medians) >= _WIDE * min(medians)
     top = max((np.quantile(values, 0.995) for pair in every for values in pair if values.size), default=1.0)
-    for row, (run, own) in zip(grid, runs.items(), strict=True):
-        for side, axes in enumerate(row):
+    pairs = grid.reshape(len(runs), 2)
+    for pair, (run, own) in zip(pairs, runs.items(), strict=True):
+        for side, axes in enumerate(pair):
             _draw(axes, [(layer[0], layer[1 + side]) for layer in own], _distribution)
-        layer_bar(row[0].figure, row, [name for name, *_ in own])
-        row[0].set_ylabel(f"{plain(run)}\nshare of the images" if run else "share of the images")
-    for axes, title in zip(grid[0], titles, strict=True):
+        layer_bar(pair[0].figure, pair, [name for name, *_ in own])
+        for axes in pair if stacked else pair[:1]:
+            axes.set_ylabel(f"{plain(run)}\nshare of the images" if run else "share of the images")
+    for axes, title in zip(pairs[0], titles, strict=True):
         axes.set_title(title)
     for axes in grid[-1]:
         axes.set_xlabel(xlabel)

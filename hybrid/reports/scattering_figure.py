@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from hybrid.scattering import Path
+
+_HEIGHT, _TITLE, _POINTS = 4.2, 0.4, 15  # inches of the maps and of the line above them; points of its letters
+_GAP = 0.06  # between the image, order 1 and order 2, as a share of the height
+_SHARE_OF_IMAGE = 0.72  # of the height; order 0 has the rest
 
 
 def scattering_figure(image: torch.Tensor, coefficients: torch.Tensor, paths: Sequence[Path]) -> Figure:
@@ -21,38 +25,41 @@ def scattering_figure(image: torch.Tensor, coefficients: torch.Tensor, paths: Se
     """
     J = 1 + max(path.j1 for path in paths if path.order == 1)
     L = 1 + max(path.theta1 for path in paths if path.order == 1)
-    figure = Figure(figsize=(15, 4.6), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
-    left, middle, right = figure.subfigures(1, 3, width_ratios=[0.9, 2.6, 1.3])
-    axes = left.subplots(2, 1, height_ratios=[3, 1])
-    axes[0].imshow(image.numpy() if image.ndim == 2 else image.permute(1, 2, 0).numpy(), cmap="gray")
-    axes[1].imshow(coefficients[0].numpy(), cmap="gray")
-    left.suptitle("image and order 0")
-    _hide(axes)
     first = {(path.j1, path.theta1): coefficients[k] for k, path in enumerate(paths) if path.order == 1}
-    _mosaic(middle, [[first[j, theta] for theta in range(L)] for j in range(J)])
-    middle.suptitle(f"order 1: {J} scales × {L} angles")
     second = {
         (path.theta1, path.theta2): coefficients[k]
         for k, path in enumerate(paths)
         if path.order == 2 and (path.j1, path.j2) == (0, 1)
     }
-    if second:
-        _mosaic(right, [[second[one, two] for two in range(L)] for one in range(L)])
-        right.suptitle("order 2, scales 0 → 1: angle × angle")
+    widths = [_SHARE_OF_IMAGE, L / J, *[1] * bool(second)]  # so that maps are square: the parts are of one height, 1
+    figure = Figure(figsize=(_HEIGHT * (sum(widths) + _GAP * (len(widths) - 1)), _HEIGHT + _TITLE))
+    space = _GAP / (sum(widths) / len(widths))
+    left, middle, *right = figure.subfigures(1, len(widths), width_ratios=widths, wspace=space)
+    axes = left.subplots(2, 1, height_ratios=[_SHARE_OF_IMAGE, 1 - _SHARE_OF_IMAGE])
+    axes[0].imshow(image.numpy() if image.ndim == 2 else image.permute(1, 2, 0).numpy(), cmap="gray")
+    axes[1].imshow(coefficients[0].numpy(), cmap="gray")
+    _tighten(left, "image and order 0", axes)
+    _mosaic(middle, [[first[j, theta] for theta in range(L)] for j in range(J)], f"order 1: {J} scales × {L} angles")
+    for part in right:
+        maps = [[second[one, two] for two in range(L)] for one in range(L)]
+        _mosaic(part, maps, "order 2, scales 0 → 1: angle × angle")
     return figure
 
 
-def _mosaic(figure, rows: list[list[torch.Tensor]]) -> None:  # noqa: ANN001  (a matplotlib SubFigure)
+def _mosaic(part: SubFigure, rows: list[list[torch.Tensor]], title: str) -> None:
     """Maps in rows; each row has its own range, because energy falls with scale and order."""
-    axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+    axes = part.subplots(len(rows), len(rows[0]), squeeze=False)
     for row, maps in zip(axes, rows, strict=True):
         limit = np.quantile(torch.stack(maps).numpy(), 0.995)
         for cell, values in zip(row, maps, strict=True):
             cell.imshow(values.numpy(), cmap="magma", vmin=0, vmax=limit)
-    _hide(axes)
+    _tighten(part, title, axes)
 
 
-def _hide(axes: np.ndarray) -> None:
+def _tighten(part: SubFigure, title: str, axes: np.ndarray) -> None:
+    """The title above, and all below it for the maps."""
+    top = _HEIGHT / (_HEIGHT + _TITLE)
+    part.suptitle(title, fontsize=_POINTS, y=1 - 0.15 * (1 - top), va="top")
+    part.subplots_adjust(left=0, right=1, bottom=0, top=top, wspace=0.03, hspace=0.03)
     for cell in axes.flat:
         cell.set_axis_off()

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hybrid.errors import UserError
+from hybrid.reports.curves import heading_of
 from hybrid.reports.groups import Group, telling_settings
 from hybrid.reports.runs import unknown_setting
 from hybrid.reports.style import COLOURS, SMALL, STYLE
-from hybrid.reports.table import title
-from hybrid.reports.table_formats import setting_text
+from hybrid.reports.table import setting_text, sortable, title
 
 _STYLE = {**STYLE, "legend.title_fontsize": SMALL}
 
@@ -44,14 +44,18 @@ def setting_figure(groups: Sequence[Group], *, over: str, metric: str) -> Figure
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 3.4), layout="constrained")
         axes = figure.subplots()
-        for k, (label, members) in enumerate(_lines(groups, over).items()):
+        names, lines = _lines(groups, over)
+        for k, (label, members) in enumerate(lines.items()):
             _draw(axes, members, positions, over=over, metric=metric, colour=COLOURS[k % len(COLOURS)], label=label)
-        _finish(axes, positions, over=over, metric=metric)
+        _finish(axes, positions, over=over, metric=metric, heading=heading_of(names))
     return figure
 
 
-def _lines(groups: Sequence[Group], over: str) -> dict[str, list[Group]]:
-    """The groups by what tells them apart besides `over`; of `over`'s own section, settings that follow it tell nothing."""
+def _lines(groups: Sequence[Group], over: str) -> tuple[list[str], dict[str, list[Group]]]:
+    """The names of the settings that tell the groups apart besides `over`, and the groups by their values.
+
+    Of `over`'s own section, settings that follow it tell nothing.
+    """
     varying = [
         name for name in telling_settings(groups) if len({setting_text(group.fact(name)) for group in groups}) > 1
     ]
@@ -59,7 +63,7 @@ def _lines(groups: Sequence[Group], over: str) -> dict[str, list[Group]]:
     lines: dict[str, list[Group]] = {}
     for group in groups:
         lines.setdefault(", ".join(setting_text(group.fact(name)) for name in names), []).append(group)
-    return lines
+    return names, lines
 
 
 def _positions(groups: Sequence[Group], over: str) -> Mapping[str, float]:
@@ -67,7 +71,7 @@ def _positions(groups: Sequence[Group], over: str) -> Mapping[str, float]:
     facts: dict[str, Any] = {setting_text(group.fact(over)): group.fact(over) for group in groups}
     if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in facts.values()):
         return {text: float(value) for text, value in facts.items()}
-    return {text: float(k) for k, text in enumerate(sorted(facts))}
+    return {text: float(k) for k, text in enumerate(sorted(facts, key=lambda text: sortable(facts[text])))}
 
 
 def _draw(
@@ -107,7 +111,7 @@ def _draw(
             axes.annotate(words, (x, figure.mean), (5, -11), textcoords="offset points", color=colour, fontsize=SMALL)
 
 
-def _finish(axes: Axes, positions: Mapping[str, float], *, over: str, metric: str) -> None:
+def _finish(axes: Axes, positions: Mapping[str, float], *, over: str, metric: str, heading: str) -> None:
     axes.set(xlabel=over, ylabel=title(metric))
     axes.grid(axis="y", color="0.9", linewidth=0.6)
     spread = list(positions.values())
@@ -116,4 +120,4 @@ def _finish(axes: Axes, positions: Mapping[str, float], *, over: str, metric: st
     axes.set_xticks(spread, list(positions))
     axes.minorticks_off()
     if len(labels := axes.get_legend_handles_labels()[1]) > 1 or any(labels):
-        axes.legend(facecolor="white", edgecolor="none", framealpha=0.85)
+        axes.legend(title=heading, alignment="left", facecolor="white", edgecolor="none", framealpha=0.85)

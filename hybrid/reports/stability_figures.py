@@ -33,7 +33,11 @@ class StabilityPanel(NamedTuple):
 
 @paper_style
 def stability_curves(
-    panels: Mapping[str, StabilityPanel], *, ylabel: str = "relative change", bound_label: str = "bound, C = 1"
+    panels: Mapping[str, StabilityPanel],
+    *,
+    ylabel: str = "relative change",
+    bound_label: str = "bound, C = 1",
+    stacked: bool = False,
 ) -> Figure:
     """One panel per perturbation, one line per layer (the median over images), the bound as a dashed black line.
 
@@ -43,6 +47,7 @@ def stability_curves(
     Args:
         panels: {x label with its unit: the panel}, for example {"translation (pixels)": StabilityPanel(...)}. All panels need
             the same layers; draw another figure for another network.
+        stacked: all panels below each other, as wide as a column.
     """
     if not panels or not next(iter(panels.values())).layers:
         raise UserError("a figure of stability needs at least one perturbation and one layer.")
@@ -50,7 +55,7 @@ def stability_curves(
     for label, panel in panels.items():
         if [name for name, _ in panel.layers] != names:
             raise UserError(f"stability: the panel {label} has other layers than the first one.")
-    columns = 2 if len(panels) == 4 else min(_COLUMNS, len(panels))
+    columns = 1 if stacked else 2 if len(panels) == 4 else min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     grid = new_panels(COLUMN if columns == 1 else PAGE, 0.4 + 1.9 * rows, rows=rows, columns=columns, share=False)
     for axes, (label, panel) in zip(grid.flat, panels.items(), strict=False):

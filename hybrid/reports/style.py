@@ -18,6 +18,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -79,6 +80,13 @@ def legend_above(figure: Figure, handles: Sequence[Artist], labels: Sequence[str
     figure.legend(
         handles, shown, loc="outside upper left", ncols=columns, frameon=False, handlelength=2.2, columnspacing=1.2
     )
+
+
+def shades(colour: str, count: int) -> list[str]:
+    """The colour and lighter ones: `count` of them, evenly apart, the lightest still legible on white."""
+    lightest = min(0.6, 0.3 * (count - 1))
+    rgb = np.array(to_rgb(colour))
+    return [to_hex(rgb + (1 - rgb) * lightest * k / max(1, count - 1)) for k in range(count)]
 
 
 def label_y(axes: Axes, words: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from hybrid.errors import unknown_name
-from hybrid.reports.groups import Figure, Group, telling_settings
+from hybrid.reports.groups import ABSENT, Figure, Group, telling_settings
 from hybrid.reports.runs import Run, State
 
 FIGURES = ("test.top1", "test.loss", "validation.best.top1", "parameters", "seconds", "images_per_second")
@@ -55,7 +55,7 @@ def order(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) -> li
     if metric not in valid and valid:
         raise unknown_name(metric, valid, what="metric")
     best_first = sorted(groups, key=lambda group: (str(group.fact("data")), _rank(group.figure(metric), metric)))
-    return sorted(best_first, key=lambda group: [_sortable(group.fact(name)) for name in by])
+    return sorted(best_first, key=lambda group: [sortable(group.fact(name)) for name in by])
 
 
 def make_table(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) -> Table:
@@ -74,11 +74,39 @@ def make_table(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) 
     return Table(columns, rows, [*_twins(groups, settings), *_notes(groups)])
 
 
+def without_the_same(table: Table) -> tuple[Table, str]:
+    """The table without the columns that tell its rows nothing apart, and in words what they say; of one row all are kept.
+
+    Those are settings and counts that are the same in every row, the number of parameters if it is, and figures that no run has.
+    """
+    if len(table.rows) < 2:
+        return table, ""
+    same = [k for k, column in enumerate(table.columns) if _is_same(column, [row[k] for row in table.rows])]
+    kept = [k for k in range(len(table.columns)) if k not in same]
+    said = [f"{table.columns[k].title} {_word(table.columns[k], [row[k] for row in table.rows])}" for k in same]
+    smaller = Table([table.columns[k] for k in kept], [[row[k] for k in kept] for row in table.rows], table.notes)
+    return smaller, f"The same in every row: {', '.join(said)}." if said else ""
+
+
 def title(name: str) -> str:
     """What readers call a number of summary.json or of metrics.jsonl, with its unit."""
     words = name.replace(".", " ").replace("/", " ").replace("_", " ")
     words = words.replace("top1", "top-1 (%)").replace("top5", "top-5 (%)")
     return _TITLES.get(name, words)
+
+
+def _is_same(column: Column, cells: Sequence[Any]) -> bool:
+    if column.kind == "figure" and column.name != "parameters":
+        return all(cell is None for cell in cells)
+    if column.kind == "figure":
+        return len({(cell.mean, cell.std or 0.0) for cell in cells if cell is not None}) <= 1
+    return column.kind != "states" and len({str(cell) for cell in cells}) == 1
+
+
+def _word(column: Column, cells: Sequence[Any]) -> str:
+    if column.kind == "figure":
+        return next((f"{cell.mean:,.0f}" for cell in cells if cell is not None), ABSENT)
+    return setting_text(cells[0])
 
 
 def _cell(column: Column, group: Group) -> Any:
@@ -101,7 +129,16 @@ def _rank(figure: Figure | None, metric: str) -> float:
     return figure.mean if metric.endswith(_SMALLER_IS_BETTER) else -figure.mean
 
 
-def _sortable(value: Any) -> tuple[int, float, str]:
+def setting_text(value: Any) -> str:
+    """A setting as it is written on the command line."""
+    if isinstance(value, list):
+        return "[" + ",".join(setting_text(item) for item in value) + "]"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def sortable(value: Any) -> tuple[int, float, str]:
     """Numbers by size, "20 epochs" by its number, then words, then what is not there."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return 0, value, ""

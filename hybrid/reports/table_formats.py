@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hybrid.reports.groups import ABSENT, Figure
-from hybrid.reports.table import STATES, Column, Table
+from hybrid.reports.table import STATES, Column, Table, setting_text, without_the_same
 
 
 def text(table: Table) -> str:
-    """Aligned columns, two spaces apart, and the notes."""
+    """Aligned columns, two spaces apart; above them what is the same in every row, below them the notes."""
+    table, same = without_the_same(table)
     columns, rows = _shown(table)
-    widths = [max(len(cell) for cell in cells) for cells in zip([c.title for c in columns], *rows, strict=True)]
+    heads = _heads(columns, rows)
+    widths = _widths(heads, rows)
+    high = max(map(len, heads))
+    head = [list(line) for line in zip(*([""] * (high - len(words)) + words for words in heads), strict=True)]
     lines = []
-    for row in [[column.title for column in columns], ["-" * width for width in widths], *rows]:
+    for row in [*head, ["-" * width for width in widths], *rows]:
         cells = zip(columns, row, widths, strict=True)
         lines.append("  ".join(f"{cell:{_align(column)}{width}}" for column, cell, width in cells).rstrip())
-    return "\n".join([*lines, "", *table.notes])
+    return "\n".join([*([same, ""] if same else []), *lines, "", *table.notes])
 
 
 def print_terminal(table: Table) -> None:
@@ -29,17 +34,20 @@ def print_terminal(table: Table) -> None:
     from rich.table import Table as RichTable
 
     console = Console(highlight=False, markup=False)
+    table, same = without_the_same(table)
     columns, rows = _shown(table)
-    widths = [max(map(len, cells)) + 2 for cells in zip([c.title for c in columns], *rows, strict=True)]
+    heads = _heads(columns, rows)
+    widths = [width + 2 for width in _widths(heads, rows)]
+    if same:
+        console.print(same)
     for part in _parts(widths, room=console.width - 2):
         shown = RichTable(box=rich.box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=False)
         numbered = len(part) < len(columns)
         if numbered:
             shown.add_column("row", justify="right")
         for k in part:
-            shown.add_column(
-                columns[k].title, justify="right" if _align(columns[k]) == ">" else "left", overflow="fold"
-            )
+            justify = "right" if _align(columns[k]) == ">" else "left"
+            shown.add_column("\n".join(heads[k]), justify=justify, vertical="bottom", overflow="fold")
         for number, row in enumerate(rows, start=1):
             shown.add_row(*([str(number)] if numbered else []), *(row[k] for k in part))
         console.print(shown)
@@ -89,15 +97,6 @@ WRITERS: Mapping[str, Callable[[Table], str]] = {
 }  # fmt: skip
 
 
-def setting_text(value: Any) -> str:
-    """A setting as it is written on the command line."""
-    if isinstance(value, list):
-        return "[" + ",".join(setting_text(item) for item in value) + "]"
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _shown(table: Table) -> tuple[list[Column], list[list[str]]]:
     """Columns and cells as words; without the column of unfinished runs where there are none."""
     columns, shown = [], []
@@ -107,6 +106,24 @@ def _shown(table: Table) -> tuple[list[Column], list[list[str]]]:
             columns.append(column)
             shown.append(words)
     return columns, [list(row) for row in zip(*shown, strict=True)]
+
+
+def _heads(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Each title in lines that are no longer than its column's cells, where it has a point or a space to break at."""
+    heads = []
+    for k, column in enumerate(columns):
+        width = max(len(row[k]) for row in rows)
+        lines = [""]
+        for piece in re.findall(r"[^. ]+[. ]*", column.title):
+            if lines[-1] and len(lines[-1] + piece.rstrip()) > width:
+                lines.append("")
+            lines[-1] += piece
+        heads.append([line.rstrip() for line in lines])
+    return heads
+
+
+def _widths(heads: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, [*head, *(row[k] for row in rows)])) for k, head in enumerate(heads)]
 
 
 def _parts(widths: Sequence[int], *, room: int) -> list[list[int]]:
@@ -131,7 +148,7 @@ def _column_text(column: Column, cells: Sequence[Any]) -> list[str]:
         return [str(cell) for cell in cells]
     if column.kind == "states":
         return [", ".join(f"{count} {state}" for state, count in cell.items() if count) for cell in cells]
-    means = [_number(column.name, cell.mean) if cell else ABSENT for cell in cells]
+    means = [_number(column.name, cell.mean, cell.mean) if cell else ABSENT for cell in cells]
     spreads = [_spread(column.name, cell) for cell in cells]
     width = max(map(len, spreads), default=0)
     return [f"{mean}{spread:<{width}}" for mean, spread in zip(means, spreads, strict=True)]  # decimal points in line
@@ -140,17 +157,18 @@ def _column_text(column: Column, cells: Sequence[Any]) -> list[str]:
 def _spread(name: str, cell: Figure | None) -> str:
     if cell is None or cell.std is None or (cell.std == 0 and name == "parameters"):
         return ""
-    return f" ± {_number(name, cell.std)}"
+    return f" ± {_number(name, cell.std, cell.mean)}"
 
 
-def _number(name: str, value: float) -> str:
+def _number(name: str, value: float, mean: float) -> str:
+    """As many digits as the mean is worth."""
     last = name.rpartition(".")[2]
     if last in ("top1", "top5"):
         return f"{value:.2f}"
     if last == "loss":
         return f"{value:.4f}"
     if last in ("seconds", "test_seconds", "images_per_second"):
-        return f"{value:,.1f}"
+        return f"{value:,.0f}" if mean >= 100 else f"{value:,.1f}"
     return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
 
 

@@ -189,7 +189,7 @@ class LiveAnalysis:
         write_text(self.folder / f"{name}.csv", layer_csv(record.rows()))
         last = step == self.total_steps
         if self.live.figures == "always" or (self.live.figures == "last" and last):
-            for title, figure in figures({"": record}, only=MAIN_FIGURES).items():
+            for title, figure in figures({"": record}, only=MAIN_FIGURES, stacked=True).items():
                 pixels = pixels_of(figure)  # drawing takes longest: once for both
                 self.tracker.images(step, f"analysis/{title}", torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)
                 if last:

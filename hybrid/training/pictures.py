@@ -12,6 +12,8 @@ from hybrid.scattering.filters import morlet_bank
 from hybrid.tracking import Tracker
 from hybrid.training.evaluation import Evaluation
 
+_COLUMNS = 4  # of filters: TensorBoard shows a picture some 265 pixels wide, where titles of more would not be legible
+
 
 class Pictures:
     """Draws and logs; does nothing where nobody would see it. It leaves the training's random numbers alone."""
@@ -27,7 +29,8 @@ class Pictures:
         self.tracker.images(0, "train/augmented_batch", _displayable(images))
         transform = getattr(getattr(model, "frontend", None), "transform", None)
         if isinstance(transform, ScatteringModule):
-            self.tracker.figure(0, "wavelets/filter_bank", filter_bank_figure(_filters(transform), columns=transform.L))
+            columns = min(_COLUMNS, transform.L)
+            self.tracker.figure(0, "wavelets/filter_bank", filter_bank_figure(_filters(transform), columns=columns))
 
     def after_evaluation(self, step: int, evaluation: Evaluation, *, split: str = "validation") -> None:
         """The confusion matrix."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hybrid.analysis.record import Record
-from hybrid.reports.analysis import figures
+from hybrid.reports.analysis import MAIN_FIGURES, figures
 
 SIZES = {"pixels": 3, "S0": 3, "scattering": 48, "relu": 12}
 
@@ -50,3 +50,19 @@ def test_the_accuracy_says_on_which_images():
 def test_runs_of_different_networks_share_a_figure():
     drawn = figures({"hybrid": record(), "plain": record({"pixels": 3, "relu": 12})})
     assert "relative depth" in drawn["within_between"].axes[0].get_xlabel()
+
+
+def test_stacked_figures_are_as_narrow_as_the_cards_they_are_shown_on():
+    with_stability = record(stability={"rotate": {"label": "rotation", "strengths": [1, 2, 4], "displacement": None}})
+    for name, size in SIZES.items():
+        for kind in ("same", "other"):
+            with_stability.arrays[f"{name}: separation.{kind}"] = np.linspace(1, size, 9)
+        with_stability.arrays[f"{name}: stability.rotate"] = np.array([0.1, 0.2, 0.4])
+    wide, narrow = (figures({"": with_stability}, only=MAIN_FIGURES, stacked=stacked) for stacked in (False, True))
+    assert wide.keys() == narrow.keys() >= {"cumulative_distances", "stability"}
+    assert wide["cumulative_distances"].get_figwidth() > 6
+    assert all(figure.get_figwidth() <= 3.5 for figure in narrow.values())
+    assert [axes.get_title() for axes in narrow["cumulative_distances"].axes[:2]] == [
+        "nearest of the same class",
+        "nearest of another class",
+    ]

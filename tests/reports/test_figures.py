@@ -75,6 +75,17 @@ def test_scattering_coefficients_are_arranged_by_scale_and_angle(channels):
     assert np.allclose(order1, scattering(grey)[1 + L])
 
 
+@pytest.mark.parametrize("J", [2, 3])
+def test_the_parts_of_a_scattering_figure_leave_little_paper_between_them(J):
+    scattering = Scattering2D(J, (32, 32), L=8)
+    image = torch.rand(32, 32) / 2
+    pixels = drawn(scattering_figure(image, scattering(image), scattering.paths))
+    maps = pixels[len(pixels) // 8 :, :, :3]  # below the titles
+    white = (maps == 255).all(-1)
+    assert white.mean() < 0.12
+    assert white.all(0).mean() < 0.06, "gaps from top to bottom"
+
+
 def test_one_scale_has_no_second_order():
     scattering = Scattering2D(1, (16, 16), L=2)
     figure = scattering_figure(torch.rand(16, 16), scattering(torch.rand(16, 16)), scattering.paths)

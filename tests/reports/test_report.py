@@ -13,8 +13,8 @@ import pytest
 from hybrid.reports.curves import MOST_GROUPS, average, curves_figure
 from hybrid.reports.groups import Figure, group_runs, telling_settings
 from hybrid.reports.runs import read_runs
-from hybrid.reports.table import make_table, order
-from hybrid.reports.table_formats import latex, setting_text
+from hybrid.reports.table import make_table, order, setting_text
+from hybrid.reports.table_formats import latex
 
 
 @pytest.fixture
@@ -50,9 +50,11 @@ def test_means_and_deviations_are_those_of_the_finished_seeds(sweep, groups):
 
 def test_the_text_shows_every_run_and_no_deviation_of_a_single_one(sweep, report):
     code, out, _ = report()
-    header, _, best, middle, failed, *notes = out.splitlines()
+    same, _, _, above, header, _, best, middle, failed, *notes = out.splitlines()
     assert code == 0
-    assert header.split()[:4] == ["model", "data", "optimizer.lr", "seeds"]
+    assert same == "The same in every row: model scat_resnet, data digits, parameters 1,234."
+    assert above.split()[0] == "optimizer." and header.split()[:2] == ["lr", "seeds"]
+    assert max(map(len, (header, best, middle, failed))) <= 110
     assert "92.00 ± 2.83" in middle and " 2  1 unfinished" in middle
     assert "95.00" in best and "±" not in best
     assert " 0  1 failed" in failed and "–" in failed
@@ -93,9 +95,31 @@ def test_a_terminal_gets_all_of_it_however_narrow_it_is(sweep, report, monkeypat
     code, out, _ = report()
     table = re.sub(r"\x1b\[[0-9;]*m", "", out).partition("5 runs")[0]
     assert code == 0 and "ValueError: broken" in out
-    for words in ("optimizer.lr", "scat_resnet", "1 unfinished", "92.00 ± 2.83", "best validation (%)", "images/s"):
+    for words in ("optimizer.", "scat_resnet", "1 unfinished", "92.00 ± 2.83", "validation", "images/s"):
         assert words in table
     assert all(len(line) <= width for line in table.splitlines())
+
+
+def test_a_single_row_is_shown_whole_and_what_no_run_has_is_said_above_several(write_run, report):
+    write_run("a")
+    assert report()[1].splitlines()[4].startswith("scat_resnet")
+    write_run("b", "optimizer.lr=0.3")
+    same, _, *table = report()[1].splitlines()
+    assert "model scat_resnet" in same and "best validation (%) –" in same
+    assert "validation" not in "".join(table[:5]) and "2 unfinished" in "".join(table)
+
+
+def test_curves_by_a_setting_that_several_groups_share_have_names_of_their_own(write_run, groups):
+    for k, (lr, size) in enumerate([(0.2, 32), (0.2, 64), (0.3, 32)]):
+        write_run(f"a{k}", f"optimizer.lr={lr}", f"trainer.batch_size={size}", "data.subset.n=100", top1=90.0 - k)
+    (axes,) = curves_figure(groups(by=["optimizer.lr"]), by=["optimizer.lr"]).axes
+    legend = axes.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "0.2, 32 (1 seed)",
+        "0.2, 64 (1 seed)",
+        "0.3, 32 (1 seed)",
+    ]
+    assert legend.get_title().get_text() == "lr, batch_size"
 
 
 def test_what_choices_bring_with_them_is_not_a_column_but_what_was_typed_is(write_run, groups):

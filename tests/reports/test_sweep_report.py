@@ -42,7 +42,7 @@ def test_all_runs_of_the_sweep_and_no_other(sweep, tmp_path):
 def test_missing_runs_are_shown_and_in_no_average(sweep, report):
     code, out, _ = report("sweep=mine", "by=[optimizer.lr]")
     first, second, third = (
-        next(line for line in out.splitlines() if f" {lr} " in line) for lr in ("0.1", "0.2", "0.4")
+        next(line for line in out.splitlines() if line.startswith(f"{lr} ")) for lr in ("0.1", "0.2", "0.4")
     )
     assert code == 0
     assert "92.00 ± 2.83" in first and " 2  1 missing" in first
@@ -62,6 +62,16 @@ def test_the_figure_has_bars_and_marks_what_is_missing(sweep):
     assert first == pytest.approx([92 - 8**0.5, 92 + 8**0.5]) and second == [96.0, 96.0]
     assert [text.get_text() for text in axes.texts] == ["2 of 3", "1 of 2", "0 of 1"]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.1", "0.2", "0.4"]
+
+
+def test_the_legend_of_a_figure_says_what_its_values_are_of_and_sizes_are_in_their_order(write_run, tmp_path):
+    for k, n in enumerate(("100", "1000", "500", "null")):
+        write_run(f"a{k}", f"data.subset.n={n}", f"optimizer.lr={0.1 if k % 2 else 0.2}", top1=80.0 + k)
+    groups = group_runs(read_runs(tmp_path / "runs"))
+    (axes,) = setting_figure(groups, over="data.subset.n", metric="test.top1").axes
+    assert axes.get_legend().get_title().get_text() == "lr"
+    ticks = sorted(zip(axes.get_xticks(), (tick.get_text() for tick in axes.get_xticklabels()), strict=True))
+    assert [words for _, words in ticks] == ["100", "500", "1000", "null"]
 
 
 def test_a_figure_needs_a_setting_that_varies(sweep):

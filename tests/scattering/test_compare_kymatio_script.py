@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -44,6 +45,22 @@ def test_a_row_per_engine_and_each_is_its_own(compare, tmp_path):
     assert rows[2]["ours_float64"] != rows[3]["ours_float64"]
     assert rows[2]["kymatio_float64"] == rows[3]["kymatio_float64"]
     assert "worst channel of ours_float64, cpu: " in result.stdout
+
+
+def test_ctrl_c_leaves_the_summary_of_the_rows_that_are_there(root, tmp_path):
+    pytest.importorskip("kymatio")
+    path = tmp_path / "errors.json"
+    options = ["sizes=[16x16,224x224]", "J=[2]", "L=[4]", "orders=[1]", "inputs=[noise]", "engines=[torch]"]
+    command = [sys.executable, root / "scripts" / "compare_kymatio.py", *options, f"json={path}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root) as process:
+        assert process.stdout.readline().startswith("2 rows; ")
+        assert "size" in process.stdout.readline() and "16x16" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)  # while the filters of the large images are made
+        out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert out.startswith("not the whole table: 1 of 2 rows\nworst channel of ours_kymatio, torch: ")
+    written = json.loads(path.read_text())
+    assert (len(written["rows"]), written["whole_table"]) == (1, False)
 
 
 def test_without_a_compiler_cpu_is_left_out_and_refused_where_it_is_asked_for(compare):

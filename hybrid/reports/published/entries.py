@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,18 +13,16 @@ from omegaconf.errors import OmegaConfBaseException
 from hybrid.configuration.entry import compose
 from hybrid.errors import UserError
 from hybrid.reports.groups import ABSENT, Group
+from hybrid.reports.published.changes import DURATION, duration, key, of_a_machine, of_a_schedule, place, quoted
 from hybrid.reports.published.rows import Row, Section
 from hybrid.reports.runs import Run
-from hybrid.reports.table_formats import setting_text
+from hybrid.reports.table import setting_text
 from hybrid.tracking.run_folder import identity
 
 _CUT = (  # what debug=fast, overfit and profile set, and nothing else does
     "trainer.max_train_steps_per_epoch", "trainer.max_evaluation_batches", "trainer.overfit_batches", "trainer.profile",
 )  # fmt: skip
-_OF_A_SCHEDULE = ("trainer.duration", "trainer.evaluate_every", "schedule")
-_OF_A_MACHINE = ("trainer.precision", "model.frontend.engine")  # a shorter one may be computed otherwise
 _NO_DIFFERENCE = ("experiment", "analysis")  # the name of a recipe; what is measured beside the training
-_QUOTED = set(' ,[](){}*;&|<>$"')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,33 +40,25 @@ class Entry:
     @property
     def command(self) -> str:
         """What repeats these runs, but for the seed."""
-        changed = {_key(change) for change in self.changes}
-        words = [word for word in self.row.overrides if _key(word) not in changed]
+        changed = {key(change) for change in self.changes}
+        words = [word for word in self.row.overrides if key(word) not in changed]
         return " ".join(["python train.py", *map(quoted, words), *self.changes])
-
-    @property
-    def schedule(self) -> str:
-        """shorter schedule, longer schedule, or "" where it is the row's or cannot be compared."""
-        if not any(_key(change) == "trainer.duration" for change in self.changes):
-            return ""
-        wanted, unit = _duration(_composed(self.row.overrides).settings["trainer.duration"])
-        done, own_unit = _duration(self.group.fact("trainer.duration"))
-        if own_unit != unit:  # steps and epochs: as many as were made
-            made = self.group.figure(unit)
-            done = made.mean if made else wanted
-        return "" if done == wanted else "shorter schedule" if done < wanted else "longer schedule"
 
     @property
     def only_shorter(self) -> bool:
         """Whether it is the row's experiment but for a shorter schedule, and perhaps the precision or the engine."""
-        return self.schedule == "shorter schedule" and all(
-            _of_a_schedule(change) or _key(change) in _OF_A_MACHINE for change in self.changes
-        )
+        return self._is_shorter and all(of_a_schedule(change) or of_a_machine(change) for change in self.changes)
 
     @property
-    def beside_the_schedule(self) -> tuple[str, ...]:
-        """The changes that are none of the schedule's."""
-        return tuple(change for change in self.changes if not _of_a_schedule(change))
+    def _is_shorter(self) -> bool:
+        if not any(key(change) == DURATION for change in self.changes):
+            return False
+        wanted, unit = duration(_composed(self.row.overrides).settings[DURATION])
+        done, own_unit = duration(self.group.fact(DURATION))
+        if own_unit != unit:  # steps and epochs: as many as were made
+            made = self.group.figure(unit)
+            done = made.mean if made else wanted
+        return done < wanted
 
 
 Rows = Sequence[tuple[Row, Sequence[Entry]]]
@@ -109,7 +98,7 @@ def _entries(row: Row, keys: Sequence[str], runs: Sequence[Run]) -> list[Entry]:
         changes = _changes(row, keys, run)
         if changes is not None:
             found.setdefault(tuple(changes), (changes, []))[1].append(run)
-    ordered = sorted(found.values(), key=lambda item: (len(item[0]), list(item[0])))
+    ordered = sorted(found.values(), key=lambda item: place(item[0]))
     return [Entry(row, changes, Group(tuple(sorted(own, key=_order)))) for changes, own in ordered]
 
 
@@ -141,12 +130,6 @@ def _changes(row: Row, keys: Sequence[str], run: Run) -> dict[str, str] | None:
     return changes
 
 
-def _duration(words: str) -> tuple[float, str]:
-    """Number and unit, steps or epochs, of what may be written 20 epochs, 20ep or 1 step."""
-    number, unit = re.match(r"\s*([\d.]+)\s*(\w)", words).groups()
-    return float(number), "epochs" if unit == "e" else "steps"
-
-
 class _Composed(NamedTuple):
     settings: dict[str, Any]
     choices: dict[str, str]
@@ -168,23 +151,8 @@ def _attempt(overrides: tuple[str, ...]) -> _Composed | None:
 
 
 def _merged(overrides: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
-    replaced = {_key(word) for word in more}
-    return (*(word for word in overrides if _key(word) not in replaced), *more)
-
-
-def _key(override: str) -> str:
-    return override.strip("'").partition("=")[0]
-
-
-def _of_a_schedule(override: str) -> bool:
-    key = _key(override)
-    return key in _OF_A_SCHEDULE or key.startswith("schedule.")
-
-
-def quoted(override: str) -> str:
-    """key=value as a shell takes it: trainer.duration='20 epochs'."""
-    key, equals, value = override.partition("=")
-    return f"{key}{equals}'{value}'" if set(value) & _QUOTED else override
+    replaced = {key(word) for word in more}
+    return (*(word for word in overrides if key(word) not in replaced), *more)
 
 
 def _order(run: Run) -> tuple[int, str]:

@@ -11,15 +11,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hybrid.reports.analysis_figures import curves_by_depth
-from hybrid.reports.curves import MOST_GROUPS, curves_figure
 from hybrid.reports.published.archive import LAYERS
+from hybrid.reports.published.changes import in_short
+from hybrid.reports.published.curve_lines import curves_of
 from hybrid.reports.published.entries import Entry, Rows
-from hybrid.reports.published.rows import Section
 from hybrid.reports.style import COLOURS, MARKERS, QUIET, STROKES, legend_above, new_panels, paper_style
 
 _PARALLEL = ("S0", "S1", "S2")  # orders of the scattering transform: side by side, no line leads through them
 _Point = tuple[int, float, float | None]  # labelled images, mean, standard deviation
-_DODGE = 0.014  # of the axis: from one point to the next of those at the same number of labels
+_DODGE, _WIDEST = (
+    0.008,
+    0.02,
+)  # of the axis: from one point to the next at a number of labels, and from the first to the last
 _KINDS: dict[str, dict[str, Any]] = {  # how figures are drawn, by whose they are
     "published": {"linestyle": STROKES[1], "markerfacecolor": "white", "linewidth": 1},
     "ours": {"zorder": 4},
@@ -38,14 +41,14 @@ _DEPTH = {  # picture -> (y axis, {curve: the column of an analysis's table})
 }
 
 
-def section_figures(section: Section, rows: Rows) -> dict[str, tuple[str, Figure]]:
+def section_figures(rows: Rows) -> dict[str, tuple[str, Figure]]:
     """name of the picture -> (what it shows, figure), of those that the runs of this table have the numbers for."""
     drawn: dict[str, tuple[str, Figure]] = {}
     finished = [entry for _, found in rows for entry in found if entry.group.finished]
     if finished and len({row.labels for row, _ in rows if row.labels}) > 1:
         drawn["labels"] = ("Accuracy by number of labels, published and ours", labels_figure(rows))
-    if any(run.records() for entry in finished for run in entry.group.runs):
-        drawn["curves"] = ("Learning curves", _curves(section, finished))
+    if curves := curves_of(rows):
+        drawn["curves"] = curves
     for name, (ylabel, columns) in _DEPTH.items():
         layers = _layers(finished, columns)
         if layers:
@@ -63,17 +66,17 @@ def labels_figure(rows: Rows) -> Figure:
     """
     ((axes,),) = new_panels(5.2, 3.2)
     ticks = sorted({row.labels for row, _ in rows if row.labels})
-    step = (ticks[-1] / ticks[0]) ** _DODGE
     series = _series(rows)
     networks = {name: _look(k) for k, name in enumerate(dict.fromkeys(row.name for row, _ in rows if row.labels))}
     for name, kind, points in series:
         labels, means, stds = zip(*points, strict=True)
-        places = [each * step ** _steps_aside((name, kind), each, series) for each in labels]
+        places = [each * (ticks[-1] / ticks[0]) ** _aside((name, kind), each, series) for each in labels]
         more = {"markersize": 4.5, "capsize": 2.5, "elinewidth": 1}
         axes.errorbar(places, means, yerr=[std or 0.0 for std in stds], **{**networks[name], **more, **_KINDS[kind]})
     axes.set(xscale="log", xlabel="labelled images", ylabel="test accuracy (%)")
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
+    axes.grid(axis="x", color="0.9", linewidth=0.6)  # which points are at one number of labels
     drawn = {name: networks[name] for name, _, _ in series}
     grey = {"color": QUIET, "marker": "o"}
     drawn |= {kind: {**grey, **look} for kind, look in _KINDS.items() if any(kind == each for _, each, _ in series)}
@@ -97,10 +100,11 @@ def _series(rows: Rows) -> list[tuple[str, str, list[_Point]]]:
     return [(name, kind, points) for (name, kind), points in found.items()]
 
 
-def _steps_aside(own: tuple[str, str], labels: int, series: Sequence[tuple[str, str, list[_Point]]]) -> float:
-    """How far a point stands from its number of labels: all that are there stand around it, one step apart."""
+def _aside(own: tuple[str, str], labels: int, series: Sequence[tuple[str, str, list[_Point]]]) -> float:
+    """How far a point stands from its number of labels, as a share of the axis: all that are there stand close around it."""
     there = [(name, kind) for name, kind, points in series if labels in [point[0] for point in points]]
-    return there.index(own) - (len(there) - 1) / 2
+    step = min(_DODGE, _WIDEST / max(1, len(there) - 1))
+    return step * (there.index(own) - (len(there) - 1) / 2)
 
 
 def _kind(entry: Entry) -> str:
@@ -131,19 +135,13 @@ def _read_layers(text: str, column: str) -> dict[str, float]:
 
 
 def _layers(found: Sequence[Entry], columns: Mapping[str, str]) -> dict[str, dict[str, list[tuple[str, float]]]]:
-    """{network: {curve: [(layer, value), …]}} of the first networks that have been analysed."""
-    networks: dict[str, dict[str, list[tuple[str, float]]]] = {}
+    """{network: {curve: [(layer, value), …]}} of the first networks that have been analysed, with what they change."""
+    networks: dict[str, tuple[str, dict[str, list[tuple[str, float]]]]] = {}
     for entry in found:
         curves = {label: curve for label, column in columns.items() if (curve := _layer_means(entry, column))}
         if curves and len(networks) < _MOST_NETWORKS:
-            networks.setdefault(entry.row.name, curves)
-    return networks
-
-
-def _curves(section: Section, found: Sequence[Entry]) -> Figure:
-    known = [set(entry.group.facts) for entry in found]
-    by = [name for name in (*section.keys, "trainer.duration") if any(name in facts for facts in known)]
-    return curves_figure([entry.group for entry in found[:MOST_GROUPS]], by=by, over="step")
+            networks.setdefault(entry.row.name, (", ".join([entry.row.name, *in_short(entry.changes)]), curves))
+    return dict(networks.values())
 
 
 def _figure(entry: Entry) -> tuple[float, float | None] | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hybrid.reports.published.entries import experiment_of, is_debug, unlike
 from hybrid.reports.published.rows import Page
 from hybrid.reports.runs import Run
-from hybrid.reports.table_formats import setting_text
+from hybrid.reports.table import setting_text
 
 
 def why_left_out(page: Page, runs: Sequence[Run]) -> list[str]:

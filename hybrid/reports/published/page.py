@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 from hybrid.errors import UserError
-from hybrid.reports.groups import ABSENT, Figure, Group
+from hybrid.reports.groups import ABSENT, Group
 from hybrid.reports.published import sessions
 from hybrid.reports.published.archive import images_of
-from hybrid.reports.published.entries import Entry, Rows, quoted
+from hybrid.reports.published.changes import beside_the_row_s, in_full, in_short, quoted
+from hybrid.reports.published.entries import Entry, Rows
 from hybrid.reports.published.rows import Page, Row
 from hybrid.reports.table import STATES
 
@@ -23,8 +24,9 @@ Speed, faults, older runs and what has been measured layer by layer: [measuremen
 
 Accuracies are top-1 on the test images, in %: mean ± standard deviation over seeds (n - 1). ᵐ: quoted from memory of the
 publication, not verified; all others were read in the source that is named. **not run** is followed by what a run would
-take. Runs that are not finished are counted, and are in no mean. What has "instead of" beside it is not the published
-experiment. Times are of training alone.
+take. Runs that are not finished are counted, and are in no mean. Below a row, ↳ names what runs of it change; what has
+"instead of" beside it is not the published experiment. Times, of training alone, and images/s are medians over seeds, with
+the smallest and the largest in brackets.
 """
 
 
@@ -34,7 +36,7 @@ def page_text(page: Page, tables: Sequence[Rows], pictures: Sequence[dict[str, s
     for section, rows, shown in zip(page.sections, tables, pictures, strict=True):
         parts += [f"## {section.title}", section.text.strip(), _table(_main_rows(rows)), f"Published: {section.source}"]
         parts += ["\n".join(_notes(rows)), _table(_detail_rows(rows)), _not_run(rows)]
-        parts.append("\n".join(f"![{words}](pictures/{file})" for file, words in shown.items()))
+        parts += [f"![{section.title}. {words}](pictures/{file})  \n*{words}*" for file, words in shown.items()]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
@@ -52,12 +54,20 @@ def main_table(page: Page, tables: Sequence[Rows]) -> str:
 
 
 def _closest(found: Sequence[Entry]) -> Entry | None:
-    """The runs of the row's own command, or else of a shorter schedule; what has other settings is on the page alone."""
-    return next((each for each in found if each.group.finished and (not each.changes or each.only_shorter)), None)
+    """The runs of the row's own command, or else of the longest shorter schedule; other settings are on the page alone."""
+    finished = [each for each in found if each.group.finished]
+    own = [each for each in finished if not each.changes]
+    shorter = [each for each in finished if each.only_shorter]
+    return own[0] if own else max(shorter, key=_epochs, default=None)
+
+
+def _epochs(entry: Entry) -> float:
+    made = entry.group.figure("epochs")
+    return made.mean if made else 0.0
 
 
 def _shown(entry: Entry) -> list[str]:
-    words = f" ({', '.join([entry.schedule, *entry.beside_the_schedule])})" if entry.changes else ""
+    words = f" ({', '.join(beside_the_row_s(entry.changes))})" if entry.changes else ""
     return [f"{_accuracy(entry.group)}{words}", _count(entry), _images(entry.group)]
 
 
@@ -78,20 +88,22 @@ def _main_rows(rows: Rows) -> list[list[str]]:
             lines += [[_name(row), _published(row), *_ours(entry), "the recipe's"] for entry in own]
         else:
             lines.append([_name(row), _published(row), "**not run**" if row.run else ABSENT, "", "", row.takes])
-        lines += [[f"↳ {_plainly(entry)}", "", *_ours(entry), _told(entry)] for entry in found if entry.changes]
+        lines += [
+            [f"↳ {', '.join(in_short(entry.changes))}", "", *_ours(entry), in_full(entry.changes)]
+            for entry in found
+            if entry.changes
+        ]
     return lines
 
 
 def _detail_rows(rows: Rows) -> list[list[str]]:
     lines = [["", "command", "seeds", "commit", "hardware", "date", "time of a run", "images/s"]]
-    for row, found in rows:
-        for entry in found:
-            group = entry.group
-            seeds = ", ".join(dict.fromkeys(str(run.seed) for run in group.runs))
-            time = _spread(group.figure("seconds"), "{:,.0f}", " s")
-            speed = _spread(group.figure("images_per_second"), "{:,.0f}")
-            ran = [sessions.commits(group), sessions.hardware(group), sessions.days(group)]
-            lines.append([_name(row), f"`{entry.command}`", seeds, *ran, time, speed])
+    for entry in (entry for _, found in rows for entry in found):
+        group = entry.group
+        seeds = ", ".join(dict.fromkeys(str(run.seed) for run in group.runs))
+        ran = [sessions.commits(group), sessions.hardware(group), sessions.days(group)]
+        speeds = [_middle(group, "seconds", " s"), _middle(group, "images_per_second")]
+        lines.append([_full_name(entry), f"`{entry.command}`", seeds, *ran, *speeds])
     return lines if len(lines) > 1 else []
 
 
@@ -111,10 +123,10 @@ def _sweep(row: Row) -> list[str]:
 def _notes(rows: Rows) -> list[str]:
     """What became of the runs that are in no mean."""
     told: dict[str, list[str]] = {}
-    for row, found in rows:
-        for run in (run for entry in found for run in entry.group.runs if run.state != "finished"):
+    for entry in (entry for _, found in rows for entry in found):
+        for run in (run for run in entry.group.runs if run.state != "finished"):
             why = (run.error or "").removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
-            words = f"{run.state.capitalize()}: {_name(row)}{f' ({why})' if why else ''}"
+            words = f"{run.state.capitalize()}: {_full_name(entry)}{f' ({why})' if why else ''}"
             told.setdefault(words, []).append(str(run.seed))
     return [f"{words}, seed {', '.join(seeds)}.  " for words, seeds in told.items()]
 
@@ -124,7 +136,10 @@ def _ours(entry: Entry) -> list[str]:
 
 
 def _accuracy(group: Group) -> str:
-    return _spread(group.figure("test.top1"), "{:.2f}") if group.finished else "not finished"
+    figure = group.figure("test.top1")
+    if figure is None:
+        return "not finished"
+    return f"{figure.mean:.2f}{'' if figure.std is None else f' ± {figure.std:.2f}'}"
 
 
 def _count(entry: Entry) -> str:
@@ -141,28 +156,25 @@ def _images(group: Group) -> str:
     return ", ".join(dict.fromkeys(images_of(run) for run in group.runs))
 
 
-def _plainly(entry: Entry) -> str:
-    others = entry.beside_the_schedule and not entry.only_shorter
-    return ", ".join(word for word in (entry.schedule, "other settings" if others else "") if word) or "other settings"
-
-
-def _told(entry: Entry) -> str:
-    return "; ".join(f"`{change}` instead of {wanted}" for change, wanted in entry.changes.items())
-
-
 def _name(row: Row) -> str:
     return f"{row.name}, {row.labels:,} labels" if row.labels else row.name
+
+
+def _full_name(entry: Entry) -> str:
+    return ", ".join([_name(entry.row), *in_short(entry.changes)])
 
 
 def _published(row: Row) -> str:
     return ABSENT if row.published is None else f"{row.published}{_MARKS[row.mark]}"
 
 
-def _spread(figure: Figure | None, form: str, unit: str = "") -> str:
-    if figure is None:
+def _middle(group: Group, name: str, unit: str = "") -> str:
+    """The median, and the range where there is one: 261 (240 to 310) s."""
+    middle = group.middle(name)
+    if middle is None:
         return ABSENT
-    spread = "" if figure.std is None else f" ± {form.format(figure.std)}"
-    return f"{form.format(figure.mean)}{spread}{unit}"
+    median, low, high = (f"{value:,.0f}" for value in middle)
+    return f"{median}{f' ({low} to {high})' if low != high else ''}{unit}"
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:

@@ -91,8 +91,8 @@ def make_results(places: Places, *, archive: Path | None = None) -> Results:
 
 def _drawn(section: Section, rows: Rows) -> dict[str, tuple[str, bytes]]:
     """file -> (what it shows, its content)."""
-    figures = section_figures(section, rows)
+    figures = section_figures(rows)
     return {
-        f"{PICTURES}{section.name}_{name}.png": (f"{section.title}. {words}", picture(figure, "png"))
+        f"{PICTURES}{section.name}_{name}.png": (words, picture(figure, "png"))
         for name, (words, figure) in figures.items()
     }

@@ -37,9 +37,18 @@ def test_seeds_of_the_row_s_own_command_are_averaged_and_their_provenance_is_sai
     assert main[1:] == ["91.5 ± 0.5 ᵐ", "92.00 ± 2.83", "2", "Digits (of Ada)", "the recipe's"]
     assert details[1:] == [
         "`python train.py experiment=digits data.subset.n=100`", "0, 1", "0123456+", "Abacus, 2 cores, 1 thread", "2026-11-21",
-        "10 ± 1 s", "100 ± 0",
+        "10 (10 to 11) s", "100",
     ]  # fmt: skip
     assert "| 92.00 ± 2.83 | 2 | Digits (of Ada) |" in results.readme
+
+
+def test_a_run_that_was_held_up_does_not_shift_the_time_that_is_told(places, archive, write_run, cells):
+    for seed, seconds in enumerate((322.0, 542.0, 2147.0)):
+        write_run(f"a{seed}", *RECIPE, seed=seed, top1=90.0, seconds=seconds, images_per_second=5e5 / seconds)
+    archive()
+    page = make_results(places).page
+    assert cells(page, "first, 100 labels")[1][-2:] == ["542 (322 to 2,147) s", "923 (233 to 1,553)"]
+    assert "images/s are medians over seeds" in page
 
 
 def test_other_settings_are_a_line_of_their_own_that_says_what_they_change(places, archive, write_run, cells):
@@ -49,7 +58,8 @@ def test_other_settings_are_a_line_of_their_own_that_says_what_they_change(place
     own, details = cells(results.page, "first, 100 labels")
     (changed,) = cells(results.page, "↳")
     assert own[2] == "**not run**"
-    assert changed[:4] == ["↳ shorter schedule, other settings", "", "80.00", "1"]
+    assert changed[:4] == ["↳ lr=0.3, 2 epochs", "", "80.00", "1"]
+    assert details[0] == "first, 100 labels, lr=0.3, 2 epochs"
     assert changed[5] == "`optimizer.lr=0.3` instead of 0.05; `trainer.duration='2 epochs'` instead of 20 epochs"
     command = shlex.split(details[1].strip("`"))
     assert {"data.subset.n=100", "optimizer.lr=0.3", "trainer.duration=2 epochs"} < set(command)
@@ -59,12 +69,13 @@ def test_other_settings_are_a_line_of_their_own_that_says_what_they_change(place
 @pytest.mark.parametrize(
     ("overrides", "epochs", "shown"),
     [
-        (("trainer.duration=2 epochs",), 2.0, "80.00 (shorter schedule)"),
+        (("trainer.duration=2 epochs",), 2.0, "80.00 (2 of 20 epochs)"),
         (
             ("trainer.duration=2 epochs", "trainer.precision=bf16"),
             2.0,
-            "80.00 (shorter schedule, trainer.precision=bf16)",
+            "80.00 (2 of 20 epochs, precision=bf16)",
         ),
+        (("trainer.duration=10 steps",), 0.3, "80.00 (10 steps instead of 20 epochs)"),
         (("trainer.duration=30 epochs",), 30.0, "not run"),
         (("augmentation=none",), 20.0, "not run"),
     ],
@@ -92,29 +103,40 @@ def test_the_main_table_begins_with_the_rows_that_have_runs(places, archive, wri
 
 
 @pytest.mark.parametrize(
-    ("duration", "made", "words"),
+    ("duration", "made", "shorter"),
     [
-        ("2 epochs", {}, "shorter schedule"),
-        ("30 epochs", {"epochs": 30.0}, "longer schedule"),
-        ("2ep", {}, "shorter schedule"),
-        ("900 steps", {"epochs": 300.0}, "longer schedule"),
-        ("10 steps", {"epochs": 3.3}, "shorter schedule"),
-        ("10 steps", None, "other settings"),
+        ("2 epochs", {}, True),
+        ("30 epochs", {"epochs": 30.0}, False),
+        ("2ep", {}, True),
+        ("900 steps", {"epochs": 300.0}, False),
+        ("10 steps", {"epochs": 3.3}, True),
+        ("10 steps", None, False),
     ],
 )
-def test_a_schedule_is_called_shorter_or_longer_whatever_its_unit(
-    places, archive, write_run, cells, duration, made, words
-):
+def test_a_schedule_is_shorter_or_longer_whatever_its_unit(places, write_run, duration, made, shorter):
     write_run("a", *RECIPE, f"trainer.duration={duration}", **({} if made is None else {"top1": 80.0, **made}))
+    ((_, (entry,)), *_) = entries(read_page(places.rows).sections[0], read_runs(places.root.parent / "runs"))
+    assert entry.only_shorter == shorter
+
+
+def test_variants_of_a_row_are_in_the_order_of_what_they_change_and_the_main_table_has_the_longest(
+    places, archive, write_run, cells
+):
+    for k, (epochs, more) in enumerate([(4, ("optimizer.lr=0.3",)), (12, ()), (3, ()), (2, ("optimizer.lr=0.3",))]):
+        duration = f"trainer.duration={epochs} epochs"
+        write_run(f"a{k}", *RECIPE, duration, *more, top1=80.0 + epochs, epochs=float(epochs))
     archive()
-    assert cells(make_results(places).page, "↳")[0][0] == f"↳ {words}"
+    results = make_results(places)
+    names = [line[0] for line in cells(results.page, "↳")]
+    assert names == ["↳ 3 epochs", "↳ 12 epochs", "↳ lr=0.3, 2 epochs", "↳ lr=0.3, 4 epochs"]
+    assert "| 92.00 (12 of 20 epochs) | 1 |" in results.readme
 
 
 def test_a_choice_that_differs_is_named_and_not_its_settings(places, archive, write_run, cells):
     write_run("a", *RECIPE, "augmentation=none", top1=80.0)
     archive()
     (changed,) = cells(make_results(places).page, "↳")
-    assert changed[0] == "↳ other settings" and changed[5] == "`augmentation=none` instead of crop"
+    assert changed[0] == "↳ augmentation=none" and changed[5] == "`augmentation=none` instead of crop"
 
 
 def test_a_command_repeats_the_settings_of_its_runs(places, archive, write_run):
