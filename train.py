@@ -5,7 +5,7 @@
     python train.py model=scat_wrn data=cifar10 data.subset.n=500 trainer.duration='4000 epochs'
     python train.py model=scat_wrn --help                      the settings of that model
     python train.py -m seed=0,1,2 optimizer.lr=0.1,0.05        a sweep: six runs; cluster.workers=2 at a time, cluster=slurm
-    python train.py --from outputs/RUN/config.yaml             exactly that run, whatever configs/ says now
+    python train.py --from outputs/RUN                         exactly that run, whatever configs/ says now
     python train.py debug=fast                                 does everything run?
 
 The same command finds the same folder in outputs/: an unfinished run continues, a finished one is left alone.

@@ -20,13 +20,19 @@ def discard(stream: TextIO) -> None:
 def outliving_readers() -> Iterator[None]:
     """A context in which stdout and stderr may lose their reader without an error: a run is there for its files."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Patient(stream) for stream in before)
+    sys.stdout, sys.stderr = (stream and _Patient(stream) for stream in before)  # one that is closed is None
     try:
         yield
     finally:
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            if stream is not None:
+                stream.flush()
         sys.stdout, sys.stderr = before
+
+
+def is_patient() -> bool:
+    """Whether stdout has been made to outlive its reader."""
+    return isinstance(sys.stdout, _Patient)
 
 
 class _Patient:

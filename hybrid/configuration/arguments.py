@@ -30,6 +30,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hybrid import __version__
 from hybrid.configuration.entry import guarded
 from hybrid.configuration.values import convert, expectation
 from hybrid.errors import UserError, unknown_name
@@ -58,6 +59,8 @@ def command(options: type[T]) -> Callable[[Callable[[T], Any]], Callable[[], Non
             if any(flag in ("--help", "-h") for flag in arguments):
                 document = sys.modules[task.__module__].__doc__ or ""
                 sys.exit(guarded(lambda: print(help_text(options, document))))
+            if "--version" in arguments:
+                sys.exit(guarded(lambda: print(f"hybrid {__version__}")))
             sys.exit(guarded(lambda: task(parse(options, arguments))))
 
         return run

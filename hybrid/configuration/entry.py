@@ -44,7 +44,7 @@ from hybrid.configuration.starting import (
 )
 from hybrid.errors import PeerLost, Stopped, UserError
 from hybrid.launch import Launch
-from hybrid.streams import discard, outliving_readers
+from hybrid.streams import discard, is_patient, outliving_readers
 from hybrid.version import __version__
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -140,8 +140,10 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
     except KeyboardInterrupt as interrupt:
         _say(str(interrupt) or "stopped")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        discard(sys.stdout)
+    except BrokenPipeError:
+        if is_patient() or sys.stdout is None:  # then it is another pipe that broke
+            raise
+        discard(sys.stdout)  # the reader, such as `head`, has seen enough
         return 0
     except MemoryError as error:
         _say(f"error: not enough memory: {error}")

@@ -33,6 +33,8 @@ def is_of_cluster(override: str) -> bool:
 def refuse_flags(arguments: Sequence[str]) -> None:
     """What other programs write as --lr 0.1: Hydra would answer with a page of usage."""
     for text in arguments:
+        if text.split("=")[0] == "--from":
+            raise UserError("--from FILE takes the configuration whole: it stands first, and nothing beside the file.")
         if text.startswith("-") and text.split("=")[0] not in _FLAGS:
             name = text.lstrip("-").split("=")[0] or "key"
             raise UserError(f"unknown option {text}: settings are written {name}=value; --help lists them all.")
@@ -86,7 +88,7 @@ def read_whole(arguments: Sequence[str]) -> DictConfig:
             raise UserError(f"--from {arguments[0]}: it is not a run's folder, as it has no config.yaml.")
     try:
         cfg = OmegaConf.load(path)
-    except (OSError, YAMLError) as error:
+    except (OSError, YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"--from {arguments[0]} cannot be read: {str(error).splitlines()[0]}.") from error
     if not isinstance(cfg, DictConfig) or "choices" not in cfg:
         raise UserError(f"--from {arguments[0]}: it is not the configuration of a run.")

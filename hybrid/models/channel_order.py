@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hybrid.models.frontends import Scattering
 from hybrid.models.hybrid import HybridModel
+from hybrid.models.probe import probe
 from hybrid.scattering import pyscatwave_order
 
 ChannelOrder = Literal["kymatio", "pyscatwave"]
@@ -21,7 +22,7 @@ def from_pyscatwave(model: HybridModel, weights: Mapping[str, Tensor]) -> dict[s
     weights: by their names in model.state_dict(). What is reordered: the normalization, tensor by tensor, and the inputs of
     the head's first layer of weights, with the batch norm before it if there is one. Tensors of other shapes than the
     model's stay as they are. Raises ValueError for a front-end without scattering, and for a head that does not begin with
-    a layer on its channels.
+    a layer on its channels (what it begins with is found by a forward pass).
     """
     if not isinstance(model.frontend, Scattering):
         raise ValueError(f"only scattering coefficients have pyscatwave's order, not a {type(model.frontend).__name__}")
@@ -31,7 +32,7 @@ def from_pyscatwave(model: HybridModel, weights: Mapping[str, Tensor]) -> dict[s
     channel = (torch.arange(colours)[:, None] * len(theirs) + theirs.argsort()).flatten()
     own = model.state_dict()
     result = dict(weights)
-    for name, axis in _first_tensors(model, channels, height * width):
+    for name, axis in _first_tensors(model, channels):
         if name not in weights or weights[name].shape != own[name].shape:
             continue
         tensor = weights[name]
@@ -47,14 +48,34 @@ def _settings(frontend: Scattering) -> tuple[int, int, int]:
     return transform.J, transform.L, transform.max_order
 
 
-def _first_tensors(model: HybridModel, channels: int, pixels: int) -> Iterator[tuple[str, int]]:
+def _first_tensors(model: HybridModel, channels: int) -> Iterator[tuple[str, int]]:
     """(name, axis) of the tensors that have an entry for each channel that comes out of the front-end."""
     for name, tensor in model.normalization.state_dict().items():
         if tensor.dim() and len(tensor) == channels:
             yield f"normalization.{name}", 0
-    for name, module in model.head.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.num_features in (channels, channels * pixels):
-            yield from ((f"head.{name}.{key}", 0) for key, tensor in module.state_dict().items() if tensor.dim())
-        elif isinstance(module, nn.Conv2d | nn.Linear):
-            yield f"head.{name}.weight", 1
+    names = {module: ".".join(filter(None, ("head", name))) for name, module in model.head.named_modules()}
+    for module in _with_weights_in_order(model):
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            yield f"{names[module]}.weight", 1
             return
+        if not isinstance(module, nn.modules.batchnorm._BatchNorm):
+            break
+        yield from ((f"{names[module]}.{key}", 0) for key, tensor in module.state_dict().items() if tensor.dim())
+    raise ValueError(
+        "the head begins with weights whose channels cannot be told: a convolution or linear layer, with or without batch "
+        "norm before it, could be reordered"
+    )
+
+
+def _with_weights_in_order(model: HybridModel) -> list[nn.Module]:
+    """The head's modules that have weights of their own, in the order in which a forward pass comes to them."""
+    met: list[nn.Module] = []
+    own = [module for module in model.head.modules() if next(module.parameters(recurse=False), None) is not None]
+    own += [module for module in model.head.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    hooks = [module.register_forward_pre_hook(lambda module, _: met.append(module)) for module in dict.fromkeys(own)]
+    try:
+        probe(model, model.image_shape)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return met

@@ -29,9 +29,11 @@ def below(top: float, places: np.ndarray, values: np.ndarray) -> tuple[np.ndarra
     end = last[-1] + 1 if len(last) else len(values)
     places, values = places[:end], values[:end]
     above = np.flatnonzero(values > top)
-    if not len(above) or above[0] == 0 or values[above[0] - 1] <= 0:
+    if not len(above) or above[0] == 0:
         return places, values
     k = above[0]
+    if not values[k - 1] > 0:  # nothing to draw a line from
+        return places[:k], values[:k]
     share = math.log(top / values[k - 1]) / math.log(values[k] / values[k - 1])  # it grows by factors
     crossing = places[k - 1] + share * (places[k] - places[k - 1])
     return np.append(places[:k], crossing), np.append(values[:k], top)

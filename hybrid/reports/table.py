@@ -29,12 +29,13 @@ class Column:
     """`name` is the setting or the key in summary.json, `title` what readers see.
 
     The kind says what its cells are: a setting's value; a number of runs; the runs per state that are not finished, as a
-    dict; a Figure or None.
+    dict; a Figure or None. One that the reader asked for is shown also where it tells nothing apart.
     """
 
     name: str
     title: str
     kind: Literal["setting", "count", "states", "figure"]
+    asked: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +63,7 @@ def make_table(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) 
     """One row per group, in the order given; `metric` gets a column if it has none. Raises UserError for unknown names."""
     settings = telling_settings(groups, by)
     figures = FIGURES if metric in FIGURES else (metric, *FIGURES)
-    columns = [Column(name, name, "setting") for name in settings]
+    columns = [Column(name, name, "setting", asked=name in by) for name in settings]
     columns += [Column("finished", "seeds", "count"), Column("not_finished", "not finished", "states")]
     columns += [Column(name, title(name), "figure") for name in figures]
     rows = [[_cell(column, group) for column in columns] for group in groups]
@@ -100,7 +101,7 @@ def _is_same(column: Column, cells: Sequence[Any]) -> bool:
         return all(cell is None for cell in cells)
     if column.kind == "figure":
         return len({(cell.mean, cell.std or 0.0) for cell in cells if cell is not None}) <= 1
-    return column.kind != "states" and len({str(cell) for cell in cells}) == 1
+    return column.kind != "states" and not column.asked and len({str(cell) for cell in cells}) == 1
 
 
 def _word(column: Column, cells: Sequence[Any]) -> str:

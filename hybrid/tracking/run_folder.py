@@ -39,7 +39,7 @@ _INCIDENTAL = {
     "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd",
 }  # fmt: skip
 # Settings that came later: with these values a run is the one that it was without them, in the same folder.
-_AS_BEFORE = [("run.init_channels", "kymatio")]
+_AS_BEFORE = {"run.init_channels": "kymatio"}
 _ABSENT = "(absent)"
 _OF_A_RUN = ("choices", "data", "model", "seed", "trainer")  # what the config.yaml of a run has
 
@@ -199,7 +199,7 @@ class RunFolder:
 def identity(cfg: DictConfig) -> dict[str, Any]:
     """Dotted key -> value of everything that can change a run's results; durations in one spelling of all."""
     whole = OmegaConf.to_container(cfg, resolve=True)
-    values = {key: _spelt(value) for key, value in _flatten(whole, "") if (key, value) not in _AS_BEFORE}
+    values = _AS_BEFORE | {key: _spelt(value) for key, value in _flatten(whole, "")}
     if cfg.get("choices", {}).get("data") == "folder":  # there, the root is which images they are
         values["data.root"] = str(Path(whole["data"]["root"]).resolve())
     return values
@@ -207,7 +207,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
 
 def run_name(cfg: DictConfig) -> str:
     """data-model-seedN-hash: readable, and different whenever the identity is."""
-    digest = hashlib.sha256(json.dumps(identity(cfg), sort_keys=True).encode()).hexdigest()[:8]
+    values = {key: value for key, value in identity(cfg).items() if (key, value) not in _AS_BEFORE.items()}
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
     chosen = cfg.get("choices", {})
     parts = [
         chosen.get("experiment"),

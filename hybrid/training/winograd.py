@@ -16,7 +16,7 @@ Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Netw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import cache, reduce
 from typing import Any
@@ -24,6 +24,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 
@@ -43,7 +44,7 @@ class Winograd(TorchFunctionMode):
     """Within it, the convolutions for which it pays are computed so; all others, and everything else, as ever.
 
     It pays for 3x3 filters with stride and padding 1 in float32 on a CPU, from 256 channels on both sides and from
-    256 tiles on. Under autocast, torch.compile and torch.func the library's convolution stays.
+    256 tiles on. Under autocast, torch.compile, torch.func and forward-mode differentiation the library's convolution stays.
     """
 
     def __torch_function__(
@@ -73,7 +74,7 @@ def _pays(
         or not {_hashable(stride), _hashable(padding), _hashable(dilation)} <= plain
     ):
         return False
-    if input.dtype != torch.float32 or weight.dtype != torch.float32 or input.device.type != "cpu":
+    if type(input) is not Tensor or input.device.type != "cpu" or {input.dtype, weight.dtype} != {torch.float32}:
         return False
     images, _, height, width = input.shape
     tiles = _tiles(height) * _tiles(width)
@@ -84,6 +85,7 @@ def _pays(
         or torch.compiler.is_compiling()
         or torch.jit.is_tracing()
         or torch._C._are_functorch_transforms_active()
+        or any(unpack_dual(tensor).tangent is not None for tensor in (input, weight))
     )
 
 
@@ -117,17 +119,21 @@ class _Convolution(torch.autograd.Function):
 
 
 def _forward(images: Tensor, weight: Tensor) -> Tensor:
-    """(N, C, H, W) and (O, C, 3, 3) -> (N, O, H, W), channels last."""
+    """(N, C, H, W) and (O, C, 3, 3) -> (N, O, H, W), channels last if one of them is, as the library does it."""
     count, channels, height, width = images.shape
     outputs = len(weight)
     grid = (_tiles(height), _tiles(width))
-    result = images.new_empty(count, _TILE * grid[0], _TILE * grid[1], outputs)
-    cells = result.view(count, grid[0], _TILE, grid[1], _TILE, outputs).permute(2, 4, 0, 1, 3, 5)
+    size = (count, outputs, _TILE * grid[0], _TILE * grid[1])
+    result = torch.empty(size, dtype=images.dtype, memory_format=torch.channels_last)
+    cells = result.permute(0, 2, 3, 1).view(count, grid[0], _TILE, grid[1], _TILE, outputs).permute(2, 4, 0, 1, 3, 5)
     filters = _transform_filters(weight).transpose(1, 2)
     for part in _parts(count, grid, max(channels, outputs)):
         products = torch.bmm(_transform_inputs(images[part], grid), filters)
         cells[:, :, part] = (_matrices()[0] @ products.flatten(1)).view(_TILE, _TILE, -1, *grid, outputs)
-    return result[:, :height, :width].permute(0, 3, 1, 2)
+    if size[2:] != (height, width):
+        result = result[:, :, :height, :width].clone(memory_format=torch.channels_last)
+    last = any(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in (images, weight))
+    return result if last else result.contiguous()
 
 
 def _backward(
@@ -194,7 +200,7 @@ def _add_windows(windows: Tensor, height: int, width: int) -> Tensor:
 
 
 def _parts(count: int, grid: tuple[int, int], channels: int) -> Iterator[slice]:
-    """The images of a batch, cut so that an intermediate is no larger than _BUFFER."""
+    """The images of a batch, cut so that an intermediate is no larger than _BUFFER, if one image's is not."""
     most = max(1, _BUFFER // (_WINDOW**2 * grid[0] * grid[1] * channels))
     for first in range(0, count, most):
         yield slice(first, min(first + most, count))
@@ -219,9 +225,13 @@ def _matrices() -> tuple[Tensor, Tensor, Tensor]:
     filters.append([Fraction(0), Fraction(0), Fraction(1)])
     inputs = [_polynomial(other for other in _POINTS if other != point) + [Fraction(0)] for point in _POINTS]
     inputs.append(_polynomial(_POINTS))
-    one = (torch.tensor([[float(entry) for entry in row] for row in rows]) for rows in (powers, filters, inputs))
-    outputs_matrix, filters_matrix, inputs_matrix = (torch.kron(matrix, matrix) for matrix in one)
+    outputs_matrix, filters_matrix, inputs_matrix = map(_square, (powers, filters, inputs))
     return outputs_matrix, filters_matrix, inputs_matrix
+
+
+def _square(rows: Sequence[Sequence[Fraction]]) -> Tensor:
+    matrix = torch.tensor([[float(entry) for entry in row] for row in rows], dtype=torch.float32)
+    return torch.kron(matrix, matrix)
 
 
 def _product(factors: Iterator[Fraction]) -> Fraction:

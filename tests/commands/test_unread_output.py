@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from hybrid.configuration.entry import guarded
 from hybrid.streams import outliving_readers
 
 
@@ -34,3 +35,20 @@ def test_what_is_not_yet_written_when_the_reader_goes_is_no_error_either(monkeyp
             os.close(reading)
         assert sys.stdout is stream
         monkeypatch.undo()
+
+
+def test_a_stream_that_is_closed_is_left_alone(root):
+    command = f"{sys.executable} {root / 'train.py'} --version"
+    assert subprocess.run(f"{command} >&-", shell=True, stderr=subprocess.PIPE).returncode == 0
+    process = subprocess.run(f"{command} 2>&-", shell=True, stdout=subprocess.PIPE, text=True)
+    assert process.returncode == 0 and process.stdout.startswith("hybrid ")
+
+
+def test_another_broken_pipe_is_an_error():
+    """Such as one to a process that a user's own code talks to."""
+
+    def fail():
+        raise BrokenPipeError("the logger is gone")
+
+    with outliving_readers(), pytest.raises(BrokenPipeError, match="logger"):
+        guarded(fail)

@@ -179,6 +179,9 @@ def test_a_configuration_read_whole_is_the_same_run(root, tmp_path, monkeypatch,
         (["--from", "/nowhere.yaml"], "cannot be read"),
         (["--from", "docs"], "--from docs: it is not a run's folder, as it has no config.yaml."),
         (["--from", "configs/train.yaml"], "it is not the configuration of a run"),
+        (["--from", "docs/pictures/scattering.png"], "docs/pictures/scattering.png cannot be read"),
+        (["seed=1", "--from", "configs/train.yaml"], "it stands first, and nothing beside the file"),
+        (["--from=configs/train.yaml"], "it stands first, and nothing beside the file"),
     ],
 )
 def test_a_mistake_in_how_to_start_is_one_line(root, monkeypatch, capsys, arguments, message):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -64,8 +66,51 @@ def test_a_network_on_pixels_has_no_such_order(tmp_path):
         load_initial_weights(model, tmp_path / "w.pt", channels="pyscatwave")
 
 
-def test_a_head_that_begins_otherwise_is_refused():
+class Backwards(nn.Module):
+    """Its layers are registered in another order than they run in."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(243, 5)
+        self.first = nn.Conv2d(243, 243, 1)
+
+    def forward(self, features):
+        return self.last(self.first(features).mean((2, 3)))
+
+
+class Flat(nn.Linear):
+    """A layer that is the whole head."""
+
+    def __init__(self):
+        super().__init__(243 * 16, 5)
+
+    def forward(self, features):
+        return super().forward(features.flatten(1))
+
+
+@pytest.mark.parametrize("head", [Backwards, Flat])
+def test_what_a_head_begins_with_is_found_by_running_it(head):
     model = build("model=scat_linear", *TORCH)
-    model.head = nn.Sequential(nn.Flatten(), nn.Linear(7, 5))
-    with pytest.raises(ValueError, match="head.1.weight takes 7 inputs, not the 243 channels"):
+    model.head = head().eval()
+    images, theirs = torch.randn(4, 3, 16, 16), copy.deepcopy(model)
+    model.load_state_dict(from_pyscatwave(model, model.state_dict()))
+    theirs.frontend = OnPyscatwave(theirs.frontend)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), theirs(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "layers", [[nn.GroupNorm(1, 243), nn.Flatten(), nn.Linear(243 * 16, 5)], [nn.AdaptiveAvgPool2d(1), nn.Flatten()]]
+)
+def test_a_head_that_begins_otherwise_is_refused(layers):
+    model = build("model=scat_linear", *TORCH)
+    model.head = nn.Sequential(*layers)
+    with pytest.raises(ValueError, match="the head begins with weights whose channels cannot be told"):
+        from_pyscatwave(model, model.state_dict())
+
+
+def test_a_first_layer_on_something_else_is_refused():
+    model = build("model=scat_linear", *TORCH)
+    model.head = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(972, 5))
+    with pytest.raises(ValueError, match="head.2.weight takes 972 inputs, not the 243 channels"):
         from_pyscatwave(model, model.state_dict())

@@ -195,3 +195,33 @@ def test_the_matrices_are_those_of_the_identity():
             exact = [[(tile[i : i + 3, j : j + 3] * taps).sum() for j in range(4)] for i in range(4)]
             ours = outputs @ ((filters @ taps.ravel()) * (inputs @ tile.ravel()))
             np.testing.assert_allclose(ours.reshape(4, 4), exact, atol=1e-5)
+
+
+def test_the_output_may_be_changed_in_place_and_has_the_librarys_layout():
+    for layout in (torch.channels_last, torch.contiguous_format):
+        for height in (16, 14):
+            images, weight = example(16, height=height, layout=layout)
+            with Winograd():
+                output = F.conv2d(images, weight, padding=1)
+                assert output.stride() == F.conv2d(images.double(), weight.double(), padding=1).stride()
+                output += 1
+                torch.relu_(output)
+            output.sum().backward()
+            assert weight.grad is not None and output._base is None
+
+
+def test_a_forward_tangent_goes_through_the_library(calls):
+    images, weight = example()
+    with Winograd(), torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(images.detach(), torch.randn_like(images))
+        F.conv2d(dual, weight.detach(), padding=1)
+    assert not calls
+
+
+def test_the_default_type_does_not_matter():
+    winograd._matrices.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert all(matrix.dtype == torch.float32 for matrix in winograd._matrices())
+    finally:
+        torch.set_default_dtype(torch.float32)

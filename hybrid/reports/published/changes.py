@@ -45,7 +45,7 @@ def in_short(changes: Mapping[str, str]) -> tuple[str, ...]:
     return (
         *(_short(change, changes) for change in others if not of_a_machine(change)),
         *([] if _wanted_duration(changes) is None else [_number_of(_value(_of_duration(changes)))]),
-        *(["other schedule"] if any(of_a_schedule(change) and key(change) != DURATION for change in changes) else []),
+        *(["other schedule"] if any(key(change).startswith("schedule") for change in changes) else []),
         *(_short(change, changes) for change in others if of_a_machine(change)),
     )
 
