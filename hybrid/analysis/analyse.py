@@ -23,6 +23,8 @@ from hybrid.analysis.report import LayerReport, Report
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.errors import UserError
 
+Exchange = Callable[[Callable[[], Features]], Features]
+
 
 def analyse(
     model: nn.Module,
@@ -33,7 +35,7 @@ def analyse(
     preprocessing: Callable[[Tensor], Tensor] = lambda images: images,
     settings: AnalysisSettings | None = None,
     earlier: Report | None = None,
-    exchange: Callable[[Callable[[], Features]], Features] = lambda collect: collect(),
+    exchange: Exchange = lambda collect: collect(),
     say: Callable[[str], None] = lambda text: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Report:
@@ -62,33 +64,40 @@ def analyse(
     work = Measuring(model, layers, layers, settings, device, problems=[], found=found, should_stop=should_stop)
     if earlier is not None:
         work.take_over(earlier)
-    features = held = None
+    images = test_images = 0
     if set(settings.measures) & set(VECTOR_MEASURES):
-        say("features of the training images")
-        features = exchange(lambda: work.collect(_chain(first, batches)))
-        work.note_few(features.labels)
-        if test is not None and "probes" in settings.measures:
-            say("features of the test images")
-            held = exchange(lambda: work.collect(test))
-        for layer in work.unmeasured:
-            say(f"classes and neighbours in {layer.name}")
-            work.measure_vectors(layer.name, features, held)
+        images, test_images = _measure_vectors(work, _chain(first, batches), test, exchange, say)
     perturbed = {}
     if sample is not None:
-        images, labels = (each.to(device) for each in sample)
-        inputs = preprocessing(images)
-        work.measure_maps(inputs, labels, say)
+        pictures, labels = (each.to(device) for each in sample)
+        work.measure_maps(preprocessing(pictures), labels, say)
         if "stability" in settings.measures:
-            perturbed = work.measure_stability(images, preprocessing, say)
+            perturbed = work.measure_stability(pictures, preprocessing, say)
     return Report(
         layers=tuple(LayerReport(layer=layer, **work.found[layer.name]) for layer in layers),
         stability=perturbed,
-        images=0 if features is None else len(features.labels),
-        test_images=0 if held is None else len(held.labels),
+        images=images,
+        test_images=test_images,
         J=None if (found := scattering_of(model)) is None else found[1].J,
         settings=settings,
         problems=tuple(dict.fromkeys(work.problems)),
     )
+
+
+def _measure_vectors(
+    work: Measuring, train: Batches, test: Batches | None, exchange: Exchange, say: Callable[[str], None]
+) -> tuple[int, int]:
+    """Everything that takes one vector per image; the number of training and of test images."""
+    say("features of the training images")
+    features, held = exchange(lambda: work.collect(train)), None
+    work.note_few(features.labels)
+    if test is not None and "probes" in work.settings.measures:
+        say("features of the test images")
+        held = exchange(lambda: work.collect(test))
+    for layer in work.unmeasured:
+        say(f"classes and neighbours in {layer.name}")
+        work.measure_vectors(layer.name, features, held)
+    return len(features.labels), 0 if held is None else len(held.labels)
 
 
 def _chain(first: Sequence[Tensor], rest: Batches) -> Batches:

@@ -30,10 +30,10 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hybrid import __version__
 from hybrid.configuration.entry import guarded
 from hybrid.configuration.values import convert, expectation
 from hybrid.errors import UserError, unknown_name
+from hybrid.version import __version__
 
 T = TypeVar("T")
 

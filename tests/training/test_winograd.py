@@ -13,6 +13,7 @@ from hybrid.configuration import build_record
 from hybrid.configuration.entry import compose
 from hybrid.data import Batch
 from hybrid.training.arithmetic import Arithmetic
+from hybrid.training.evaluation import evaluate
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.step import Meter, train_step
 from hybrid.training.winograd import Winograd
@@ -179,6 +180,16 @@ def test_the_settings_decide(calls, winograd, precision):
         model, optimizer, torch.amp.GradScaler("cpu", enabled=False), batch, Meter(CPU), settings=settings, step=1
     )
     assert bool(calls) == (winograd and precision == "fp32")
+
+
+def test_evaluation_convolves_as_training_does(calls):
+    labels = torch.arange(16) % 2
+    batch = Batch(torch.randn(16, 24, 16, 16), labels, labels, torch.arange(16))
+    model = Inside()
+    ours = evaluate(model, [batch], num_classes=24, arithmetic=Arithmetic(winograd=True))
+    assert len(calls) == 1
+    assert ours.loss == pytest.approx(evaluate(model, [batch], num_classes=24).loss, rel=1e-4)
+    assert len(calls) == 1
 
 
 def test_what_is_compiled_convolves_as_the_library_does():
