@@ -16,7 +16,9 @@ from torch import Tensor
 from hybrid.data.randomness import torch_generator
 
 PadMode = Literal["symmetric", "reflect", "zero"]
-Policy = Literal["autoaugment_cifar10", "autoaugment_imagenet", "autoaugment_svhn", "randaugment", "trivialaugment"]
+Policy = Literal[
+    "autoaugment_cifar10", "autoaugment_imagenet", "autoaugment_svhn", "randaugment", "trivialaugment", "psn"
+]  # fmt: skip
 
 _log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hybrid.data.augmentation import Augmentation
+from hybrid.data.psn_policy import ReleasedPolicy
 
 
 def make_policy(augmentation: Augmentation) -> Any:
@@ -20,6 +21,8 @@ def make_policy(augmentation: Augmentation) -> Any:
     from torchvision.transforms import v2  # here: it takes a second to import, and most runs don't need it
 
     name = augmentation.policy or ""
+    if name == "psn":
+        return ReleasedPolicy()
     if name.startswith("autoaugment_"):
         return v2.AutoAugment(v2.AutoAugmentPolicy(name.removeprefix("autoaugment_")))
     if name == "trivialaugment":
