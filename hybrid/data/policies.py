@@ -1,4 +1,4 @@
-"""AutoAugment, RandAugment and TrivialAugment of torchvision, one seed per image."""
+"""AutoAugment, RandAugment and TrivialAugment of torchvision, and `psn_policy`, one seed per image."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from hybrid.data.psn_policy import ReleasedPolicy
 
 
 def make_policy(augmentation: Augmentation) -> Any:
-    """torchvision's transform for `augmentation.policy`: uint8 (C, H, W) → the same, drawing from torch's global generator.
+    """The transform for `augmentation.policy`: uint8 (C, H, W) → the same, drawing from torch's global generator.
 
     AutoAugment: Cubuk et al. 2019; RandAugment: Cubuk et al. 2020 (defaults: 2 operations of magnitude 9); TrivialAugmentWide:
     Müller and Hutter 2021. Pixels that a rotation or shift brings in are black.
     """
-    from torchvision.transforms import v2  # here: it takes a second to import, and most runs don't need it
-
     name = augmentation.policy or ""
     if name == "psn":
         return ReleasedPolicy()
+    from torchvision.transforms import v2  # here: it takes a second to import, and most runs don't need it
+
     if name.startswith("autoaugment_"):
         return v2.AutoAugment(v2.AutoAugmentPolicy(name.removeprefix("autoaugment_")))
     if name == "trivialaugment":
