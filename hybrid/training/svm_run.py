@@ -137,7 +137,8 @@ def _fit_and_test(
     fitted = kernel_machine.fit(train.features, train.labels, settings, seed=cfg.seed)
     seconds = time.perf_counter() - started
     test = coefficients(model, data, "test", device)
-    top1 = 100 * (fitted.predict(test.features) == test.labels.cpu()).double().mean().item()
+    hits = int((fitted.predict(test.features) == test.labels.cpu()).sum())
+    top1 = 100 * hits / len(test.labels)
     with contextlib.closing(JsonLines(folder.metrics)) as metrics:
         metrics.scalars(0, 0.0, {"test/top1": top1})
     summary = {
@@ -191,7 +192,7 @@ def _closing_words(summary: dict[str, Any], folder: RunFolder) -> str:
     svm, test = summary["svm"], summary["test"]
     lines = [
         f"test accuracy {test['top1']:.2f} % of {test['images']} images; C = {svm['C']:g}, {svm['support_vectors']} of "
-        f"{summary['train']['images']} training images are support vectors; fitted in {summary['seconds']:.0f} s",
+        f"{summary['train']['images']} training images are support vectors; fitted in {summary['seconds']:.1f} s",
         f"run folder:  {folder.path}",
     ]
     if svm["candidates"]:
