@@ -33,7 +33,7 @@ from hybrid.configuration.explain import explain
 from hybrid.configuration.help import print_help
 from hybrid.configuration.places import CONFIGS
 from hybrid.configuration.starting import (
-    chosen_groups,
+    choosable_groups,
     is_of_cluster,
     is_sweep,
     read_whole,
@@ -114,12 +114,7 @@ def _start(
 def _explain_all(task: Callable[[DictConfig], Any], overrides: Sequence[str], config_name: str) -> None:
     document = sys.modules[task.__module__].__doc__ or ""
     choices = compose(overrides, config_name=config_name).choices
-    print_help(document, CONFIGS, config_name, choices, groups=_choosable(config_name))
-
-
-def _choosable(config_name: str) -> list[str]:
-    """The groups that a command line may choose from, those of a sweep among them."""
-    return [*chosen_groups(config_name), *(chosen_groups("sweep") if config_name == "train" else ())]
+    print_help(document, CONFIGS, config_name, choices, groups=choosable_groups(config_name))
 
 
 def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> DictConfig:
@@ -164,7 +159,7 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
         if os.environ.get("HYBRID_TRACEBACK") == "1":
             traceback.print_exc()
         known = functools.partial(_compose_without, overrides, config_name)
-        _say(f"error: {explain(error, known, _choosable(config_name))}")
+        _say(f"error: {explain(error, known, choosable_groups(config_name))}")
         return USER_ERROR
     except OSError as error:  # a folder that cannot be written, a full disk; after Hydra's, some of which are OSErrors
         if error.filename is None:

@@ -91,6 +91,11 @@ def chosen_groups(config_name: str) -> dict[str, str | None]:
     return {str(group): option for group, option in pairs if not str(group).startswith("override ")}
 
 
+def choosable_groups(config_name: str) -> list[str]:
+    """The groups that a command line may choose from, those of a sweep among them."""
+    return [*chosen_groups(config_name), *(chosen_groups("sweep") if config_name == "train" else ())]
+
+
 def read_whole(arguments: Sequence[str], config_name: str = "train") -> DictConfig:
     """The configuration of `--from FILE`; in place of its config.yaml a run's folder will do.
 
