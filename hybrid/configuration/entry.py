@@ -33,7 +33,7 @@ from hybrid.configuration.explain import explain
 from hybrid.configuration.help import print_help
 from hybrid.configuration.places import CONFIGS
 from hybrid.configuration.starting import (
-    chosen_groups,
+    choosable_groups,
     is_of_cluster,
     is_sweep,
     read_whole,
@@ -90,7 +90,7 @@ def _start(
         action = functools.partial(_explain_all, task, overrides, config_name)
         return guarded(action, overrides=overrides, config_name=config_name)
     if arguments[:1] == ["--from"]:
-        return guarded(lambda: task(read_whole(arguments[1:])))
+        return guarded(lambda: task(read_whole(arguments[1:], config_name)))
     several = is_sweep(arguments)
     others = [text for text in arguments if text not in ("-m", "--multirun")]
 
@@ -113,7 +113,8 @@ def _start(
 
 def _explain_all(task: Callable[[DictConfig], Any], overrides: Sequence[str], config_name: str) -> None:
     document = sys.modules[task.__module__].__doc__ or ""
-    print_help(document, CONFIGS, config_name, compose(overrides, config_name=config_name).choices)
+    choices = compose(overrides, config_name=config_name).choices
+    print_help(document, CONFIGS, config_name, choices, groups=choosable_groups(config_name))
 
 
 def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> DictConfig:
@@ -158,8 +159,7 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
         if os.environ.get("HYBRID_TRACEBACK") == "1":
             traceback.print_exc()
         known = functools.partial(_compose_without, overrides, config_name)
-        groups = [*chosen_groups(config_name), *(chosen_groups("sweep") if config_name == "train" else ())]
-        _say(f"error: {explain(error, known, groups)}")
+        _say(f"error: {explain(error, known, choosable_groups(config_name))}")
         return USER_ERROR
     except OSError as error:  # a folder that cannot be written, a full disk; after Hydra's, some of which are OSErrors
         if error.filename is None:

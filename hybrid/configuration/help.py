@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 
-def print_help(docstring: str, configs: Path, config_name: str, choices: Mapping[str, str]) -> None:
+def print_help(
+    docstring: str, configs: Path, config_name: str, choices: Mapping[str, str], *, groups: Collection[str]
+) -> None:
     """Print the help of a command whose configuration is `configs/<config_name>.yaml`.
 
     `choices` are the chosen options, group by group: theirs are the settings that are shown, in the words of their files.
+    `groups` are those that the command has; groups within them (model/head) are shown with them.
     """
     print(docstring.strip() + "\n")
     print("Groups (GROUP=OPTION chooses; * is chosen here):\n")
-    for group in _groups(configs):
+    for group in (each for each in _groups(configs) if each.split("/")[0] in groups):
         options = [path.stem for path in sorted((configs / group).glob("*.yaml"))]
         line = "  ".join(f"{option}*" if option == choices.get(group) else option for option in options)
         print(textwrap.fill(line, 100, initial_indent=f"  {group:<20} ", subsequent_indent=" " * 23))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
@@ -18,6 +19,19 @@ _FLAGS = {  # Hydra's own
     "--hydra-help", "--info", "-i", "--multirun", "-m", "--package", "-p", "--resolve", "--run", "-r",
     "--shell-completion", "-sc",
 }  # fmt: skip
+
+
+Script = Literal["train", "fit_svm"]  # what makes a run's folder
+
+
+def script_of(choices: Mapping[str, str]) -> Script:
+    """Which command made a run, by the options that it chose: the name of its configuration in configs/, too."""
+    return "fit_svm" if "svm" in choices else "train"
+
+
+def program_of(script: Script) -> str:
+    """What is typed to start it."""
+    return "python train.py" if script == "train" else f"python scripts/{script}.py"
 
 
 def is_sweep(arguments: Sequence[str]) -> bool:
@@ -77,8 +91,16 @@ def chosen_groups(config_name: str) -> dict[str, str | None]:
     return {str(group): option for group, option in pairs if not str(group).startswith("override ")}
 
 
-def read_whole(arguments: Sequence[str]) -> DictConfig:
-    """The configuration of `--from FILE`; in place of its config.yaml a run's folder will do."""
+def choosable_groups(config_name: str) -> list[str]:
+    """The groups that a command line may choose from, those of a sweep among them."""
+    return [*chosen_groups(config_name), *(chosen_groups("sweep") if config_name == "train" else ())]
+
+
+def read_whole(arguments: Sequence[str], config_name: str = "train") -> DictConfig:
+    """The configuration of `--from FILE`; in place of its config.yaml a run's folder will do.
+
+    `config_name` is the command that is to repeat the run: the one that made it, if that is said.
+    """
     if len(arguments) != 1:
         raise UserError("--from takes one file, such as a run's config.yaml, and nothing beside it.")
     path = Path(arguments[0])
@@ -92,4 +114,7 @@ def read_whole(arguments: Sequence[str]) -> DictConfig:
         raise UserError(f"--from {arguments[0]} cannot be read: {str(error).splitlines()[0]}.") from error
     if not isinstance(cfg, DictConfig) or "choices" not in cfg:
         raise UserError(f"--from {arguments[0]}: it is not the configuration of a run.")
+    if config_name in get_args(Script) and (script := script_of(cfg.choices)) != config_name:
+        right = f"{program_of(script)} --from {arguments[0]}"
+        raise UserError(f"--from {arguments[0]}: another command made this run; write {right}.")
     return cfg

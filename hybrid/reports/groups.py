@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from hybrid.configuration.entry import compose
+from hybrid.configuration.starting import script_of
 from hybrid.errors import UserError
 from hybrid.reports.runs import Run, State, unknown_setting
 from hybrid.tracking.run_folder import identity
@@ -137,7 +138,9 @@ def _is_chosen(name: str, group: Group) -> bool:
 @functools.cache  # composing takes about a second, and groups share their choices
 def _defaults(choices: tuple[tuple[str, str], ...]) -> Mapping[str, Any] | None:
     try:
-        return identity(compose([f"{group}={option}" for group, option in choices]))
+        return identity(
+            compose([f"{group}={option}" for group, option in choices], config_name=script_of(dict(choices)))
+        )
     except (HydraException, OmegaConfBaseException, UserError):
         return None  # chosen from yaml files that are not here
 

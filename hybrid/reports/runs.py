@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from hybrid.configuration.starting import Script, script_of
 from hybrid.errors import UserError, unknown_name
 from hybrid.sweeps.folder import SweepFolder, SweepRun
 from hybrid.tracking.jsonl import read_metrics
@@ -56,6 +57,11 @@ class Run:
     numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
     device: str | None = None
     error: str | None = None
+
+    @property
+    def script(self) -> Script:
+        """Which command made it."""
+        return script_of(self.choices)
 
     def records(self) -> list[dict[str, Any]]:
         """The records of metrics.jsonl: {"step", "epoch", name: value, …}; a value that was not finite is None.

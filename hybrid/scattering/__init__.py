@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
+from torch import nn
+
 from hybrid.scattering.compiled_engine import (
     AutoScattering2D,
     CompiledScattering2D,
@@ -30,6 +33,7 @@ __all__ = [
     "Path",
     "Scattering2D",
     "ScatteringModule",
+    "engines_of",
     "make_scattering",
     "pyscatwave_order",
     "scattering_paths",
@@ -59,3 +63,9 @@ def make_scattering(
     if not isinstance(engine, str) or engine not in _ENGINES:
         raise ValueError(f"unknown scattering engine {engine!r}; valid: {', '.join(_ENGINES)}")
     return _ENGINES[engine](J, shape, L, max_order, pre_pad=pre_pad)
+
+
+def engines_of(model: nn.Module, device: torch.device) -> list[str]:
+    """Which engine computes each scattering transform of a model on this device, in words."""
+    modules = (module for module in model.modules() if isinstance(module, ScatteringModule))
+    return list(dict.fromkeys(module.engine_on(device) for module in modules))

@@ -7,7 +7,7 @@ metrics.jsonl      one JSON object per logged step
 summary.json       the results; it exists when the run is finished
 error.txt          the traceback of the error that ended the last session, if one did
 errors/rankN.txt   the same of another process, where a run has several
-checkpoints/       last.pt, previous.pt, best.pt (best-STEP.pt)
+checkpoints/       last.pt, previous.pt, best.pt (best-STEP.pt); not of a support vector machine
 tensorboard/       event files
 analysis/          how the layers contract, separate and simplify: tables, arrays, figures
 profile/           debug=profile alone: a table of operations and a trace
@@ -28,6 +28,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid.configuration.starting import script_of
 from hybrid.durations import in_one_spelling
 from hybrid.errors import PeerLost, UserError
 from hybrid.tracking.files import write_text
@@ -36,12 +37,12 @@ from hybrid.tracking.files import write_text
 _INCIDENTAL = {
     "choices", "analysis", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
     "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
-    "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd",
+    "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd", "device",
 }  # fmt: skip
 # Settings that came later: with these values a run is the one that it was without them, in the same folder.
 _AS_BEFORE = {"run.init_channels": "kymatio"}
 _ABSENT = "(absent)"
-_OF_A_RUN = ("choices", "data", "model", "seed", "trainer")  # what the config.yaml of a run has
+_OF_A_RUN = ("choices", "data", "model", "seed", "run")  # what the config.yaml of a run has
 
 
 class RunFolder:
@@ -91,7 +92,8 @@ class RunFolder:
                 write_text(self.classes, json.dumps(list(class_names), ensure_ascii=False) + "\n")
             if not self.config.is_file():
                 write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
-            self.checkpoints.mkdir(exist_ok=True)
+            if script_of(cfg.choices) == "train":
+                self.checkpoints.mkdir(exist_ok=True)
             self.error.unlink(missing_ok=True)
             shutil.rmtree(self.errors, ignore_errors=True)
         except UserError:
@@ -215,6 +217,7 @@ def run_name(cfg: DictConfig) -> str:
         chosen.get("data"),
         chosen.get("model"),
         chosen.get("debug"),
+        f"svm_{chosen.svm}" if "svm" in chosen else None,
         f"seed{cfg.seed}",
         digest,
     ]

@@ -21,15 +21,12 @@ from hybrid.training.settings import TrainerSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """The `run` section of configs/train.yaml, which says what each setting means."""
+class FolderSettings:
+    """The `run` section of configs/fit_svm.yaml, which says what each setting means."""
 
     root: str
     name: str | None
     restart: bool
-    init_from: str | None
-    init_match: Match
-    init_channels: ChannelOrder
 
     def __post_init__(self) -> None:
         if not self.root:
@@ -37,6 +34,18 @@ class RunSettings:
         parts = Path(self.name).parts if self.name is not None else ("default",)
         if not parts or ".." in parts or Path(*parts).is_absolute():
             raise UserError(f"run.name={self.name} is not valid: it is a folder's name within run.root={self.root}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSettings(FolderSettings):
+    """The `run` section of configs/train.yaml, which says what each setting means."""
+
+    init_from: str | None
+    init_match: Match
+    init_channels: ChannelOrder
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         for name, default in (("init_match", "all"), ("init_channels", "kymatio")):
             if self.init_from is None and (value := getattr(self, name)) != default:
                 raise UserError(f"run.{name}={value} has no effect without run.init_from.")
@@ -46,11 +55,8 @@ def check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]:
     """The settings, and the device that they name. Raises UserError for the first thing that is not valid."""
     settings = build_record(TrainerSettings, cfg.trainer, path="trainer")
     run_settings = build_record(RunSettings, cfg.run, path="run")
-    if not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool) or not 0 <= cfg.seed < 2**63:
-        raise UserError(f"seed={cfg.seed} is not valid: it must be a whole number from 0 to 2^63 - 1.")
-    parts = {"model", "data", "augmentation", "analysis", "optimizer", "schedule", "trainer", "run", "seed", "choices"}
-    if unknown := sorted(set(cfg) - parts):
-        raise UserError(f"unknown key: {unknown[0]} has no effect. Valid: {', '.join(sorted(parts - {'choices'}))}.")
+    check_seed(cfg)
+    check_keys(cfg, "model", "data", "augmentation", "analysis", "optimizer", "schedule", "trainer", "run", "seed")
     in_steps(settings.duration, path="trainer.duration", steps_per_epoch=100)
     for name in ("evaluate_every", "checkpoint_every", "log_every"):
         lengths = {"steps_per_epoch": 100, "total_steps": 1000}  # any: only the form is checked here
@@ -68,3 +74,21 @@ def check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]:
             "trainer.precision=fp16 is for GPUs: CPUs compute it many times slower. Valid here: fp32, bf16."
         )
     return settings, run_settings, device
+
+
+def check_seed(cfg: DictConfig) -> None:
+    """Raises UserError unless it is a whole number that torch takes."""
+    if not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool) or not 0 <= cfg.seed < 2**63:
+        raise UserError(f"seed={cfg.seed} is not valid: it must be a whole number from 0 to 2^63 - 1.")
+
+
+def check_keys(cfg: DictConfig, *parts: str) -> None:
+    """Raises UserError for a key that is none of these parts of a configuration."""
+    if unknown := sorted(set(cfg) - {*parts, "choices"}):
+        raise UserError(f"unknown key: {unknown[0]} has no effect. Valid: {', '.join(sorted(parts))}.")
+
+
+def fix_root(cfg: DictConfig) -> None:
+    """Make the folder of the data absolute, so that the run's folder says where they are, from wherever it is read."""
+    if cfg.data.get("root") is not None:
+        cfg.data.root = str(Path(str(cfg.data.root)).resolve())

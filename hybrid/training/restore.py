@@ -16,6 +16,7 @@ import hybrid.data
 import hybrid.models
 from hybrid.configuration import build_record
 from hybrid.configuration.entry import CONFIGS
+from hybrid.configuration.starting import script_of
 from hybrid.data import Data
 from hybrid.errors import UserError
 from hybrid.models import HybridModel
@@ -105,6 +106,11 @@ def _read_config(folder: RunFolder) -> DictConfig:
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{folder.config} cannot be read: {reason}") from error
+    if isinstance(cfg, DictConfig) and script_of(cfg.get("choices") or {}) == "fit_svm":
+        raise UserError(
+            f"{folder.path} is a run of scripts/fit_svm.py: a support vector machine on a fixed front-end has no weights of a "
+            "network to restore. Its results are in summary.json; scripts/report.py shows them."
+        )
     parts = ("model", "data", "augmentation", "trainer", "seed", "choices")
     if not isinstance(cfg, DictConfig) or any(name not in cfg for name in parts):
         raise UserError(f"{folder.config} is not the configuration of a run: it needs {', '.join(parts)}.")

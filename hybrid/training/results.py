@@ -39,10 +39,15 @@ def summarize(
         "epochs": epochs,
         "seconds": round(state.seconds, 2),
         "images_per_second": round(state.images / max(state.seconds, 1e-9), 1),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": device_name(device),
         "ranks": distributed.size(),
         "precision": settings.precision,
     }
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's own, or cpu."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _part(values: dict[str, float], prefix: str) -> dict[str, float] | None:
@@ -72,6 +77,16 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
         **{name: OmegaConf.select(cfg, name) for name in names},
         "seed": str(cfg.seed),  # a label, not a quantity: as a number it would read 0.0000
     }
+
+
+def already_finished(folder: RunFolder, cfg: DictConfig) -> dict[str, Any]:
+    """The summary of a finished run, after saying that it is one. Raises UserError if it is another run than `cfg`'s."""
+    folder.compare(cfg)
+    summary = folder.read_summary()
+    print(
+        f"finished already: test accuracy {summary['test']['top1']:.2f} %. run.restart=true runs it again.\n{folder.path}"
+    )
+    return summary
 
 
 def closing_words(summary: dict[str, Any], folder: RunFolder, settings: TrainerSettings) -> str:

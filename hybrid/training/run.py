@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 import hybrid.data
 import hybrid.models
@@ -18,7 +16,7 @@ from hybrid.data import Data, Loader
 from hybrid.data.file_loader import dead_worker
 from hybrid.durations import in_seconds, run_length
 from hybrid.errors import Stopped, UserError
-from hybrid.scattering import ScatteringModule
+from hybrid.scattering import engines_of
 from hybrid.tracking import RunFolder, Tracker
 from hybrid.tracking.console import Console
 from hybrid.tracking.environment import record_session
@@ -27,14 +25,14 @@ from hybrid.tracking.jsonl import JsonLines
 from hybrid.tracking.tracker import Sink
 from hybrid.training import checkpoint, distributed
 from hybrid.training.beginning import begin, initial_weights
-from hybrid.training.checks import check
+from hybrid.training.checks import check, fix_root
 from hybrid.training.evaluation import Evaluation
 from hybrid.training.feature_cache import FeatureCache, plan_cache
 from hybrid.training.interruption import stopped_at_once
 from hybrid.training.live_analysis import LiveAnalysis, live_settings
 from hybrid.training.pictures import Pictures
 from hybrid.training.randomness import seed_everything, set_deterministic
-from hybrid.training.results import closing_words, final_numbers, hyperparameters, summarize
+from hybrid.training.results import already_finished, closing_words, final_numbers, hyperparameters, summarize
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.state import TrainState
 from hybrid.training.sync_batch_norm import synchronize_batch_norm
@@ -60,11 +58,10 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
 def _run(cfg: DictConfig) -> dict[str, Any]:
     settings, run_settings, device = distributed.together(lambda: check(cfg))
-    if cfg.data.get("root") is not None:  # so that the folder says where the data are, from wherever it is read
-        cfg.data.root = str(Path(str(cfg.data.root)).resolve())
+    fix_root(cfg)
     folder = RunFolder.of(cfg)
     if distributed.from_main(lambda: folder.finished) and not run_settings.restart:
-        return distributed.from_main(lambda: _already_finished(folder, cfg))
+        return distributed.from_main(lambda: already_finished(folder, cfg))
     set_deterministic(settings.deterministic)
     torch.set_float32_matmul_precision(settings.matmul_precision)
     seed_everything(cfg.seed)
@@ -129,15 +126,6 @@ def _about_features(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.create({"data": cfg.data, "frontend": cfg.model.frontend}), resolve=True)
 
 
-def _already_finished(folder: RunFolder, cfg: DictConfig) -> dict[str, Any]:
-    folder.compare(cfg)
-    summary = folder.read_summary()
-    print(
-        f"finished already: test accuracy {summary['test']['top1']:.2f} %. run.restart=true runs it again.\n{folder.path}"
-    )
-    return summary
-
-
 def _train(
     cfg: DictConfig,
     settings: TrainerSettings,
@@ -152,7 +140,7 @@ def _train(
     speaks = distributed.is_main()
     style = settings.progress if speaks else "none"
     console = Console(total_steps=plan.total_steps, total_epochs=epochs, start_step=state.step, style=style)
-    engines = _engines(state.model, device) if speaks else []
+    engines = engines_of(state.model, device) if speaks else []
     with Tracker(*_sinks(console, settings, state, data, folder, engines) if speaks else ()) as tracker:
         pictures = Pictures(tracker, data, enabled=settings.tensorboard and speaks)
         _announce(console, cfg, state, data, device, folder)
@@ -214,12 +202,6 @@ def _analysis(
         console=console,
         about={"model": cfg.choices.model, "data": data.name, "seed": cfg.seed},
     )
-
-
-def _engines(model: nn.Module, device: torch.device) -> list[str]:
-    """Which engine computes each scattering transform of the model."""
-    modules = (module for module in model.modules() if isinstance(module, ScatteringModule))
-    return list(dict.fromkeys(module.engine_on(device) for module in modules))
 
 
 def _sinks(

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from hybrid.reports.curves import Line, lines_figure
 from hybrid.reports.published.changes import in_short
 from hybrid.reports.published.entries import Entry, Rows
+from hybrid.reports.runs import Run
 from hybrid.reports.style import COLOURS, STROKES, shades
 
 _MOST, _MOST_SHADES = 14, 6  # curves in a picture, and of one colour
@@ -22,11 +23,11 @@ def parts_of(entry: Entry) -> list[str]:
 
 
 def curves_of(rows: Rows) -> tuple[str, Figure] | None:
-    """(what it shows, figure) over steps, of every run that has logged something; None where none has.
+    """(what it shows, figure) over steps, of every run that has logged something while training; None where none has.
 
     Where a table has more of them than eyes can follow, those that change most are left out, and it is said how many.
     """
-    found = [[entry for entry in own if any(run.records() for run in entry.group.runs)] for _, own in rows]
+    found = [[entry for entry in own if any(map(_has_curve, entry.group.runs))] for _, own in rows]
     if not any(found):
         return None
     chosen = _chosen(found)
@@ -36,6 +37,11 @@ def curves_of(rows: Rows) -> tuple[str, Figure] | None:
     if left := sum(map(len, found)) - sum(map(len, chosen)):
         words.append(f"not drawn: {left} more with other settings, in the table")
     return "; ".join(words), lines_figure(_lines(chosen), over="step", heading=", ".join(_shared(chosen)))
+
+
+def _has_curve(run: Run) -> bool:
+    """Whether it has logged more than its test, which is all that a support vector machine logs."""
+    return any(not key.startswith("test/") for record in run.records() for key in record.keys() - {"step", "epoch"})
 
 
 def _chosen(found: Sequence[Sequence[Entry]]) -> list[list[Entry]]:

@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from hybrid.configuration.entry import compose
+from hybrid.configuration.starting import Script, script_of
 from hybrid.errors import UserError
 from hybrid.reports.groups import ABSENT, Group
 from hybrid.reports.published.changes import DURATION, duration, key, of_a_machine, of_a_schedule, place, quoted
@@ -42,7 +43,7 @@ class Entry:
         """What repeats these runs, but for the seed."""
         changed = {key(change) for change in self.changes}
         words = [word for word in self.row.overrides if key(word) not in changed]
-        return " ".join(["python train.py", *map(quoted, words), *self.changes])
+        return " ".join([self.row.program, *map(quoted, words), *self.changes])
 
     @property
     def only_shorter(self) -> bool:
@@ -53,12 +54,23 @@ class Entry:
     def _is_shorter(self) -> bool:
         if not any(key(change) == DURATION for change in self.changes):
             return False
-        wanted, unit = duration(_composed(self.row.overrides).settings[DURATION])
+        wanted, unit = duration(_composed(self.row.overrides, self.row.script).settings[DURATION])
         done, own_unit = duration(self.group.fact(DURATION))
         if own_unit != unit:  # steps and epochs: as many as were made
             made = self.group.figure(unit)
             done = made.mean if made else wanted
         return done < wanted
+
+
+class Recipe(NamedTuple):
+    """Of which kind a command is: those of different kinds make no runs of each other's rows, whatever they have in common."""
+
+    script: Script
+    experiment: str | None
+
+    @classmethod
+    def of(cls, choices: Mapping[str, str]) -> Recipe:
+        return cls(script_of(choices), choices.get("experiment"))
 
 
 Rows = Sequence[tuple[Row, Sequence[Entry]]]
@@ -79,15 +91,15 @@ def is_debug(run: Run) -> bool:
 
 def unlike(row: Row, keys: Sequence[str], run: Run) -> list[str]:
     """The keys of the row's table, and its data, in which the run is not what the row's command says."""
-    base = _composed(row.overrides)
+    base = _composed(row.overrides, row.script)
     own, facts = {**base.settings, **base.choices}, {**run.settings, **run.choices}
     wanted = {key: (own.get(key, ABSENT),) for key in ("data", *keys)} | dict(row.repeats)
     return [key for key, values in wanted.items() if facts.get(key, ABSENT) not in values]
 
 
-def experiment_of(row: Row) -> str | None:
-    """The recipe of a row's command; None for a row without one."""
-    return None if row.run is None else _composed(row.overrides).choices.get("experiment")
+def recipe_of(row: Row) -> Recipe | None:
+    """Of which kind a row's command is; None for a row without one."""
+    return None if row.run is None else Recipe.of(_composed(row.overrides, row.script).choices)
 
 
 def _entries(row: Row, keys: Sequence[str], runs: Sequence[Run]) -> list[Entry]:
@@ -107,20 +119,20 @@ def _changes(row: Row, keys: Sequence[str], run: Run) -> dict[str, str] | None:
 
     A setting that the run does not know was added later, with a default that changes nothing.
     """
-    base = _composed(row.overrides)
+    base = _composed(row.overrides, row.script)
     if is_debug(run) or any(run.settings.get(name) not in values for name, values in row.repeats.items()):
         return None
     settings = {name: value for name, value in run.settings.items() if name not in row.repeats}
     if all(base.settings.get(name, ABSENT) == value for name, value in settings.items()):
         return {}
-    if run.choices.get("experiment") != base.choices.get("experiment") or unlike(row, keys, run):
+    if Recipe.of(run.choices) != Recipe.of(base.choices) or unlike(row, keys, run):
         return None
     chosen = {
         group: option
         for group, option in run.choices.items()
         if group not in _NO_DIFFERENCE and base.choices.get(group) != option
     }
-    whole = _attempt(_merged(row.overrides, [f"{group}={option}" for group, option in chosen.items()]))
+    whole = _attempt(_merged(row.overrides, [f"{group}={option}" for group, option in chosen.items()]), row.script)
     if whole is None:  # chosen from yaml files that are not here
         chosen, whole = {}, base
     changes = {f"{group}={option}": str(base.choices.get(group, ABSENT)) for group, option in chosen.items()}
@@ -136,16 +148,16 @@ class _Composed(NamedTuple):
 
 
 @functools.cache  # composing takes a fifth of a second, and runs share their rows
-def _composed(overrides: tuple[str, ...]) -> _Composed:
-    cfg = compose(list(overrides))
+def _composed(overrides: tuple[str, ...], script: Script) -> _Composed:
+    cfg = compose(list(overrides), config_name=script)
     settings = identity(cfg)
     del settings["seed"]
     return _Composed(settings, dict(cfg.choices))
 
 
-def _attempt(overrides: tuple[str, ...]) -> _Composed | None:
+def _attempt(overrides: tuple[str, ...], script: Script) -> _Composed | None:
     try:
-        return _composed(overrides)
+        return _composed(overrides, script)
     except (HydraException, OmegaConfBaseException, UserError):
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hybrid.reports.published.entries import experiment_of, is_debug, unlike
+from hybrid.reports.published.entries import Recipe, is_debug, recipe_of, unlike
 from hybrid.reports.published.rows import Page
 from hybrid.reports.runs import Run
 from hybrid.reports.table import setting_text
@@ -24,17 +24,15 @@ def why_left_out(page: Page, runs: Sequence[Run]) -> list[str]:
 
 
 def _reason(page: Page, run: Run) -> str:
-    experiment = run.choices.get("experiment")
-    if experiment is None:
+    recipe = Recipe.of(run.choices)
+    if recipe == ("train", None):
         return "of no recipe (experiment=…)"
     apart = [
-        unlike(row, section.keys, run)
-        for section in page.sections
-        for row in section.rows
-        if experiment_of(row) == experiment
+        unlike(row, section.keys, run) for section in page.sections for row in section.rows if recipe_of(row) == recipe
     ]
+    words = f"scripts/{recipe.script}.py" if recipe.experiment is None else f"experiment={recipe.experiment}"
     if not apart:
-        return f"no row is of experiment={experiment}"
+        return f"no row is of {words}"
     facts = {**run.settings, **run.choices}
-    words = [f"{key}={setting_text(facts.get(key))}" for key in min(apart, key=len)]
-    return f"no row of experiment={experiment} has {' '.join(words)}"
+    other = [f"{key}={setting_text(facts.get(key))}" for key in min(apart, key=len)]
+    return f"no row of {words} has {' '.join(other)}"

@@ -110,7 +110,7 @@ def _detail_rows(rows: Rows) -> list[list[str]]:
 def _not_run(rows: Rows) -> str:
     """The commands of the rows that no run has, to be typed."""
     left = [row for row, found in rows if row.run is not None and all(entry.changes for entry in found)]
-    commands = [" ".join(["python train.py", *_sweep(row), *map(quoted, row.overrides)]) for row in left]
+    commands = [" ".join([row.program, *_sweep(row), *map(quoted, row.overrides)]) for row in left]
     return "\n".join(["Not run:", "", *(f"    {command}" for command in commands)]) if commands else ""
 
 

@@ -7,12 +7,13 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from hybrid.configuration.starting import Script, program_of
 from hybrid.errors import UserError, unknown_name
 
 T = TypeVar("T")
@@ -25,7 +26,8 @@ class Row:
 
     Attributes:
         name: the network, in the words of the publication.
-        run: the command's overrides, as typed after `python train.py`; None: no recipe repeats this figure.
+        run: the command's overrides, as typed after `program`; None: no recipe repeats this figure.
+        script: the command: train, or fit_svm.
         takes: what a run would take (hardware, time), or why there is no recipe.
         labels: how many labelled images it learns from, in tables by that number.
         published: accuracy in %, "38.9 ± 1.2", and words after it; None: nothing is published.
@@ -37,6 +39,7 @@ class Row:
     name: str
     takes: str
     run: str | None = None
+    script: Script = "train"
     labels: int | None = None
     published: str | None = None
     mark: Literal["read", "memory"] | None = None
@@ -46,12 +49,19 @@ class Row:
     def __post_init__(self) -> None:
         if (self.published is None) != (self.mark is None):
             raise UserError(f"{self.name}: a published figure needs a mark (read, memory), and a mark a figure.")
+        if self.script not in get_args(Script):
+            raise unknown_name(self.script, get_args(Script), what="script")
         if self.mark not in (None, "read", "memory"):
             raise unknown_name(self.mark, ("read", "memory"), what="mark")
         if self.published is not None and not _NUMBER.match(self.published):
             raise UserError(
                 f"{self.name}: published must begin with a number, such as 38.9 ± 1.2, not {self.published}."
             )
+
+    @property
+    def program(self) -> str:
+        """What is typed in front of the overrides."""
+        return program_of(self.script)
 
     @property
     def overrides(self) -> tuple[str, ...]:
