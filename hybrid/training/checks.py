@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from hybrid.configuration import build_record, instantiate
+from hybrid.data import Data
 from hybrid.durations import in_steps, interval
 from hybrid.errors import UserError
 from hybrid.launch import Launch
@@ -18,6 +19,8 @@ from hybrid.training import distributed
 from hybrid.training.initial_weights import Match
 from hybrid.training.live_analysis import live_settings
 from hybrid.training.settings import TrainerSettings
+
+_FORWARD_PASSES = 3  # that a training step takes as long as
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,3 +95,19 @@ def fix_root(cfg: DictConfig) -> None:
     """Make the folder of the data absolute, so that the run's folder says where they are, from wherever it is read."""
     if cfg.data.get("root") is not None:
         cfg.data.root = str(Path(str(cfg.data.root)).resolve())
+
+
+def advice_on_evaluation(settings: TrainerSettings, data: Data, *, steps_per_epoch: int, total_steps: int) -> str | None:
+    """A line for whoever would wait for evaluations more than for training, as where few images make an epoch."""
+    if "validation" not in data.splits:
+        return None
+    lengths = {"steps_per_epoch": steps_per_epoch, "total_steps": total_steps}
+    every = interval(settings.evaluate_every, path="trainer.evaluate_every", **lengths)
+    evaluated = -(-total_steps // every) * len(data.splits["validation"])
+    trained = total_steps / steps_per_epoch * len(data.splits["train"])
+    if evaluated < _FORWARD_PASSES * trained or every >= total_steps / 10:
+        return None
+    return (
+        f"{evaluated:,} validation images will be evaluated beside {trained:,.0f} images of training: "
+        "trainer.evaluate_every='10%' evaluates ten times in all."
+    )

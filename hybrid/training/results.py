@@ -71,9 +71,12 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
         "trainer.batch_size",
         "trainer.precision",
     )
+    images = OmegaConf.select(cfg, "data.subset.n")
+    head = OmegaConf.to_container(cfg.model.head, resolve=True)
     return {
-        "model": chosen.get("model"),
-        "data": chosen.get("data"),
+        **{group: chosen.get(group) for group in ("model", "data", "augmentation", "optimizer", "schedule")},
+        "model.head": ", ".join(f"{name}={value}" for name, value in head.items() if not name.startswith("_")),
+        "data.subset.n": "all" if images is None else str(images),  # of one type in all runs
         **{name: OmegaConf.select(cfg, name) for name in names},
         "seed": str(cfg.seed),  # a label, not a quantity: as a number it would read 0.0000
     }

@@ -25,7 +25,7 @@ from hybrid.tracking.jsonl import JsonLines
 from hybrid.tracking.tracker import Sink
 from hybrid.training import checkpoint, distributed
 from hybrid.training.beginning import begin, initial_weights
-from hybrid.training.checks import check, fix_root
+from hybrid.training.checks import advice_on_evaluation, check, fix_root
 from hybrid.training.evaluation import Evaluation
 from hybrid.training.feature_cache import FeatureCache, plan_cache
 from hybrid.training.interruption import stopped_at_once
@@ -144,6 +144,9 @@ def _train(
     with Tracker(*_sinks(console, settings, state, data, folder, engines) if speaks else ()) as tracker:
         pictures = Pictures(tracker, data, enabled=settings.tensorboard and speaks)
         _announce(console, cfg, state, data, device, folder)
+        lengths = {"steps_per_epoch": plan.steps_per_epoch, "total_steps": plan.total_steps}
+        if (advice := advice_on_evaluation(settings, data, **lengths)) is not None:
+            console.say(advice)
         for engine in engines:
             console.say(engine)
         if cache is not None:
