@@ -64,8 +64,9 @@ def _add_inside(axes: Axes, heading: str) -> bool:
     """Whether there is a free corner, in which it then stands."""
     axes.figure.draw_without_rendering()
     margin = _MARGIN * axes.figure.dpi
+    white = {"facecolor": "white", "edgecolor": "none", "framealpha": 1}  # over the lines of the grid
     for corner in _CORNERS:
-        legend = axes.legend(title=heading, loc=corner, frameon=False, alignment="left")
+        legend = axes.legend(title=heading, loc=corner, alignment="left", **white)
         if not _covers(axes, legend.get_window_extent().padded(margin), axes.texts):
             return True
     legend.remove()
