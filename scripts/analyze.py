@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -100,7 +101,6 @@ def analyze(options: Options) -> None:
         "data_root": options.data_root,
         "device": options.device,
         "batch_size": options.batch_size,
-        "say": lambda text: print(f"  {time.monotonic() - began:6.1f} s  {text}", flush=True),
     }
     records: dict[str, Record] = {}
     folder = Path(options.to) if options.to else Path(options.run[0]) / "analysis" / options.preset
@@ -110,6 +110,7 @@ def analyze(options: Options) -> None:
             checkpoint=options.checkpoint,
             match=options.match or "all",
             num_classes=options.num_classes,
+            say=_teller(began),
             **common,
         )
         records[options.model.rpartition(".")[2]] = _finish(record, folder, options.model.rpartition(".")[2])
@@ -117,12 +118,23 @@ def analyze(options: Options) -> None:
         if place.endswith(".npz"):
             records[_name(Path(place), records)] = Record.load(place)
             continue
-        print(f"{place}:", flush=True)
         name = _name(Path(place).resolve(), records)
-        record = analyse_run(place, weights=options.weights, **common)
+        record = analyse_run(place, weights=options.weights, say=_teller(began, f"{place}:"), **common)
         records[name] = _finish(record, folder, name if options.to else options.preset)
     _draw(_by_model(records), folder, options.formats)
     print(f"{time.monotonic() - began:.1f} s in all")
+
+
+def _teller(began: float, heading: str = "") -> Callable[[str], None]:
+    """Prints what is done and when, in seconds; the heading only above the first of it: an error before stands alone."""
+    headings = [heading] if heading else []
+
+    def say(text: str) -> None:
+        if headings:
+            print(headings.pop())
+        print(f"  {time.monotonic() - began:6.1f} s  {text}", flush=True)
+
+    return say
 
 
 def _settings(options: Options) -> AnalysisSettings:

@@ -76,7 +76,7 @@ def _show(options: Options, predictions: Iterator[Prediction], *, top: int) -> N
 
     predictions = _at_least_one(predictions, options.images)
     if options.out is None:
-        print_table(predictions, top=top)
+        print_table(predictions, top=top, ahead=options.batch_size)
         return
     out, written = Path(options.out), []
     with writing("out", options.out):

@@ -9,8 +9,8 @@ docs/RESULTS.md, its pictures and the table in README.md are rewritten. docs/res
 figures and the command that repeats each. A run belongs to a row if its configuration is what that command composes; one
 that differs only in settings that tell no rows apart, such as a shorter schedule, is shown below the row, with what it
 changes. Debug runs, runs of no row (of other data, of no recipe), and those still running are left out, and why is said.
-The archive holds what the page needs, some kilobytes a run, without weights, machine names and paths. The runs' folders
-are not changed.
+A run that the archive has already, and that differs from what is there, takes its place, and its name is said. The archive
+holds what the page needs, some kilobytes a run, without weights, machine names and paths. The runs' folders are not changed.
 """
 
 from __future__ import annotations
@@ -95,11 +95,14 @@ def _take_in(options: Options, here: Places, archive: Path) -> None:
     runs = read_runs(options.runs)
     images = _images(options, runs)
     ended = [run for run in runs if not RunFolder(run.path).in_use]
-    written, same, left_out = archive_runs(ended, page, archive, images=images)
+    archived = archive_runs(ended, page, archive, images=images)
     place = here.runs if archive == here.runs else "the preview"
-    print(f"runs taken into {place}: {len(written)}; already there: {len(same)}")
+    taken = len(archived.new) + len(archived.replaced)
+    print(f"runs taken into {place}: {taken}; already there: {len(archived.same)}")
+    for path in archived.replaced:
+        print(f"replaced: {path.name}")
     running = [f"still running, left out: {run.path}" for run in runs if run not in ended]
-    for line in [*running, *why_left_out(page, left_out)]:
+    for line in [*running, *why_left_out(page, archived.left_out)]:
         print(line, file=sys.stderr)
 
 

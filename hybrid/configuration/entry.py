@@ -128,6 +128,12 @@ def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> Dic
     return _with_choices(cfg, choices)
 
 
+def in_one_line(error: Exception, overrides: Sequence[str], *, config_name: str = "train") -> str:
+    """What is wrong with a command line of these overrides, and what would be valid, from the error that composing it raised."""
+    known = functools.partial(_compose_without, overrides, config_name)
+    return explain(error, known, choosable_groups(config_name))
+
+
 def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_name: str = "train") -> int:
     """Run a command's action; print a user's mistake as one line, and a warning too; return the exit code.
 
@@ -158,8 +164,7 @@ def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if os.environ.get("HYBRID_TRACEBACK") == "1":
             traceback.print_exc()
-        known = functools.partial(_compose_without, overrides, config_name)
-        _say(f"error: {explain(error, known, choosable_groups(config_name))}")
+        _say(f"error: {in_one_line(error, overrides, config_name=config_name)}")
         return USER_ERROR
     except OSError as error:  # a folder that cannot be written, a full disk; after Hydra's, some of which are OSErrors
         if error.filename is None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hybrid.errors import UserError, unknown_name
 
@@ -64,6 +64,16 @@ def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfi
             return f"{above} is a single value: {place} does not exist."
         if part not in node:
             valid = {str(name) for name in node if name != "choices"} | set(() if above else groups)
-            return str(unknown_name(part, valid, what=f"key in {above}" if above else "key"))
+            words = str(unknown_name(part, valid, what=f"key in {above}" if above else "key"))
+            new = depth == len(parts) - 1 and "Could not override" in text
+            return words + (_how_to_add(place, node) if new else "")
         node = node[part]
     return f"{key} is a setting of its own, neither to be added nor removed: write {key}=… without a sign in front."
+
+
+def _how_to_add(place: str, section: DictConfig) -> str:
+    """A hint where the section is of a class of the user's own: no yaml lists its arguments, so `place` may be one."""
+    target = None if OmegaConf.is_missing(section, "_target_") else section.get("_target_")
+    if target is None or target.split(".")[0] == "hybrid":
+        return ""
+    return f" An argument of {target} that is not listed here is added with a sign in front: +{place}=…"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from typing import BinaryIO
@@ -11,17 +12,30 @@ from typing import BinaryIO
 from hybrid.prediction.predict import Prediction
 
 
-def print_table(predictions: Iterable[Prediction], *, top: int) -> int:
-    """One line per file: its name, then class and probability (%) of each of its classes. Returns the number of files."""
+def print_table(predictions: Iterable[Prediction], *, top: int, ahead: int = 64) -> int:
+    """One line per file: its name, then class and probability (%) of each of its classes. Returns the number of files.
+
+    ahead: how many predictions may be waited for before the first line is written; the columns are as wide as these need.
+    """
+    predictions = iter(predictions)
+    first = list(itertools.islice(predictions, ahead))
+    wide = max(map(len, ["file", *(_shown(each.file) for each in first)]))
+    widest = max(map(len, ["class", *(each.classes[0][0] for each in first)]))
     count = 0
-    for count, (file, classes) in enumerate(predictions, start=1):
+    for count, (file, classes) in enumerate(itertools.chain(first, predictions), start=1):
         if count == 1:
-            print(f"{'file':<40}  {'class':<16} {'probability':>11}" + ("   and the next ones" if top > 1 else ""))
-        shown = file.encode(errors="backslashreplace").decode()  # a name on the disk need not be valid text
+            words = "   and the next ones" if top > 1 else ""
+            print(f"{'file':<{wide}}  {'class':<{widest}}  probability{words}")
         (best, probability), *others = classes
         rest = ", ".join(f"{name} {100 * value:.2f} %" for name, value in others)
-        print(f"{shown:<40}  {best:<16} {100 * probability:>9.2f} %   {rest}".rstrip(), flush=True)
+        line = f"{_shown(file):<{wide}}  {best:<{widest}}  {100 * probability:>9.2f} %   {rest}"
+        print(line.rstrip(), flush=True)
     return count
+
+
+def _shown(file: str) -> str:
+    """A name on the disk need not be valid text."""
+    return file.encode(errors="backslashreplace").decode()
 
 
 def write_csv(file: BinaryIO, predictions: Iterable[Prediction], *, top: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import textwrap
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 
 from hybrid.errors import UserError, unknown_name
 from hybrid.reports.divergence import below, top_of
+from hybrid.reports.free_places import add_legend
 from hybrid.reports.groups import Group, telling_settings
 from hybrid.reports.runs import Run
 from hybrid.reports.style import COLOURS, SMALL, STYLE, log_scale
@@ -26,7 +26,6 @@ MOST_GROUPS = len(COLOURS) * len(_STROKES)
 _STYLE = {**STYLE, "legend.title_fontsize": SMALL}
 _LINE_WIDTH, _THIN = 1.6, 0.8
 _FAR = 10  # times longer: drawn over one linear axis the shorter curve would be a stroke at its left end
-_LETTERS = 78  # of the legend's size, in the figure's width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,27 +171,13 @@ def _finish(axes: Axes, name: str, series: Sequence[Sequence[tuple]], *, over: s
     values = values[np.isfinite(values)]
     if name.endswith("loss") and len(values) and values.min() > 0 and values.max() > 20 * values.min():
         axes.set_yscale("log")
-    _add_legend(axes, heading)
+    add_legend(axes, heading)
 
 
 def _far_apart(series: Sequence[Sequence[tuple]]) -> bool:
     """Whether finished runs have so different lengths that a linear axis shows only the long ones."""
     ends = [places[-1] for runs in series for run, places, _ in runs if run.state == "finished"]
     return bool(ends) and 0 < _FAR * min(ends) < max(ends)
-
-
-def _add_legend(axes: Axes, heading: str) -> None:
-    """Inside where it is small; else below, in a figure that grows with it, so that no curve is covered."""
-    labels = axes.get_legend_handles_labels()[1]
-    longest = max(map(len, labels))
-    if len(labels) <= 4 and longest <= 34 and len(heading) <= 34:
-        axes.legend(title=heading, facecolor="white", edgecolor="none", framealpha=0.85, alignment="left")
-        return
-    columns = max(1, min(3, len(labels), _LETTERS // (longest + 6)))
-    heading = textwrap.fill(heading, _LETTERS)
-    rows = -(-len(labels) // columns) + heading.count("\n") + 1
-    axes.figure.set_figheight(axes.figure.get_figheight() + 0.17 * rows)
-    axes.figure.legend(title=heading, loc="outside lower left", ncols=columns, frameon=False, alignment="left")
 
 
 def heading_of(settings: Sequence[str]) -> str:

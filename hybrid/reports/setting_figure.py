@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 
 from hybrid.errors import UserError
 from hybrid.reports.curves import heading_of
+from hybrid.reports.free_places import add_legend, move_to_free_places
 from hybrid.reports.groups import Group, telling_settings
 from hybrid.reports.runs import unknown_setting
 from hybrid.reports.style import COLOURS, SMALL, STYLE
 from hybrid.reports.table import setting_text, sortable, title
 
 _STYLE = {**STYLE, "legend.title_fontsize": SMALL}
+_MARGIN = 0.1  # of the axes, above and below the points: a line of text
 
 
 def setting_figure(groups: Sequence[Group], *, over: str, metric: str) -> Figure:
@@ -102,13 +104,13 @@ def _draw(
         if figure is None:
             axis = axes.get_xaxis_transform()
             axes.plot([x], [0], "x", color=colour, markersize=7, markeredgewidth=2, transform=axis, clip_on=False)
-            words = f"0 of {len(group.runs)}"
-            axes.annotate(
-                words, (x, 0), (5, 4), xycoords=axis, textcoords="offset points", color=colour, fontsize=SMALL
-            )
+            _note(axes, f"0 of {len(group.runs)}", (x, 0), colour=colour, xycoords=axis)
         elif figure.n < len(group.runs):
-            words = f"{figure.n} of {len(group.runs)}"
-            axes.annotate(words, (x, figure.mean), (5, -11), textcoords="offset points", color=colour, fontsize=SMALL)
+            _note(axes, f"{figure.n} of {len(group.runs)}", (x, figure.mean), colour=colour)
+
+
+def _note(axes: Axes, words: str, place: tuple[float, float], *, colour: str, **more: Any) -> None:
+    axes.annotate(words, place, (0, 0), textcoords="offset points", color=colour, fontsize=SMALL, **more)
 
 
 def _finish(axes: Axes, positions: Mapping[str, float], *, over: str, metric: str, heading: str) -> None:
@@ -119,5 +121,7 @@ def _finish(axes: Axes, positions: Mapping[str, float], *, over: str, metric: st
         axes.set_xscale("log")
     axes.set_xticks(spread, list(positions))
     axes.minorticks_off()
+    axes.margins(y=_MARGIN)
+    move_to_free_places(axes.texts)
     if len(labels := axes.get_legend_handles_labels()[1]) > 1 or any(labels):
-        axes.legend(title=heading, alignment="left", facecolor="white", edgecolor="none", framealpha=0.85)
+        add_legend(axes, heading)

@@ -161,7 +161,8 @@ def _twins(groups: Sequence[Group], settings: Sequence[str]) -> list[str]:
 def _notes(groups: Sequence[Group]) -> list[str]:
     counts = {state: sum(len(group.of(state)) for group in groups) for state in STATES}
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    lines = [f"{sum(counts.values())} runs in {len(groups)} groups: {told}."]
+    runs = sum(counts.values())
+    lines = [f"{runs} run{'s' * (runs != 1)} in {len(groups)} group{'s' * (len(groups) != 1)}: {told}."]
     if any(len(group.finished) > 1 for group in groups):
         lines.append("Means of the finished runs of a group, ± the standard deviation over their seeds (n - 1).")
     for state in STATES[1:]:

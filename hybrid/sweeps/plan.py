@@ -10,9 +10,11 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.entry import compose, in_one_line
 from hybrid.errors import UserError
 from hybrid.tracking.run_folder import RunFolder, identity
 
@@ -47,12 +49,12 @@ def parse_overrides(arguments: Sequence[str]) -> list[Override]:
 def plan_runs(arguments: Sequence[str]) -> list[Planned]:
     """Compose every run of a sweep; nothing is written.
 
-    Raises UserError, or Hydra's own exceptions, where one of them cannot be composed: a typo costs no run. Two combinations
-    that are one and the same run are one, and a warning says so.
+    Raises UserError where one of them cannot be composed, with its combination: a typo costs no run. Two combinations that
+    are one and the same run are one, and a warning says so.
     """
     runs: dict[str, Planned] = {}
     for overrides in expand(arguments):
-        run = plan_run(overrides)
+        run = _plan_one_of(overrides, arguments)
         there = runs.setdefault(run.name, run)
         if there is run:
             continue
@@ -81,6 +83,15 @@ def plan_run(overrides: Sequence[str]) -> Planned:
     if cfg.data.get("root") is not None:
         cfg.data.root = str(Path(cfg.data.root).resolve())
     return Planned(RunFolder.of(cfg).path.name, tuple(overrides), cfg)
+
+
+def _plan_one_of(overrides: Sequence[str], arguments: Sequence[str]) -> Planned:
+    """The run of one combination. What Hydra refuses may be valid in others: the error names what is this one's own."""
+    try:
+        return plan_run(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        own = " ".join(text for text in overrides if text not in arguments)
+        raise UserError(f"{f'{own}: ' if own else ''}{in_one_line(error, overrides)}") from error
 
 
 def _values(override: Override) -> list[str]:

@@ -24,6 +24,7 @@ def test_a_runs_analysis_lies_in_its_folder(train_run, call):
     assert float(rows[-1]["probe.1nn"]) == record.rows()[-1]["probe.1nn"]
     pictures = {path.stem for path in (folder.analysis / "light").glob("*.png")}
     assert {"accuracy_by_depth", "boundary", "contraction", "intra_class_distances"} <= pictures
+    assert out.splitlines()[0] == f"{folder.path}:"
     assert "boundary.nested_1" in out and "logits" in out and str(folder.analysis) in out
 
 
@@ -82,9 +83,9 @@ def test_any_network_by_its_name(call, tmp_path, monkeypatch):
 )
 def test_mistakes_are_one_line(call, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    code, _, err = call("analyze", *arguments)
+    code, out, err = call("analyze", *arguments)
     assert code == 2 and message in err and len(err.strip().splitlines()) == 1
-    assert not list(tmp_path.iterdir())
+    assert out == "" and not list(tmp_path.iterdir())
 
 
 def test_an_unknown_layer_is_answered_with_the_valid_ones(finished, call):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hybrid.prediction import Prediction
+from hybrid.prediction.tables import print_table
 from hybrid.training.restore import restore
 
 
@@ -34,6 +36,15 @@ def test_a_folder_becomes_a_table_in_batches_and_the_broken_file_is_reported(fin
     assert lines[0].startswith("file") and len(lines) == 1 + 11
     assert [line.split()[0] for line in lines[1:3]] == [str(pictures / "0.png"), str(pictures / "1.png")]
     assert lines[-1].split()[0] == str(pictures / "deep" / "er" / "9.png")
+
+
+def test_the_heading_stands_above_its_columns_however_long_the_names_are(capsys):
+    rows = [Prediction(f"{'folder/' * k}1.png", (("dog", 0.75), ("cat", 0.25))) for k in range(10)]
+    assert print_table(iter(rows), top=2) == 10
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert {line.index(" dog ") + 1 for line in lines} == {heading.index("class")}
+    assert {line.index(" %   cat") + 2 for line in lines} == {heading.index("probability") + len("probability")}
+    assert {line.index("cat") for line in lines} == {heading.index("and the next ones")}
 
 
 def test_csv_holds_the_models_own_probabilities(finished, pictures, call, tmp_path):

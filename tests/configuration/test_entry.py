@@ -29,6 +29,11 @@ MISTAKES = [
     (["~run"], "~run: run cannot be left out. Change it with run.KEY=…."),
     (["trainer.bach_size=3"], "unknown key in trainer: bach_size. Did you mean batch_size?"),
     (["model.head.zzz=1"], "unknown key in model.head: zzz. Valid: "),
+    (
+        ["model/head=custom", "model.head._target_=torch.nn.Linear", "model.head.bias=true"],
+        "unknown key in model.head: bias. Valid: _target_. An argument of torch.nn.Linear that is not listed here is added "
+        "with a sign in front: +model.head.bias=…",
+    ),
     (["trainer.batch_size.x=3"], "trainer.batch_size is a single value"),
     (["+trainer.bach_size=3"], "unknown key in trainer: bach_size"),
     (["~trainer.ema"], "trainer.ema is a setting of its own"),
@@ -104,6 +109,14 @@ def test_a_mistake_is_answered_in_one_line_before_anything_is_written(
     assert message in errors
     written = [path for path in (tmp_path / "runs").rglob("*.pt")] if (tmp_path / "runs").exists() else []
     assert not written
+
+
+def test_only_a_class_of_ones_own_takes_keys_that_no_yaml_lists(root, monkeypatch, capsys):
+    for mistake in ("model.head.zzz=1", "trainer.bach_size=3", "data.nothing=1"):
+        assert "added with a sign" not in command(root, monkeypatch, capsys, mistake)[2]
+    own = ["model/head=custom", "model.head._target_=torch.nn.Linear"]
+    for mistake in ("~model.head.bias", "model.head.options.x=1"):
+        assert "added with a sign" not in command(root, monkeypatch, capsys, *own, mistake)[2]
 
 
 def test_missing_data_is_one_line_that_says_where_it_was_looked_for(root, tmp_path, monkeypatch, capsys):

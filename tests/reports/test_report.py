@@ -168,6 +168,13 @@ def test_by_orders_durations_by_their_number(write_run, groups):
     assert [group.fact(by[0]) for group in groups(by=by)] == ["3 epochs", "20 epochs", "100 epochs"]
 
 
+def test_one_run_and_one_group_are_told_in_the_singular(write_run, report):
+    write_run("a", top1=90.0)
+    assert "\n1 run in 1 group: 1 finished.\n" in report()[1]
+    write_run("b", seed=1, top1=91.0)
+    assert "\n2 runs in 1 group: 2 finished.\n" in report()[1]
+
+
 def test_metric_adds_a_column_and_orders(write_run, report):
     for name, (lr, loss) in {"a": ("0.1", 0.3), "b": ("0.2", 0.1), "c": ("0.3", 0.2)}.items():
         write_run(name, f"optimizer.lr={lr}", top1=90.0, train={"loss": loss})

@@ -66,6 +66,23 @@ def test_what_a_sweep_cannot_do_is_refused(arguments, message):
         plan_runs(arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["model=scat_wrn,scat_linear", "model.head.k=1", "seed=0"],
+            "model=scat_linear: unknown key in model.head: k. Valid: _target_, dropout.",
+        ),
+        (["model=scat_wrn,scat_resnt", "seed=1,2"], "model=scat_resnt seed=1: unknown model: scat_resnt. Did you mean"),
+        (["trainer.bach_size=3"], "unknown key in trainer: bach_size. Did you mean batch_size?"),
+    ],
+)
+def test_what_is_wrong_with_one_combination_is_said_as_of_a_single_run_and_with_its_name(arguments, message):
+    with pytest.raises(UserError) as raised:
+        plan_runs(arguments)
+    assert str(raised.value).startswith(message)
+
+
 def test_the_same_runs_are_the_same_sweep_and_others_another(make_sweep):
     assert make_sweep("seed=0,1").path == make_sweep("seed=1,0").path
     assert make_sweep("seed=0,1").path != make_sweep("seed=0,2").path

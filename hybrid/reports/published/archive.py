@@ -16,7 +16,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from omegaconf import OmegaConf
 
@@ -40,12 +40,14 @@ _SESSION = (
 _FILES = "unofficial_files"
 _OF_A_MACHINE = ("run.root", "run.name", "run.restart", "data.root", "data.download", "trainer.progress")
 _FOLDERS = re.compile(r"(?<![\w./])~?/(?:[\w.+-]+/)*(?=[\w.+-])")  # all but the last part of an absolute path
+_Outcome = Literal["new", "replaced", "same"]
 
 
 class Archived(NamedTuple):
-    """What became of runs: folders that were written, folders that held the same already, runs that belong to no row."""
+    """What became of runs: folders that are new, that held something else, or the same already; runs that belong to no row."""
 
-    written: list[Path]
+    new: list[Path]
+    replaced: list[Path]
     same: list[Path]
     left_out: list[Run]
 
@@ -64,11 +66,11 @@ def archive_runs(runs: Sequence[Run], page: Page, to: Path, *, images: Mapping[s
         for entry in found
         for run in entry.group.runs
     }
-    archived = Archived([], [], [run for run in runs if run.path not in wanted])
+    archived = Archived([], [], [], [run for run in runs if run.path not in wanted])
     for run in runs:
         if run.path in wanted:
-            path, changed = _archive(run, to, images)
-            (archived.written if changed else archived.same).append(path)
+            path, outcome = _archive(run, to, images)
+            getattr(archived, outcome).append(path)
     return archived
 
 
@@ -91,11 +93,12 @@ def without_folders(text: str) -> str:
     return _FOLDERS.sub("", text)
 
 
-def _archive(run: Run, to: Path, images: Mapping[str, str]) -> tuple[Path, bool]:
-    """The run's folder in the archive, and whether anything in it has changed."""
+def _archive(run: Run, to: Path, images: Mapping[str, str]) -> tuple[Path, _Outcome]:
+    """The run's folder in the archive, and what has become of it."""
     source = RunFolder(run.path)
     cfg = source.read_config()
     target = RunFolder(to / run_name(cfg))
+    before: _Outcome = "replaced" if target.path.is_dir() else "new"
     contents: dict[Path, str | None] = {
         target.config: OmegaConf.to_yaml(OmegaConf.create(_plain(OmegaConf.to_container(cfg, resolve=True)))),
         target.metrics: "".join(json.dumps(record) + "\n" for record in _thinned(read_metrics(source.metrics))),
@@ -114,7 +117,7 @@ def _archive(run: Run, to: Path, images: Mapping[str, str]) -> tuple[Path, bool]
             write_text(path, content)
         else:
             path.unlink()
-    return target.path, bool(changed)
+    return target.path, before if changed else "same"
 
 
 def _text(path: Path) -> str | None:

@@ -32,7 +32,7 @@ _MOST_NETWORKS = len(STROKES)  # that strokes tell apart
 _DEPTH = {  # picture -> (y axis, {curve: the column of an analysis's table})
     "contraction": (
         "‖Φx − Φx'‖ / ‖x − x'‖, median",
-        {"same class": "contraction.same", "different class": "contraction.different"},
+        {"same class": "contraction.same", "different classes": "contraction.different"},
     ),
     "complexity": (
         "boundary points (% of the images)",

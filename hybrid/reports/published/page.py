@@ -143,13 +143,13 @@ def _accuracy(group: Group) -> str:
 
 
 def _count(entry: Entry) -> str:
-    """How many runs a mean is of, of how many folds, and what became of others."""
+    """How many runs a mean is of; where runs or folds are missing, of how many, and what became of the others."""
     group = entry.group
-    wanted = math.prod(len(values) for values in entry.row.repeats.values())
-    incomplete = entry.row.repeats and len(group.finished) < wanted
-    finished = f"{len(group.finished)} of {wanted}" if incomplete else str(len(group.finished))
+    folds = math.prod(len(values) for values in entry.row.repeats.values()) if entry.row.repeats else 0
+    finished, wanted = len(group.finished), max(folds, len(group.runs))
     others = [f"{len(group.of(state))} {state}" for state in STATES if state != "finished" and group.of(state)]
-    return ", ".join([finished, *others])
+    words = str(finished) if finished == wanted else f"{finished} of {wanted}"
+    return f"{words} ({', '.join(others)})" if others else words
 
 
 def _images(group: Group) -> str:

@@ -27,7 +27,7 @@ def test_the_archive_is_small_and_holds_no_weights_no_machine_and_no_paths(place
     config = OmegaConf.load(folder / "config.yaml")
     config.run.root = "/home/ada/runs"
     OmegaConf.save(config, folder / "config.yaml")
-    ((kept,), _, others) = archive()
+    ((kept,), *_, others) = archive()
     files = {path.name: path.read_text() for path in kept.iterdir()}
     assert (
         set(files) == {"config.yaml", "environment.json", "metrics.jsonl", "summary.json", "layers.csv"} and not others
@@ -53,8 +53,8 @@ def test_a_run_that_was_archived_unfinished_is_replaced_when_it_is_finished(
 
 def test_runs_of_no_row_are_named_and_left_out(places, archive, write_run):
     write_run("a", "model=scat_linear", top1=90.0)
-    written, _, others = archive()
-    assert written == [] and [run.path.name for run in others] == ["a"]
+    new, *_, others = archive()
+    assert new == [] and [run.path.name for run in others] == ["a"]
     assert "**not run**" in make_results(places).page
 
 
@@ -71,8 +71,8 @@ def test_runs_of_no_row_are_named_and_left_out(places, archive, write_run):
 def test_debug_runs_are_never_taken_in(places, archive, write_run, overrides):
     write_run("a", *RECIPE, *overrides, top1=12.5)
     write_run("b", *RECIPE, *overrides, seed=1, top1=12.5)
-    written, _, others = archive()
-    assert written == [] and len(others) == 2
+    new, *_, others = archive()
+    assert new == [] and len(others) == 2
     (line,) = why_left_out(read_page(places.rows), others)
     assert line == "left out, debug runs, cut short to see that everything runs: 2"
     results = make_results(places)
@@ -90,17 +90,17 @@ def test_debug_runs_are_never_taken_in(places, archive, write_run, overrides):
 )
 def test_a_run_of_no_row_is_not_archived_and_one_line_says_which_and_why(places, archive, write_run, overrides, reason):
     folder = write_run("a", *overrides, top1=90.0)
-    written, _, others = archive()
-    assert written == [] and not places.runs.exists()
+    new, *_, others = archive()
+    assert new == [] and not places.runs.exists()
     (line,) = why_left_out(read_page(places.rows), others)
     assert line.startswith(f"left out, {reason}") and line.endswith(f": {folder}")
 
 
 def test_what_the_archive_holds_already_is_not_written_again(archive, write_run):
     write_run("a", *RECIPE, top1=90.0)
-    assert [len(part) for part in archive()] == [1, 0, 0]
+    assert [len(part) for part in archive()] == [1, 0, 0, 0]
     write_run("b", *RECIPE, seed=1, top1=91.0)
-    assert [len(part) for part in archive()] == [1, 1, 0]
+    assert [len(part) for part in archive()] == [1, 0, 1, 0]
 
 
 @pytest.fixture
@@ -186,6 +186,18 @@ def test_pictures_that_no_longer_belong_to_the_page_are_said_to_be_deleted(comma
     places.pictures.mkdir()
     (places.pictures / "results_gone.png").write_bytes(b"")
     assert command()[1] == f"deleted: {places.pictures / 'results_gone.png'}\n"
+
+
+def test_the_command_names_archived_runs_that_another_takes_the_place_of(command, places, write_run, tmp_path, cells):
+    folder = write_run("a", *RECIPE, top1=90.0)
+    write_run("b", *RECIPE, seed=1, top1=90.0)
+    assert "replaced" not in command(f"runs={tmp_path / 'runs'}")[1]
+    shutil.rmtree(folder)
+    write_run("a", *RECIPE, top1=80.0)
+    (name,) = (path.name for path in places.runs.iterdir() if "seed0" in path.name)
+    code, out, _ = command(f"runs={tmp_path / 'runs'}")
+    assert code == 0 and f": 1; already there: 1\nreplaced: {name}\n" in out
+    assert cells(places.page.read_text(), "first, 100 labels")[0][2] == "85.00 ± 7.07"
 
 
 def test_a_preview_has_the_new_runs_and_leaves_the_checkout_as_it_is(command, places, write_run, tmp_path, cells):

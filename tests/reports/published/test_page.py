@@ -154,7 +154,7 @@ def test_runs_that_are_not_finished_are_counted_and_told_and_in_no_mean(places, 
     (write_run("c", *RECIPE, seed=2) / "error.txt").write_text("Traceback …\nOSError: /home/ada/data/x.bin: gone\n")
     archive()
     page = make_results(places).page
-    assert cells(page, "first, 100 labels")[0][2:4] == ["90.00", "1, 1 unfinished, 1 failed"]
+    assert cells(page, "first, 100 labels")[0][2:4] == ["90.00", "1 of 3 (1 unfinished, 1 failed)"]
     assert "Unfinished: first, 100 labels, seed 1." in page
     assert "Failed: first, 100 labels (OSError: x.bin: gone), seed 2." in page
 
@@ -226,6 +226,9 @@ def test_folds_that_are_missing_are_said(places, archive, write_run, cells):
         write_run(f"a{n}", "experiment=digits", f"data.subset.n={n}", top1=top1)
     archive()
     assert cells(make_results(places).page, "first, 100 labels")[0][2:4] == ["85.00 ± 7.07", "2 of 3"]
+    write_run("a300", "experiment=digits", "data.subset.n=300")
+    archive()
+    assert cells(make_results(places).page, "first, 100 labels")[0][3] == "2 of 3 (1 unfinished)"
 
 
 def test_runs_that_logged_nothing_have_no_curves(places, archive, write_run):
