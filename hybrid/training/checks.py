@@ -97,7 +97,9 @@ def fix_root(cfg: DictConfig) -> None:
         cfg.data.root = str(Path(str(cfg.data.root)).resolve())
 
 
-def advice_on_evaluation(settings: TrainerSettings, data: Data, *, steps_per_epoch: int, total_steps: int) -> str | None:
+def advice_on_evaluation(
+    settings: TrainerSettings, data: Data, *, steps_per_epoch: int, total_steps: int
+) -> str | None:
     """A line for whoever would wait for evaluations more than for training, as where few images make an epoch."""
     if "validation" not in data.splits:
         return None

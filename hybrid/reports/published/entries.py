@@ -46,9 +46,10 @@ class Entry:
         return " ".join([self.row.program, *map(quoted, words), *self.changes])
 
     @property
-    def only_shorter(self) -> bool:
-        """Whether it is the row's experiment but for a shorter schedule, and perhaps the precision or the engine."""
-        return self._is_shorter and all(of_a_schedule(change) or of_a_machine(change) for change in self.changes)
+    def stands_in(self) -> bool:
+        """Whether it may stand for the row's own command: of another precision or engine, or a shorter schedule, and no more."""
+        others = [change for change in self.changes if not of_a_machine(change)]
+        return bool(self.changes) and (not others or (self._is_shorter and all(map(of_a_schedule, others))))
 
     @property
     def _is_shorter(self) -> bool:

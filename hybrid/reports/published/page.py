@@ -54,11 +54,10 @@ def main_table(page: Page, tables: Sequence[Rows]) -> str:
 
 
 def _closest(found: Sequence[Entry]) -> Entry | None:
-    """The runs of the row's own command, or else of the longest shorter schedule; other settings are on the page alone."""
+    """The runs of the row's own command, or else the longest that stand in for it; other settings are on the page alone."""
     finished = [each for each in found if each.group.finished]
     own = [each for each in finished if not each.changes]
-    shorter = [each for each in finished if each.only_shorter]
-    return own[0] if own else max(shorter, key=_epochs, default=None)
+    return own[0] if own else max((each for each in finished if each.stands_in), key=_epochs, default=None)
 
 
 def _epochs(entry: Entry) -> float:

@@ -116,7 +116,23 @@ def test_the_main_table_begins_with_the_rows_that_have_runs(places, archive, wri
 def test_a_schedule_is_shorter_or_longer_whatever_its_unit(places, write_run, duration, made, shorter):
     write_run("a", *RECIPE, f"trainer.duration={duration}", **({} if made is None else {"top1": 80.0, **made}))
     ((_, (entry,)), *_) = entries(read_page(places.rows).sections[0], read_runs(places.root.parent / "runs"))
-    assert entry.only_shorter == shorter
+    assert entry.stands_in == shorter
+
+
+@pytest.mark.parametrize(
+    ("changes", "stands_in"),
+    [
+        (["trainer.precision=bf16"], True),
+        (["trainer.precision=bf16", "trainer.duration=2 epochs"], True),
+        (["trainer.precision=bf16", "trainer.duration=3000 epochs"], False),
+        (["trainer.precision=bf16", "optimizer.lr=0.07"], False),
+        ([], False),
+    ],
+)
+def test_runs_of_another_precision_stand_in_for_the_row(places, write_run, changes, stands_in):
+    write_run("a", *RECIPE, *changes)
+    ((_, (entry,)), *_) = entries(read_page(places.rows).sections[0], read_runs(places.root.parent / "runs"))
+    assert entry.stands_in == stands_in
 
 
 def test_variants_of_a_row_are_in_the_order_of_what_they_change_and_the_main_table_has_the_longest(
