@@ -138,7 +138,7 @@ def _teller(began: float, heading: str = "") -> Callable[[str], None]:
 
 
 def _settings(options: Options) -> AnalysisSettings:
-    from hybrid.configuration.entry import compose
+    from hybrid.configuration.composition import compose
     from hybrid.training.live_analysis import live_settings
 
     given = {

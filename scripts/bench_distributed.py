@@ -27,8 +27,8 @@ import torch
 import hybrid.models
 from hybrid.configuration import build_record, instantiate
 from hybrid.configuration.arguments import check_at_least, check_not_empty, command, option
+from hybrid.configuration.composition import compose
 from hybrid.configuration.destinations import check_file, writing
-from hybrid.configuration.entry import compose
 from hybrid.data import Batch
 from hybrid.errors import UserError
 from hybrid.launch import Launch

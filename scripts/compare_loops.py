@@ -32,8 +32,8 @@ import hybrid.data
 import hybrid.models
 from hybrid.configuration import instantiate
 from hybrid.configuration.arguments import check_at_least, command, option
+from hybrid.configuration.composition import compose
 from hybrid.configuration.destinations import check_file
-from hybrid.configuration.entry import compose
 from hybrid.data import Data
 from hybrid.durations import run_length
 from hybrid.errors import UserError

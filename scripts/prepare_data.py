@@ -12,7 +12,8 @@ import sys
 
 from omegaconf import DictConfig
 
-from hybrid.configuration.entry import compose, guarded, main
+from hybrid.configuration.composition import compose
+from hybrid.configuration.entry import guarded, main
 from hybrid.data import build
 from hybrid.data.files import is_official
 

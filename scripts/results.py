@@ -108,7 +108,7 @@ def _take_in(options: Options, here: Places, archive: Path) -> None:
 
 def _images(options: Options, runs: Sequence[Run]) -> dict[str, str]:
     """data -> what its images are. Raises UserError for data that do not exist, that no run has, or that need no other name."""
-    from hybrid.configuration.entry import CONFIGS
+    from hybrid.configuration.places import CONFIGS
     from hybrid.reports.published.sessions import unofficial
 
     images = dict(words.split("=", 1) for words in options.images)

@@ -19,7 +19,7 @@ from torchvision.transforms.functional import to_pil_image
 
 import hybrid.models
 from hybrid.configuration import build_record, instantiate
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.data import Augmentation, Batch, Data, MemorySource
 from hybrid.data.preprocessing import Normalize
 from hybrid.data.splits import Subset

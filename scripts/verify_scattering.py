@@ -98,7 +98,7 @@ def grey_images(options: Options) -> Tensor:
     """(N, H, W) float64 in [0, 1]: test images, evenly spread over the set."""
     import torch
 
-    from hybrid.configuration.entry import compose
+    from hybrid.configuration.composition import compose
     from hybrid.data import build
 
     overrides = [f"data={options.data}", "data.normalize=none", "augmentation=none"]

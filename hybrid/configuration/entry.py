@@ -16,25 +16,21 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hydra
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from hybrid.configuration.explain import explain
+from hybrid.configuration.composition import compose, composing, in_one_line, with_choices
 from hybrid.configuration.help import print_help
 from hybrid.configuration.places import CONFIGS
 from hybrid.configuration.starting import (
     choosable_groups,
-    is_of_cluster,
     is_sweep,
     read_whole,
     refuse_cluster,
@@ -117,23 +113,6 @@ def _explain_all(task: Callable[[DictConfig], Any], overrides: Sequence[str], co
     print_help(document, CONFIGS, config_name, choices, groups=choosable_groups(config_name))
 
 
-def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> DictConfig:
-    """The configuration that a command line of these overrides would give: for notebooks and tests."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"), _composing():
-        cfg = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
-    choices = cfg.hydra.runtime.choices
-    with open_dict(cfg):
-        del cfg.hydra
-    return _with_choices(cfg, choices)
-
-
-def in_one_line(error: Exception, overrides: Sequence[str], *, config_name: str = "train") -> str:
-    """What is wrong with a command line of these overrides, and what would be valid, from the error that composing it raised."""
-    known = functools.partial(_compose_without, overrides, config_name)
-    return explain(error, known, choosable_groups(config_name))
-
-
 def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_name: str = "train") -> int:
     """Run a command's action; print a user's mistake as one line, and a warning too; return the exit code.
 
@@ -199,14 +178,14 @@ def _run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
         if any(isinstance(failure, Stopped) for failure in failures):
             return None  # a sweep that was asked to stop begins no further run
         try:
-            return task(_with_choices(cfg, HydraConfig.get().runtime.choices))
+            return task(with_choices(cfg, HydraConfig.get().runtime.choices))
         except Exception as error:  # kept from Hydra, which would announce it in its own words
             failures.append(error)
             if HydraConfig.get().mode == RunMode.MULTIRUN and not isinstance(error, Stopped):
                 _report_job(HydraConfig.get().overrides.task, error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors of the composition through instead of printing them
-    with _composing():
+    with composing():
         hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(job)()
     stops = [failure for failure in failures if isinstance(failure, Stopped)]
     if stops:
@@ -217,41 +196,11 @@ def _run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
         raise failures[0]
 
 
-@contextlib.contextmanager
-def _composing() -> Iterator[None]:
-    """Hydra raises bare errors on values that a group cannot have."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise UserError(f"the command line cannot be composed: {error}.") from error
-
-
 def _report_job(overrides: Sequence[str], error: Exception) -> None:
     """A failed run of a sweep, which goes on: its overrides, and the error in one line or, if it is unforeseen, whole."""
     if not isinstance(error, UserError):
         traceback.print_exception(error)
     print(f"failed: {' '.join(overrides)}: {error}", file=sys.stderr)
-
-
-def _with_choices(cfg: DictConfig, choices: DictConfig) -> DictConfig:
-    """Record which option of each group was chosen: a configuration remembers that it is data=digits model=scat_resnet."""
-    names = {str(key): value for key, value in choices.items() if not str(key).startswith("hydra/")}
-    with open_dict(cfg):
-        cfg.choices = OmegaConf.create({key: value for key, value in names.items() if value not in (None, "null")})
-    return cfg
-
-
-def _compose_without(overrides: Sequence[str], config_name: str, culprit: str) -> DictConfig:
-    """The configuration without the overrides of one key, so that an error can list what stands beside it.
-
-    `cluster` is a configuration of its own, that of a sweep.
-    """
-    of_cluster = is_of_cluster(culprit)
-    kept = [text for text in overrides if "=" in text and text.split("=")[0].lstrip("+~") != culprit]
-    kept = [text for text in kept if not text.startswith("-") and is_of_cluster(text) == of_cluster]
-    return compose(kept, config_name="sweep" if of_cluster else config_name)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from hybrid.configuration.entry import CONFIGS
+from hybrid.configuration.places import CONFIGS
 from hybrid.sweeps.folder import SweepRun
 
 _ASKS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hybrid.configuration import build_record
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.errors import UserError, unknown_name
 from hybrid.sweeps.folder import SweepFolder, SweepRun, counted
 from hybrid.sweeps.local import LocalPool

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hybrid.configuration.entry import compose, in_one_line
+from hybrid.configuration.composition import compose, in_one_line
 from hybrid.errors import UserError
 from hybrid.tracking.run_folder import RunFolder, identity
 

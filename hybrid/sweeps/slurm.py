@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
-from hybrid.configuration.entry import CONFIGS
+from hybrid.configuration.places import CONFIGS
 from hybrid.errors import UserError
 from hybrid.sweeps.folder import SweepFolder, SweepRun, counted
 from hybrid.sweeps.job import Job, Outcome

@@ -15,7 +15,8 @@ import hybrid.data
 import hybrid.models
 from hybrid.analysis.record import Record
 from hybrid.analysis.settings import AnalysisSettings
-from hybrid.configuration.entry import CONFIGS, compose
+from hybrid.configuration.composition import compose
+from hybrid.configuration.places import CONFIGS
 from hybrid.data import Data
 from hybrid.errors import UserError, unknown_name
 from hybrid.models.probe import probe

@@ -15,7 +15,7 @@ from yaml import YAMLError
 import hybrid.data
 import hybrid.models
 from hybrid.configuration import build_record
-from hybrid.configuration.entry import CONFIGS
+from hybrid.configuration.places import CONFIGS
 from hybrid.configuration.starting import script_of
 from hybrid.data import Data
 from hybrid.errors import UserError

@@ -12,7 +12,7 @@ from torch import nn
 from hybrid.analysis.features import Standardizer, collect, pooled
 from hybrid.analysis.layers import Layer, layers_of
 from hybrid.analysis.observation import observe
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.errors import UserError
 from hybrid.models import build, capture, nonlinearity_taps
 

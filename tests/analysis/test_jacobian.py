@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import resnet18
 
 from hybrid.analysis.jacobian import jacobian_norm
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.errors import UserError
 from hybrid.models import build, capture, nonlinearity_taps
 from hybrid.models.taps import NONLINEARITIES

@@ -11,7 +11,7 @@ from torch import nn
 
 from hybrid.analysis.layers import Layer, layers_of, scattering_of, undisturbed
 from hybrid.analysis.observation import observe
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.errors import UserError
 from hybrid.models import build, nonlinearity_taps
 from hybrid.scattering import Scattering2D

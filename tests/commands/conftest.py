@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.tracking import RunFolder
 from hybrid.training.run import run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.training.svm_run import run
 
 TINY = ["data=digits", "data.size=16", "data.subset.n=100", "model.frontend.J=1", "device=cpu"]

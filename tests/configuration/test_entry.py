@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.configuration.places import folder
 from hybrid.configuration.starting import refuse_deletions
 from hybrid.version import __version__

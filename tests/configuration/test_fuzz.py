@@ -7,7 +7,9 @@ import random
 import pytest
 from omegaconf import DictConfig
 
-from hybrid.configuration.entry import CONFIGS, compose, guarded
+from hybrid.configuration.composition import compose
+from hybrid.configuration.entry import guarded
+from hybrid.configuration.places import CONFIGS
 from hybrid.training import run as training
 
 CASES = 600

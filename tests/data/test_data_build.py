@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.data import Files, FileSource, MemorySource, build
 from hybrid.errors import UserError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.data import build
 
 NEEDED = {"cifar10": "cifar-10-batches-py", "mnist": "MNIST/raw", "stl10": "stl10_binary", "imagenette": "imagenette"}

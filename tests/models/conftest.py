@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.models import HybridModel, build
 
 COLOUR_32, GREY_28, COLOUR_224 = (3, 32, 32), (1, 28, 28), (3, 224, 224)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.errors import UserError
 from hybrid.models import HybridModel, build
 from hybrid.models.cnn import CNN

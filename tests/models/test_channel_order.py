@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import hybrid.models
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.errors import UserError
 from hybrid.models.channel_order import from_pyscatwave
 from hybrid.scattering import pyscatwave_order

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.models import capture, nonlinearity_taps
 from hybrid.models.regular_cnn import ExpansiveRoot, PartialReLU, RegularCNN
 from hybrid.training.optimizer import parameter_groups

@@ -10,7 +10,7 @@ import warnings
 import pytest
 from omegaconf import OmegaConf
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.errors import UserError
 from hybrid.reports.runs import read_runs
 from hybrid.training.run import run

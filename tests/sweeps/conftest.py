@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from omegaconf import DictConfig
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.sweeps import job, plan
 from hybrid.sweeps.folder import SweepFolder
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from omegaconf import OmegaConf
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.errors import UserError
 from hybrid.tracking import RunFolder, run_folder
 from hybrid.tracking.run_folder import identity, run_name

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hybrid.configuration.entry import compose, guarded
+from hybrid.configuration.composition import compose
+from hybrid.configuration.entry import guarded
 from hybrid.tracking import RunFolder
 from hybrid.training.run import run
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from hybrid.configuration import build_record
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.training.checks import advice_on_evaluation
 from hybrid.training.settings import TrainerSettings
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import hybrid.data
 from hybrid.configuration import build_record
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.training import distributed
 from hybrid.training.evaluation import evaluate
 from hybrid.training.gradients import GradientSum

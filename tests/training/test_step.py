@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hybrid.configuration import build_record
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.data import Batch
 from hybrid.errors import UserError
 from hybrid.training.settings import TrainerSettings

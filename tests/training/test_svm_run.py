@@ -10,7 +10,7 @@ from sklearn.svm import SVC
 
 import hybrid.data
 import hybrid.models
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.data import Data
 from hybrid.errors import UserError
 from hybrid.tracking import RunFolder

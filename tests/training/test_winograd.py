@@ -10,7 +10,7 @@ from torch import nn
 
 import hybrid.training.winograd as winograd
 from hybrid.configuration import build_record
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.data import Batch
 from hybrid.training.arithmetic import Arithmetic
 from hybrid.training.evaluation import evaluate

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.configuration.starting import Script, script_of
 from hybrid.errors import UserError
 from hybrid.reports.groups import ABSENT, Group

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 
-from hybrid.configuration.entry import CONFIGS, compose
+from hybrid.configuration.composition import compose
+from hybrid.configuration.places import CONFIGS
 from hybrid.reports.published.archive import read_archive
 from hybrid.reports.published.entries import entries
 from hybrid.reports.published.results import PICTURES, Places, make_results

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.errors import UserError
 from hybrid.reports.published.entries import entries
 from hybrid.reports.published.results import make_results

@@ -7,7 +7,7 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from hybrid.configuration.entry import compose
+from hybrid.configuration.composition import compose
 from hybrid.reports.published.entries import entries
 from hybrid.reports.published.left_out import why_left_out
 from hybrid.reports.published.results import make_results

@@ -1,0 +1,64 @@
+"""Configurations as a command line composes them, and what is wrong with one that cannot be composed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Sequence
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from hybrid.configuration.explain import explain
+from hybrid.configuration.places import CONFIGS
+from hybrid.configuration.starting import choosable_groups, is_of_cluster
+from hybrid.errors import UserError
+
+
+def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> DictConfig:
+    """The configuration that a command line of these overrides would give: for notebooks and tests."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"), composing():
+        cfg = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
+    choices = cfg.hydra.runtime.choices
+    with open_dict(cfg):
+        del cfg.hydra
+    return with_choices(cfg, choices)
+
+
+def in_one_line(error: Exception, overrides: Sequence[str], *, config_name: str = "train") -> str:
+    """What is wrong with a command line of these overrides, and what would be valid, from the error that composing it raised."""
+    known = functools.partial(_compose_without, overrides, config_name)
+    return explain(error, known, choosable_groups(config_name))
+
+
+@contextlib.contextmanager
+def composing() -> Iterator[None]:
+    """Hydra raises bare errors on values that a group cannot have."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise UserError(f"the command line cannot be composed: {error}.") from error
+
+
+def with_choices(cfg: DictConfig, choices: DictConfig) -> DictConfig:
+    """Record which option of each group was chosen: a configuration remembers that it is data=digits model=scat_resnet."""
+    names = {str(key): value for key, value in choices.items() if not str(key).startswith("hydra/")}
+    with open_dict(cfg):
+        cfg.choices = OmegaConf.create({key: value for key, value in names.items() if value not in (None, "null")})
+    return cfg
+
+
+def _compose_without(overrides: Sequence[str], config_name: str, culprit: str) -> DictConfig:
+    """The configuration without the overrides of one key, so that an error can list what stands beside it.
+
+    `cluster` is a configuration of its own, that of a sweep.
+    """
+    of_cluster = is_of_cluster(culprit)
+    kept = [text for text in overrides if "=" in text and text.split("=")[0].lstrip("+~") != culprit]
+    kept = [text for text in kept if not text.startswith("-") and is_of_cluster(text) == of_cluster]
+    return compose(kept, config_name="sweep" if of_cluster else config_name)
