@@ -35,7 +35,7 @@ from hybrid.models import HybridModel
 from hybrid.models.normalization import StatisticsNormalization
 from hybrid.training import distributed
 from hybrid.training.feature_file import FeatureFile, feature_folder, gib
-from hybrid.training.free_memory import free_memory
+from hybrid.training.memory import free_memory
 from hybrid.training.settings import TrainerSettings
 from hybrid.version import __version__
 

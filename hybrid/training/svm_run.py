@@ -31,7 +31,7 @@ from hybrid.tracking.environment import record_session
 from hybrid.tracking.files import write_json
 from hybrid.tracking.jsonl import JsonLines
 from hybrid.training.checks import FolderSettings, check_keys, check_seed, fix_root
-from hybrid.training.free_memory import free_memory
+from hybrid.training.memory import free_memory
 from hybrid.training.randomness import seed_everything
 from hybrid.training.results import already_finished, device_name
 from hybrid.training.settings import resolve_device

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +35,7 @@ from hybrid.training.feature_cache import FeatureCache
 from hybrid.training.gradients import GradientSum
 from hybrid.training.interruption import Interruption, StopVote
 from hybrid.training.live_analysis import LiveAnalysis
+from hybrid.training.memory import is_out_of_memory, taken_gib
 from hybrid.training.profiling import Profiler
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.state import TrainState
@@ -169,7 +169,7 @@ class Trainer:
                 "trainer.drop_last=true leaves out an epoch's last, smaller batch; or choose another trainer.batch_size."
             ) from error
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise UserError(
                 f"out of memory on {self.device} with {settings.batch_size} images in {settings.accumulation} micro-batches: "
@@ -206,7 +206,7 @@ class Trainer:
         self.state.latest = values
         values = {**values, "train/lr": self.state.optimizer.param_groups[0]["lr"]}
         values |= {"speed/images_per_second": images / seconds, "speed/data_wait": waited / seconds}
-        values |= {"speed/seconds": self.state.seconds, "speed/memory_gib": _memory_gib(self.device)}
+        values |= {"speed/seconds": self.state.seconds, "speed/memory_gib": taken_gib(self.device)}
         self.tracker.scalars(self.state.step, self.state.step / self.steps_per_epoch, values)
         self.state.check_finite()
         self._restart_clock()
@@ -249,18 +249,3 @@ class Trainer:
     def _restart_clock(self) -> None:
         self._began = self._asked = time.monotonic()
         self._images, self._waited = 0, 0.0
-
-
-def _memory_gib(device: torch.device) -> float:
-    """The most memory that this process has taken: on the GPU where it trains there, else resident memory."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    import resource
-
-    unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """On a CPU torch has no type for it."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hybrid.training import free_memory as module
-from hybrid.training.free_memory import free_memory
+from hybrid.training import memory as module
+from hybrid.training.memory import free_memory
 
 CPU = torch.device("cpu")
 

@@ -1,7 +1,8 @@
-"""How much memory may still be taken: of the GPU, of the machine, or of the part of it that a container or a job has."""
+"""Memory: how much may still be taken of the GPU, the machine, or what a container or a job has of it; how much was."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,21 @@ def free_memory(device: torch.device) -> int | None:
         return None
     available = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
     return None if available is None else max(0, min([available, *_left_by_groups()]))
+
+
+def taken_gib(device: torch.device) -> float:
+    """The most memory that this process has taken: on the GPU where it trains there, else resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    import resource
+
+    unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """On a CPU torch has no type for it."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _left_by_groups() -> Iterator[int]:
