@@ -149,7 +149,7 @@ def _settings(options: Options) -> AnalysisSettings:
     cfg = compose([f"analysis={options.preset}"])
     for name in set(given) & set(cfg.analysis):
         cfg.analysis[name] = list(given[name]) if isinstance(given[name], tuple) else given[name]
-    return live_settings(cfg.analysis)[1]
+    return live_settings(cfg)[1]
 
 
 def _finish(record: Record, folder: Path, name: str) -> Record:

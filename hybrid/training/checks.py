@@ -67,7 +67,7 @@ def check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]:
     instantiate(cfg.schedule, path="schedule", steps_per_epoch=100, total_steps=1000)
     if str(cfg.optimizer.get("_target_")).startswith("hybrid."):  # a user's own may want its parts of the real model
         instantiate(cfg.optimizer, path="optimizer", model=nn.Linear(2, 2))
-    live_settings(cfg.analysis)
+    live_settings(cfg)
     distributed.shares(settings.accumulation).check(settings.batch_size, path="trainer.batch_size")
     device = settings.resolve_device(Launch.read())
     if device.type == "cuda":

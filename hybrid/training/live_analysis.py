@@ -43,10 +43,13 @@ class LiveSettings:
     probe_split: Literal["validation", "test"]
 
 
-def live_settings(config: DictConfig) -> tuple[LiveSettings, AnalysisSettings] | None:
-    """The `analysis` section of a run's configuration, checked; None for analysis=none."""
-    values = OmegaConf.to_container(config, resolve=True)
-    if values.get("every") is None or set(values) == {"every"}:  # analysis=none, also with a recipe's own `every`
+def live_settings(cfg: DictConfig) -> tuple[LiveSettings, AnalysisSettings] | None:
+    """The `analysis` section of a run's configuration, checked; None for analysis=none and analysis.every=null.
+
+    What a recipe or debug=fast says of the analysis stands there with analysis=none, too.
+    """
+    values = OmegaConf.to_container(cfg.analysis, resolve=True)
+    if cfg.choices.get("analysis") == "none" or values.get("every") is None:
         return None
     own = {field.name for field in dataclasses.fields(LiveSettings)}
     live = build_record(LiveSettings, {key: value for key, value in values.items() if key in own}, path="analysis")

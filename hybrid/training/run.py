@@ -69,7 +69,7 @@ def _run(cfg: DictConfig) -> dict[str, Any]:
     distributed.prepare(data.prepare)
     model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
     given = distributed.from_main(lambda: initial_weights(model, run_settings, folder))
-    if (live := live_settings(cfg.analysis)) is not None:  # an unknown layer is better known before hours of training
+    if (live := live_settings(cfg)) is not None:  # an unknown layer is better known before hours of training
         layers_of(model, taps=live[1].layers)
     distributed.seed_rank(cfg.seed)
     if settings.sync_batch_norm:
@@ -190,7 +190,7 @@ def _analysis(
     tracker: Tracker,
     console: Console,
 ) -> LiveAnalysis | None:
-    chosen = live_settings(cfg.analysis)
+    chosen = live_settings(cfg)
     if chosen is None:
         return None
     return LiveAnalysis(

@@ -17,9 +17,10 @@ def test_it_composes_and_every_setting_is_valid(name):
     check(compose([f"experiment={name}"]))
 
 
+@pytest.mark.parametrize("debug", [[], ["debug=fast"]], ids=str)
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_it_can_be_run_without_analysis(name):
-    assert live_settings(compose([f"experiment={name}", "analysis=none"]).analysis) is None
+def test_it_can_be_run_without_analysis(name, debug):
+    assert live_settings(compose([f"experiment={name}", "analysis=none", *debug])) is None
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
