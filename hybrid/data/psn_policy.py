@@ -5,7 +5,7 @@ than in torchvision: eleven marks lie between the lowest and the highest value o
 marks m and m + 1. So no coin decides on the direction, and most colours are changed less:
 
                        here                      torchvision
-    Contrast 6         × 1.18 to 1.36            × 0.33 or 1.67
+    Contrast 6         × 1.18 to 1.36            × 0.40 or 1.60
     Solarize 8         from grey level 205 to 230 on     from 28 on
     TranslateX 9       11.6 to 14.5 pixels to the left   14.5 to the left or to the right
 """
