@@ -1,6 +1,6 @@
 """AutoAugment and Cutout as the released code of the parametric scattering networks (CVPR 2022) has them.
 
-The 25 sub-policies are those of AutoAugment for CIFAR-10 (Cubuk et al. 2019, table 7), but a magnitude m means something else
+The 25 sub-policies are those of AutoAugment for CIFAR-10 (Cubuk et al. 2019), but a magnitude m means something else
 than in torchvision: eleven marks lie between the lowest and the highest value of an operation, and the value is drawn between
 marks m and m + 1. So no coin decides on the direction, and most colours are changed less:
 
