@@ -14,7 +14,7 @@ The same command finds the same folder in outputs/: an unfinished run continues,
 from omegaconf import DictConfig
 
 from hybrid.configuration.entry import main
-from hybrid.sweeps.launch import launch
+from hybrid.runs.sweeps.launch import launch
 
 
 @main(sweep=launch)

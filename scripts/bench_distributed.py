@@ -25,20 +25,20 @@ from typing import Any
 import torch
 
 import hybrid.models
+from hybrid import distributed
 from hybrid.configuration import build_record, instantiate
 from hybrid.configuration.arguments import check_at_least, check_not_empty, command, option
 from hybrid.configuration.composition import compose
-from hybrid.configuration.destinations import check_file, writing
+from hybrid.configuration.output_paths import check_file, writing
 from hybrid.data import Batch
+from hybrid.distributed.gradients import GradientSum
+from hybrid.distributed.launch import Launch
+from hybrid.distributed.sync_batch_norm import synchronize_batch_norm
 from hybrid.errors import UserError
-from hybrid.launch import Launch
-from hybrid.tracking.files import write_json
-from hybrid.training import distributed
-from hybrid.training.gradients import GradientSum
-from hybrid.training.randomness import seed_everything
+from hybrid.files import write_json
+from hybrid.seeding import seed_everything
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.step import Meter, train_step
-from hybrid.training.sync_batch_norm import synchronize_batch_norm
 
 _RESULT = "HYBRID_BENCH_RESULT"  # where rank 0 leaves its row
 

@@ -39,7 +39,7 @@ from scattering_cases import (
 )
 
 from hybrid.configuration.arguments import check_at_least, command, option
-from hybrid.configuration.destinations import check_file
+from hybrid.configuration.output_paths import check_file
 from hybrid.errors import UserError
 
 CHECKED = 2  # images; kymatio in float64 is slow

@@ -22,12 +22,12 @@ from typing import Any, Literal
 
 import torch
 from measured_rows import check_cases, write_rows
+from step_figure import step_figure
 from training_loops import Case, Ours, Plain, RandomImages, Side
 
 from hybrid.configuration.arguments import check_at_least, command, option
-from hybrid.configuration.destinations import PICTURES, check_file
+from hybrid.configuration.output_paths import PICTURES, check_file
 from hybrid.errors import UserError
-from hybrid.reports.step_figure import step_figure
 from hybrid.reports.style import save_figure
 
 CASES = {

@@ -27,11 +27,11 @@ from scattering_cases import refusal
 from torch import Tensor
 
 from hybrid.configuration.arguments import check_not_empty, command, option
-from hybrid.configuration.destinations import check_file
+from hybrid.configuration.output_paths import check_file
 from hybrid.errors import UserError
 from hybrid.scattering import KymatioScattering2D, Scattering2D, make_scattering
+from hybrid.scattering.compiled.tables import Settings
 from hybrid.scattering.geometry import largest_scale
-from hybrid.scattering.tables import Settings
 
 SIZES = ("28x28", "32x32", "33x47", "64x96", "96x96", "224x224")
 Engine = Literal["torch", "cpu"]

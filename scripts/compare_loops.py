@@ -33,11 +33,11 @@ import hybrid.models
 from hybrid.configuration import instantiate
 from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.composition import compose
-from hybrid.configuration.destinations import check_file
+from hybrid.configuration.output_paths import check_file
 from hybrid.data import Data
 from hybrid.durations import run_length
 from hybrid.errors import UserError
-from hybrid.training.randomness import seed_everything
+from hybrid.seeding import seed_everything
 from hybrid.training.run import run
 from hybrid.training.schedule import apply
 

@@ -23,11 +23,11 @@ import torch
 from scattering_cases import Case, call, capture, errors, exact, make, make_images, memory_of_gpu, require_engine, wait
 
 from hybrid.configuration.arguments import command, option
-from hybrid.configuration.destinations import check_folder, writing
+from hybrid.configuration.output_paths import check_folder, writing
 from hybrid.errors import UserError
-from hybrid.scattering.cuda import kernels
-from hybrid.tracking.environment import describe_environment
-from hybrid.tracking.files import write_json, write_text
+from hybrid.files import write_json, write_text
+from hybrid.runs.environment import describe_environment
+from hybrid.scattering.compiled.cuda import kernels
 
 LARGEST_GRADIENT = 1e-5
 PIECES_MB = (8, 16, 32, 64, 128, 256, 512, 1024)
@@ -159,7 +159,7 @@ def speed(options: Options) -> Iterable[Row]:
 
 
 def pieces(options: Options) -> Iterable[Row]:
-    """The cuda engine with workspaces of different sizes (`hybrid.scattering.cuda.kernels.WORKSPACE_BYTES`)."""
+    """The cuda engine with workspaces of different sizes (`hybrid.scattering.compiled.cuda.kernels.WORKSPACE_BYTES`)."""
     if options.device != "cuda":
         yield {"case": "all", "result": "not run: they are the cuda engine's"}
         return

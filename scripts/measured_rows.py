@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.configuration.arguments import check_not_empty
-from hybrid.configuration.destinations import writing
+from hybrid.configuration.output_paths import writing
 from hybrid.errors import unknown_name
-from hybrid.tracking.environment import describe_environment
-from hybrid.tracking.files import write_json
+from hybrid.files import write_json
+from hybrid.runs.environment import describe_environment
 
 
 def check_cases(options: Any, known: Collection[str]) -> None:

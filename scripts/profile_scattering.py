@@ -22,16 +22,16 @@ from typing import Any
 import torch
 from measured_rows import check_cases, write_rows
 from scattering_cases import Case, make, make_images
+from stage_figure import stage_figure
 from torch import Tensor
 
 from hybrid.configuration.arguments import check_at_least, command, option
-from hybrid.configuration.destinations import PICTURES, check_file
+from hybrid.configuration.output_paths import PICTURES, check_file
 from hybrid.errors import UserError
-from hybrid.reports.stage_figure import stage_figure
 from hybrid.reports.style import save_figure
-from hybrid.scattering.cache import CompilerError
-from hybrid.scattering.cpu.kernels import kernel_for
-from hybrid.scattering.cpu.stages import StagedKernel
+from hybrid.scattering.compiled.cache import CompilerError
+from hybrid.scattering.compiled.cpu.kernels import kernel_for
+from hybrid.scattering.compiled.cpu.stages import StagedKernel
 
 CASES = {"cifar": Case(32, 2, 128), "stl": Case(96, 3, 32), "imagenet": Case(224, 3, 8)}
 Ticks = dict[tuple[int | None, str], float]  # by order of the maps (None: not told apart) and stage

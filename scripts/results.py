@@ -28,7 +28,8 @@ from hybrid.configuration.arguments import command, option
 from hybrid.errors import UserError, unknown_name
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
-    from hybrid.reports.published.results import Places
+    from published.results import Places
+
     from hybrid.reports.runs import Run
 
 
@@ -56,7 +57,7 @@ class Options:
 @command(Options)
 def results(options: Options) -> None:
     """Extend the archive if runs are given, then write everything that it gives, and say what was written."""
-    from hybrid.reports.published.results import Places, make_results
+    from published.results import Places, make_results
 
     here = Places(Path(__file__).resolve().parents[1])
     there = here if options.to is None else Places(Path(options.to))
@@ -85,11 +86,12 @@ def _archive(here: Places, *, preview: bool) -> Iterator[Path]:
 
 
 def _take_in(options: Options, here: Places, archive: Path) -> None:
-    from hybrid.reports.published.archive import archive_runs
-    from hybrid.reports.published.left_out import why_left_out
-    from hybrid.reports.published.rows import read_page
+    from published.archive import archive_runs
+    from published.left_out import why_left_out
+    from published.rows import read_page
+
     from hybrid.reports.runs import read_runs
-    from hybrid.tracking.run_folder import RunFolder
+    from hybrid.runs.folder import RunFolder
 
     page = read_page(here.rows)
     runs = read_runs(options.runs)
@@ -108,8 +110,9 @@ def _take_in(options: Options, here: Places, archive: Path) -> None:
 
 def _images(options: Options, runs: Sequence[Run]) -> dict[str, str]:
     """data -> what its images are. Raises UserError for data that do not exist, that no run has, or that need no other name."""
-    from hybrid.configuration.places import CONFIGS
-    from hybrid.reports.published.sessions import unofficial
+    from published.sessions import unofficial
+
+    from hybrid.configuration.paths import CONFIGS
 
     images = dict(words.split("=", 1) for words in options.images)
     used = {run.choices["data"] for run in runs if "data" in run.choices}

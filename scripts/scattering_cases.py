@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from hybrid.errors import UserError
 from hybrid.scattering import make_scattering
-from hybrid.scattering.cache import CompilerError
-from hybrid.scattering.codelets.plans import is_supported
-from hybrid.scattering.compiled_engine import is_usable
-from hybrid.scattering.cpu.kernels import kernel_for
-from hybrid.scattering.cpu.source import map_sizes
-from hybrid.scattering.cuda.devices import transform_for
-from hybrid.scattering.tables import Settings
+from hybrid.scattering.compiled.cache import CompilerError
+from hybrid.scattering.compiled.codelets.plans import is_supported
+from hybrid.scattering.compiled.cpu.kernels import kernel_for
+from hybrid.scattering.compiled.cpu.source import map_sizes
+from hybrid.scattering.compiled.cuda.devices import transform_for
+from hybrid.scattering.compiled.engine import is_usable
+from hybrid.scattering.compiled.tables import Settings
 
 LARGEST_L2, LARGEST_WORST = 3e-7, 1e-6
 COLOURS = 3

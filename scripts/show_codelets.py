@@ -19,11 +19,11 @@ from typing import Literal
 
 from hybrid.configuration.arguments import check_not_empty, command, option
 from hybrid.errors import UserError
-from hybrid.scattering.codelets.cplusplus import print_transforms
-from hybrid.scattering.codelets.cuda import print_device_transforms
-from hybrid.scattering.codelets.fourier import coprime_factor, is_prime
-from hybrid.scattering.codelets.plans import LONGEST_STRAIGHT, is_supported, two_passes
-from hybrid.scattering.codelets.programs import Kind, transform_program
+from hybrid.scattering.compiled.codelets.cplusplus import print_transforms
+from hybrid.scattering.compiled.codelets.cuda import print_device_transforms
+from hybrid.scattering.compiled.codelets.fourier import coprime_factor, is_prime
+from hybrid.scattering.compiled.codelets.plans import LONGEST_STRAIGHT, is_supported, two_passes
+from hybrid.scattering.compiled.codelets.programs import Kind, transform_program
 
 # Sides of padded maps of common images, and some smaller ones.
 SHORT = (*range(2, 9), 10, 12, 13, 14, 15, 16, 20, 24, 26, 28, 30, 32, 40, 48)

@@ -23,7 +23,7 @@ from hybrid.configuration.composition import compose
 from hybrid.data import Augmentation, Batch, Data, MemorySource
 from hybrid.data.preprocessing import Normalize
 from hybrid.data.splits import Subset
-from hybrid.training.randomness import seed_everything
+from hybrid.seeding import seed_everything
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.step import Meter, compiled, train_step
 

@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.configuration.arguments import command, option
-from hybrid.configuration.destinations import check_file, writing
+from hybrid.configuration.output_paths import check_file, writing
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from torch import Tensor
-
-    from hybrid.analysis.deformation_checks import LipschitzConstants
+    from verification.deformation_checks import LipschitzConstants
 
 SHIFTS = (1.0, 2.0, 4.0)  # pixels
 ROUNDING = 1e-9
@@ -60,11 +59,12 @@ class Options:
 @command(Options)
 def verify_scattering(options: Options) -> None:
     """Measure, print, write."""
+    from verification.figure import verification_figure
+    from verification.table import constants_table, scales_table
+
+    from hybrid.files import write_json, write_text
     from hybrid.reports.style import save_figure
-    from hybrid.reports.verification_figure import verification_figure
-    from hybrid.reports.verification_table import constants_table, scales_table
-    from hybrid.tracking.environment import describe_environment
-    from hybrid.tracking.files import write_json, write_text
+    from hybrid.runs.environment import describe_environment
 
     images = grey_images(options)
     scales = sorted(options.J)
@@ -127,7 +127,8 @@ def check_scales(images: Tensor, scales: list[int], L: int) -> None:
 
 def measure(images: Tensor, J: int, options: Options) -> dict[str, Any]:
     """One row: everything that depends on J."""
-    from hybrid.analysis.scattering_checks import littlewood_paley, padded, propagate, sampled_expansion
+    from verification.scattering_checks import littlewood_paley, padded, propagate, sampled_expansion
+
     from hybrid.scattering import Scattering2D
 
     scattering = Scattering2D(J, tuple(images.shape[1:]), options.L)
@@ -160,7 +161,7 @@ def translation(images: Tensor, scattering: Any, pixels: float, seed: int) -> fl
 
 def deformations(images: Tensor, J: int, options: Options) -> tuple[LipschitzConstants, LipschitzConstants]:
     """Of wave packets, half an octave apart, and of the images' octaves."""
-    from hybrid.analysis.deformation_checks import image_constants, wave_packet_constants
+    from verification.deformation_checks import image_constants, wave_packet_constants
 
     frequencies = [0.75 * math.pi * 2 ** (-k / 2) for k in range(9)]
     packets = wave_packet_constants(J, frequencies, L=options.L, dilation=options.dilation)
@@ -216,8 +217,8 @@ def judge(rows: list[dict[str, Any]], packets: LipschitzConstants, bands: Lipsch
 
 def panels(rows: list, pixel_shifts: dict, packets: LipschitzConstants, bands: LipschitzConstants, L: int) -> Any:
     """What the figure shows."""
-    from hybrid.analysis.scattering_checks import littlewood_paley
-    from hybrid.reports.verification_figure import Panels
+    from verification.figure import Panels
+    from verification.scattering_checks import littlewood_paley
 
     bounds = [max(1, row["A"]["max"]) for row in rows]
     return Panels(

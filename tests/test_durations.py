@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 
-from hybrid.configuration.places import CONFIGS
+from hybrid.configuration.paths import CONFIGS
 from hybrid.durations import in_one_spelling, in_steps, interval, run_length
 from hybrid.errors import UserError
 

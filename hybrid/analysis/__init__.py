@@ -16,7 +16,7 @@ from hybrid.analysis.features import Features, Standardizer, collect, pooled
 from hybrid.analysis.jacobian import JacobianNorms, jacobian_norm
 from hybrid.analysis.layers import Layer, layers_of
 from hybrid.analysis.measuring import Abandoned
-from hybrid.analysis.neighbours import Neighbours, knn_accuracy, nearest_neighbours
+from hybrid.analysis.nearest.neighbours import Neighbours, knn_accuracy, nearest_neighbours
 from hybrid.analysis.observation import observe
 from hybrid.analysis.pairs import Pairs, distances_of, pair_distances, sample_pairs
 from hybrid.analysis.perturbations import PERTURBATIONS, perturb

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hybrid.analysis.neighbours import Neighbours, checked_features, checked_labels, checked_table, nearest_neighbours
+from hybrid.analysis.nearest.neighbours import (
+    Neighbours,
+    checked_features,
+    checked_labels,
+    checked_table,
+    nearest_neighbours,
+)
 from hybrid.errors import UserError
 
 _ROWS = 16384  # samples at a time: their (k, k) tables of equal labels take some 15 MB

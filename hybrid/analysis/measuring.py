@@ -18,7 +18,7 @@ from hybrid.analysis.contraction import class_distances, contraction_ratios
 from hybrid.analysis.features import Features, Standardizer, collect
 from hybrid.analysis.jacobian import JacobianNorms, jacobian_norm
 from hybrid.analysis.layers import Layer, fixed_layers
-from hybrid.analysis.neighbours import nearest_neighbours
+from hybrid.analysis.nearest.neighbours import nearest_neighbours
 from hybrid.analysis.observation import observe
 from hybrid.analysis.pairs import distances_of, sample_pairs
 from hybrid.analysis.probes import probe_accuracies

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybrid.analysis.neighbours import Neighbours, knn_accuracy, nearest_neighbours
+from hybrid.analysis.nearest.neighbours import Neighbours, knn_accuracy, nearest_neighbours
 from hybrid.errors import UserError, unknown_name
 
 PROBES = ("1nn", "knn", "linear", "svm")

@@ -13,8 +13,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hybrid.analysis.exact_search import Search
-from hybrid.analysis.neighbours import Neighbours, checked_features, checked_labels, checked_table, nearest_neighbours
+from hybrid.analysis.nearest.exact_search import Search
+from hybrid.analysis.nearest.neighbours import (
+    Neighbours,
+    checked_features,
+    checked_labels,
+    checked_table,
+    nearest_neighbours,
+)
 from hybrid.errors import UserError
 
 _NEIGHBOURS = 31  # of a table made here: where it shows both kinds of neighbour, no further search is needed

@@ -12,8 +12,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hybrid.configuration.explain import explain
-from hybrid.configuration.places import CONFIGS
-from hybrid.configuration.starting import choosable_groups, is_of_cluster
+from hybrid.configuration.hydra_arguments import choosable_groups, is_of_cluster
+from hybrid.configuration.paths import CONFIGS
 from hybrid.errors import UserError
 
 

@@ -28,8 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hybrid.configuration.composition import compose, composing, in_one_line, with_choices
 from hybrid.configuration.help import print_help
-from hybrid.configuration.places import CONFIGS
-from hybrid.configuration.starting import (
+from hybrid.configuration.hydra_arguments import (
     choosable_groups,
     is_sweep,
     read_whole,
@@ -38,8 +37,9 @@ from hybrid.configuration.starting import (
     refuse_flags,
     refuse_many_processes,
 )
+from hybrid.configuration.paths import CONFIGS
+from hybrid.distributed.launch import Launch
 from hybrid.errors import PeerLost, Stopped, UserError
-from hybrid.launch import Launch
 from hybrid.streams import discard, is_patient, outliving_readers
 from hybrid.version import __version__
 

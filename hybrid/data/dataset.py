@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from hybrid.data.augmentation import Augmentation
 from hybrid.data.batch import Loader
 from hybrid.data.file_loader import FileLoader, FileSplit
+from hybrid.data.finish_batch import Treatment
 from hybrid.data.memory_loader import MemoryLoader, MemorySplit
 from hybrid.data.preprocessing import Normalize
-from hybrid.data.shares import ALONE, Shares
 from hybrid.data.sources import Files, FileSource, MemorySource, check_labels
 from hybrid.data.splits import Subset, divide, stratified_positions
-from hybrid.data.treatment import Treatment
+from hybrid.distributed.shares import ALONE, Shares
 from hybrid.errors import UserError, unknown_name
 
 _log = logging.getLogger(__name__)

@@ -17,13 +17,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from hybrid.data.augmentation import Augmentation
 from hybrid.data.batch import Batch, Loader
+from hybrid.data.finish_batch import Treatment
 from hybrid.data.images import Box, decode_box
 from hybrid.data.policies import apply_seeded, make_policy
 from hybrid.data.randomness import number, numpy_generator, torch_generator
 from hybrid.data.sources import FileSource
-from hybrid.data.treatment import Treatment
+from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
-from hybrid.launch import Launch
 
 _MOST_WORKERS = 16
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from hybrid.data.batch import Batch, Loader
+from hybrid.data.finish_batch import Treatment
 from hybrid.data.policies import apply_seeded, make_policy
 from hybrid.data.randomness import number
-from hybrid.data.treatment import Treatment
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from hybrid.configuration.composition import compose
-from hybrid.configuration.starting import script_of
+from hybrid.configuration.hydra_arguments import script_of
 from hybrid.errors import UserError
 from hybrid.reports.runs import Run, State, unknown_setting
-from hybrid.tracking.run_folder import identity
+from hybrid.runs.folder import identity
 
 ABSENT = "–"  # shown where a group has no such setting or number
 _IMPLIED_BY = {"augmentation": "data", "model/frontend": "model", "model/normalization": "model", "model/head": "model"}

@@ -57,7 +57,7 @@ def layer_csv(rows: Sequence[Mapping[str, object]]) -> str:
 
 def write_layer_csv(path: Path | str, rows: Sequence[Mapping[str, object]]) -> None:
     """`layer_csv` into a file, whole or not at all; its folder is made. Raises UserError where it cannot be written."""
-    from hybrid.tracking.files import write_text  # its package loads torch, which a table does not need
+    from hybrid.files import write_text  # its package loads torch, which a table does not need
 
     content = layer_csv(rows)
     try:

@@ -22,11 +22,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from hybrid.configuration.starting import Script, script_of
+from hybrid.configuration.hydra_arguments import Script, script_of
 from hybrid.errors import UserError, unknown_name
-from hybrid.sweeps.folder import SweepFolder, SweepRun
-from hybrid.tracking.jsonl import read_metrics
-from hybrid.tracking.run_folder import RunFolder, identity
+from hybrid.runs.folder import RunFolder, identity
+from hybrid.runs.jsonl import read_metrics
+from hybrid.runs.sweeps.folder import SweepFolder, SweepRun
 
 State = Literal["finished", "unfinished", "failed", "damaged", "missing"]
 _NOT_SEARCHED = ("checkpoints", "tensorboard")  # within a run's folder: many files, no runs

@@ -22,7 +22,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from hybrid.configuration.destinations import PICTURES
+from hybrid.configuration.output_paths import PICTURES
 from hybrid.errors import UserError
 
 COLUMN, PAGE = 3.4, 7.0  # widths in inches: one column, the whole page
@@ -184,7 +184,7 @@ def save_figure(figure: Figure, path: Path | str, formats: Sequence[str] | None 
 
     Raises UserError for an unknown format, for formats given twice, and where the file cannot be written.
     """
-    from hybrid.tracking.files import write_atomically  # its package loads torch, which drawing does not need
+    from hybrid.files import write_atomically  # its package loads torch, which drawing does not need
 
     path = Path(path)
     ending = path.suffix.removeprefix(".")

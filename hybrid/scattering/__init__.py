@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from hybrid.scattering.compiled_engine import (
+from hybrid.scattering.compiled.engine import (
     AutoScattering2D,
     CompiledScattering2D,
     CpuScattering2D,

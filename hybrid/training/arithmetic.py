@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from hybrid.training.winograd import Winograd
+from hybrid.models.winograd import Winograd
 
 Precision = Literal["fp32", "bf16", "fp16"]
 

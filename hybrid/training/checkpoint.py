@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import torch
 
 from hybrid.errors import UserError
-from hybrid.tracking.files import flush_folder, write_atomically
+from hybrid.files import flush_folder, write_atomically
 
 FORMAT = 1
 

@@ -9,13 +9,13 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
+from hybrid import distributed
 from hybrid.configuration import build_record, instantiate
 from hybrid.data import Data
+from hybrid.distributed.launch import Launch
 from hybrid.durations import in_steps, interval
 from hybrid.errors import UserError
-from hybrid.launch import Launch
 from hybrid.models.channel_order import ChannelOrder
-from hybrid.training import distributed
 from hybrid.training.initial_weights import Match
 from hybrid.training.live_analysis import live_settings
 from hybrid.training.settings import TrainerSettings

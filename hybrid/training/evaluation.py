@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hybrid import distributed
 from hybrid.data import Batch
-from hybrid.training import distributed
 from hybrid.training.arithmetic import Arithmetic
 from hybrid.training.step import at_least_single
 

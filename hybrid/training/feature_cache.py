@@ -25,15 +25,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hybrid import distributed
 from hybrid.data import Data, Loader
 from hybrid.data.augmentation import BatchAugmenter
 from hybrid.data.feature_loader import FeatureLoader
 from hybrid.data.file_loader import FileSplit
+from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
-from hybrid.launch import Launch
 from hybrid.models import HybridModel
 from hybrid.models.normalization import StatisticsNormalization
-from hybrid.training import distributed
 from hybrid.training.feature_file import FeatureFile, feature_folder, gib
 from hybrid.training.memory import free_memory
 from hybrid.training.settings import TrainerSettings

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from hybrid.errors import UserError
-from hybrid.scattering.cache import cache_folder, locked
-from hybrid.scattering.cpu.compiler import CompilerError
+from hybrid.scattering.compiled.cache import cache_folder, locked
+from hybrid.scattering.compiled.cpu.compiler import CompilerError
 
 
 def feature_folder() -> Path:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from hybrid.training import checkpoint, distributed
+from hybrid import distributed
+from hybrid.training import checkpoint
 
 
 class Interruption:

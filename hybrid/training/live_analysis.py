@@ -15,6 +15,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from hybrid import distributed
 from hybrid.analysis.measuring import Abandoned
 from hybrid.analysis.record import Record
 from hybrid.analysis.report import Report
@@ -23,10 +24,9 @@ from hybrid.configuration import build_record
 from hybrid.data import Data
 from hybrid.durations import Duration, interval
 from hybrid.errors import PeerLost
-from hybrid.tracking import Tracker
-from hybrid.tracking.console import Console
-from hybrid.tracking.files import write_atomically, write_text
-from hybrid.training import distributed
+from hybrid.files import write_atomically, write_text
+from hybrid.runs import Tracker
+from hybrid.runs.console import Console
 from hybrid.training.measure import measure
 
 _SHARE = 0.05  # of the training time, for every=auto

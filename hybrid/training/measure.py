@@ -8,11 +8,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from hybrid import distributed
 from hybrid.analysis.analyse import analyse
 from hybrid.analysis.report import Report
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.data import Data
-from hybrid.training import distributed
 from hybrid.training.shared_features import exchange
 
 

@@ -16,13 +16,13 @@ import hybrid.models
 from hybrid.analysis.record import Record
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.configuration.composition import compose
-from hybrid.configuration.places import CONFIGS
+from hybrid.configuration.paths import CONFIGS
 from hybrid.data import Data
 from hybrid.errors import UserError, unknown_name
 from hybrid.models.probe import probe
+from hybrid.seeding import seed_everything
 from hybrid.training.initial_weights import Match, load_initial_weights
 from hybrid.training.measure import measure
-from hybrid.training.randomness import seed_everything
 from hybrid.training.restore import restore
 from hybrid.training.settings import resolve_device
 

@@ -7,9 +7,9 @@ from torch import nn
 
 from hybrid.data import Data, Loader
 from hybrid.reports.figures import confusion_figure, filter_bank_figure
+from hybrid.runs import Tracker
 from hybrid.scattering import ScatteringModule
 from hybrid.scattering.filters import morlet_bank
-from hybrid.tracking import Tracker
 from hybrid.training.evaluation import Evaluation
 
 _COLUMNS = 4  # of filters: TensorBoard shows a picture some 265 pixels wide, where titles of more would not be legible

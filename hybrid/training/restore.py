@@ -15,14 +15,14 @@ from yaml import YAMLError
 import hybrid.data
 import hybrid.models
 from hybrid.configuration import build_record
-from hybrid.configuration.places import CONFIGS
-from hybrid.configuration.starting import script_of
+from hybrid.configuration.hydra_arguments import script_of
+from hybrid.configuration.paths import CONFIGS
 from hybrid.data import Data
 from hybrid.errors import UserError
 from hybrid.models import HybridModel
-from hybrid.tracking import RunFolder
+from hybrid.runs import RunFolder
+from hybrid.seeding import set_deterministic
 from hybrid.training import checkpoint
-from hybrid.training.randomness import set_deterministic
 from hybrid.training.settings import TrainerSettings, resolve_device
 
 

@@ -10,32 +10,33 @@ from omegaconf import DictConfig, OmegaConf
 
 import hybrid.data
 import hybrid.models
+from hybrid import distributed
 from hybrid.analysis.layers import layers_of
 from hybrid.configuration import instantiate
 from hybrid.data import Data, Loader
 from hybrid.data.file_loader import dead_worker
+from hybrid.distributed.sync_batch_norm import synchronize_batch_norm
 from hybrid.durations import in_seconds, run_length
 from hybrid.errors import Stopped, UserError
+from hybrid.files import write_json
+from hybrid.runs import RunFolder, Tracker
+from hybrid.runs.console import Console
+from hybrid.runs.environment import record_session
+from hybrid.runs.jsonl import JsonLines
+from hybrid.runs.tracker import Sink
 from hybrid.scattering import engines_of
-from hybrid.tracking import RunFolder, Tracker
-from hybrid.tracking.console import Console
-from hybrid.tracking.environment import record_session
-from hybrid.tracking.files import write_json
-from hybrid.tracking.jsonl import JsonLines
-from hybrid.tracking.tracker import Sink
-from hybrid.training import checkpoint, distributed
-from hybrid.training.beginning import begin, initial_weights
+from hybrid.seeding import seed_everything, set_deterministic
+from hybrid.training import checkpoint
 from hybrid.training.checks import advice_on_evaluation, check, fix_root
 from hybrid.training.evaluation import Evaluation
 from hybrid.training.feature_cache import FeatureCache, plan_cache
 from hybrid.training.interruption import stopped_at_once
 from hybrid.training.live_analysis import LiveAnalysis, live_settings
 from hybrid.training.pictures import Pictures
-from hybrid.training.randomness import seed_everything, set_deterministic
-from hybrid.training.results import already_finished, closing_words, final_numbers, hyperparameters, summarize
 from hybrid.training.settings import TrainerSettings
+from hybrid.training.start import begin, initial_weights
 from hybrid.training.state import TrainState
-from hybrid.training.sync_batch_norm import synchronize_batch_norm
+from hybrid.training.summary import already_finished, closing_words, final_numbers, hyperparameters, summarize
 from hybrid.training.trainer import Trainer
 
 
@@ -44,7 +45,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
     A finished run is left alone and its summary returned; an unfinished one continues from its last checkpoint. Raises
     UserError before anything is written for whatever is wrong with the configuration, hybrid.errors.Stopped when a signal
-    ended the run early, and hybrid.errors.PeerLost when another of its processes did (hybrid/training/distributed.py).
+    ended the run early, and hybrid.errors.PeerLost when another of its processes did (hybrid/distributed/group.py).
     """
     timeout = in_seconds(OmegaConf.select(cfg, "trainer.rank_timeout"), path="trainer.rank_timeout")
     with distributed.session(timeout=timeout):
@@ -216,7 +217,7 @@ def _sinks(
     again = ("test/", "analysis/") if state.owes_analysis else ("test/",)
     sinks: list[Sink] = [JsonLines(folder.metrics, resume_step=state.step, again=again), console]
     if settings.tensorboard:
-        from hybrid.tracking.tensorboard import TensorBoard
+        from hybrid.runs.tensorboard import TensorBoard
 
         sinks.append(TensorBoard(folder.tensorboard, resume_step=state.step))
     return sinks

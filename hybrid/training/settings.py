@@ -7,9 +7,9 @@ from typing import Literal
 
 import torch
 
+from hybrid.distributed.launch import Launch
 from hybrid.durations import Duration
 from hybrid.errors import UserError
-from hybrid.launch import Launch
 from hybrid.training.arithmetic import Arithmetic, Precision
 
 

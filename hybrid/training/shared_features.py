@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from hybrid import distributed
 from hybrid.analysis.features import Features
-from hybrid.training import distributed
 
 
 def exchange(collect: Callable[[], Features]) -> Features:

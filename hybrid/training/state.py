@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from hybrid import distributed
 from hybrid.errors import UserError
-from hybrid.training import distributed
-from hybrid.training.randomness import generator_states, restore_generator_states
+from hybrid.seeding import generator_states, restore_generator_states
 from hybrid.training.step import Meter
 
 

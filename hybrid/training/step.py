@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hybrid import distributed
 from hybrid.data import Batch
-from hybrid.data.shares import Share, Shares
-from hybrid.training import distributed
+from hybrid.distributed.shares import Share, Shares
 from hybrid.training.settings import TrainerSettings
 
 

@@ -24,15 +24,16 @@ from pathlib import Path
 
 import torch
 
+from hybrid import distributed
 from hybrid.data import Batch, Data, Loader
+from hybrid.distributed.gradients import GradientSum
 from hybrid.durations import interval
 from hybrid.errors import Stopped, UserError
-from hybrid.tracking.console import Console
-from hybrid.tracking.tracker import Tracker
-from hybrid.training import checkpoint, distributed, schedule
+from hybrid.runs.console import Console
+from hybrid.runs.tracker import Tracker
+from hybrid.training import checkpoint, schedule
 from hybrid.training.evaluation import Evaluation, evaluate
 from hybrid.training.feature_cache import FeatureCache
-from hybrid.training.gradients import GradientSum
 from hybrid.training.interruption import Interruption, StopVote
 from hybrid.training.live_analysis import LiveAnalysis
 from hybrid.training.memory import is_out_of_memory, taken_gib

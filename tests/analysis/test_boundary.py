@@ -7,7 +7,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from hybrid.analysis.boundary import boundary_counts, released_boundary_counts
-from hybrid.analysis.neighbours import nearest_neighbours
+from hybrid.analysis.nearest.neighbours import nearest_neighbours
 
 
 def data(classes=4, samples=300):

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from hybrid.analysis.neighbours import nearest_neighbours
+from hybrid.analysis.nearest.neighbours import nearest_neighbours
 from hybrid.analysis.probes import PROBES, probe_accuracies, stratified
 from hybrid.errors import UserError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hybrid.analysis.neighbours import nearest_neighbours
+from hybrid.analysis.nearest.neighbours import nearest_neighbours
 from hybrid.analysis.separation import separation
 
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from hybrid.configuration.composition import compose
-from hybrid.configuration.places import folder
-from hybrid.configuration.starting import refuse_deletions
+from hybrid.configuration.hydra_arguments import refuse_deletions
+from hybrid.configuration.paths import folder
 from hybrid.version import __version__
 
 MISTAKES = [

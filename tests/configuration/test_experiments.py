@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hybrid.configuration.composition import compose
-from hybrid.configuration.places import CONFIGS
+from hybrid.configuration.paths import CONFIGS
 from hybrid.training.checks import check
 from hybrid.training.live_analysis import live_settings
 

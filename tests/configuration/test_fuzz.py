@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from hybrid.configuration.composition import compose
 from hybrid.configuration.entry import guarded
-from hybrid.configuration.places import CONFIGS
+from hybrid.configuration.paths import CONFIGS
 from hybrid.training import run as training
 
 CASES = 600

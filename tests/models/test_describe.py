@@ -85,7 +85,7 @@ def test_fourier_transforms_of_a_small_scattering(make):
 
 @pytest.fixture
 def command(root, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location("describe_script", root / "scripts/describe.py")
+    spec = importlib.util.spec_from_file_location("describe_script", root / "hybrid/commands/describe.py")
     script = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(__import__("sys").modules, "describe_script", script)
     spec.loader.exec_module(script)

@@ -8,8 +8,8 @@ from hybrid.errors import UserError
 from hybrid.reports.groups import group_runs
 from hybrid.reports.runs import read_runs, read_sweep
 from hybrid.reports.setting_figure import setting_figure
-from hybrid.sweeps.folder import SweepFolder
-from hybrid.sweeps.plan import Planned
+from hybrid.runs.sweeps.folder import SweepFolder
+from hybrid.runs.sweeps.plan import Planned
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from hybrid.configuration.entry import guarded
-from hybrid.tracking import RunFolder
+from hybrid.runs import RunFolder
 from hybrid.training import checkpoint
 from hybrid.training.run import run
 from hybrid.training.trainer import Trainer

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from hybrid.configuration.entry import guarded
-from hybrid.tracking import RunFolder
-from hybrid.tracking.jsonl import JsonLines, read_metrics
+from hybrid.runs import RunFolder
+from hybrid.runs.jsonl import JsonLines, read_metrics
 from hybrid.training import checkpoint
 from hybrid.training.run import run
 from hybrid.training.trainer import Trainer

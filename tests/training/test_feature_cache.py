@@ -12,8 +12,8 @@ from torch import nn
 
 from hybrid.errors import UserError
 from hybrid.models.frontends import Scattering
-from hybrid.tracking import RunFolder
-from hybrid.tracking.jsonl import read_metrics
+from hybrid.runs import RunFolder
+from hybrid.runs.jsonl import read_metrics
 from hybrid.training import checkpoint, feature_cache
 from hybrid.training.feature_cache import CachePlan
 from hybrid.training.run import run

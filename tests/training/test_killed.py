@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from hybrid.analysis.measuring import Measuring
-from hybrid.tracking import RunFolder
-from hybrid.tracking.jsonl import read_metrics
+from hybrid.runs import RunFolder
+from hybrid.runs.jsonl import read_metrics
 from hybrid.training import checkpoint, live_analysis
 from hybrid.training.live_analysis import LiveAnalysis
 from hybrid.training.run import run

@@ -12,8 +12,8 @@ from hybrid.analysis.measuring import Measuring
 from hybrid.analysis.record import Record
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.errors import Stopped, UserError
-from hybrid.tracking import RunFolder
-from hybrid.tracking.jsonl import read_metrics
+from hybrid.runs import RunFolder
+from hybrid.runs.jsonl import read_metrics
 from hybrid.training import checkpoint, live_analysis
 from hybrid.training.run import run
 from hybrid.training.trainer import Trainer

@@ -11,8 +11,8 @@ from torch import nn
 
 import hybrid.data
 import hybrid.models
-from hybrid.tracking import Tracker
-from hybrid.tracking.tracker import SilentSink
+from hybrid.runs import Tracker
+from hybrid.runs.tracker import SilentSink
 from hybrid.training import checkpoint
 from hybrid.training.evaluation import Evaluation
 from hybrid.training.pictures import Pictures, _displayable

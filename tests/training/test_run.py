@@ -7,8 +7,8 @@ import torch
 
 from hybrid.configuration.entry import guarded
 from hybrid.errors import UserError
-from hybrid.tracking import RunFolder
-from hybrid.tracking.jsonl import read_metrics
+from hybrid.runs import RunFolder
+from hybrid.runs.jsonl import read_metrics
 from hybrid.training import checkpoint
 from hybrid.training.evaluation import evaluate
 from hybrid.training.restore import restore

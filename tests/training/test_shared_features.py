@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from hybrid import distributed
 from hybrid.analysis.features import collect
 from hybrid.analysis.layers import layers_of
-from hybrid.data.shares import Shares
-from hybrid.training import distributed
+from hybrid.distributed.shares import Shares
 from hybrid.training.shared_features import exchange
 
 IMAGES = torch.rand(17, 1, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,225 @@
+"""Measure how a network contracts space, keeps classes apart and simplifies their boundary, layer by layer.
+
+    python scripts/analyze.py run=outputs/cifar10-scat_resnet-seed0-1a2b3c4d
+    python scripts/analyze.py run=outputs/a,outputs/b to=comparison            # each, and figures of both together
+    python scripts/analyze.py run=outputs/… preset=light measures=boundary,spectra layers=pixels,scattering,logits
+    python scripts/analyze.py model=torchvision.models.resnet18 checkpoint=resnet18.pth data=folder data_root=photos to=resnet18
+    python scripts/analyze.py run=A/analysis/full/full.npz,B/analysis/full/full.npz to=figures    # drawn again, nothing measured
+
+Writes NAME.npz (arrays and numbers), NAME.csv (a row per layer) and the figures into analysis/PRESET/ in the run's own folder,
+or into to=. preset=full measures everything on all images (minutes on a CPU); preset=light is what a run logs while it trains.
+Options that are null are as the preset has them: configs/analysis/full.yaml explains each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hybrid.configuration.arguments import command, option
+from hybrid.configuration.output_paths import check_folder
+from hybrid.errors import UserError
+
+if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from hybrid.analysis.record import Record
+    from hybrid.analysis.settings import AnalysisSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line may say."""
+
+    run: tuple[str, ...] = option("runs' folders, or analyses made before (.npz files)", default=())
+    model: str | None = option("instead of a run: a name in configs/model, or a class path", default=None)
+    checkpoint: str | None = option(
+        "with model: its weights, a checkpoint or state_dict; null: random ones", default=None
+    )
+    match: Literal["all", "shapes"] | None = option("with checkpoint: all of it, or what fits", default=None)
+    num_classes: int | None = option("with model: its classes; null: those of the data", default=None)
+    data: str | None = option("a name in configs/data; null: the run's own", default=None)
+    data_root: str | None = option("folder of the data, if not where the run had them", default=None)
+    to: str | None = option("folder for the results; null: analysis/PRESET/ in the run's own", default=None)
+    preset: Literal["full", "light"] = option("configs/analysis", default="full")
+    split: Literal["train", "validation", "test"] = option("images that are measured", default="train")
+    probe_split: Literal["test", "validation"] = option("images that the probes are tested on", default="test")
+    weights: str | None = option("last, best or best-STEP; null: those that the run tested", default=None)
+    device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1", default="auto")
+    batch_size: int = option("images at a time", default=256)
+    formats: tuple[Literal["png", "svg", "pdf"], ...] = option("of the figures; [] draws none", default=("png", "svg"))
+    layers: tuple[str, ...] | None = option("names of taps", default=None)
+    measures: tuple[str, ...] | None = option("what is measured", default=None)
+    images: int | None = option("how many images are measured", default=None)
+    test_images: int | None = option("how many images the probes are tested on", default=None)
+    classes: int | None = option("how many classes at most", default=None)
+    pooling: Literal["average", "flatten"] | None = option("how maps become vectors", default=None)
+    standardize: bool | None = option("by the statistics of the measured images", default=None)
+    compensate_energy: bool | None = option("scattering layers times 2^J", default=None)
+    neighbours: int | None = option("largest k of the boundary counts", default=None)
+    probes: tuple[Literal["1nn", "knn", "linear", "svm"], ...] | None = option("classifiers", default=None)
+    svm_images: int | None = option("training images of the SVM", default=None)
+    pairs: int | None = option("pairs for the contraction ratios", default=None)
+    pair_images: int | None = option("images that they are drawn among", default=None)
+    jacobian_images: int | None = option("images for the Jacobian", default=None)
+    stability_images: int | None = option("images for the stability", default=None)
+    memory_mib: int | None = option("most memory for a block of distances, in MiB", default=None)
+    seed: int | None = option("of the analysis's own choices, and of random weights", default=None)
+
+    def __post_init__(self) -> None:
+        if bool(self.run) == (self.model is not None):
+            raise UserError("give either run=FOLDER[,FOLDER…] or model=NAME data=NAME.")
+        if self.model is not None and (self.data is None or self.to is None):
+            raise UserError("model=… needs data=NAME and to=FOLDER.")
+        if self.checkpoint is not None and self.model is None:
+            raise UserError("checkpoint=… needs model=NAME, the network that it is the weights of.")
+        if len(self.run) > 1 and self.to is None:
+            raise UserError("several runs need to=FOLDER for the results.")
+        if self.checkpoint is None and self.match is not None:
+            raise UserError("match=… has no effect without checkpoint=….")
+        if self.model is None and self.num_classes is not None:
+            raise UserError("num_classes=… has no effect without model=….")
+        if self.model is not None and self.weights is not None:
+            raise UserError("weights=… has no effect with model=…: its weights are checkpoint=….")
+        check_folder("to", self.to)
+
+
+@command(Options)
+def analyze(options: Options) -> None:
+    """Measure or read every record, write it, and draw the figures of all."""
+    from hybrid.analysis.record import Record
+    from hybrid.training.offline_analysis import analyse_model, analyse_run
+
+    settings, began = _settings(options), time.monotonic()
+    common = {
+        "settings": settings,
+        "split": options.split,
+        "probe_split": options.probe_split,
+        "data": options.data,
+        "data_root": options.data_root,
+        "device": options.device,
+        "batch_size": options.batch_size,
+    }
+    records: dict[str, Record] = {}
+    folder = Path(options.to) if options.to else Path(options.run[0]) / "analysis" / options.preset
+    if options.model is not None:
+        record = analyse_model(
+            options.model,
+            checkpoint=options.checkpoint,
+            match=options.match or "all",
+            num_classes=options.num_classes,
+            say=_teller(began),
+            **common,
+        )
+        records[options.model.rpartition(".")[2]] = _finish(record, folder, options.model.rpartition(".")[2])
+    for place in options.run:
+        if place.endswith(".npz"):
+            records[_name(Path(place), records)] = Record.load(place)
+            continue
+        name = _name(Path(place).resolve(), records)
+        record = analyse_run(place, weights=options.weights, say=_teller(began, f"{place}:"), **common)
+        records[name] = _finish(record, folder, name if options.to else options.preset)
+    _draw(_by_model(records), folder, options.formats)
+    print(f"{time.monotonic() - began:.1f} s in all")
+
+
+def _teller(began: float, heading: str = "") -> Callable[[str], None]:
+    """Prints what is done and when, in seconds; the heading only above the first of it: an error before stands alone."""
+    headings = [heading] if heading else []
+
+    def say(text: str) -> None:
+        if headings:
+            print(headings.pop())
+        print(f"  {time.monotonic() - began:6.1f} s  {text}", flush=True)
+
+    return say
+
+
+def _settings(options: Options) -> AnalysisSettings:
+    from hybrid.configuration.composition import compose
+    from hybrid.training.live_analysis import live_settings
+
+    given = {
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(options)
+        if field.default is None and getattr(options, field.name) is not None
+    }
+    cfg = compose([f"analysis={options.preset}"])
+    for name in set(given) & set(cfg.analysis):
+        cfg.analysis[name] = list(given[name]) if isinstance(given[name], tuple) else given[name]
+    return live_settings(cfg)[1]
+
+
+def _finish(record: Record, folder: Path, name: str) -> Record:
+    """Print the table, write the record."""
+    from hybrid.files import write_atomically
+    from hybrid.reports.layer_table import layer_table, write_layer_csv
+
+    rows = record.rows()
+    print(f"\n{layer_table([_main_columns(row) for row in rows])}\n")
+    for problem in record.about["problems"]:
+        print(f"note: {problem}")
+    content = record.to_bytes()
+    try:
+        write_atomically(folder / f"{name}.npz", lambda file: file.write(content))
+    except OSError as error:
+        raise UserError(f"to={folder} cannot be written: {error.strerror}.") from error
+    write_layer_csv(folder / f"{name}.csv", rows)
+    print(f"written: {folder / name}.npz, .csv")
+    return record
+
+
+def _by_model(records: dict[str, Record]) -> dict[str, Record]:
+    """The records under the names of their models, where these tell them apart: shorter in a legend than runs' names."""
+    models = [record.about.get("model") for record in records.values()]
+    if None in models or len(set(models)) < len(models):
+        return records
+    return {str(model).rpartition(".")[2]: record for model, record in zip(models, records.values(), strict=True)}
+
+
+def _main_columns(row: dict[str, Any]) -> dict[str, Any]:
+    """What fits a console; the CSV has everything."""
+    wanted = (
+        "contraction.same",
+        "contraction.different",
+        "contraction.expanded",
+        "classes.ratio",
+        "spectra.effective_rank",
+    )
+    return {
+        name: value
+        for name, value in row.items()
+        if name in ("layer", "dimension", *wanted) or name.startswith(("boundary.nested", "probe."))
+    }
+
+
+def _draw(records: dict[str, Record], folder: Path, formats: tuple[str, ...]) -> None:
+    if not formats:
+        return
+    from hybrid.reports.analysis import figures
+    from hybrid.reports.analysis_figures import save_figure
+
+    single = len(records) == 1
+    reference = {name: record.about["accuracy"] for name, record in records.items() if record.about.get("accuracy")}
+    labelled = {"network": next(iter(reference.values()))} if single and reference else reference
+    drawn = figures({"": next(iter(records.values()))} if single else records, reference=labelled)
+    for name, figure in drawn.items():
+        save_figure(figure, folder / name, formats)
+    print(f"figures: {folder}/ {', '.join(drawn)} ({', '.join(formats)})")
+
+
+def _name(path: Path, taken: dict[str, Record]) -> str:
+    """The run's name; of an .npz file the name of the run that it lies in, if that is where it lies."""
+    name = path.name
+    if path.suffix == ".npz":
+        folders = path.resolve().parents
+        name = folders[2].name if len(folders) > 2 and folders[1].name == "analysis" else path.stem
+    if name in taken:
+        raise UserError(f"{path} is given twice, or has the name of another: {name}.")
+    return name
+
+
+if __name__ == "__main__":
+    analyze()

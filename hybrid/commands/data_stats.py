@@ -1,0 +1,66 @@
+"""Say what is in a data set: images per class and split, mean and standard deviation of the pixels, sizes, a contact sheet.
+
+    python scripts/data_stats.py data=cifar10
+    python scripts/data_stats.py data=folder data.root=photos out=photos.png
+
+The mean and standard deviation are those of the images that train (data.normalize wants them in 0..1), as evaluation sees
+them: resized and cropped, not augmented.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from hybrid.configuration.entry import main
+from hybrid.configuration.output_paths import check_file, writing
+from hybrid.configuration.paths import folder
+from hybrid.data import Data, build
+from hybrid.data.file_loader import FileSplit
+from hybrid.data.statistics import class_counts, contact_sheet, file_sizes, pixel_statistics
+from hybrid.errors import UserError, unknown_name
+
+_SHEETS = (".png", ".jpg", ".jpeg")
+
+
+@main("data_stats")
+def describe(cfg: DictConfig) -> None:
+    if not isinstance(cfg.columns, int) or cfg.columns < 1:
+        raise UserError(f"columns={cfg.columns} is not a whole number of 1 or more.")
+    OmegaConf.update(cfg, "data.normalize", "none", merge=False)
+    data = build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    out = Path(cfg.out or Path(folder("HYBRID_OUTPUTS", "outputs")) / "data" / f"{data.name}.png")
+    check_file("out", str(out), endings=_SHEETS, makes_folder=True)
+    if cfg.split not in data.splits:
+        raise unknown_name(cfg.split, data.splits, what=f"split of {data.name}")
+    _print_counts(data)
+    _print_pixels(data)
+    with writing("out", str(out)):
+        contact_sheet(data, out, split=cfg.split, columns=cfg.columns)
+    print(f"contact sheet  {out.absolute()}")
+
+
+def _print_counts(data: Data) -> None:
+    counts = class_counts(data)
+    width = max(len("class"), *(len(name) for name in data.class_names))
+    print(f"{'class':<{width}}" + "".join(f"{name:>12}" for name in counts))
+    for label, name in enumerate(data.class_names):
+        print(f"{name:<{width}}" + "".join(f"{count[label]:>12,}" for count in counts.values()))
+    print(f"{'all':<{width}}" + "".join(f"{sum(count):>12,}" for count in counts.values()))
+
+
+def _print_pixels(data: Data) -> None:
+    mean, std = pixel_statistics(data.loader("train", batch_size=256))
+    for name, values in (("mean", mean), ("std", std)):
+        small, large = ", ".join(f"{v:.4f}" for v in values), ", ".join(f"{v * 255:.1f}" for v in values)
+        print(f"{name:<5} [{small}] of 1, [{large}] of 255")
+    channels, height, width = data.image_shape
+    print(f"size  {width} x {height}, {channels} channel{'s' if channels > 1 else ''}")
+    if isinstance(data.splits["train"], FileSplit):
+        sizes = ", ".join(f"{w} x {h}" for w, h in file_sizes(data.splits["train"]))
+        print(f"files {sizes} (smallest, median, largest width x height)")
+
+
+if __name__ == "__main__":
+    describe()

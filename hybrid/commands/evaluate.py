@@ -1,0 +1,88 @@
+"""Evaluate a run: loss, top-1, top-5, accuracy per class and the most frequent confusions.
+
+    python scripts/evaluate.py run=outputs/digits-scat_resnet-seed0-1a2b3c4d
+    python scripts/evaluate.py run=outputs/… split=validation weights=best json=validation.json
+
+With the defaults it repeats the run's own test: the figures are those of its summary.json. Every image of the split is
+evaluated, as evaluation sees it (no augmentation, also for split=train). Nothing is written, unless json= says where.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hybrid.configuration.arguments import check_at_least, command, option
+from hybrid.configuration.output_paths import check_file, writing
+
+if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from hybrid.training.evaluation import Evaluation
+    from hybrid.training.restore import Restored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line may say."""
+
+    run: str = option("the run's folder")
+    split: Literal["test", "validation", "train"] = option("which images", default="test")
+    weights: str | None = option(
+        "which checkpoint: last, best or best-STEP; null: the one that the run tested", default=None
+    )
+    device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1", default="auto")
+    batch_size: int | None = option("images at a time; null: as the run", default=None)
+    precision: Literal["fp32", "bf16", "fp16"] | None = option("null: as the run", default=None)
+    data_root: str | None = option("folder of the data, if not where the run had them", default=None)
+    json: str | None = option("also write the results, with every confusion, to this file", default=None)
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "batch_size")
+        check_file("json", self.json)
+
+
+@command(Options)
+def evaluate(options: Options) -> None:
+    """Evaluate, print, and write the JSON file if one is wanted."""
+    from hybrid.files import write_json
+    from hybrid.reports.classes import classes_text
+    from hybrid.training.evaluation import evaluate as evaluate_model
+    from hybrid.training.restore import restore
+
+    run = restore(options.run, weights=options.weights, device=options.device, data_root=options.data_root)
+    print(run.describe(), flush=True)
+    loader = run.data.loader(options.split, batch_size=options.batch_size or run.settings.batch_size, device=run.device)
+    precision = options.precision or run.settings.precision
+    arithmetic = replace(run.settings.arithmetic, precision=precision)
+    result = evaluate_model(run.model, loader.epoch(0), num_classes=run.model.num_classes, arithmetic=arithmetic)
+    print(f"{options.split}: {result.images} images on {run.device}, {precision}")
+    print(f"loss {result.loss:.4f}   top-1 {result.top1:.2f} %   top-5 {result.top5:.2f} %\n")
+    print(classes_text(result.confusion, run.class_names))
+    if run.settings.max_evaluation_batches:
+        print(f"\nnote: the run itself evaluated {run.settings.max_evaluation_batches} batches only (debug=fast).")
+    if options.json:
+        with writing("json", options.json):
+            write_json(Path(options.json), _record(options, precision, run, result))
+        print(f"\nwritten: {options.json}")
+
+
+def _record(options: Options, precision: str, run: Restored, result: Evaluation) -> dict[str, Any]:
+    from hybrid.reports.classes import class_accuracies, confusions
+
+    names = run.class_names
+    return {
+        "run": str(run.folder.path),
+        "weights": run.weights,
+        "step": run.step,
+        "split": options.split,
+        "device": str(run.device),
+        "precision": precision,
+        **result.numbers(),
+        "images": result.images,
+        "classes": [row._asdict() for row in class_accuracies(result.confusion, names)],
+        "confusions": [pair._asdict() for pair in confusions(result.confusion, names)],
+    }
+
+
+if __name__ == "__main__":
+    evaluate()

@@ -1,0 +1,109 @@
+"""Export a run's model for use elsewhere, pixel preprocessing included, and verify every file against the model.
+
+    python scripts/export.py run=outputs/digits-scat_resnet-seed0-1a2b3c4d
+    python scripts/export.py run=outputs/… to=deploy formats=onnx weights=best
+
+Input: images (N, C, H, W), float32 in [0, 1], of the run's size, any N; output: logits (N, classes).
+  torch        model.pt2           torch.export.load("model.pt2").module()(images); needs torch alone
+  onnx         model.onnx          the whole model, its scattering as matrix products; needs onnxruntime alone.
+               head.onnx           instead, with the coefficients as input, for a front-end that ONNX cannot express
+  safetensors  model.safetensors   the weights alone
+and model.json: class names, preprocessing, configuration, how far each file is from the model. Each file is read back and
+compared on real and random images; if one differs, that is an error and nothing is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hybrid.configuration.arguments import command, option
+from hybrid.configuration.output_paths import check_folder
+from hybrid.errors import UserError
+
+if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from hybrid.training.restore import Restored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line may say."""
+
+    run: str = option("the run's folder")
+    to: str | None = option("folder to write; null: exported/ and the run's name", default=None)
+    formats: tuple[Literal["torch", "onnx", "safetensors"], ...] = option(
+        "what to write", default=("torch", "onnx", "safetensors")
+    )
+    weights: str | None = option(
+        "which checkpoint: last, best or best-STEP; null: the one that the run tested", default=None
+    )
+    data_root: str | None = option("folder of the data, if not where the run had them", default=None)
+
+    def __post_init__(self) -> None:
+        if not self.formats:
+            raise UserError("formats is empty. Valid: torch, onnx, safetensors.")
+        check_folder("to", self.to)
+
+
+@command(Options)
+def export(options: Options) -> None:
+    """Export, verify, and say what was written."""
+    from omegaconf import OmegaConf
+
+    from hybrid.export import Pipeline
+    from hybrid.export.package import export as export_package
+    from hybrid.export.package import real_images
+    from hybrid.training.restore import restore
+
+    run = restore(options.run, weights=options.weights, device="cpu", data_root=options.data_root, download=False)
+    print(run.describe(), flush=True)
+    to = Path(options.to) if options.to else Path("exported") / run.name
+    artefacts = export_package(
+        Pipeline(run.data.preprocessing, run.model).eval(),
+        formats=options.formats,
+        to=to,
+        description=_description(run),
+        model_config=OmegaConf.to_container(run.cfg.model, resolve=True),
+        real=real_images(run.data),
+    )
+    for file, takes, difference, note in artefacts:
+        print(
+            f"{to / file}: takes {takes}; largest difference {difference.largest:.2g} in logits up to "
+            f"{difference.scale:.3g}, {difference.images} images"
+        )
+        if note:
+            print(f"  note: {note}")
+    print(f"{to / 'model.json'}: class names, preprocessing and configuration")
+
+
+def _description(run: Restored) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    from hybrid.version import __version__
+
+    return {
+        "run": run.name,
+        "model": run.cfg.choices.model,
+        "data": run.data.name,
+        "weights": run.weights,
+        "averaged": run.averaged,
+        "step": run.step,
+        "input": {
+            "shape": ["N", *run.data.image_shape],
+            "type": "float32",
+            "range": [0, 1],
+            "colour": "RGB" if run.data.image_shape[0] == 3 else "grey",
+        },
+        "class_names": list(run.class_names),
+        "preprocessing": {
+            "type": type(run.data.preprocessing).__name__,
+            "normalize": OmegaConf.to_container(run.cfg.data, resolve=True).get("normalize"),
+        },
+        "config": OmegaConf.to_container(run.cfg, resolve=True),
+        "hybrid": __version__,
+    }
+
+
+if __name__ == "__main__":
+    export()

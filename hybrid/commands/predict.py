@@ -1,0 +1,96 @@
+"""Predict the class of image files with a trained run.
+
+    python scripts/predict.py run=outputs/digits-scat_resnet-seed0-1a2b3c4d photo.png
+    python scripts/predict.py run=outputs/… holidays/ more.jpg top=3 out=predictions.csv
+
+Folders are searched recursively. A file is decoded and brought to the run's image size and to grey or RGB as the test images
+were: short side resized, centre cropped. Nothing else is changed: a network trained on white digits on black wants those.
+An unreadable image is reported on stderr and skipped; the exit code is 2 only if there was none to predict.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybrid.configuration.arguments import check_at_least, command, option
+from hybrid.configuration.output_paths import check_file, writing
+from hybrid.errors import UserError
+
+if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from hybrid.prediction import Prediction, Unreadable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line may say."""
+
+    images: tuple[str, ...] = option("image files, and folders of them", positional=True)
+    run: str = option("the run's folder")
+    top: int = option("classes per image, the most probable first (at most all)", default=5)
+    out: str | None = option("write to this file, .csv or .json, instead of printing the table", default=None)
+    weights: str | None = option(
+        "which checkpoint: last, best or best-STEP; null: the one that the run tested", default=None
+    )
+    device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1", default="auto")
+    batch_size: int = option("images at a time, which is also how many are in memory", default=64)
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "top", "batch_size")
+        if self.out is not None and Path(self.out).suffix not in (".csv", ".json"):
+            raise UserError(f"out={self.out} is neither .csv nor .json.")
+        check_file("out", self.out)
+
+
+@command(Options)
+def predict(options: Options) -> None:
+    """Predict, and print or write the table."""
+    from hybrid.export import Pipeline
+    from hybrid.prediction import predict as predict_files
+    from hybrid.training.restore import restore
+
+    run = restore(options.run, weights=options.weights, device=options.device, download=False)
+    predictions = predict_files(
+        Pipeline(run.data.preprocessing, run.model).to(run.device),
+        options.images,
+        open_image=run.data.open_image,
+        class_names=run.class_names,
+        top=options.top,
+        batch_size=options.batch_size,
+        device=run.device,
+        on_unreadable=_report,
+    )
+    _show(options, predictions, top=min(options.top, run.model.num_classes))
+
+
+def _report(unreadable: Unreadable) -> None:
+    print(f"skipped: {unreadable.reason}", file=sys.stderr, flush=True)
+
+
+def _show(options: Options, predictions: Iterator[Prediction], *, top: int) -> None:
+    from hybrid.files import write_atomically
+    from hybrid.prediction.tables import WRITERS, print_table
+
+    predictions = _at_least_one(predictions, options.images)
+    if options.out is None:
+        print_table(predictions, top=top, ahead=options.batch_size)
+        return
+    out, written = Path(options.out), []
+    with writing("out", options.out):
+        write_atomically(out, lambda file: written.append(WRITERS[out.suffix](file, predictions, top=top)))
+    print(f"{written[0]} predictions: {out}")
+
+
+def _at_least_one(predictions: Iterator[Prediction], images: tuple[str, ...]) -> Iterator[Prediction]:
+    first = next(predictions, None)
+    if first is None:
+        raise UserError(f"no readable image in {', '.join(images[:5])}{' …' if len(images) > 5 else ''}.")
+    yield first
+    yield from predictions
+
+
+if __name__ == "__main__":
+    predict()

@@ -1,0 +1,75 @@
+"""Search over configurations with Optuna: trials are ordinary runs, judged by their validation images.
+
+    python scripts/search.py trials=20 model=scat_linear 'optimizer.lr=tag(log,interval(0.01,1))'
+    python scripts/search.py trials=40 name=wide data=cifar10 model=scat_wrn optimizer=sgd,adamw 'model.head.width=range(4,16,4)'
+
+The first words are options; everything else is what train.py takes, with the values to try as choices (a,b or choice(a,b)),
+range(1,10), interval(0.1,1), int(interval(1,10)), and tag(log,…) for what varies over orders of magnitude. The same command
+continues a search that was stopped; a larger trials= goes on with a finished one. Trials that look bad on the validation
+images are stopped early (pruner=). The test images decide nothing.
+
+Needs pip install 'hybrid[search]'.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from hybrid.configuration.arguments import help_text, option, parse
+from hybrid.configuration.entry import guarded
+from hybrid.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line may say beside the training settings."""
+
+    trials: int = option("trials, over all sessions; failed ones are not counted")
+    name: str | None = option(
+        "the search's folder in run.root/searches; null: a name that the command gives", default=None
+    )
+    metric: str = option("a name in metrics.jsonl, of the validation images", default="validation/top1")
+    pruner: Literal["median", "hyperband", "none"] = option("when to stop a trial early", default="median")
+    sampler_seed: int = option("of Optuna's sampler", default=0)
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise UserError(f"trials={self.trials} is not valid: it must be at least 1.")
+
+
+def main() -> None:
+    """Read the command line, run the search, end the process."""
+    arguments = sys.argv[1:]
+    if any(flag in ("--help", "-h") for flag in arguments):
+        sys.exit(guarded(lambda: print(help_text(Options, __doc__))))
+    own = [text for text in arguments if text.split("=")[0] in {field.name for field in fields(Options)}]
+    others = [text for text in arguments if text not in own]
+    sys.exit(guarded(functools.partial(search, own, others), overrides=others))
+
+
+def search(own: Sequence[str], others: Sequence[str]) -> None:
+    """Run the search that these arguments describe."""
+    options = parse(Options, own)
+    try:
+        import optuna  # noqa: F401
+    except ImportError:
+        raise UserError("a search needs optuna: pip install 'hybrid[search]'.") from None
+    from hybrid.runs.sweeps.search import best_words, run_search
+    from hybrid.runs.sweeps.search_space import Search, split_space
+
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
+    )  # the trial's process ends with this one
+    fixed, space = split_space(others)
+    what = Search(fixed=fixed, space=space, metric=options.metric, pruner=options.pruner, seed=options.sampler_seed)
+    study = run_search(what, name=options.name, trials=options.trials, tell=functools.partial(print, flush=True))
+    print(*best_words(study), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

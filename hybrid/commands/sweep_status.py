@@ -1,0 +1,46 @@
+"""How far the runs of a sweep are: state, share done, time taken or left, result or error, folder.
+
+    python scripts/sweep_status.py                         # the sweep launched last
+    python scripts/sweep_status.py sweep=sweep-1a2b3c4d    # by its name in outputs/sweeps, or by its folder
+
+Reads the runs' folders (and SLURM's queue, if the sweep was submitted there); disturbs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from hybrid.configuration.arguments import command, option
+from hybrid.configuration.paths import folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line may say."""
+
+    sweep: str = option("the name of a sweep, its folder, or last", default="last")
+    root: str = option("the folder of all runs, in which sweeps/ is", default=folder("HYBRID_OUTPUTS", "outputs"))
+    format: Literal["text", "json"] = option("json: one object per run, for programs", default="text")
+
+
+@command(Options)
+def show(options: Options) -> None:
+    """Print the status of every run."""
+    from hybrid.runs.sweeps.folder import SweepFolder
+    from hybrid.runs.sweeps.status import status_lines, sweep_status
+
+    sweep = SweepFolder.find(options.sweep, root=options.root)
+    statuses = sweep_status(sweep)
+    if options.format == "text":
+        print(sweep.path, *status_lines(sweep, statuses), sep="\n")
+        return
+    for status in statuses:
+        record = {"name": status.run.name, "state": status.state, "done": status.done, "seconds": status.seconds}
+        record |= {"overrides": list(status.run.overrides), "folder": str(status.run.path), "words": status.words}
+        print(json.dumps(record))
+
+
+if __name__ == "__main__":
+    show()

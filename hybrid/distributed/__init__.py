@@ -1,0 +1,13 @@
+"""Several processes that train one run: how they start, meet, watch one another, and share batches, gradients and batch norm.
+
+The names below come from `group`. Importing the package loads no torch: `launch` and `shares` are needed before it.
+"""
+
+from hybrid.lazy import lazy_names
+
+__all__ = [
+    "from_main", "gather", "gather_objects", "gather_rows", "heard", "is_main", "max_later", "min_", "on_exit", "prepare",
+    "rank", "same_weights", "seed_rank", "session", "shares", "size", "sum_", "together",
+]  # fmt: skip
+
+__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "hybrid.distributed.group"))

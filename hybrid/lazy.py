@@ -1,0 +1,23 @@
+"""Names of a package that are imported when they are first used, so that `import hybrid` costs nothing (PEP 562)."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The `__getattr__` and `__dir__` of a package whose names come from other modules.
+
+    Args:
+        package: the package's own `__name__`.
+        modules: name -> the module that defines it, as a full path.
+    """
+
+    def get(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(modules[name]), name)
+
+    return get, lambda: sorted(modules)

@@ -1,0 +1,240 @@
+"""A run's folder is a function of its configuration: the same command finds the same folder, and continues what it finds.
+
+config.yaml        the whole configuration, as composed
+classes.json       the names of the classes, in the order of the model's outputs
+environment.json   every session that worked on the run: time, command, versions, machine, commit, data that are not official
+metrics.jsonl      one JSON object per logged step
+summary.json       the results; it exists when the run is finished
+error.txt          the traceback of the error that ended the last session, if one did
+errors/rankN.txt   the same of another process, where a run has several
+checkpoints/       last.pt, previous.pt, best.pt (best-STEP.pt); not of a support vector machine
+tensorboard/       event files
+analysis/          how the layers contract, separate and simplify: tables, arrays, figures
+profile/           debug=profile alone: a table of operations and a trace
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import shutil
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from hybrid.configuration.hydra_arguments import script_of
+from hybrid.durations import in_one_spelling
+from hybrid.errors import PeerLost, UserError
+from hybrid.files import write_text
+
+# What does not change a run's results is not part of its identity: moving the data or logging more often continues the run.
+_INCIDENTAL = {
+    "choices", "analysis", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
+    "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
+    "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd", "device",
+}  # fmt: skip
+# Settings that came later: with these values a run is the one that it was without them, in the same folder.
+_AS_BEFORE = {"run.init_channels": "kymatio"}
+_ABSENT = "(absent)"
+_OF_A_RUN = ("choices", "data", "model", "seed", "run")  # what the config.yaml of a run has
+
+
+class RunFolder:
+    """The paths of one run, the lock on them, and the comparison of configurations."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.classes = self.path / "classes.json"
+        self.environment = self.path / "environment.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.error = self.path / "error.txt"
+        self.errors = self.path / "errors"
+        self.summary = self.path / "summary.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+        self.analysis = self.path / "analysis"
+        self.profile = self.path / "profile"
+        self._lock = None
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> RunFolder:
+        """The folder of a configuration: run.root / (run.name or the name that the configuration gives)."""
+        return cls(Path(cfg.run.root) / (cfg.run.name or run_name(cfg)))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended and left its results."""
+        return self.summary.is_file()
+
+    def open(self, cfg: DictConfig, *, class_names: Sequence[str], restart: bool = False) -> None:
+        """Lock the folder for this process and write what describes the run, or check that it is the run described there.
+
+        `restart` first deletes what a run has left there, and nothing else.
+        Raises UserError if another process works on it, if it belongs to another configuration, or if it cannot be written.
+        """
+        try:
+            if restart:
+                self._check_is_run()
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+            if restart:
+                self._clear()
+            if self.config.is_file():
+                self.compare(cfg)
+            if not self.classes.is_file():
+                write_text(self.classes, json.dumps(list(class_names), ensure_ascii=False) + "\n")
+            if not self.config.is_file():
+                write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
+            if script_of(cfg.choices) == "train":
+                self.checkpoints.mkdir(exist_ok=True)
+            self.error.unlink(missing_ok=True)
+            shutil.rmtree(self.errors, ignore_errors=True)
+        except UserError:
+            self.close()
+            raise
+        except OSError as error:
+            self.close()
+            raise UserError(
+                f"cannot write the run's folder {self.path}: {error.strerror}. Choose another with run.root=…"
+            ) from error
+
+    def note_failure(self, error: Exception, *, rank: int = 0) -> None:
+        """Leave the traceback where whoever looks for the run's results will see it; the next session removes it.
+
+        A process other than the first (`rank` 0) leaves its own errors in a file of its own, and not that another was lost.
+        """
+        if isinstance(error, PeerLost) and rank != error.speaker:
+            return
+        path = self.errors / f"rank{rank}.txt" if rank else self.error
+        if not self.path.is_dir():  # removed: that is the failure
+            return
+        with contextlib.suppress(OSError):  # a full disk may be the very failure
+            write_text(path, "".join(traceback.format_exception(error)))
+
+    def note_refusal(self, cfg: DictConfig, words: str) -> None:
+        """Make a folder for a run that was refused before it had one, so that a sweep's failures are all where its runs are."""
+        with contextlib.suppress(OSError):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not self.config.is_file():
+                write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
+            write_text(self.error, words)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a process works on the run now (as far as this machine sees other machines' locks)."""
+        try:
+            with (self.path / ".lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def read_config(self) -> DictConfig:
+        """The configuration that the run was made with; UserError where there is none."""
+        if not self.config.is_file():
+            raise UserError(f"{self.path} is not a run's folder: it has no config.yaml.")
+        return OmegaConf.load(self.config)
+
+    def read_class_names(self) -> tuple[str, ...]:
+        """The classes that the run's model tells apart, so that it can be used where its data are not."""
+        try:
+            return tuple(json.loads(self.classes.read_text()))
+        except (OSError, json.JSONDecodeError, TypeError) as error:
+            raise UserError(f"{self.classes} cannot be read: {str(error)[:120]}") from error
+
+    def read_summary(self) -> dict[str, Any]:
+        """The results of a finished run."""
+        return json.loads(self.summary.read_text())
+
+    def compare(self, cfg: DictConfig) -> None:
+        """Raise UserError, naming the differences, unless the folder's run is the one that `cfg` describes."""
+        there, here = identity(self.read_config()), identity(cfg)
+        changed = sorted(k for k in there.keys() | here.keys() if there.get(k, _ABSENT) != here.get(k, _ABSENT))
+        if changed:
+            shown = "; ".join(
+                f"{k} is {there.get(k, _ABSENT)} there and {here.get(k, _ABSENT)} here" for k in changed[:3]
+            )
+            raise UserError(
+                f"{self.path} holds another run: {shown}. Choose another run.name, or run.restart=true to delete it."
+            )
+
+    def _check_is_run(self) -> None:
+        """Whether a restart may delete what is here: a folder that holds no run is not ours."""
+        left = [path for path in self.path.iterdir() if path.name != ".lock"] if self.path.is_dir() else []
+        if left and not (self.config.is_file() and all(name in self.read_config() for name in _OF_A_RUN)):
+            raise UserError(f"run.restart: {self.path} is not a run's folder; delete it by hand if you mean it.")
+
+    def _clear(self) -> None:
+        for path in (self.checkpoints, self.tensorboard, self.analysis, self.profile, self.errors):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in (self.summary, self.metrics, self.environment, self.error, self.classes, self.config):
+            path.unlink(missing_ok=True)
+
+    def _acquire(self) -> None:
+        self._lock = (self.path / ".lock").open("w")
+        for patience in (0.05, 0.1, 0.2, 0):  # in_use, asked by another process, holds it for a moment
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(patience)
+        raise UserError(
+            f"another process is working on {self.path}. Wait for it, or choose another folder with run.name=…"
+        )
+
+
+def identity(cfg: DictConfig) -> dict[str, Any]:
+    """Dotted key -> value of everything that can change a run's results; durations in one spelling of all."""
+    whole = OmegaConf.to_container(cfg, resolve=True)
+    values = _AS_BEFORE | {key: _spelt(value) for key, value in _flatten(whole, "")}
+    if cfg.get("choices", {}).get("data") == "folder":  # there, the root is which images they are
+        values["data.root"] = str(Path(whole["data"]["root"]).resolve())
+    return values
+
+
+def run_name(cfg: DictConfig) -> str:
+    """data-model-seedN-hash: readable, and different whenever the identity is."""
+    values = {key: value for key, value in identity(cfg).items() if (key, value) not in _AS_BEFORE.items()}
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+    chosen = cfg.get("choices", {})
+    parts = [
+        chosen.get("experiment"),
+        chosen.get("data"),
+        chosen.get("model"),
+        chosen.get("debug"),
+        f"svm_{chosen.svm}" if "svm" in chosen else None,
+        f"seed{cfg.seed}",
+        digest,
+    ]
+    return "-".join(dict.fromkeys(str(part) for part in parts if part))  # experiment=digits data=digits: once
+
+
+def _spelt(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_spelt(part) for part in value]
+    return in_one_spelling(value) if isinstance(value, str) else value
+
+
+def _flatten(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    if prefix in _INCIDENTAL:
+        return
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node

@@ -1,0 +1,168 @@
+"""A sweep's folder: which runs it consists of, and how each was configured when the sweep was submitted.
+
+sweep.json         the runs: name, folder, overrides, number of the SLURM job; the command and when it was given
+configs/RUN.yaml   the configuration of each run, whole: what runs, whatever was edited since
+logs/RUN.log       what each run has printed, over all its sessions
+slurm/             SLURM's own output, and submitit's files
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import fcntl
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from hybrid.errors import UserError
+from hybrid.files import write_json, write_text
+from hybrid.runs.folder import RunFolder
+from hybrid.runs.sweeps.plan import Planned
+
+_PLACE = "sweeps"  # in run.root
+
+
+def counted(runs: int) -> str:
+    """ "1 run", "2 runs"."""
+    return f"{runs} run{'s' * (runs != 1)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepRun:
+    """A run as the sweep's folder knows it. `job` is the number that SLURM gave it last, such as "12_3"."""
+
+    name: str
+    path: Path
+    overrides: tuple[str, ...]
+    config: Path
+    log: Path
+    job: str | None = None
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run leaves what it does."""
+        return RunFolder(self.path)
+
+    def read_config(self) -> DictConfig:
+        """The configuration at submission."""
+        return OmegaConf.load(self.config)
+
+
+class SweepFolder:
+    """The paths of one sweep and its list of runs."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.list = self.path / "sweep.json"
+        self.configs = self.path / "configs"
+        self.logs = self.path / "logs"
+        self.slurm = self.path / "slurm"
+        self._lock: IO[str] | None = None
+
+    @classmethod
+    def of(cls, runs: Sequence[Planned], *, name: str | None = None) -> SweepFolder:
+        """run.root / sweeps / (name, or one that the runs give): the same command finds the same folder."""
+        digest = hashlib.sha256("\n".join(sorted(run.name for run in runs)).encode()).hexdigest()[:8]
+        return cls(Path(runs[0].cfg.run.root) / _PLACE / (name or f"sweep-{digest}"))
+
+    @classmethod
+    def find(cls, name: str, *, root: Path | str = "outputs") -> SweepFolder:
+        """The sweep of this name in `root`/sweeps, the folder that it is, or, for "last", the one launched last.
+
+        Raises UserError, listing what there is, where there is none.
+        """
+        there = [cls(path.parent) for path in Path(root, _PLACE).glob("*/sweep.json")]
+        if name == "last" and there:
+            return max(there, key=lambda sweep: sweep.list.stat().st_mtime)
+        for path in (Path(root, _PLACE, name), Path(name)):
+            if (path / "sweep.json").is_file():
+                return cls(path)
+        names = ", ".join(sorted(sweep.path.name for sweep in there)[:12]) or "none"
+        raise UserError(f"there is no sweep {name} in {Path(root, _PLACE)}. There are: {names}.")
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    def write(self, runs: Sequence[Planned], *, command: str) -> None:
+        """Note the runs and the configurations that are not there yet."""
+        known = {run.name: run for run in self.runs()} if self.list.is_file() else {}
+        if known and set(known) != {run.name for run in runs}:
+            raise UserError(f"cluster.name={self.name}: {self.path} holds another sweep. Choose another name.")
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.submit([run for run in runs if not (self.configs / f"{run.name}.yaml").is_file()])
+        entries = [
+            {"name": run.name, "folder": str(run.folder.path), "overrides": list(run.overrides)}
+            | ({"job": known[run.name].job} if run.name in known else {})
+            for run in runs
+        ]
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        write_json(self.list, {"command": command, "launched": now, "runs": entries})
+
+    def submit(self, runs: Sequence[Planned]) -> None:
+        """Note the configurations of runs that are about to be started, first or again.
+
+        A run that is launched again has the same name, so what is new in it changes no result: where the data are, say.
+        """
+        self.configs.mkdir(parents=True, exist_ok=True)
+        for run in runs:
+            write_text(self.configs / f"{run.name}.yaml", OmegaConf.to_yaml(run.cfg))
+
+    def runs(self) -> list[SweepRun]:
+        """The runs, in the order of the command. Raises UserError for a damaged sweep.json."""
+        return [
+            SweepRun(
+                entry["name"],
+                Path(entry["folder"]),
+                tuple(entry["overrides"]),
+                self.configs / f"{entry['name']}.yaml",
+                self.logs / f"{entry['name']}.log",
+                entry.get("job"),
+            )
+            for entry in self._read()["runs"]
+        ]
+
+    def label(self, run: SweepRun) -> str:
+        """The overrides in which a run differs from the sweep's others; of a single run, all; its name where there are none."""
+        others = [set(other.overrides) for other in self.runs()]
+        shared = set.intersection(*others) if len(others) > 1 else set()
+        return " ".join(override for override in run.overrides if override not in shared) or run.name
+
+    def note_jobs(self, jobs: Mapping[str, str]) -> None:
+        """Remember under which number SLURM knows each run: run's name -> "12_3"."""
+        content = self._read()
+        for entry in content["runs"]:
+            entry["job"] = jobs.get(entry["name"], entry.get("job"))
+        write_json(self.list, content)
+
+    def lock(self) -> None:
+        """Keep other commands from launching this sweep. Raises UserError if one is at it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.unlock()
+            raise UserError(f"another process has launched the sweep {self.path} and is still at it.") from None
+
+    def unlock(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self.list.read_text())
+            names = [entry["name"] for entry in content["runs"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.list} cannot be read: {str(error)[:120]}") from error
+        if not names:
+            raise UserError(f"{self.list} lists no runs.")
+        return content

@@ -1,0 +1,95 @@
+"""One run of a sweep as a process of its own: started, watched, and its end put into words.
+
+A process, because whatever ends it (the memory, a crash, SIGKILL) then ends nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from hybrid.configuration.paths import CONFIGS
+from hybrid.runs.sweeps.folder import SweepRun
+
+_ASKS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_STOPPED = {128 + number: "checkpoint written" for number in _ASKS}
+_STOPPED |= {-number: "it had not begun" for number in _ASKS}  # Python was still starting
+_LINES_KEPT = 60
+
+
+class Outcome(NamedTuple):
+    """How a run's process ended, and what there is to say of it in one line.
+
+    A stopped run was asked to end, and has written its checkpoint if it had begun; a killed one was not asked.
+    """
+
+    state: Literal["finished", "stopped", "killed", "failed"]
+    words: str
+
+
+class Job:
+    """The process of one run; it reads its configuration from the sweep's folder."""
+
+    def __init__(self, run: SweepRun, *, environment: Mapping[str, str] | None = None, log: Path | None = None) -> None:
+        """Start it. `environment` is added to this process's own; `log` takes what it prints instead of the run's log."""
+        self.run = run
+        self._log = log or run.log
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as file:
+            now = datetime.datetime.now().isoformat(" ", "seconds")
+            file.write(f"--- {now} on {os.uname().nodename}: {' '.join(run.overrides)}\n".encode())
+            file.flush()
+            self._begin = file.tell()
+            self.process = subprocess.Popen(
+                [sys.executable, str(CONFIGS.parent / "train.py"), "--from", str(run.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={"PYTHONUNBUFFERED": "1", "HYBRID_TRACEBACK": "1", **os.environ, **(environment or {})},
+                start_new_session=True,  # Ctrl-C reaches it through us alone, once
+                preexec_fn=_ignore_warning,
+            )
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to write its checkpoint and end."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it runs. A failure's words are left in the run's folder."""
+        code = self.process.poll()
+        if code is None:
+            return None
+        if self.run.folder.finished:
+            return Outcome("finished", f"test accuracy {self.run.folder.read_summary()['test']['top1']:.2f} %")
+        if code in _STOPPED:
+            return Outcome("stopped", f"{_STOPPED[code]}; the same command continues")
+        if code < 0:
+            name = signal.Signals(-code).name
+            words = f"{name}{' (out of memory?)' * (name == 'SIGKILL')}; the same command continues"
+            return Outcome("killed", words)
+        return self._failure(code)
+
+    def _failure(self, code: int) -> Outcome:
+        text = self._printed() or f"exit code {code} without a word\n"
+        folder = self.run.folder
+        if not folder.error.is_file() and not folder.in_use:  # refused before its folder was opened
+            folder.note_refusal(self.run.read_config(), text)
+        return Outcome("failed", text.strip().splitlines()[-1][:300])
+
+    def _printed(self) -> str:
+        with self._log.open("rb") as file:
+            file.seek(self._begin)
+            lines = file.read().decode(errors="replace").splitlines()
+        return "".join(f"{line}\n" for line in lines[-_LINES_KEPT:])
+
+
+def _ignore_warning() -> None:
+    """SLURM's warning before the time limit goes to every process of a job; the one above this one acts on it."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)

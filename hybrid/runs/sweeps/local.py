@@ -1,0 +1,89 @@
+"""Runs on this machine, several at a time, each a process of its own.
+
+The standard library does what is needed. hydra-joblib-launcher (1.2.0, of 2022) composes a run when its turn comes, so that
+an edit meanwhile changes it; a run that is killed ends the whole sweep with it; and it does not share out GPUs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+from hybrid.runs.sweeps.folder import SweepRun
+from hybrid.runs.sweeps.job import Job, Outcome
+from hybrid.runs.sweeps.settings import LocalSettings
+
+_PAUSE = 0.1  # seconds between two looks at the processes
+
+
+class LocalPool:
+    """A context that runs jobs and passes Ctrl-C and SIGTERM on to them; `signal` is the one that came, if any."""
+
+    def __init__(self, settings: LocalSettings) -> None:
+        self.signal: signal.Signals | None = None
+        self._settings = settings
+        self._devices = _devices() if settings.devices == "auto" else [str(k) for k in settings.devices]
+        self._jobs: dict[int, Job] = {}  # worker -> what it is at
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> LocalPool:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._pass_on)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for job in self._jobs.values():  # none, unless we fail ourselves
+            job.stop()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def run(self, runs: Sequence[SweepRun]) -> Iterator[tuple[SweepRun, Outcome]]:
+        """Each run with its outcome, in the order in which they end. After a signal no further run is started."""
+        waiting = deque(runs)
+        while True:
+            free = [worker for worker in range(self._settings.workers) if worker not in self._jobs]
+            while waiting and free and self.signal is None:
+                worker = free.pop(0)
+                self._jobs[worker] = Job(waiting.popleft(), environment=self.environment(worker))
+            if not self._jobs:
+                return
+            for worker, job in list(self._jobs.items()):
+                outcome = job.outcome()
+                if outcome is not None:
+                    del self._jobs[worker]
+                    yield job.run, outcome
+            time.sleep(_PAUSE)
+
+    def environment(self, worker: int) -> dict[str, str]:
+        """What keeps the workers out of each other's way: a GPU of its own, and its share of the processor's cores."""
+        variables = {}
+        if self._devices:
+            variables["CUDA_VISIBLE_DEVICES"] = self._devices[worker % len(self._devices)]
+        if self._settings.workers > 1 and "OMP_NUM_THREADS" not in os.environ:
+            variables["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // self._settings.workers))
+        return variables
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+        for job in self._jobs.values():
+            job.stop(self.signal)
+
+
+def _devices() -> list[str]:
+    """The GPUs that this process may use, without loading torch; a single one needs no sharing out."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        devices = [device for device in visible.split(",") if device]
+    elif shutil.which("nvidia-smi"):
+        command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        devices = answer.stdout.split() if answer.returncode == 0 else []
+    else:
+        devices = []
+    return devices if len(devices) > 1 else []

@@ -1,0 +1,106 @@
+"""The runs that a sweep's command line stands for, each composed once, when the command is given."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hybrid.configuration.composition import compose, in_one_line
+from hybrid.errors import UserError
+from hybrid.runs.folder import RunFolder, identity
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """One run: its name, which is its folder's; the overrides that make it; its whole configuration, resolved."""
+
+    name: str
+    overrides: tuple[str, ...]
+    cfg: DictConfig
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run leaves what it does."""
+        return RunFolder.of(self.cfg)
+
+
+def expand(arguments: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every combination of the values that the arguments list: ["a=1,2", "b=3"] -> [("a=1", "b=3"), ("a=2", "b=3")].
+
+    The syntax is Hydra's: commas, choice(…), range(…), glob(…). Raises UserError for intervals, which only a search can try.
+    """
+    return [tuple(combination) for combination in itertools.product(*map(_values, parse_overrides(arguments)))]
+
+
+def parse_overrides(arguments: Sequence[str]) -> list[Override]:
+    """The arguments as Hydra reads them."""
+    return OverridesParser.create().parse_overrides(list(arguments))
+
+
+def plan_runs(arguments: Sequence[str]) -> list[Planned]:
+    """Compose every run of a sweep; nothing is written.
+
+    Raises UserError where one of them cannot be composed, with its combination: a typo costs no run. Two combinations that
+    are one and the same run are one, and a warning says so.
+    """
+    runs: dict[str, Planned] = {}
+    for overrides in expand(arguments):
+        run = _plan_one_of(overrides, arguments)
+        there = runs.setdefault(run.name, run)
+        if there is run:
+            continue
+        if identity(there.cfg) != identity(run.cfg):
+            raise UserError(
+                f"run.name={run.cfg.run.name} names one folder, and the sweep has several runs: leave it out."
+            )
+        warnings.warn(
+            f"{' '.join(overrides)} is the same run as {' '.join(there.overrides)}: it runs once.", stacklevel=2
+        )
+    return list(runs.values())
+
+
+def plan_run(overrides: Sequence[str]) -> Planned:
+    """Compose one run. Its configuration no longer depends on any file, variable or current folder."""
+    cfg = compose(overrides)
+    cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    if not cfg.run.root:
+        raise UserError("run.root is empty: it is the folder of all runs, such as outputs.")
+    if cfg.run.restart:
+        raise UserError(
+            "run.restart=true is not for sweeps: a run that is continued would delete itself again. "
+            "Choose another run.root, or delete the folders."
+        )
+    cfg.run.root = str(Path(cfg.run.root).resolve())
+    if cfg.data.get("root") is not None:
+        cfg.data.root = str(Path(cfg.data.root).resolve())
+    return Planned(RunFolder.of(cfg).path.name, tuple(overrides), cfg)
+
+
+def _plan_one_of(overrides: Sequence[str], arguments: Sequence[str]) -> Planned:
+    """The run of one combination. What Hydra refuses may be valid in others: the error names what is this one's own."""
+    try:
+        return plan_run(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        own = " ".join(text for text in overrides if text not in arguments)
+        raise UserError(f"{f'{own}: ' if own else ''}{in_one_line(error, overrides)}") from error
+
+
+def _values(override: Override) -> list[str]:
+    if not override.is_sweep_override():
+        return [override.input_line]
+    if not override.is_discrete_sweep():
+        raise UserError(f"{override.input_line}: a sweep needs values one by one; scripts/search.py takes intervals.")
+    key = override.get_key_element()
+    values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    if not values:
+        raise UserError(f"{override.input_line} gives no value to try.")
+    return values

@@ -1,0 +1,97 @@
+"""What a search varies, and what it looks at: from a command line in Hydra's syntax to Optuna's distributions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+
+from hybrid.errors import UserError
+from hybrid.runs.sweeps.plan import parse_overrides
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+_SMALLER_IS_BETTER = "loss"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Search:
+    """What is searched, and what for.
+
+    Attributes:
+        fixed: overrides that all trials have.
+        space: setting -> Optuna's distribution of its values.
+        metric: a name in metrics.jsonl that begins with "validation/".
+        pruner: median, hyperband or none.
+    """
+
+    fixed: tuple[str, ...]
+    space: dict[str, BaseDistribution]
+    metric: str
+    pruner: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not self.metric.startswith("validation/"):
+            raise UserError(
+                f"metric={self.metric}: a search looks at the validation images alone; choose validation/top1 or validation/loss."
+            )
+        if not self.space:
+            raise UserError("a search needs a setting to vary, such as 'optimizer.lr=tag(log,interval(0.01,1))'.")
+
+    @property
+    def direction(self) -> str:
+        """Whether Optuna makes the metric as large or as small as it can."""
+        return "minimize" if self.metric.endswith(_SMALLER_IS_BETTER) else "maximize"
+
+    def examples(self) -> list[str]:
+        """Overrides with one value of each setting, so that a configuration can be composed."""
+        firsts = {name: getattr(space, "choices", None) or (space.low,) for name, space in self.space.items()}
+        return [f"{name}={values[0]}" for name, values in firsts.items()]
+
+    def described(self) -> dict[str, Any]:
+        """What must not change when a search is continued."""
+        space = {name: repr(distribution) for name, distribution in sorted(self.space.items())}
+        return {"fixed": sorted(self.fixed), "space": space, "metric": self.metric}
+
+
+def split_space(arguments: Sequence[str]) -> tuple[tuple[str, ...], dict[str, BaseDistribution]]:
+    """What is fixed, and the distributions of what is not, of a command line in Hydra's syntax.
+
+    choice(a,b) or a,b: one of them. range(1,10) and int(interval(1,10)): whole numbers. interval(0.1,1): any number.
+    tag(log, …) around one of the last two: uniform in the logarithm.
+    """
+    fixed, space = [], {}
+    for override in parse_overrides(arguments):
+        if override.is_sweep_override():
+            space[override.get_key_element()] = _distribution(override)
+        else:
+            fixed.append(override.input_line)
+    return tuple(fixed), space
+
+
+def _distribution(override: Override) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    sweep = override.value()
+    log = "log" in getattr(sweep, "tags", ())
+    try:
+        if isinstance(sweep, ChoiceSweep):
+            return CategoricalDistribution([str(value) for value in override.sweep_string_iterator()])
+        if isinstance(sweep, RangeSweep):
+            values = list(sweep.range())
+            if all(isinstance(value, int) for value in values):
+                return IntDistribution(values[0], values[-1], step=abs(sweep.step), log=log)
+            return FloatDistribution(values[0], values[-1], step=None if log else abs(sweep.step), log=log)
+        if isinstance(sweep, IntervalSweep):
+            whole = isinstance(sweep.start, int) and isinstance(sweep.end, int) and "int" in override.input_line
+            kind = IntDistribution if whole else FloatDistribution
+            return kind(sweep.start, sweep.end, log=log)
+    except (ValueError, IndexError) as error:
+        raise UserError(f"{override.input_line}: {error}") from error
+    raise UserError(
+        f"{override.input_line}: valid are a,b, choice(…), range(…), interval(…) and tag(log, …) around one."
+    )

@@ -1,0 +1,193 @@
+"""A sweep as one job array of SLURM, submitted through submitit.
+
+submitit is what hydra-submitit-launcher uses. That plugin itself composes a run on the node when its turn comes, so that an
+edit meanwhile changes it; it stops waiting for all jobs when one dies; and it requeues without letting the run write its
+checkpoint first. So it is submitit, called directly.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+from hybrid.configuration.paths import CONFIGS
+from hybrid.errors import UserError
+from hybrid.runs.sweeps.folder import SweepFolder, SweepRun, counted
+from hybrid.runs.sweeps.job import Job, Outcome
+from hybrid.runs.sweeps.settings import SlurmSettings
+
+_PAUSE = 2.0  # seconds between two questions to the controller
+_AWAY = ("Unable to contact", "Socket timed out", "Connection refused", "Transport endpoint", "Zero Bytes")
+_GOES_ON = ("RUNNING", "PREEMPTED")  # states of a job that nobody has cancelled
+
+
+def not_in_queue(sweep: SweepFolder, runs: Sequence[SweepRun]) -> list[SweepRun]:
+    """Those of the runs that nobody works on, and that SLURM does not know of."""
+    queued = jobs_in_queue(sweep)
+    return [run for run in runs if run.job not in queued and not run.folder.in_use]
+
+
+def run_on_slurm(
+    sweep: SweepFolder, runs: Sequence[SweepRun], settings: SlurmSettings, *, report: Callable[[SweepFolder], int]
+) -> int:
+    """Submit these runs; wait for the whole sweep if that is wanted; return the exit code."""
+    if runs:
+        jobs = submit(sweep, runs, settings)
+        sweep.note_jobs(jobs)
+        print(f"submitted: job {min(jobs.values()).split('_')[0]}, {counted(len(runs))}", flush=True)
+    if not settings.wait:
+        return 0
+    try:
+        while jobs_in_queue(sweep):
+            time.sleep(_PAUSE)
+    except KeyboardInterrupt:
+        print(f"no longer waiting; the jobs go on. To end them: scancel --name={job_name(sweep)}", file=sys.stderr)
+        raise
+    return report(sweep)
+
+
+def submit(sweep: SweepFolder, runs: Sequence[SweepRun], settings: SlurmSettings) -> dict[str, str]:
+    """Submit one job array; run's name -> number of its job. Raises UserError if SLURM refuses it."""
+    submitit = import_submitit()
+    executor = submitit.AutoExecutor(
+        folder=sweep.slurm / "%j", cluster="slurm", slurm_max_num_timeout=settings.requeues
+    )
+    places = os.pathsep.join(
+        [str(CONFIGS.parent), os.getcwd()]
+    )  # so that the nodes find hybrid, and the user's own classes
+    setup = [*settings.setup, f'export PYTHONPATH="{places}${{PYTHONPATH:+:$PYTHONPATH}}"']
+    executor.update_parameters(name=job_name(sweep), slurm_setup=setup, **settings.sbatch())
+    try:
+        jobs = executor.map_array(ArrayTask(), list(runs))
+    except submitit.core.utils.FailedJobError as error:
+        raise UserError(f"SLURM refuses the sweep: {str(error).strip().splitlines()[-1]}") from error
+    return {run.name: job.job_id for run, job in zip(runs, jobs, strict=True)}
+
+
+def jobs_in_queue(sweep: SweepFolder) -> dict[str, str]:
+    """Number of a job -> its state (PENDING, RUNNING, …), of the sweep's jobs that have not ended.
+
+    While the controller does not answer, for up to five minutes, it is asked again. Raises UserError without SLURM.
+    """
+    command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", f"--name={job_name(sweep)}"]
+    answer = _ask(*command, "--format=%i %T")
+    if answer.returncode:
+        reason = (answer.stderr.strip().splitlines() or ["without a word"])[-1]
+        raise UserError(f"cluster=slurm: SLURM does not answer here ({reason}). Start it on a cluster's login node.")
+    return dict(line.split() for line in answer.stdout.splitlines())
+
+
+def _ask(*command: str) -> subprocess.CompletedProcess[str]:
+    """SLURM's answer, or its refusal; a controller that is away, as for a restart, is asked again for five minutes."""
+    for patience in [_PAUSE] * 150 + [0.0]:
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True)
+        except FileNotFoundError:
+            raise UserError(
+                f"cluster=slurm: there is no {command[0]} here. Start it on a cluster's login node."
+            ) from None
+        if not answer.returncode or not any(words in answer.stderr for words in _AWAY):
+            break
+        time.sleep(patience)
+    return answer
+
+
+def job_name(sweep: SweepFolder) -> str:
+    """What SLURM calls the sweep's jobs."""
+    return f"hybrid-{sweep.name}"
+
+
+def import_submitit() -> Any:
+    """The package submitit; UserError, naming the extra that installs it, where it is absent."""
+    try:
+        import submitit
+    except ImportError:
+        raise UserError("cluster=slurm needs submitit: pip install 'hybrid[slurm]'.") from None
+    return submitit
+
+
+class ArrayTask:
+    """What a job of the array does. SLURM starts it once per process of the run, and again after a requeue.
+
+    Three things may stop it early. SLURM's warning before the time limit: submitit calls `checkpoint`, then requeues. A
+    SIGTERM or SIGUSR1 from a preemption or from `scancel --signal`: the run ends with its checkpoint; then it is requeued
+    here, unless SLURM does that. A SIGTERM because the user has cancelled the job: it ends. A run that is killed, as for its
+    memory, is requeued if it has got as far as a checkpoint since it was started: else it would be killed again and again.
+    """
+
+    def __init__(self) -> None:
+        self._job: Job | None = None
+
+    def __call__(self, run: SweepRun) -> Outcome:
+        rank = int(os.environ.get("SLURM_PROCID", 0))
+        log = run.log if rank == 0 else run.log.with_suffix(f".rank{rank}.log")
+        before = _last_checkpoint(run)
+        for number in (signal.SIGTERM, signal.SIGUSR1):  # in place of submitit's, which only notes them
+            signal.signal(number, self._pass_on)
+        outcome = self._wait(Job(run, environment=_threads(), log=log))
+        print(f"{run.name} {outcome.state}: {outcome.words}", flush=True)
+        goes_on = outcome.state == "stopped" or (outcome.state == "killed" and _last_checkpoint(run) != before)
+        if goes_on and rank == 0 and _state() in _GOES_ON:
+            requeue()
+        return outcome
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        if self._job is not None:
+            self._job.stop(signal.Signals(number))
+
+    def checkpoint(self, run: SweepRun) -> Any:
+        """submitit's hook before it requeues: let the run end with its checkpoint; then the same again."""
+        from submitit.helpers import DelayedSubmission
+
+        if self._job is not None:
+            self._wait(self._job, stop=True)
+        _state()  # submitit asks to requeue only once: wait until the controller answers
+        return DelayedSubmission(ArrayTask(), run)
+
+    def _wait(self, job: Job, *, stop: bool = False) -> Outcome:
+        self._job = job
+        if stop:
+            job.stop(signal.SIGTERM)
+        while (outcome := job.outcome()) is None:
+            time.sleep(0.1)
+        return outcome
+
+
+def requeue() -> None:
+    """Put this job back into the queue, and end."""
+    import submitit
+
+    number = submitit.JobEnvironment().job_id
+    answer = _ask("scontrol", "requeue", number)
+    if answer.returncode:
+        warnings.warn(f"job {number} cannot be requeued: {answer.stderr.strip()}", stacklevel=2)
+        return
+    raise SystemExit(f"requeued as job {number}")
+
+
+def _threads() -> dict[str, str]:
+    """As many as there are cores for the process: not every cluster hides the others from it."""
+    cores = os.environ.get("SLURM_CPUS_PER_TASK")
+    return {"OMP_NUM_THREADS": cores} if cores and "OMP_NUM_THREADS" not in os.environ else {}
+
+
+def _last_checkpoint(run: SweepRun) -> int | None:
+    """When it was written."""
+    try:
+        return (run.folder.checkpoints / "last.pt").stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _state() -> str:
+    answer = _ask("scontrol", "show", "job", os.environ.get("SLURM_JOB_ID", ""))
+    fields = dict(field.split("=", 1) for field in answer.stdout.split() if "=" in field)
+    return fields.get("JobState", "")

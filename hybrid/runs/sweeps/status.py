@@ -1,0 +1,152 @@
+"""How far every run of a sweep is, and how long it will take: read from the runs' folders, so also while others work on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from hybrid.runs.jsonl import read_metrics
+from hybrid.runs.sweeps.folder import SweepFolder, SweepRun, counted
+
+State = Literal["finished", "running", "queued", "stopped", "failed", "waiting"]
+_LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ep|step)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """A run as it is now.
+
+    Attributes:
+        state: finished; running; queued (at SLURM); stopped (it has begun, and nobody works on it); failed (error.txt);
+            waiting (not begun).
+        done: the share of its training that is done, 0 to 1.
+        seconds: how long it has taken (finished) or will still take at the pace of this session (running); None: unknown.
+        words: its result, or its error.
+    """
+
+    run: SweepRun
+    state: State
+    done: float
+    seconds: float | None
+    words: str
+
+
+def sweep_status(sweep: SweepFolder) -> list[Status]:
+    """The status of every run, in the order of the sweep's command."""
+    runs = sweep.runs()
+    queue = {}
+    if any(run.job and not run.folder.finished for run in runs):
+        from hybrid.runs.sweeps.slurm import jobs_in_queue
+
+        queue = jobs_in_queue(sweep)
+    return [run_status(run, job=queue.get(run.job or "")) for run in runs]
+
+
+def run_status(run: SweepRun, *, job: str | None = None) -> Status:
+    """The status of one run; `job` is the state of its SLURM job, if it is in the queue."""
+    folder = run.folder
+    if folder.finished:
+        summary = folder.read_summary()
+        return Status(run, "finished", 1.0, summary["seconds"], f"test accuracy {summary['test']['top1']:.2f} %")
+    records = read_metrics(folder.metrics)
+    done = _done(records, run)
+    if folder.in_use or job in ("RUNNING", "COMPLETING"):
+        return Status(run, "running", done, _left(run, records, done), _last_validation(records))
+    if job is not None:
+        return Status(run, "queued", done, None, _last_validation(records))
+    if folder.error.is_file():
+        lines = folder.error.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return Status(run, "failed", done, None, lines[-1][:200] if lines else "no words in error.txt")
+    if folder.config.is_file():
+        return Status(run, "stopped", done, None, _last_validation(records))
+    return Status(run, "waiting", 0.0, None, "")
+
+
+def time_left(statuses: Sequence[Status]) -> float | None:
+    """Seconds until nothing is running, queued, stopped or waiting any more, with as many runs at a time as run now.
+
+    A run that has not begun is taken to last as long as the mean of those that are known. None: nothing runs, or none is known.
+    """
+    running = [status for status in statuses if status.state == "running"]
+    lengths = [status.seconds for status in statuses if status.state == "finished" and status.seconds is not None]
+    lengths += [
+        status.seconds / (1 - status.done) for status in running if status.seconds is not None and status.done < 1
+    ]
+    if not running or not lengths:
+        return None
+    mean = sum(lengths) / len(lengths)
+    work = sum(mean * (1 - status.done) if status.seconds is None else status.seconds for status in running)
+    work += sum(mean * (1 - status.done) for status in statuses if status.state in ("queued", "stopped", "waiting"))
+    return max(work / len(running), max((status.seconds or 0.0 for status in running), default=0.0))
+
+
+def status_lines(sweep: SweepFolder, statuses: Sequence[Status]) -> list[str]:
+    """A line per run, then the sums: what the command prints."""
+    rows = [
+        (
+            status.state,
+            f"{status.done:.0%}",
+            _duration(status),
+            sweep.label(status.run),
+            status.words,
+            str(status.run.path),
+        )
+        for status in statuses
+    ]
+    widths = [max(len(row[k]) for row in rows) for k in range(5)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
+    ]
+    counts = Counter(status.state for status in statuses)
+    told = ", ".join(f"{counts[state]} {state}" for state in counts)
+    left = time_left(statuses)
+    return [
+        *lines,
+        "",
+        f"{counted(len(statuses))}: {told}." + (f" About {clock(left)} left." if left is not None else ""),
+    ]
+
+
+def clock(seconds: float) -> str:
+    """1:05:09, as a clock shows it."""
+    return str(datetime.timedelta(seconds=round(seconds)))
+
+
+def _duration(status: Status) -> str:
+    if status.seconds is None:
+        return ""
+    return clock(status.seconds) + (" left" if status.state == "running" else "")
+
+
+def _done(records: Sequence[dict[str, Any]], run: SweepRun) -> float:
+    """The share of trainer.duration that the last record stands for."""
+    match = _LENGTH.match(str(run.read_config().trainer.duration))
+    if not records or match is None:
+        return 0.0
+    last = records[-1]
+    position = last["epoch"] if match[2] == "ep" else last["step"]
+    return min(1.0, position / float(match[1]))
+
+
+def _left(run: SweepRun, records: Sequence[dict[str, Any]], done: float) -> float | None:
+    """Seconds, at the pace since this session began, evaluations and start-up included."""
+    try:
+        session = json.loads(run.folder.environment.read_text())["sessions"][-1]
+        begun = datetime.datetime.fromisoformat(session["started"]).timestamp()
+        seconds = run.folder.metrics.stat().st_mtime - begun
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return None
+    if not records or done <= 0 or records[-1]["step"] <= session["step"] or seconds <= 0:
+        return None
+    here = done * (1 - session["step"] / records[-1]["step"])  # the share that this session has done
+    return seconds * (1 - done) / here
+
+
+def _last_validation(records: Sequence[dict[str, Any]]) -> str:
+    values = [record["validation/top1"] for record in records if record.get("validation/top1") is not None]
+    return f"validation accuracy {values[-1]:.2f} %" if values else ""

@@ -1,0 +1,113 @@
+"""The system's C++ compiler: which one, with which flags, and for which CPU; and the libraries that it makes."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from hybrid.scattering.compiled.cache import CompilerError, cached_file
+
+# -ffp-contract: a product and a sum become one instruction. No -ffast-math: NaN and infinity must go through.
+_FLAGS = [
+    "-std=gnu++17",
+    "-O2",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-w",
+    "-fPIC",
+    "-shared",
+]
+# Tried in this order: a compiler may know no OpenMP (Apple's), or no -march=native (old ones on ARM).
+_CHOICES = [
+    ["-march=native", "-mprefer-vector-width=512", "-fopenmp"],
+    ["-march=native", "-fopenmp"],
+    ["-mcpu=native", "-fopenmp"],
+    ["-march=native"],
+    ["-mcpu=native"],
+    ["-fopenmp"],
+    [],
+]
+_TIMEOUT = 300  # seconds for one source; the longest takes some 30 on one core
+
+
+def load_library(source: str, name: str) -> ctypes.CDLL:
+    """The library of this source, from the cache or compiled now. `name` begins its file's name.
+
+    Raises CompilerError if there is no compiler, it fails, or no folder can be written.
+    """
+    compiler = tuple(find_compiler())
+    file = cached_file(name, identity(compiler) + source, "so", lambda file: compile_library(compiler, source, file))
+    try:
+        return ctypes.CDLL(str(file))
+    except OSError as error:
+        raise CompilerError(f"the compiled library cannot be loaded: {error}") from error
+
+
+def find_compiler() -> list[str]:
+    """The command of $CXX, else of c++, g++ or clang++ on the path. Raises CompilerError if there is none."""
+    chosen = shlex.split(os.environ.get("CXX", ""))
+    candidates = [chosen] if chosen else [["c++"], ["g++"], ["clang++"]]
+    for command in candidates:
+        path = shutil.which(command[0])
+        if path:
+            return [path, *command[1:]]
+    raise CompilerError(f"no C++ compiler found ({', '.join(command[0] for command in candidates)})")
+
+
+@cache
+def flags_for(compiler: tuple[str, ...]) -> tuple[str, ...]:
+    """The best flags that this compiler takes. Raises CompilerError if it takes none."""
+    for choice in _CHOICES:
+        command = [*compiler, *_FLAGS, *choice, "-x", "c++", "-", "-o", os.devnull]
+        if _run(command, "int answer() { return 42; }").returncode == 0:
+            return (*_FLAGS, *choice)
+    raise CompilerError(f"{compiler[0]} cannot compile a shared library")
+
+
+@cache
+def identity(compiler: tuple[str, ...]) -> str:
+    """A hash of everything but the source that the machine code depends on: the compiler's version, the flags, the CPU."""
+    version = subprocess.run([*compiler, "--version"], capture_output=True, text=True, timeout=_TIMEOUT).stdout
+    parts = [*compiler, version, *flags_for(compiler), platform.machine(), _cpu()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def compile_library(compiler: tuple[str, ...], source: str, library: Path) -> None:
+    """Write the shared library. Raises CompilerError with the compiler's first error."""
+    result = _run([*compiler, *flags_for(compiler), "-x", "c++", "-", "-o", str(library)], source)
+    if result.returncode != 0:
+        errors = [line for line in result.stderr.splitlines() if "error" in line] or result.stderr.splitlines()
+        raise CompilerError(f"{compiler[0]} failed: {errors[0] if errors else f'exit code {result.returncode}'}")
+
+
+def native_lanes() -> int:
+    """How many float32 numbers one register of this CPU holds; 8 where that is not known, which every compiler can split."""
+    return 16 if "avx512f" in _cpu().split() else 8
+
+
+def _run(command: list[str], source: str) -> subprocess.CompletedProcess[str]:
+    try:
+        environment = os.environ | {"LC_ALL": "C"}  # messages in ASCII
+        return subprocess.run(command, input=source, capture_output=True, text=True, timeout=_TIMEOUT, env=environment)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CompilerError(f"{command[0]} cannot be run: {error}") from error
+
+
+@cache
+def _cpu() -> str:
+    """The CPU's model and instruction sets: -march=native means something else on another one."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = ("model name", "flags", "Features", "CPU part")
+    found = {line.split(":")[0].strip(): line.partition(":")[2] for line in lines}  # the last core's
+    return " ".join(found.get(name, "") for name in names)

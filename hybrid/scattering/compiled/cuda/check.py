@@ -1,0 +1,40 @@
+"""Whether compiled kernels compute what they should on the device where they were loaded: a moment, once for each direction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hybrid.scattering.compiled.cache import CompilerError
+from hybrid.scattering.compiled.cuda.kernels import Transform
+from hybrid.scattering.transform import Scattering2D
+
+# Errors of a working kernel are 1e-7 for values and 1e-6 to 1e-5 for gradients; those of a broken one are near 1.
+_LARGEST_ERROR = 1e-3
+_STEP = 1e-4  # of the difference quotient, for pixels between 0 and 1
+
+
+@torch.no_grad()
+def check(transform: Transform) -> None:
+    """Compare it with the torch engine in float64 on a few images. Raises CompilerError if it is wrong."""
+    settings, generator = transform.settings, torch.Generator().manual_seed(0)
+    engine = Scattering2D(settings.J, settings.shape, settings.L, settings.max_order, pre_pad=settings.pre_pad)
+    engine = engine.to(transform.device)
+    images = torch.rand(3, *settings.input_shape, generator=generator).to(transform.device)
+    if transform.direction == "forward":
+        expected = engine(images.double())
+        error = (transform.forward(images) - expected).norm() / expected.norm()
+    else:
+        error = _gradient_error(transform, engine, images, generator)
+    if not error.item() <= _LARGEST_ERROR:  # NaN too
+        raise CompilerError(f"the {transform.direction} kernels compute wrong numbers here, relative error {error:.1e}")
+
+
+def _gradient_error(transform: Transform, engine: Scattering2D, images: Tensor, generator: torch.Generator) -> Tensor:
+    """Of the slope along a random direction, relative to the gradient's length."""
+    weights = torch.randn(3, *transform.settings.output_shape, generator=generator).to(images)
+    direction = torch.randn(images.shape, generator=generator).to(images)
+    gradient = transform.backward(images, weights).double()
+    ahead, behind = (engine(images.double() + sign * _STEP * direction) for sign in (1, -1))
+    slope = ((ahead - behind) * weights).sum() / (2 * _STEP)
+    return ((gradient * direction).sum() - slope).abs() / gradient.norm()

@@ -1,0 +1,90 @@
+"""Machine code for GPUs by NVRTC, NVIDIA's compiler as a library: no GPU is needed, and no toolkit beside torch's parts."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hybrid.scattering.compiled.cache import CompilerError, cached_file
+
+_OPTIONS = ["--std=c++17", "--disable-warnings"]
+
+
+def load_code(source: str, name: str, capability: tuple[int, int]) -> bytes:
+    """The machine code (or PTX) of this source for a compute capability, from the cache or compiled now.
+
+    `name` begins the file's name. Raises CompilerError if NVRTC is missing or refuses, or no folder can be written.
+    """
+    options = [*_OPTIONS, architecture(capability)]
+    made_of = "\n".join([*options, ".".join(map(str, version())), source])
+    suffix = "ptx" if "compute_" in options[-1] else "cubin"
+    file = cached_file(name, made_of, suffix, lambda file: _compile(source, options, file))
+    return file.read_bytes()
+
+
+@cache
+def version() -> tuple[int, int]:
+    """NVRTC's. Raises CompilerError if it is missing."""
+    major, minor = _answer(*nvrtc().nvrtcVersion())
+    return major, minor
+
+
+@cache
+def nvrtc() -> ModuleType:
+    """The package's module. Raises CompilerError if it, or the library that it loads, is missing."""
+    try:
+        from cuda.bindings import nvrtc
+
+        nvrtc.nvrtcVersion()
+    except (ImportError, RuntimeError) as error:
+        raise CompilerError(f"no NVRTC (pip install cuda-bindings nvidia-cuda-nvrtc): {_first_line(error)}") from error
+    return nvrtc
+
+
+def architecture(capability: tuple[int, int]) -> str:
+    """The option for the machine code of a GPU, or, for one newer than NVRTC, for PTX that its driver translates."""
+    wanted = capability[0] * 10 + capability[1]
+    known = sorted(_answer(*nvrtc().nvrtcGetSupportedArchs()))
+    if wanted in known:
+        return f"--gpu-architecture=sm_{wanted}"
+    older = [arch for arch in known if arch < wanted]
+    if not older:
+        raise CompilerError(f"NVRTC {version()[0]} compiles for compute capability {known[0] / 10} and newer")
+    return f"--gpu-architecture=compute_{older[-1]}"
+
+
+def _compile(source: str, options: list[str], file: Path) -> None:
+    library = nvrtc()
+    program = _answer(*library.nvrtcCreateProgram(source.encode(), b"scattering.cu", 0, [], []))
+    try:
+        (result,) = library.nvrtcCompileProgram(program, len(options), [option.encode() for option in options])
+        if int(result) != 0:
+            log = _read(library.nvrtcGetProgramLogSize, library.nvrtcGetProgramLog, program).decode(errors="replace")
+            errors = [line for line in log.splitlines() if "error" in line]
+            raise CompilerError(f"NVRTC failed: {(errors or [result.name])[0]}")
+        if file.suffix == ".ptx":
+            code = _read(library.nvrtcGetPTXSize, library.nvrtcGetPTX, program)
+        else:
+            code = _read(library.nvrtcGetCUBINSize, library.nvrtcGetCUBIN, program)
+    finally:
+        library.nvrtcDestroyProgram(program)
+    file.write_bytes(code)
+
+
+def _read(size: Any, fill: Any, program: Any) -> bytes:
+    buffer = b" " * _answer(*size(program))
+    _answer(*fill(program, buffer))
+    return buffer
+
+
+def _answer(result: Any, *values: Any) -> Any:
+    """What an NVRTC function returned beside its status."""
+    if int(result) != 0:
+        raise CompilerError(f"NVRTC failed: {result.name}")
+    return values[0] if len(values) == 1 else values
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""Support vector machines on fixed coefficients, in a run's folder."""

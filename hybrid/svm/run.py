@@ -1,0 +1,201 @@
+"""A run of scripts/fit_svm.py: a support vector machine on the fixed coefficients of a model, in a folder as training leaves one.
+
+It has no weights and no steps: what a folder holds is said in docs/commands.md. The head of the model is built and not used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+import hybrid.data
+import hybrid.models
+from hybrid.configuration import build_record
+from hybrid.data import Data
+from hybrid.data.augmentation import Augmentation
+from hybrid.distributed.launch import Launch
+from hybrid.errors import UserError
+from hybrid.files import write_json
+from hybrid.models import HybridModel
+from hybrid.runs import RunFolder
+from hybrid.runs.environment import record_session
+from hybrid.runs.jsonl import JsonLines
+from hybrid.scattering import engines_of
+from hybrid.seeding import seed_everything
+from hybrid.svm import kernel_machine
+from hybrid.svm.kernel_machine import Fitted, KernelMachine
+from hybrid.training.checks import FolderSettings, check_keys, check_seed, fix_root
+from hybrid.training.memory import free_memory
+from hybrid.training.settings import resolve_device
+from hybrid.training.summary import already_finished, device_name
+
+_BATCH = 256  # images at a time through the front-end
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """(N, D) float32 features and (N,) int64 classes of a split, on the run's device."""
+
+    features: Tensor
+    labels: Tensor
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Do what the configuration (configs/fit_svm.yaml) says and return the run's summary.
+
+    A finished run is left alone and its summary returned; an unfinished one begins again. Raises UserError before anything
+    is written for whatever is wrong with the configuration, and where the Gram matrix does not fit into memory.
+    """
+    settings, run_settings, device = check(cfg)
+    fix_root(cfg)
+    folder = RunFolder.of(cfg)
+    if folder.finished and not run_settings.restart:
+        return already_finished(folder, cfg)
+    seed_everything(cfg.seed)
+    data = hybrid.data.build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    if data.augmentation != Augmentation():
+        raise UserError(
+            "augmentation has no effect on a support vector machine: every image is taken once, as it is. Valid: none."
+        )
+    data.prepare()
+    model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
+    _check_fixed(model)
+    _check_memory(settings, model, data)
+    model.to(device).eval()
+    folder.open(cfg, class_names=data.class_names, restart=run_settings.restart)
+    with _noting_failures(folder):
+        return _fit_and_test(cfg, settings, model, data, device, folder)
+
+
+def check(cfg: DictConfig) -> tuple[KernelMachine, FolderSettings, torch.device]:
+    """The settings, and the device that they name. Raises UserError for the first thing that is not valid."""
+    check_keys(cfg, "model", "data", "augmentation", "svm", "run", "seed", "device")
+    settings = build_record(KernelMachine, cfg.svm, path="svm")
+    run_settings = build_record(FolderSettings, cfg.run, path="run")
+    check_seed(cfg)
+    if Launch.read().size > 1:
+        raise UserError("scripts/fit_svm.py is one process: start it without torchrun or srun.")
+    return settings, run_settings, resolve_device(str(cfg.device), path="device")
+
+
+def _check_fixed(model: HybridModel) -> None:
+    """Nothing before the head may have to be trained."""
+    for name in ("frontend", "normalization"):
+        part = getattr(model, name)
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in part.modules()):
+            learned = "batch norm, whose statistics come from training"
+        elif any(parameter.requires_grad for parameter in part.parameters()):
+            learned = "weights to train"
+        else:
+            continue
+        raise UserError(
+            f"model.{name} has {learned}, and here nothing is trained. Fixed are model/frontend=scattering or identity "
+            "with model/normalization=statistics or none."
+        )
+
+
+def _check_memory(settings: KernelMachine, model: HybridModel, data: Data) -> None:
+    train, test = len(data.splits["train"]), len(data.splits["test"])
+    dimensions = torch.Size(model.frontend.output_shape).numel()
+    needed = kernel_machine.bytes_needed(settings, train=train, test=test, dimensions=dimensions)
+    free = free_memory(torch.device("cpu"))
+    if free is not None and needed > free:
+        raise UserError(
+            f"a support vector machine of {train:,} training images needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB "
+            "are free: take fewer with data.subset.n=…"
+        )
+
+
+@contextlib.contextmanager
+def _noting_failures(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        folder.note_failure(error)
+        raise
+    finally:
+        folder.close()
+
+
+def _fit_and_test(
+    cfg: DictConfig, settings: KernelMachine, model: HybridModel, data: Data, device: torch.device, folder: RunFolder
+) -> dict[str, Any]:
+    engines = engines_of(model, device)
+    record_session(folder.environment, step=0, engines=engines, unofficial_files=data.unofficial_files)
+    started = time.perf_counter()
+    if model.needs_statistics:
+        model.fit_statistics(batch.images for batch in data.loader("train", batch_size=_BATCH, device=device).epoch(0))
+    train = coefficients(model, data, "train", device)
+    print(_announcement(cfg, data, train, device, folder), *engines, sep="\n", flush=True)
+    fitted = kernel_machine.fit(train.features, train.labels, settings, seed=cfg.seed)
+    seconds = time.perf_counter() - started
+    test = coefficients(model, data, "test", device)
+    hits = int((fitted.predict(test.features) == test.labels.cpu()).sum())
+    top1 = 100 * hits / len(test.labels)
+    with contextlib.closing(JsonLines(folder.metrics)) as metrics:
+        metrics.scalars(0, 0.0, {"test/top1": top1})
+    summary = {
+        "model": cfg.choices.model,
+        "data": data.name,
+        "seed": cfg.seed,
+        "test": {"top1": top1, "images": len(test.labels)},
+        "train": {"images": len(train.labels)},
+        "svm": _about(fitted),
+        "seconds": round(seconds, 2),
+        "device": device_name(device),
+        "ranks": 1,
+        "precision": "fp32",
+    }
+    write_json(folder.summary, summary)
+    print(_closing_words(summary, folder))
+    return summary
+
+
+@torch.no_grad()
+def coefficients(model: HybridModel, data: Data, split: str, device: torch.device) -> Coefficients:
+    """What the front-end and the normalization make of every image of a split, as evaluation sees them, in order."""
+    features, labels = [], []
+    for batch in data.loader(split, batch_size=_BATCH, device=device).epoch(0):
+        features.append(model.normalization(model.frontend(batch.images)).flatten(1))
+        labels.append(batch.labels)
+    return Coefficients(torch.cat(features), torch.cat(labels))
+
+
+def _about(fitted: Fitted) -> dict[str, Any]:
+    """C, and how it was chosen: accuracies in % by cross-validation, None where it was given."""
+    searched = {f"{C:g}": accuracy for C, accuracy in fitted.accuracies.items()}
+    return {
+        "C": fitted.C,
+        "cross_validation": fitted.accuracies.get(fitted.C),
+        "candidates": searched or None,
+        "support_vectors": fitted.support_vectors,
+    }
+
+
+def _announcement(cfg: DictConfig, data: Data, train: Coefficients, device: torch.device, folder: RunFolder) -> str:
+    count, dimensions = train.features.shape
+    return (
+        f"{cfg.choices.svm} support vector machine on {dimensions:,} coefficients of {cfg.choices.model}'s front-end, on "
+        f"{device}; {data.name}: {count} train, {len(data.splits['test'])} test images of {data.image_shape}\n"
+        f"run folder {folder.path}"
+    )
+
+
+def _closing_words(summary: dict[str, Any], folder: RunFolder) -> str:
+    svm, test = summary["svm"], summary["test"]
+    lines = [
+        f"test accuracy {test['top1']:.2f} % of {test['images']} images; C = {svm['C']:g}, {svm['support_vectors']} of "
+        f"{summary['train']['images']} training images are support vectors; fitted in {summary['seconds']:.1f} s",
+        f"run folder:  {folder.path}",
+    ]
+    if svm["candidates"]:
+        words = ", ".join(f"C = {C}: {accuracy:.2f} %" for C, accuracy in svm["candidates"].items())
+        lines.insert(0, f"cross-validation on the training images: {words}")
+    return "\n".join(lines)

@@ -1,6 +1,0 @@
-"""A run's folder and what is written into it: metrics.jsonl (the truth), TensorBoard's files, lines on the console."""
-
-from hybrid.tracking.run_folder import RunFolder
-from hybrid.tracking.tracker import Tracker
-
-__all__ = ["RunFolder", "Tracker"]

@@ -1,0 +1,185 @@
+"""docs/RESULTS.md and the README's main table, as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from hybrid.errors import UserError
+from hybrid.reports.groups import ABSENT, Group
+from hybrid.reports.table import STATES
+from published import sessions
+from published.archive import images_of
+from published.changes import beside_the_row_s, in_full, in_short, quoted
+from published.entries import Entry, Rows
+from published.rows import Page, Row
+
+_BEGIN, _END = "<!-- main table, written by scripts/results.py -->", "<!-- end of the main table -->"
+_MARKS = {"read": "", "memory": " ᵐ"}
+_HEAD = """# Published experiments and ours
+
+Written by `python scripts/results.py` from [results/published.yaml](results/published.yaml) and the runs in
+[results/runs](results/runs); a change by hand would be lost. How to make it again: [results/README.md](results/README.md).
+Speed, faults, older runs and what has been measured layer by layer: [measurements.md](measurements.md).
+
+Accuracies are top-1 on the test images, in %: mean ± standard deviation over seeds (n - 1). ᵐ: quoted from memory of the
+publication, not verified; all others were read in the source that is named. **not run** is followed by what a run would
+take. Runs that are not finished are counted, and are in no mean. Below a row, ↳ names what runs of it change; what has
+"instead of" beside it is not the published experiment. Times, of training alone, and images/s are medians over seeds, with
+the smallest and the largest in brackets.
+"""
+
+
+def page_text(page: Page, tables: Sequence[Rows], pictures: Sequence[dict[str, str]]) -> str:
+    """The page; tables: of each section its rows with their runs; pictures: of each section file -> what it shows."""
+    parts = [_HEAD, page.text.strip()]
+    for section, rows, shown in zip(page.sections, tables, pictures, strict=True):
+        parts += [f"## {section.title}", section.text.strip(), _table(_main_rows(rows)), f"Published: {section.source}"]
+        parts += ["\n".join(_notes(rows)), _table(_detail_rows(rows)), _not_run(rows)]
+        parts += [f"![{section.title}. {words}](pictures/{file})  \n*{words}*" for file, words in shown.items()]
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def main_table(page: Page, tables: Sequence[Rows]) -> str:
+    """The README's: the rows that are marked as main, those that have been run before those that have not."""
+    ran, not_run = [], []
+    for section, rows in zip(page.sections, tables, strict=True):
+        for row, found in rows:
+            if row.main:
+                best = _closest(found)
+                cells = _shown(best) if best else ["not run", "", ""]
+                (ran if best else not_run).append([f"`{section.name}`", _name(row), _published(row), *cells])
+    head = ["experiment", "network", "published", "ours", "seeds", "images"]
+    return _table([head, *ran, *not_run]) if ran or not_run else ""
+
+
+def _closest(found: Sequence[Entry]) -> Entry | None:
+    """The runs of the row's own command, or else the longest that stand in for it; other settings are on the page alone."""
+    finished = [each for each in found if each.group.finished]
+    own = [each for each in finished if not each.changes]
+    return own[0] if own else max((each for each in finished if each.stands_in), key=_epochs, default=None)
+
+
+def _epochs(entry: Entry) -> float:
+    made = entry.group.figure("epochs")
+    return made.mean if made else 0.0
+
+
+def _shown(entry: Entry) -> list[str]:
+    words = f" ({', '.join(beside_the_row_s(entry.changes))})" if entry.changes else ""
+    return [f"{_accuracy(entry.group)}{words}", _count(entry), _images(entry.group)]
+
+
+def with_main_table(readme: str, table: str) -> str:
+    """The README with this table between its two marks. Raises UserError where it has no marks."""
+    before, begin, rest = readme.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise UserError(f"README.md has no lines {_BEGIN} and {_END}, between which the main table belongs.")
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
+
+
+def _main_rows(rows: Rows) -> list[list[str]]:
+    lines = [["", "published", "ours", "runs", "images", "settings, or what a run takes"]]
+    for row, found in rows:
+        own = [entry for entry in found if not entry.changes]
+        if own:
+            lines += [[_name(row), _published(row), *_ours(entry), "the recipe's"] for entry in own]
+        else:
+            lines.append([_name(row), _published(row), "**not run**" if row.run else ABSENT, "", "", row.takes])
+        lines += [
+            [f"↳ {', '.join(in_short(entry.changes))}", "", *_ours(entry), in_full(entry.changes)]
+            for entry in found
+            if entry.changes
+        ]
+    return lines
+
+
+def _detail_rows(rows: Rows) -> list[list[str]]:
+    lines = [["", "command", "seeds", "commit", "hardware", "date", "time of a run", "images/s"]]
+    for entry in (entry for _, found in rows for entry in found):
+        group = entry.group
+        seeds = ", ".join(dict.fromkeys(str(run.seed) for run in group.runs))
+        ran = [sessions.commits(group), sessions.hardware(group), sessions.days(group)]
+        speeds = [_middle(group, "seconds", " s"), _middle(group, "images_per_second")]
+        lines.append([_full_name(entry), f"`{entry.command}`", seeds, *ran, *speeds])
+    return lines if len(lines) > 1 else []
+
+
+def _not_run(rows: Rows) -> str:
+    """The commands of the rows that no run has, to be typed."""
+    left = [row for row, found in rows if row.run is not None and all(entry.changes for entry in found)]
+    commands = [" ".join([row.program, *_sweep(row), *map(quoted, row.overrides)]) for row in left]
+    return "\n".join(["Not run:", "", *(f"    {command}" for command in commands)]) if commands else ""
+
+
+def _sweep(row: Row) -> list[str]:
+    """Over what a row is a mean, if it is not seeds."""
+    values = [f"{name}={','.join(map(str, values))}" for name, values in row.repeats.items()]
+    return ["-m", *values] if values else []
+
+
+def _notes(rows: Rows) -> list[str]:
+    """What became of the runs that are in no mean."""
+    told: dict[str, list[str]] = {}
+    for entry in (entry for _, found in rows for entry in found):
+        for run in (run for run in entry.group.runs if run.state != "finished"):
+            why = (run.error or "").removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
+            words = f"{run.state.capitalize()}: {_full_name(entry)}{f' ({why})' if why else ''}"
+            told.setdefault(words, []).append(str(run.seed))
+    return [f"{words}, seed {', '.join(seeds)}.  " for words, seeds in told.items()]
+
+
+def _ours(entry: Entry) -> list[str]:
+    return [_accuracy(entry.group), _count(entry), _images(entry.group)]
+
+
+def _accuracy(group: Group) -> str:
+    figure = group.figure("test.top1")
+    if figure is None:
+        return "not finished"
+    return f"{figure.mean:.2f}{'' if figure.std is None else f' ± {figure.std:.2f}'}"
+
+
+def _count(entry: Entry) -> str:
+    """How many runs a mean is of; where runs or folds are missing, of how many, and what became of the others."""
+    group = entry.group
+    folds = math.prod(len(values) for values in entry.row.repeats.values()) if entry.row.repeats else 0
+    finished, wanted = len(group.finished), max(folds, len(group.runs))
+    others = [f"{len(group.of(state))} {state}" for state in STATES if state != "finished" and group.of(state)]
+    words = str(finished) if finished == wanted else f"{finished} of {wanted}"
+    return f"{words} ({', '.join(others)})" if others else words
+
+
+def _images(group: Group) -> str:
+    return ", ".join(dict.fromkeys(images_of(run) for run in group.runs))
+
+
+def _name(row: Row) -> str:
+    return f"{row.name}, {row.labels:,} labels" if row.labels else row.name
+
+
+def _full_name(entry: Entry) -> str:
+    return ", ".join([_name(entry.row), *in_short(entry.changes)])
+
+
+def _published(row: Row) -> str:
+    return ABSENT if row.published is None else f"{row.published}{_MARKS[row.mark]}"
+
+
+def _middle(group: Group, name: str, unit: str = "") -> str:
+    """The median, and the range where there is one: 261 (240 to 310) s."""
+    middle = group.middle(name)
+    if middle is None:
+        return ABSENT
+    median, low, high = (f"{value:,.0f}" for value in middle)
+    return f"{median}{f' ({low} to {high})' if low != high else ''}{unit}"
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    """The first line is the head."""
+    if not lines:
+        return ""
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    rule = ["---"] * len(lines[0])
+    return "\n".join(f"| {' | '.join(line)} |" for line in [escaped[0], rule, *escaped[1:]])

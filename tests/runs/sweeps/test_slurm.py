@@ -1,0 +1,327 @@
+"""A sweep on a real SLURM: preempted, killed, with a broken configuration, under a controller that dies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from hybrid.errors import UserError
+from hybrid.runs.jsonl import read_metrics
+from hybrid.runs.sweeps import slurm
+from hybrid.runs.sweeps.folder import SweepFolder, SweepRun
+from hybrid.runs.sweeps.launch import launch
+
+_TRAINING = ["model=scat_linear", "data.subset.n=100", "analysis=none", "trainer.tensorboard=false"]
+_TRAINING += ["trainer.duration='600 steps'", "trainer.log_every='4 steps'", "trainer.evaluate_every='300 steps'"]
+_TRAINING += ["trainer.checkpoint_every='10 steps'", "model.frontend.max_order=1", "trainer.batch_size=16"]
+_TRAINING += ["optimizer._target_=held.held_sgd"]
+_CLUSTER = ["cluster=slurm", "cluster.gpus=0", "cluster.cpus=1", "cluster.memory=1", "cluster.time='0:30:00'"]
+_NEEDED = ("slurmctld", "slurmd", "munged", "mungekey")
+_DISTURBED = ["0.1", "0.09", "0.08", "0.07"]
+_GOOD = f"optimizer.lr={','.join(_DISTURBED)},0.06"
+_SWEEP = [f"{_GOOD},-1"]  # six runs, the last of which is not valid
+
+
+pytestmark = pytest.mark.xdist_group("slurm")  # one cluster for all of them, and they start first, as they take longest
+
+
+@pytest.fixture(scope="module")
+def cluster(root, tmp_path_factory):
+    """A SLURM of one node and two slots: cluster("crash") kills its controller, cluster("recover") starts it again."""
+    if os.geteuid() or not all(shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in _NEEDED):
+        pytest.skip(f"needs root and {', '.join(_NEEDED)}; see scripts/cluster/local_slurm.sh")
+    pytest.importorskip("submitit", reason="needs the extra slurm")
+    folder = tmp_path_factory.mktemp("slurm")
+    base = tmp_path_factory.getbasetemp()
+    for parent in (folder, base, base.parent, base.parent.parent):  # munge, another user, must get to its socket
+        if parent.stat().st_uid == 0 and parent != Path(tempfile.gettempdir()):
+            parent.chmod(0o755)
+    script = [str(root / "scripts" / "cluster" / "local_slurm.sh")]
+    subprocess.run([*script, "start", str(folder), "2"], check=True, timeout=120)
+    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+    yield lambda action: subprocess.run([*script, action, str(folder)], check=True, timeout=120)
+    subprocess.run([*script, "stop", str(folder)], check=True, timeout=120)
+    del os.environ["SLURM_CONF"]
+
+
+@pytest.fixture
+def start():
+    """start(command, environment) -> a process that ends with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def do(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen:
+            pipe = subprocess.PIPE
+            process = subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True, env=environment)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield do
+
+
+def command(root: Path, outputs: Path, *arguments: str) -> list[str]:
+    return [sys.executable, str(root / "train.py"), "-m", *_TRAINING, f"run.root={outputs}", *arguments]
+
+
+def wait_for(condition, *, seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def sessions(run: SweepRun) -> list[dict]:
+    path = run.folder.environment
+    return json.loads(path.read_text())["sessions"] if path.is_file() else []
+
+
+def disturb(run: SweepRun, act: Callable[[], object]) -> None:
+    """Wait until a run has gone ten steps and more in this session, do something to it, and wait until it has begun again."""
+
+    def under_way() -> bool:
+        records, here = read_metrics(run.folder.metrics), sessions(run)
+        return bool(records and here) and run.folder.in_use and records[-1]["step"] > here[-1]["step"] + 10
+
+    def ended() -> bool:
+        return run.folder.finished or run.folder.error.is_file()
+
+    wait_for(lambda: under_way() or ended())
+    assert not ended(), "it ended before it was disturbed"
+    before = len(sessions(run))
+    act()
+    wait_for(lambda: len(sessions(run)) > before or ended())
+    assert len(sessions(run)) == before + 1, "it was not disturbed"
+
+
+def ask(run: SweepRun, *command: str) -> None:
+    """Tell SLURM something about a run's job, until the run has ended.
+
+    scancel of SLURM 22.05 sends a signal again every five seconds while other runs of the array are pending: it is ended
+    once the signal has done its work, and the run that begins again gets none.
+    """
+    with subprocess.Popen([*command, run.job]) as process:
+        wait_for(lambda: not run.folder.in_use)
+        process.kill()
+
+
+@pytest.fixture
+def held(tmp_path):
+    """The folder of held.py, and the environment that runs need for it."""
+    folder = tmp_path / "held"
+    folder.mkdir()
+    module = str(Path(__file__).parent)
+    return folder, {**os.environ, "OMP_NUM_THREADS": "1", "HYBRID_TEST_HELD": str(folder), "PYTHONPATH": module}
+
+
+def kill(run: SweepRun) -> None:
+    """SIGKILL to the training process, as the kernel sends it when memory runs out."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # others' processes come and go
+            if str(run.config) in path.read_bytes().decode(errors="replace").split("\0"):
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+def contents(run: SweepRun) -> dict[Path, int]:
+    """When every file of a run was written."""
+    return {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slurm
+def test_a_disturbed_sweep_ends_as_an_undisturbed_one(root, tmp_path, cluster, start, held):
+    folder, environment = held
+    launched = command(root, tmp_path / "disturbed", *_SWEEP, *_CLUSTER)
+    for lr in _DISTURBED:
+        (folder / lr).touch()
+    process = start(launched, environment)
+    wait_for(lambda: list((tmp_path / "disturbed" / "sweeps").glob("*/sweep.json")))
+    sweep = SweepFolder.find("last", root=tmp_path / "disturbed")
+    wait_for(lambda: all(run.job for run in sweep.runs()))
+    *good, bad = sweep.runs()
+    recovered = threading.Event()
+
+    def crash() -> None:
+        """A run is killed while the controller is away. The others are left alone meanwhile: what a controller has just
+        been told, and has not written down yet, dies with it."""
+        time.sleep(6)  # it writes down within five seconds that it has started a job
+        cluster("crash")
+        kill(good[1])
+        wait_for(lambda: not good[1].folder.in_use)
+        cluster("recover")
+        recovered.set()
+
+    def tell(run: SweepRun, *how: str) -> None:
+        recovered.wait()
+        disturb(run, lambda: ask(run, *how))
+
+    disturbances = [
+        [
+            lambda: tell(good[0], "scancel", "--signal=USR2"),  # SLURM's warning before a time limit
+            lambda: tell(good[0], "scancel", "--signal=TERM"),
+        ],
+        [lambda: disturb(good[1], crash)],
+        [lambda: tell(good[2], "scontrol", "requeue")],  # as PreemptMode=REQUEUE does
+        [lambda: tell(good[3], "scancel", "--signal=USR1")],
+    ]
+
+    def disturb_all(lr: str, acts: list[Callable[[], None]]) -> None:
+        try:
+            for act in acts:
+                act()
+        finally:
+            recovered.set()
+            (folder / lr).unlink()
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(disturb_all, _DISTURBED, disturbances))
+    out, errors = process.communicate(timeout=300)
+    assert all(run.folder.finished for run in good), out + errors
+    assert [len(sessions(run)) for run in good] == [3, 2, 2, 2, 1]
+    assert process.returncode == 1 and "1 of 6 runs are not finished, 1 of them failed" in errors, out + errors
+    assert "lr=-1.0 is not valid" in bad.folder.error.read_text()
+
+    undisturbed = command(root, tmp_path / "undisturbed", _GOOD, "cluster.workers=2")
+    subprocess.run(undisturbed, check=True, env=environment, timeout=300)
+    for run in good:
+        _check_equal(run.path, tmp_path / "undisturbed" / run.name)
+
+    before = [contents(run) for run in good]
+    again = subprocess.run(launched, capture_output=True, text=True, env=environment, timeout=300)
+    assert (
+        again.returncode == 1 and "6 runs, 5 of them finished already" in again.stdout
+    )  # the failed one is tried again
+    of_the_good = command(root, tmp_path / "disturbed", _GOOD, *_CLUSTER)
+    nothing = subprocess.run(of_the_good, capture_output=True, text=True, check=True, env=environment, timeout=120)
+    assert "5 runs, 5 of them finished already" in nothing.stdout and "submitted" not in nothing.stdout
+    assert [contents(run) for run in good] == before
+
+
+@pytest.mark.slurm
+def test_a_run_of_two_processes_is_preempted_and_continues(root, tmp_path, cluster, start, held):
+    """srun starts both; the weights are those of torchrun's two processes that nobody has disturbed."""
+    folder, environment = held
+    arguments = [*_TRAINING, "optimizer.lr=0.1"]
+    (folder / "0.1").touch()
+    launched = command(root, tmp_path / "slurm", "optimizer.lr=0.1", *_CLUSTER, "cluster.processes=2")
+    process = start(launched, environment)
+    wait_for(lambda: list((tmp_path / "slurm" / "sweeps").glob("*/sweep.json")))
+    sweep = SweepFolder.find("last", root=tmp_path / "slurm")
+    wait_for(lambda: sweep.runs()[0].job)
+    (run,) = sweep.runs()
+    disturb(run, lambda: ask(run, "scancel", "--signal=TERM"))
+    (folder / "0.1").unlink()
+    out, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, out + errors
+    assert [session["ranks"] for session in sessions(run)] == [2, 2]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    whole = [*torchrun, str(root / "train.py"), *arguments, f"run.root={tmp_path / 'torchrun'}"]
+    subprocess.run(whole, check=True, env=environment, timeout=200)
+    _check_equal(run.path, tmp_path / "torchrun" / run.name)
+
+
+def _check_equal(one: Path, other: Path) -> None:
+    first, second = (torch.load(path / "checkpoints" / "last.pt", weights_only=False) for path in (one, other))
+    leaves = list(zip(_leaves(first), _leaves(second), strict=True))
+    assert sum(isinstance(a, torch.Tensor) for a, _ in leaves) > 4
+    for a, b in leaves:
+        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else True
+
+
+def _leaves(node):
+    if isinstance(node, dict):
+        for key in node:
+            yield from _leaves(node[key])
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _leaves(value)
+    else:
+        yield node
+
+
+def test_without_slurm_it_says_so(tmp_path, make_sweep, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Exception, match="there is no squeue here"):
+        slurm.jobs_in_queue(make_sweep("seed=0"))
+
+
+def test_a_slurm_that_does_not_answer_is_one_line_and_all_that_is_said(quick_train, tmp_path, monkeypatch, capfd):
+    refusal = "squeue: error: DNS lookup failed\nsqueue: fatal: no configuration source\n"
+    silent = subprocess.CompletedProcess([], 1, stdout="", stderr=refusal)
+    monkeypatch.setattr(slurm, "_ask", lambda *command: silent)
+    with pytest.raises(UserError) as error:
+        launch([f"run.root={tmp_path}", "cluster=slurm"])
+    assert str(error.value) == (
+        "cluster=slurm: SLURM does not answer here (squeue: fatal: no configuration source). "
+        "Start it on a cluster's login node."
+    )
+    assert capfd.readouterr().out == ""
+
+
+def test_without_submitit_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(Exception, match=r"pip install 'hybrid\[slurm\]'"):
+        slurm.import_submitit()
+
+
+def test_a_job_that_runs_on_is_requeued_and_a_cancelled_one_is_not(make_sweep, quick_train, monkeypatch, tmp_path):
+    (run,) = make_sweep("optimizer.lr=0.0625").runs()
+    monkeypatch.setattr(slurm, "requeue", lambda: requeued.append(run.name))
+    for state, times in (("CANCELLED", 0), ("PREEMPTED", 1), ("RUNNING", 1)):
+        requeued = []
+        monkeypatch.setattr(slurm, "_state", lambda state=state: state)
+        (run.path / "started.txt").unlink(missing_ok=True)
+        task = slurm.ArrayTask()
+        monkeypatch.setattr(slurm.time, "sleep", _stop_when_waiting(task, run))
+        assert task(run).state == "stopped"
+        assert len(requeued) == times
+
+
+def test_before_submitit_requeues_the_controller_has_answered(make_sweep, monkeypatch):
+    pytest.importorskip("submitit", reason="needs the extra slurm")
+    (run,) = make_sweep("seed=0").runs()
+    answers = ["Zero Bytes were transmitted or received", "Unable to contact slurm controller", ""]
+
+    def answer(command, **_):
+        error = answers.pop(0)
+        return subprocess.CompletedProcess(command, int(bool(error)), stdout="JobState=RUNNING", stderr=error)
+
+    monkeypatch.setattr(slurm.subprocess, "run", answer)
+    monkeypatch.setattr(slurm.time, "sleep", lambda seconds: None)
+    assert slurm.ArrayTask().checkpoint(run).args == (run,)
+    assert not answers
+
+
+def test_a_killed_run_is_requeued_if_it_had_come_to_a_checkpoint(make_sweep, quick_train, monkeypatch):
+    (run,) = make_sweep("optimizer.lr=0.125").runs()  # kills itself when it is started first
+    monkeypatch.setattr(slurm, "_state", lambda: "RUNNING")
+    monkeypatch.setattr(slurm, "requeue", lambda: requeued.append(run.name))
+    for checkpoints, times in (([None, None], 0), ([None, 1], 1), ([1, 1], 0), ([1, 2], 1)):
+        requeued = []
+        (run.path / "started.txt").unlink(missing_ok=True)
+        monkeypatch.setattr(slurm, "_last_checkpoint", lambda run, left=checkpoints: left.pop(0))
+        assert slurm.ArrayTask()(run).state == "killed"
+        assert len(requeued) == times
+
+
+def _stop_when_waiting(task: slurm.ArrayTask, run: SweepRun):
+    sleep = time.sleep
+
+    def do(seconds: float) -> None:
+        sleep(seconds)
+        if run.log.read_text().rstrip().endswith("waiting"):
+            task._job.process.send_signal(signal.SIGTERM)
+
+    return do

@@ -1,0 +1,163 @@
+"""Compiled libraries: built once, found again, repaired; and what happens without a compiler."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+
+import pytest
+import torch
+
+from hybrid.scattering import CpuScattering2D, Scattering2D, make_scattering
+from hybrid.scattering.compiled import cache
+from hybrid.scattering.compiled import engine as compiled_engine
+from hybrid.scattering.compiled.cache import CompilerError
+from hybrid.scattering.compiled.cpu import compiler, kernels
+from hybrid.scattering.compiled.cpu.compiler import find_compiler, load_library
+
+try:
+    find_compiler()
+except CompilerError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+SOURCE = 'extern "C" int answer() { return 42; }'
+
+
+@pytest.fixture
+def counting_compiler(tmp_path, monkeypatch):
+    """A compiler that writes one line per library into a file; and an empty cache."""
+    real, log, script = find_compiler()[0], tmp_path / "log", tmp_path / "compiler"
+    script.write_text(f'#!/bin/sh\ncase "$*" in *.so*) echo built >> {log}; sleep 0.2;; esac\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    log.touch()
+    monkeypatch.setenv("CXX", str(script))
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    return log
+
+
+def builds(log):
+    return len(log.read_text().splitlines())
+
+
+def test_a_library_is_built_once(counting_compiler):
+    assert [load_library(SOURCE, "answer").answer() for _ in range(3)] == [42] * 3
+    assert builds(counting_compiler) == 1
+    load_library(SOURCE + "\n", "answer")
+    assert builds(counting_compiler) == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # these children use no thread of their parent
+def test_several_processes_build_one_library(counting_compiler):
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        assert pool.map(_answer, range(3), chunksize=1) == [42] * 3
+    assert builds(counting_compiler) == 1
+
+
+def _answer(_):
+    return load_library(SOURCE, "answer").answer()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x7fELF", None])
+def test_a_damaged_library_is_built_again(counting_compiler, damage, tmp_path):
+    load_library(SOURCE, "answer")
+    (library,) = (tmp_path / "cache").glob("*.so")
+    contents = library.read_bytes()
+    library.unlink()  # this process has the old file mapped
+    library.write_bytes(contents[:-100] if damage is None else damage)
+    assert load_library(SOURCE, "answer").answer() == 42
+    assert builds(counting_compiler) == 2 and library.stat().st_size == len(contents)
+
+
+def test_a_killed_build_leaves_nothing_that_is_used(counting_compiler, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiler, "compile_library", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        load_library(SOURCE, "answer")
+    monkeypatch.undo()
+    assert not list((tmp_path / "cache").glob("*.so"))
+
+
+def test_another_cpu_or_flag_is_another_library(counting_compiler, monkeypatch):
+    load_library(SOURCE, "answer")
+    compiler.identity.cache_clear()
+    monkeypatch.setattr(compiler, "_cpu", lambda: "another cpu")
+    load_library(SOURCE, "answer")
+    compiler.identity.cache_clear()
+    assert builds(counting_compiler) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_replaced_by_a_temporary_one(counting_compiler, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert cache.cache_folder().parent == tmp_path
+    assert load_library(SOURCE, "answer").answer() == 42
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    with pytest.raises(CompilerError, match="can be written"):
+        cache.cache_folder()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 12345, 12345)
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "theirs"))
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert cache.cache_folder() != tmp_path / "theirs"
+
+
+@pytest.fixture
+def forgetful():
+    """What was found out about compilers is forgotten before and after."""
+    compiled_engine._choose.cache_clear()
+    kernels._kernel.cache_clear()
+    yield
+    compiled_engine._choose.cache_clear()
+    kernels._kernel.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"), [("nothing-of-that-name", "no C++ compiler found"), ("false", "cannot compile")]
+)
+def test_without_a_compiler_the_torch_engine_works(command, reason, monkeypatch, caplog, forgetful):
+    monkeypatch.setenv("CXX", command)
+    caplog.set_level(logging.INFO)
+    scattering, images = make_scattering(2, (16, 20), 4, engine="cpu"), torch.rand(3, 16, 20)
+    for _ in range(2):
+        assert torch.equal(scattering(images), Scattering2D(2, (16, 20), 4)(images))
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 1 and reason in lines[0] and "torch engine" in lines[0] and "\n" not in lines[0]
+
+
+def test_an_error_in_the_source_is_one_line(counting_compiler):
+    with pytest.raises(CompilerError, match="error: .*'nonsense'") as caught:
+        load_library("nonsense x;", "wrong")
+    assert "\n" not in str(caught.value)
+
+
+def test_fewer_flags_where_the_compiler_knows_fewer(tmp_path, monkeypatch):
+    real, script = find_compiler()[0], tmp_path / "simple"
+    script.write_text(f'#!/bin/sh\ncase "$*" in *-march*|*-fopenmp*|*-mcpu*) exit 1;; esac\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    assert "-march=native" in compiler.flags_for((real,))
+    assert not {"-march=native", "-fopenmp"} & set(compiler.flags_for((str(script),)))
+
+
+@pytest.mark.slow
+def test_plain_instruction_sets_and_no_openmp(tmp_path, monkeypatch, forgetful, exact, channel_error):
+    """As on a CPU without AVX, with a compiler without OpenMP."""
+    real, script = find_compiler()[0], tmp_path / "simple"
+    script.write_text(f'#!/bin/sh\ncase "$*" in *-march*|*-fopenmp*|*-mcpu*) exit 1;; esac\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    images = torch.rand(5, 16, 20)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        values = CpuScattering2D(2, (16, 20), 4)(images)
+    finally:
+        torch.set_num_threads(before)
+    assert compiled_engine.is_usable(CpuScattering2D(2, (16, 20), 4)._settings, "cpu", 0)
+    assert channel_error(values, exact(images, 2, (16, 20), 4, 2)) <= 1e-6
