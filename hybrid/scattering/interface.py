@@ -48,12 +48,14 @@ class ScatteringModule(nn.Module, ABC):
         if images.dtype != torch.float64:
             images = images.float()
         batch = images.shape[:-2]
+        if not torch.compiler.is_exporting() and images.numel() == 0:
+            return images.reshape(*batch, *self.output_shape)  # some Fourier transforms refuse an empty batch
         flat = images.flatten(0, -3) if batch else images.unsqueeze(0)
         return self._transform(flat).reshape(*batch, *self.output_shape)
 
     @abstractmethod
     def _transform(self, images: Tensor) -> Tensor:
-        """(B, H, W) float32 or float64, B ≥ 0 -> (B, P, h, w) of the same type."""
+        """(B, H, W) float32 or float64, B ≥ 1 -> (B, P, h, w) of the same type."""
 
     def engine_on(self, device: torch.device | str) -> str:
         """Which engine computes float32 images on this device, in words. Compiled code is made now where it is not there."""

@@ -92,6 +92,25 @@ def test_any_leading_dimensions(engine, batch):
         same(value, engine(image))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("batch", [(0,), (2, 0, 3)])
+def test_an_empty_batch_has_an_empty_gradient(engine, batch, dtype):
+    images = torch.zeros(*batch, *SHAPE, dtype=dtype, requires_grad=True)
+    values = engine(images)
+    assert values.shape == (*batch, 25, 4, 5) and values.requires_grad
+    assert values.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    (gradient,) = torch.autograd.grad(values.square().sum(), images, create_graph=True)
+    assert gradient.shape == images.shape and gradient.dtype == dtype
+    (second,) = torch.autograd.grad(gradient.square().sum(), images, allow_unused=True)
+    assert second is None or second.shape == images.shape
+
+
+def test_an_empty_batch_when_compiled(engine):
+    torch._dynamo.reset()
+    compiled = torch.compile(engine, backend="eager", dynamic=True)
+    assert compiled(torch.rand(0, *SHAPE)).shape == (0, 25, 4, 5)
+
+
 def test_any_strides(engine, images):
     expected = engine(images)
     same(engine(images.contiguous(memory_format=torch.channels_last)), expected)
