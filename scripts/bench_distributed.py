@@ -141,7 +141,7 @@ def time_steps(
     optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
     scaler, meter = torch.amp.GradScaler(device.type, enabled=False), Meter(device)
     sum_gradients = TimedSum(GradientSum(model), device)
-    share = distributed.shares(accumulation=1).of(total)
+    share = distributed.own_shares(accumulation=1).of(total)
     labels = torch.randint(0, options.classes, (sum(share.sizes),), device=device)
     batch = Batch(torch.randn(len(labels), *shape, device=device), labels, labels, labels)
     for number in range(3 + options.steps):

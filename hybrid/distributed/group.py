@@ -187,7 +187,7 @@ def prepare(action: Callable[[], Any]) -> None:
     together(lambda: None if first else action())
 
 
-def shares(accumulation: int) -> Shares:
+def own_shares(accumulation: int) -> Shares:
     """Which part of each training batch is this rank's."""
     return Shares(rank=rank(), ranks=size(), parts=accumulation)
 

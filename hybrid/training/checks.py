@@ -68,7 +68,7 @@ def check(cfg: DictConfig) -> tuple[TrainerSettings, RunSettings, torch.device]:
     if str(cfg.optimizer.get("_target_")).startswith("hybrid."):  # a user's own may want its parts of the real model
         instantiate(cfg.optimizer, path="optimizer", model=nn.Linear(2, 2))
     live_settings(cfg)
-    distributed.shares(settings.accumulation).check(settings.batch_size, path="trainer.batch_size")
+    distributed.own_shares(settings.accumulation).check(settings.batch_size, path="trainer.batch_size")
     device = settings.resolve_device(Launch.read())
     if device.type == "cuda":
         torch.cuda.set_device(device)

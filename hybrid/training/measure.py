@@ -33,7 +33,7 @@ def measure(
 
     Several ranks share the forward passes, and each makes all measurements of all features: none would have anything else to do.
     """
-    shares = distributed.shares(accumulation=1)
+    shares = distributed.own_shares(accumulation=1)
     chosen = {"batch_size": batch_size, "device": device, "classes": settings.classes, "shares": shares}
     train = data.loader(split, most=settings.images, **chosen).epoch(0)
     test = data.loader(test_split, most=settings.test_images, **chosen).epoch(0) if test_split else None

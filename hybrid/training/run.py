@@ -115,7 +115,7 @@ class _Plan:
             device=device,
             train=True,
             drop_last=settings.drop_last,
-            shares=distributed.shares(settings.accumulation),
+            shares=distributed.own_shares(settings.accumulation),
         )
         steps_per_epoch = min(len(loader), settings.max_train_steps_per_epoch or len(loader))
         total = run_length(settings.duration, path="trainer.duration", steps_per_epoch=steps_per_epoch)

@@ -107,7 +107,7 @@ class Trainer:
 
     def evaluate(self, split: str) -> Evaluation:
         """Evaluate the current (averaged, if kept) weights on a split."""
-        shares = distributed.shares(accumulation=1)
+        shares = distributed.own_shares(accumulation=1)
         loader = self.data.loader(split, batch_size=self.settings.batch_size, device=self.device, shares=shares)
         model = self.state.evaluated
         if self.cache is not None and split in self.cache:

@@ -54,7 +54,7 @@ def trained(*, norm=False, augmentation, epochs=2, **settings):
         state = TrainState(model, optimizer, device=CPU, ema=0.8)
         data = digits(augmentation)
         loader = data.loader(
-            "train", batch_size=BATCH, train=True, shares=distributed.shares(accumulation=settings.accumulation)
+            "train", batch_size=BATCH, train=True, shares=distributed.own_shares(accumulation=settings.accumulation)
         )
         losses, sum_gradients = [], GradientSum(model)
         for epoch in range(epochs):
@@ -65,7 +65,7 @@ def trained(*, norm=False, augmentation, epochs=2, **settings):
                 )  # fmt: skip
                 state.ema.update_parameters(model)
                 losses.append(state.meter.read()["train/loss"])
-        test = data.loader("validation", batch_size=10, shares=distributed.shares(accumulation=1))
+        test = data.loader("validation", batch_size=10, shares=distributed.own_shares(accumulation=1))
         result = evaluate(state.evaluated, (double(batch) for batch in test.epoch(0)), num_classes=10)
     tensors = {**model.state_dict(), **{f"ema.{k}": v for k, v in state.ema.module.state_dict().items()}}
     return losses, tensors, result
@@ -105,7 +105,7 @@ def test_without_synchronisation_running_statistics_are_the_weighted_mean_over_r
 
     def one_step():
         with distributed.session(timeout=20):
-            rows = distributed.shares(accumulation=1).rows(7)[0]
+            rows = distributed.own_shares(accumulation=1).rows(7)[0]
             nn.functional.cross_entropy(model(batch[rows]), labels[rows], reduction="sum").div(7).backward()
             GradientSum(model)((rows.stop - rows.start) / 7)
         return {name: value for name, value in model.state_dict().items() if "running" in name}

@@ -303,7 +303,7 @@ def test_rows_of_the_ranks_are_gathered_in_the_order_of_one(ranks):
 
     def work():
         with distributed.session(timeout=20):
-            shares = distributed.shares(accumulation=1)
+            shares = distributed.own_shares(accumulation=1)
             batches = (rows[:5], rows[5:6], rows[6:])
             parts = [batch[shares.rows(len(batch))[0]] for batch in batches]
             return torch.cat([distributed.gather_rows(part) for part in parts])

@@ -33,13 +33,13 @@ runpy.run_path({train!r}, run_name="__main__")
 # What train.py does, on ranks that leave their process's number and of which the second meets the first one late.
 LATE = """
 import os, pathlib, runpy, time
-from hybrid import distributed
-meet = distributed._meet
+from hybrid.distributed import group
+meet = group._meet
 def late(launch, timeout):
     pathlib.Path({to!r}, f"rank.{{os.getpid()}}").touch()
     time.sleep({seconds} * launch.rank)
     return meet(launch, timeout)
-distributed._meet = late
+group._meet = late
 runpy.run_path({train!r}, run_name="__main__")
 """
 

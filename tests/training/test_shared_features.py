@@ -33,7 +33,7 @@ def network():
 
 def features(shares=None, *, broken=None, layers=("1", "logits")):
     """In batches of 8, 8 and 1: of the last one, all but the first rank have nothing."""
-    model, shares = network(), shares or distributed.shares(1)
+    model, shares = network(), shares or distributed.own_shares(1)
     batches = [(IMAGES[start : start + 8], LABELS[start : start + 8]) for start in (0, 8, 16)]
     parts = [(x[rows], y[rows]) for x, y in batches for rows in shares.rows(len(y))]
 
