@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hybrid.data.mixing import draw_partners
 from hybrid.data.randomness import torch_generator
-from hybrid.distributed.shares import ALONE, Share, Shares
+from hybrid.distributed.rank_slices import ALONE, Share, Shares
 from hybrid.errors import UserError
 
 

@@ -18,7 +18,7 @@ from hybrid.data.memory_loader import MemoryLoader, MemorySplit
 from hybrid.data.preprocessing import Normalize
 from hybrid.data.sources import Files, FileSource, MemorySource, check_labels
 from hybrid.data.splits import Subset, divide, stratified_positions
-from hybrid.distributed.shares import ALONE, Shares
+from hybrid.distributed.rank_slices import ALONE, Shares
 from hybrid.errors import UserError, unknown_name
 
 _log = logging.getLogger(__name__)

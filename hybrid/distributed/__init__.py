@@ -1,6 +1,6 @@
 """Several processes that train one run: how they start, meet, watch one another, and share batches, gradients and batch norm.
 
-The names below come from `group`. Importing the package loads no torch: `launch` and `shares` are needed before it.
+The names below come from `group`. Importing the package loads no torch: `launch` and `rank_slices` are needed before it.
 """
 
 from hybrid.lazy import lazy_names

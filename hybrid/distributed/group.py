@@ -27,7 +27,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from hybrid.distributed.launch import Launch
-from hybrid.distributed.shares import Shares
+from hybrid.distributed.rank_slices import Shares
 from hybrid.distributed.watch import GRACE, Watch, outlive_no_parent
 from hybrid.errors import PeerLost, Stopped, UserError
 from hybrid.seeding import seed_everything

@@ -10,7 +10,7 @@ from torch import nn
 
 from hybrid import distributed
 from hybrid.data import Batch
-from hybrid.distributed.shares import Share, Shares
+from hybrid.distributed.rank_slices import Share, Shares
 from hybrid.training.settings import TrainerSettings
 
 

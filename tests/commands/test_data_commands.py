@@ -16,7 +16,7 @@ from hybrid.data.statistics import pixel_statistics
 
 def run(root, script, *arguments):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    command = [sys.executable, str(root / "scripts" / script), *arguments]
+    command = [sys.executable, str(root / "hybrid" / "commands" / script), *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root)
 
 

@@ -19,7 +19,7 @@ def fitted(tmp_path_factory):
 
 
 def test_a_sweep_is_a_run_after_the_other_and_report_averages_them(call, tmp_path):
-    code, out, _ = call("fit_svm", "-m", *TINY, f"run.root={tmp_path}", "svm.C=1,100", "seed=0,1")
+    code, out, _ = call("svm", "-m", *TINY, f"run.root={tmp_path}", "svm.C=1,100", "seed=0,1")
     assert code == 0 and out.count("test accuracy") == 4
     code, out, err = call("report", f"runs={tmp_path}", "format=csv", "by=[svm.C]", "metric=svm.support_vectors")
     assert code == 0, err
@@ -30,7 +30,7 @@ def test_a_sweep_is_a_run_after_the_other_and_report_averages_them(call, tmp_pat
 
 
 def test_help_shows_its_own_groups_and_the_reasons(call):
-    code, out, err = call("fit_svm", "--help")
+    code, out, err = call("svm", "--help")
     assert code == 0 and not err
     assert "gaussian*  linear" in out and "statistics*" in out and "of the cross-validation" in out
     assert "\n  optimizer " not in out and "hydra:" not in out
@@ -57,7 +57,7 @@ def test_training_has_no_group_of_support_vector_machines(execute, root):
     ],
 )
 def test_a_mistake_is_one_line(call, tmp_path, argument, words):
-    code, _, err = call("fit_svm", *TINY, f"run.root={tmp_path}", argument)
+    code, _, err = call("svm", *TINY, f"run.root={tmp_path}", argument)
     assert code == 2 and err.count("\n") == 1 and words in err
     assert not list(tmp_path.iterdir())
 
@@ -71,7 +71,7 @@ def test_commands_that_need_weights_say_that_there_are_none(call, fitted, script
 
 
 def test_a_kept_configuration_is_run_again_by_the_command_that_made_it(call, execute, fitted, root):
-    code, out, _ = call("fit_svm", "--from", str(fitted / "mine"))
+    code, out, _ = call("svm", "--from", str(fitted / "mine"))
     assert code == 0 and "finished already" in out
     wrong = execute("../train", "--from", str(fitted / "mine"))
     assert wrong.returncode == 2 and "write python scripts/fit_svm.py --from" in wrong.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hybrid.distributed.shares import Shares
+from hybrid.distributed.rank_slices import Shares
 from hybrid.errors import UserError
 
 AUGMENTATIONS = {
