@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from hybrid.reports.style import COLOURS, PAGE, legend_above, new_panels, paper_style, plain
+from hybrid.reports.style import COLOURS, PAGE, legend_below, new_panels, paper_style, plain
 
 _COLOURS: dict[int | None, str] = {0: COLOURS[2], 1: COLOURS[1], 2: COLOURS[0], None: "0.6"}
 _NAMES: dict[int | None, str] = {0: "the image", 1: "maps of order 1", 2: "maps of order 2", None: "all maps"}
@@ -36,7 +36,7 @@ def stage_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_xlim(0, 1.05 * widest)
     for axes in grid[-1]:
         axes.set_xlabel("% of its time")
-    legend_above(grid[0, 0].figure, list(handles.values()), [_NAMES[order] for order in handles], letters=90)
+    legend_below(grid[0, 0].figure, list(handles.values()), [_NAMES[order] for order in handles])
     return grid[0, 0].figure
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from hybrid.reports.style import COLOURS, PAGE, SMALL, legend_above, new_panels, paper_style, plain
+from hybrid.reports.style import COLOURS, PAGE, SMALL, legend_below, new_panels, paper_style, plain
 
 _PARTS = {"data": COLOURS[2], "front-end": COLOURS[1], "head, backward, optimizer": COLOURS[0]}
 
@@ -41,5 +41,5 @@ def step_figure(rows: Sequence[Mapping[str, Any]], *, settings: Sequence[str] = 
     axes.set(xlabel="time of a step, % of the plain loop's", xlim=(0, 125))
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color="0.9", linewidth=0.6)
-    legend_above(axes.figure, handles, list(_PARTS), letters=90)
+    legend_below(axes.figure, handles, list(_PARTS))
     return axes.figure

@@ -198,13 +198,13 @@ def _main_columns(row: dict[str, Any]) -> dict[str, Any]:
 def _draw(records: dict[str, Record], folder: Path, formats: tuple[str, ...]) -> None:
     if not formats:
         return
-    from hybrid.reports.analysis import figures
-    from hybrid.reports.analysis_figures import save_figure
+    from hybrid.reports.analysis_figures import analysis_figures
+    from hybrid.reports.style import save_figure
 
     single = len(records) == 1
     reference = {name: record.about["accuracy"] for name, record in records.items() if record.about.get("accuracy")}
     labelled = {"network": next(iter(reference.values()))} if single and reference else reference
-    drawn = figures({"": next(iter(records.values()))} if single else records, reference=labelled)
+    drawn = analysis_figures({"": next(iter(records.values()))} if single else records, reference=labelled)
     for name, figure in drawn.items():
         save_figure(figure, folder / name, formats)
     print(f"figures: {folder}/ {', '.join(drawn)} ({', '.join(formats)})")

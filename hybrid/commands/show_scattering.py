@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from hybrid.configuration.arguments import command, option
 from hybrid.configuration.output_paths import PICTURES, check_file, writing
 from hybrid.errors import UserError
-from hybrid.reports.scattering_figure import scattering_figure
+from hybrid.reports.scattering_figures import scattering_figure
 from hybrid.scattering import Scattering2D
 
 

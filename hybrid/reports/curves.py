@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hybrid.errors import UserError, unknown_name
-from hybrid.reports.divergence import below, top_of
-from hybrid.reports.free_places import add_legend
 from hybrid.reports.groups import Group, telling_settings
 from hybrid.reports.runs import Run
-from hybrid.reports.style import COLOURS, SMALL, STYLE, log_scale
+from hybrid.reports.style import COLOURS, WIDE, legend_below, log_scale, new_panels, paper_style
 from hybrid.reports.table import setting_text, title
 
 _STROKES = ("-", (0, (5, 1.5)))
 MOST_GROUPS = len(COLOURS) * len(_STROKES)
-_STYLE = {**STYLE, "legend.title_fontsize": SMALL}
 _LINE_WIDTH, _THIN = 1.6, 0.8
 _FAR = 10  # times longer: drawn over one linear axis the shorter curve would be a stroke at its left end
+_FAR_LOSSES = 20
+_ROOM = 1.2  # times the largest loss of the finished runs: the top of the axis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,35 +74,33 @@ def curves_figure(
     return lines_figure(lines, name=name, over=over, heading=heading_of(settings))
 
 
+@paper_style
 def lines_figure(
     lines: Sequence[Line], *, name: str | None = None, over: Literal["epoch", "step"] = "epoch", heading: str = ""
 ) -> Figure:
     """The same with labels, colours and strokes as given, and `heading` above the legend.
 
-    The losses of runs that are not finished are drawn up to a little above those of the finished ones, and as far as they
-    are finite: a diverging run would hide the others.
+    The losses of finished runs say how high the axis reaches: a run that diverges leaves the picture at its top.
     """
-    runs = [run for line in lines for run in line.group.runs]
-    records = {run.path: _records(run) for run in runs}
+    records = {run.path: _records(run) for line in lines for run in line.group.runs}
     name = _name(name, [record for rows in records.values() for record in rows])
-    points = {run.path: found for run in runs if (found := _points(records[run.path], name, over))}
-    top = top_of(runs, points) if name.endswith("loss") else math.inf
     series = [
-        [
-            (run, *(found if run.state == "finished" else below(top, *found)))
-            for run in line.group.runs
-            if (found := points.get(run.path))
-        ]
+        [(run, *points) for run in line.group.runs if (points := _points(records[run.path], name, over))]
         for line in lines
     ]
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, 3.4), layout="constrained")
-        axes = figure.subplots()
-        for line, own in zip(lines, series, strict=True):
-            style = {"color": line.colour, "linestyle": line.stroke}
-            _draw(axes, own, style, label=_counted(line.label, [run for run, *_ in own]))
-        _finish(axes, name, series, over=over, heading=heading)
-    return figure
+    ((axes,),) = new_panels(WIDE, 3.0)
+    for line, own in zip(lines, series, strict=True):
+        style = {"color": line.colour, "linestyle": line.stroke}
+        _draw(axes, own, style, label=_counted(line.label, [run for run, *_ in own]))
+    axes.set(xlabel=over, ylabel=title(name).replace("top-1 (%)", "accuracy (%)"))
+    if _far_apart(series):
+        log_scale(axes, "x")
+    else:
+        axes.set_xlim(left=0)
+    if name.endswith("loss"):
+        _scale_losses(axes, series)
+    legend_below(axes.figure, *axes.get_legend_handles_labels(), heading=heading)
+    return axes.figure
 
 
 def average(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -160,18 +155,20 @@ def _draw(axes: Axes, runs: Sequence[tuple[Run, np.ndarray, np.ndarray]], style:
             label = None
 
 
-def _finish(axes: Axes, name: str, series: Sequence[Sequence[tuple]], *, over: str, heading: str) -> None:
-    axes.set(xlabel=over, ylabel=title(name).replace("top-1 (%)", "accuracy (%)"))
-    axes.grid(axis="y", color="0.9", linewidth=0.6)
-    if _far_apart(series):
-        log_scale(axes, "x")
-    else:
-        axes.set_xlim(left=0)
-    values = np.concatenate([values for runs in series for _, _, values in runs])
-    values = values[np.isfinite(values)]
-    if name.endswith("loss") and len(values) and values.min() > 0 and values.max() > 20 * values.min():
-        axes.set_yscale("log")
-    add_legend(axes, heading)
+def _scale_losses(axes: Axes, series: Sequence[Sequence[tuple]]) -> None:
+    """From the smallest loss to a little above the finished runs and the first losses of the others; logarithmic if far."""
+    runs = [(run.state == "finished", values) for own in series for run, _, values in own]
+    told = [values if finished or not any(f for f, _ in runs) else values[:1] for finished, values in runs]
+    told = np.concatenate(told)
+    known = np.concatenate([values for _, values in runs])
+    if not np.isfinite(told).any():
+        return
+    low, high = known[np.isfinite(known)].min(), _ROOM * told[np.isfinite(told)].max()
+    far = 0 < _FAR_LOSSES * low < high
+    if low < high:
+        axes.set_ylim(low / _ROOM if far else low - 0.05 * (high - low), high)
+    if far:
+        log_scale(axes)
 
 
 def _far_apart(series: Sequence[Sequence[tuple]]) -> bool:

@@ -12,28 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from hybrid.reports.depth_figures import AxisKind, Curve, DepthAxis, Looks, Samples
-from hybrid.reports.layer_names import by_run, layer_order
+from hybrid.reports.depth_figures import AxisKind, Curve, DepthPanels, Samples
+from hybrid.reports.layer_names import by_run
 from hybrid.reports.style import (
     COLOURS,
-    COLUMN,
     QUIET,
-    SMALL,
     STROKES,
-    heights,
-    label_y,
-    legend_above,
-    log_scale,
-    new_panels,
+    legend_below,
     paper_style,
-    plain,
-    spread,
 )
 
 _INNER, _OUTER = (0.25, 0.75), (0.05, 0.95)  # quantiles that bound the bands
 _MOST_NAMED = 2 * len(COLOURS)  # classes with a colour and a name of their own
-_LINE = 9.0  # points from one class name to the next
-_LETTERS = 16  # of a class name
 
 
 def contraction_ratios(
@@ -85,22 +75,18 @@ def distributions_by_depth(
 
     Samples that are not finite are left out; a layer without any is a gap. `line`: a value to mark across.
     """
-    depth = DepthAxis({run: layer_order([[n for n, _ in c] for c in own.values()]) for run, own in runs.items()}, axis)
-    look = Looks(runs, [label for own in runs.values() for label in own], markers=False)
-    ((axes,),) = new_panels(COLUMN, 2.4)
+    panels = DepthPanels(runs, axis, markers=False)
     few = sum(map(len, runs.values())) <= 2
-    if line is not None:
-        axes.axhline(line, color=QUIET, linewidth=0.9, zorder=1)
+    for axes in dict.fromkeys(panels.axes.values()):
+        axes.margins(x=0.02)
+        if line is not None:
+            axes.axhline(line, color=QUIET, linewidth=0.9, zorder=1)
     for run, own in runs.items():
         for label, samples in own.items():
-            x = depth.positions(run, [name for name, _ in samples])
-            _draw_bands(axes, x, [values for _, values in samples], look.of(run, label), outer=few)
-    label_y(axes, ylabel)
-    axes.margins(x=0.02)
-    depth.describe(axes)
-    log_scale(axes)
-    look.legend(axes.figure)
-    return axes.figure
+            x = panels.positions(run, [name for name, _ in samples])
+            _draw_bands(panels.axes[label], x, [values for _, values in samples], panels.look(run, label), outer=few)
+    panels.finish(ylabel, log=True)
+    return panels.figure
 
 
 @paper_style
@@ -110,7 +96,7 @@ def intra_class_distances(
     ylabel: str = "mean intra-class distance",
     axis: AxisKind = "auto",
 ) -> Figure:
-    """Mean distance of two images of a class, by depth, one line per class, named at its end.
+    """Mean distance of two images of a class, by depth, one line per class.
 
     Above 14 classes: thin grey lines and their mean. With several runs: the mean over classes, and a band from the
     smallest class to the largest.
@@ -119,27 +105,23 @@ def intra_class_distances(
         classes: {class: [(layer, mean distance), ...]} in depth order, or {run: that}.
     """
     runs = by_run(classes, inner=Mapping)
-    layers = {run: layer_order([[name for name, _ in curve] for curve in own.values()]) for run, own in runs.items()}
-    depth = DepthAxis(layers, axis)
-    ((axes,),) = new_panels(COLUMN, 2.4)
-    label_y(axes, ylabel)
-    depth.describe(axes)
-    look = Looks(runs, [""])
+    panels = DepthPanels(runs, axis, by_run=True)
+    axes = panels.axes[""]
     for run, own in runs.items():
-        x = depth.positions(run, layers[run])
-        values = np.array([_values(curve, layers[run]) for curve in own.values()])
+        x = panels.positions(run, panels.layers[run])
+        values = np.array([_values(curve, panels.layers[run]) for curve in own.values()])
         if len(runs) > 1:
-            axes.fill_between(x, values.min(0), values.max(0), alpha=0.2, linewidth=0, color=look.of(run, "")["color"])
-            axes.plot(x, values.mean(0), **look.of(run, ""))
+            look = panels.look(run, "")
+            axes.fill_between(x, values.min(0), values.max(0), alpha=0.2, linewidth=0, color=look["color"])
+            axes.plot(x, values.mean(0), **look)
         else:
             _draw_classes(axes, x, values, list(own))
-    if len(runs) > 1:
-        look.legend(axes.figure)
-    elif len(axes.lines) <= _MOST_NAMED:
-        _name_ends(axes)
-    else:
-        legend_above(axes.figure, axes.lines[-2:], ["one class", f"mean of {len(axes.lines) - 1} classes"])
-    return axes.figure
+    panels.finish(ylabel)
+    if len(runs) == 1 and len(axes.lines) <= _MOST_NAMED:
+        legend_below(panels.figure, axes.lines, [line.get_label() for line in axes.lines])
+    elif len(runs) == 1:
+        legend_below(panels.figure, axes.lines[-2:], ["one class", f"mean of {len(axes.lines) - 1} classes"])
+    return panels.figure
 
 
 def _draw_bands(axes: Axes, x: np.ndarray, samples: Sequence[ArrayLike], look: Mapping, *, outer: bool) -> None:
@@ -169,17 +151,3 @@ def _draw_classes(axes: Axes, x: np.ndarray, values: np.ndarray, names: Sequence
         axes.plot(x, row, linewidth=1.1 if named else 0.5, label=name, **({"color": "0.7"} | look))
     if not named:
         axes.plot(x, values.mean(0), color=COLOURS[0], linewidth=2)
-
-
-def _name_ends(axes: Axes) -> None:
-    """Each line's label right of its last point, moved up or down until no two overlap, and joined to it by a thin line."""
-    finite = [(line, line.get_xydata()[np.isfinite(line.get_ydata())]) for line in axes.lines]
-    ends = sorted(((line, *points[-1]) for line, points in finite if len(points)), key=lambda end: end[2])
-    wanted, height = heights(axes, [y for *_, y in ends])
-    for (line, x, y), place in zip(ends, spread(wanted, _LINE, low=0, high=height), strict=True):
-        axes.annotate(
-            plain(line.get_label(), _LETTERS), (x, y), (1.05, place / height), xycoords="data", textcoords="axes fraction",
-            size=SMALL, va="center", color=line.get_color(), annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2,
-                        "relpos": (0, 0.5)},
-        )  # fmt: skip

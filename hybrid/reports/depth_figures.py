@@ -8,7 +8,8 @@ Every function takes the data of one run, or a mapping of runs' names to such da
 Runs with the same layers have the layers' names on the x axis. Runs with different ones have the relative depth: a
 layer's place among its run's layers, 0 for the first (pixels) and 1 for the last (logits), because "how far on the way from the
 image to the decision" is what networks of different length have in common; `axis="layer"` counts layers instead.
-A value that is not finite is a gap.
+A value that is not finite is a gap. More than three runs of several curves each would be a tangle: each curve then has a
+panel of its own.
 """
 
 from __future__ import annotations
@@ -28,44 +29,97 @@ from hybrid.reports.style import (
     COLOURS,
     COLUMN,
     MARKERS,
+    PAGE,
     QUIET,
     SMALL,
     STROKES,
-    heights,
     label_y,
-    legend_above,
+    legend_below,
     log_scale,
     new_panels,
     paper_style,
     plain,
-    spread,
 )
 
+_MOST_OVERLAID = 3  # runs of several curves each in one panel
 AxisKind = Literal["auto", "relative", "layer"]
 Curve = Sequence[tuple[str, float]]
 Samples = Sequence[tuple[str, ArrayLike]]
-_LINE = 9.5  # points from one name to the next
 
 
-class DepthAxis:
-    """Where the layers of each run lie on a common x axis; see the module's docstring for the kinds."""
+class DepthPanels:
+    """A figure over depth: its panels, the x axis that the runs share, the looks of their curves, and the legend.
 
-    def __init__(self, layers: Mapping[str, Sequence[str]], kind: AxisKind = "auto") -> None:
-        if kind not in ("auto", "relative", "layer"):
-            raise UserError(f"unknown axis: {kind}. Valid: auto, layer, relative.")
-        self._layers = {run: list(names) for run, names in layers.items()}
-        first = next(iter(self._layers.values()))
-        self._same = all(names == first for names in self._layers.values())
-        self._relative = kind == "relative" or (kind == "auto" and not self._same)
-        self._ticks = first if self._same and not self._relative else []
+    Args:
+        runs: {run: {label: [(layer, anything), ...]}}.
+        axis: see the module's docstring.
+        markers: whether lines have a marker at each layer.
+        by_run: whether colours tell runs apart, whatever the labels are; otherwise only where there is one label, or many runs.
+    """
+
+    def __init__(
+        self,
+        runs: Mapping[str, Mapping[str, Sequence[tuple]]],
+        axis: AxisKind,
+        *,
+        markers: bool = True,
+        by_run: bool = False,
+    ) -> None:
+        if axis not in ("auto", "relative", "layer"):
+            raise UserError(f"unknown axis: {axis}. Valid: auto, layer, relative.")
+        self.layers = {run: layer_order([[n for n, *_ in c] for c in own.values()]) for run, own in runs.items()}
+        first = next(iter(self.layers.values()))
+        same = all(names == first for names in self.layers.values())
+        self._relative = axis == "relative" or (axis == "auto" and not same)
+        self._ticks = first if same and not self._relative else []
+        self._runs = list(runs)
+        self._labels = [""] if by_run else list(dict.fromkeys(label for own in runs.values() for label in own))
+        self._apart = len(self._runs) > _MOST_OVERLAID and len(self._labels) > 1
+        self._by_run = self._apart or len(self._labels) == 1
+        self._markers = markers
+        self.axes = self._panels()
+        self.figure = next(iter(self.axes.values())).figure
 
     def positions(self, run: str, names: Sequence[str]) -> np.ndarray:
         """x of these layers of the run."""
-        every = self._layers[run]
+        every = self.layers[run]
         places = np.array([every.index(name) for name in names], dtype=float)
         return places / max(1, len(every) - 1) if self._relative else places
 
-    def describe(self, axes: Axes) -> None:
+    def look(self, run: str, label: str) -> dict[str, object]:
+        """Properties of the line of a curve of a run."""
+        place = self._runs.index(run)
+        colour = place if self._by_run else self._labels.index(label)
+        look = {"color": COLOURS[colour % len(COLOURS)], "linestyle": STROKES[place % len(STROKES)]}
+        if self._markers:
+            look |= {"marker": MARKERS[colour % len(MARKERS)], "markerfacecolor": "white" if place % 2 else None}
+        return {name: value for name, value in look.items() if value is not None}
+
+    def finish(self, ylabel: str, *, reference: Mapping[str, float] | None = None, log: bool = False) -> None:
+        """Labels, ticks, lines across at the reference values, and the legend; call it after drawing."""
+        panels = list(dict.fromkeys(self.axes.values()))
+        lines = [self._draw_references(axes, reference or {}) for axes in panels][0]
+        for axes in panels:
+            self._describe_x(axes)
+            if axes.get_subplotspec().colspan.start == 0:
+                label_y(axes, ylabel)
+            if log:
+                log_scale(axes)
+        self._legend(lines)
+
+    def _panels(self) -> dict[str, Axes]:
+        """The axes of each curve: the same for all, or a panel each, two side by side, with a common y axis."""
+        if not self._apart:
+            return dict.fromkeys(self._labels, new_panels(COLUMN, 2.4)[0, 0])
+        rows = -(-len(self._labels) // 2)
+        grid = new_panels(PAGE, 2.3 * rows, rows=rows, columns=2)
+        for axes in grid.flat[len(self._labels) :]:
+            axes.set_axis_off()
+        for label, axes in zip(self._labels, grid.flat, strict=False):
+            axes.set_title(plain(label))
+        return dict(zip(self._labels, grid.flat, strict=False))
+
+    def _describe_x(self, axes: Axes) -> None:
         """Ticks and label. Long names stand at an angle, and the figure grows so that the curves keep their height."""
         if not self._ticks:
             axes.set_xlabel("relative depth (0: first layer, 1: last)" if self._relative else "layer")
@@ -79,9 +133,35 @@ class DepthAxis:
         axes.set_xticks(shown, [plain(names[k]) for k in shown], size=size, **turned)
         if upright:
             axes.set_xlabel("layer")
+        elif axes.get_subplotspec().colspan.start == 0:  # once a row
+            self.figure.set_figheight(self.figure.get_figheight() + 0.045 * longest)
+
+    def _draw_references(self, axes: Axes, references: Mapping[str, float]) -> list[Line2D]:
+        """Lines across the axes, the lowest first; their labels are the names with the values."""
+        lines = []
+        for label, value in sorted(references.items(), key=lambda item: item[1]):
+            words = f"{label} {value:.1f}" if abs(value) >= 10 else f"{label} {value:.3g}"
+            look = self.look(label, "") if self._by_run and label in self._runs else {"color": QUIET}
+            stroke = STROKES[self._runs.index(label) % len(STROKES)] if label in self._runs else STROKES[-1]
+            look = {"color": look["color"], "linestyle": stroke, "linewidth": 0.9}
+            lines.append(axes.axhline(value, zorder=1, label=words, **look))
+        return lines
+
+    def _legend(self, references: Sequence[Line2D]) -> None:
+        """Curves in colour; runs by their strokes in grey, or in colour where these are the runs'; then the references."""
+        if self._by_run:
+            curve = "" if self._apart else self._labels[0]
+            named = [(": ".join(filter(None, (run, curve))), run) for run in self._runs]
+            entries = [(words, self.look(run, self._labels[0])) for words, run in named if words]
         else:
-            figure = axes.figure
-            figure.set_figheight(figure.get_figheight() + 0.045 * longest)
+            entries = [(label, self.look(self._runs[0], label)) for label in self._labels]
+            if len(self._runs) > 1:
+                strokes = [self.look(run, self._labels[0])["linestyle"] for run in self._runs]
+                entries += [(run, {"color": QUIET, "linestyle": s}) for run, s in zip(self._runs, strokes, strict=True)]
+        handles = [*(Line2D([], [], **look) for _, look in entries), *references]
+        legend_below(
+            self.figure, handles, [*(words for words, _ in entries), *(line.get_label() for line in references)]
+        )
 
 
 @paper_style
@@ -95,31 +175,25 @@ def curves_by_depth(
 ) -> Figure:
     """One line per curve: any number per layer, such as a within/between ratio, an effective rank, the share of expanded pairs.
 
-    Colours and markers are the curves', strokes the runs'; with one curve per run, colours are the runs'.
+    Colours and markers are the curves', strokes the runs'; with one curve per run or in a panel, colours are the runs'.
 
     Args:
         curves: {curve: [(layer, value), ...]} in depth order, or {run: that}. A curve may leave layers out.
         ylabel: with the unit.
-        reference: {label: value}, horizontal lines; one with a run's name has the run's colour if the runs have colours.
+        reference: {label: value}, horizontal lines that the legend names; one with a run's name has the run's colour if the
+            runs have colours.
 
     Raises UserError for no layers, and for a layer that a curve has twice.
     """
     runs = by_run(curves, inner=Mapping)
-    layers = {run: layer_order([[name for name, _ in curve] for curve in own.values()]) for run, own in runs.items()}
-    depth = DepthAxis(layers, axis)
-    ((axes,),) = new_panels(COLUMN, 2.4)
-    look = Looks(runs, [label for own in runs.values() for label in own])
+    panels = DepthPanels(runs, axis)
     for run, own in runs.items():
         for label, curve in own.items():
             values = [value if np.isfinite(value) else np.nan for _, value in curve]
-            axes.plot(depth.positions(run, [name for name, _ in curve]), values, **look.of(run, label))
-    label_y(axes, ylabel)
-    depth.describe(axes)
-    if scale == "log":
-        log_scale(axes)
-    look.legend(axes.figure)
-    _draw_references(axes, reference or {}, look)
-    return axes.figure
+            places = panels.positions(run, [name for name, _ in curve])
+            panels.axes[label].plot(places, values, **panels.look(run, label))
+    panels.finish(ylabel, reference=reference, log=scale == "log")
+    return panels.figure
 
 
 def accuracy_by_depth(
@@ -136,58 +210,3 @@ def accuracy_by_depth(
         reference: {label: accuracy}, such as that of the network itself: horizontal lines.
     """
     return curves_by_depth(curves, ylabel=ylabel, reference=reference, axis=axis)
-
-
-class Looks:
-    """Colour, stroke and marker of a curve of a run, and the legend that explains them."""
-
-    def __init__(
-        self, runs: Sequence[str] | Mapping[str, object], labels: Sequence[str], *, markers: bool = True
-    ) -> None:
-        self._runs, self._labels = list(runs), list(dict.fromkeys(labels))
-        self._by_run = len(self._labels) == 1
-        self._markers = markers
-
-    def of(self, run: str, label: str) -> dict[str, object]:
-        """Properties of a line."""
-        place = self._runs.index(run)
-        colour = place if self._by_run else self._labels.index(label)
-        look = {"color": COLOURS[colour % len(COLOURS)], "linestyle": STROKES[place % len(STROKES)]}
-        if self._markers:
-            look |= {"marker": MARKERS[colour % len(MARKERS)], "markerfacecolor": "white" if place % 2 else None}
-        return {name: value for name, value in look.items() if value is not None}
-
-    def reference(self, label: str) -> dict[str, object]:
-        """Colour and stroke of a reference line: its run's; grey where colours tell curves apart."""
-        own = self.of(label, "") if self._by_run and label in self._runs else {"color": QUIET}
-        stroke = STROKES[self._runs.index(label) % len(STROKES)] if label in self._runs else STROKES[-1]
-        return {"color": own["color"], "linestyle": stroke}
-
-    def legend(self, figure: Figure) -> None:
-        """Curves in colour; runs by their strokes in grey, or, with one curve each, in colour."""
-        if self._by_run:
-            named = [(": ".join(filter(None, (run, self._labels[0]))), run) for run in self._runs]
-            entries = [(words, self.of(run, "")) for words, run in named if words]
-        else:
-            entries = [(label, self.of(self._runs[0], label)) for label in self._labels]
-            if len(self._runs) > 1:
-                entries += [(run, {"color": QUIET, "linestyle": self.of(run, label)["linestyle"]})
-                            for run in self._runs for label in self._labels[:1]]  # fmt: skip
-        legend_above(figure, [Line2D([], [], **look) for _, look in entries], [label for label, _ in entries])
-
-
-def _draw_references(axes: Axes, references: Mapping[str, float], look: Looks) -> None:
-    """Lines across, named at their left end, where accuracies that rise with depth leave room; the upper names above."""
-    if not references:
-        return
-    ordered = sorted(references.items(), key=lambda item: item[1])
-    for label, value in ordered:
-        axes.axhline(value, linewidth=0.9, zorder=1, **look.reference(label))
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high + 0.06 * (high - low))
-    places, _ = heights(axes, [value for _, value in ordered])
-    above = np.arange(len(ordered)) >= len(ordered) // 2
-    for (label, value), y in zip(ordered, spread(places + np.where(above, 6, -6), _LINE), strict=True):
-        words = f"{plain(label)} {value:.1f}" if abs(value) >= 10 else f"{plain(label)} {value:.3g}"
-        axes.annotate(words, (0, 0), (3, y), xycoords="axes fraction", textcoords="offset points", size=SMALL,
-                      ha="left", va="center", color=look.reference(label)["color"])  # fmt: skip

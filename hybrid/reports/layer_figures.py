@@ -49,7 +49,8 @@ def boundary_curves(
         axes.set_xlabel("number of neighbours k")
         axes.set_xlim(1, max(2, *(len(counts) for _, counts in own)))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=2))
-    label_y(grid[0], f"{ylabel} (of {samples:,})")
+    for axes in grid[::2]:
+        label_y(axes, f"{ylabel} (of {samples:,})")
     for axes in grid:
         if scale == "log":
             log_scale(axes)
@@ -84,7 +85,8 @@ def class_spectra(
         axes.set_ylim(0, 101 if share else None)
         if len(sizes) > 1:
             log_scale(axes, "x")
-    grid[0].set_ylabel("cumulated variance" + share * " (%)")
+    for axes in grid[::2]:
+        label_y(axes, "cumulated variance" + share * " (%)")
     return grid[0].figure
 
 
@@ -169,18 +171,23 @@ def _finite(values: ArrayLike) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def _panels(runs: Mapping[str, Sequence[tuple]]) -> np.ndarray:
-    """One panel per run with its layers' colour bar; a single bar where all runs have the same layers."""
-    grid = new_panels(COLUMN if len(runs) == 1 else PAGE, 2.4, columns=len(runs))[0]
+def _panels(runs: Mapping[str, Sequence[tuple]]) -> list[Axes]:
+    """A panel per run, two side by side, with its layers' colour bar; a single bar where all runs have the same layers."""
+    columns = min(2, len(runs))
+    rows = -(-len(runs) // columns)
+    grid = new_panels(COLUMN if len(runs) == 1 else PAGE, 2.4 * rows, rows=rows, columns=columns)
+    panels = list(grid.flat)[: len(runs)]
+    for axes in list(grid.flat)[len(runs) :]:
+        axes.set_axis_off()
     names = [[layer[0] for layer in own] for own in runs.values()]
     if all(own == names[0] for own in names):
-        layer_bar(grid[0].figure, grid, names[0])
+        layer_bar(panels[0].figure, list(grid.flat), names[0])
     else:
-        for axes, own in zip(grid, names, strict=True):
+        for axes, own in zip(panels, names, strict=True):
             layer_bar(axes.figure, [axes], own)
-    for axes, run in zip(grid, runs, strict=True):
+    for axes, run in zip(panels, runs, strict=True):
         axes.set_title(plain(run))
-    return grid
+    return panels
 
 
 def _draw(axes: Axes, layers: Sequence[tuple[str, Any]], points: Callable[[Any], tuple[Any, Any]]) -> None:

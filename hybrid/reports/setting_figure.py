@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hybrid.errors import UserError
 from hybrid.reports.curves import heading_of
-from hybrid.reports.free_places import add_legend, move_to_free_places
 from hybrid.reports.groups import Group, telling_settings
 from hybrid.reports.runs import unknown_setting
-from hybrid.reports.style import COLOURS, SMALL, STYLE
+from hybrid.reports.style import COLOURS, SMALL, WIDE, legend_below, new_panels, paper_style
 from hybrid.reports.table import setting_text, sortable, title
 
-_STYLE = {**STYLE, "legend.title_fontsize": SMALL}
-_MARGIN = 0.1  # of the axes, above and below the points: a line of text
+_FAR = 20  # times larger: the axis is logarithmic
+_MARGIN = 0.1  # of the axes, above and below the points: room for a line of text
 
 
+@paper_style
 def setting_figure(groups: Sequence[Group], *, over: str, metric: str) -> Figure:
     """One line per configuration but for `over`; a bar is one standard deviation (n - 1) to each side, and none of a single run.
 
@@ -43,14 +42,12 @@ def setting_figure(groups: Sequence[Group], *, over: str, metric: str) -> Figure
     if all(group.figure(metric) is None for group in groups):
         raise UserError(f"figure: no finished run has {metric}.")
     positions = _positions(groups, over)
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, 3.4), layout="constrained")
-        axes = figure.subplots()
-        names, lines = _lines(groups, over)
-        for k, (label, members) in enumerate(lines.items()):
-            _draw(axes, members, positions, over=over, metric=metric, colour=COLOURS[k % len(COLOURS)], label=label)
-        _finish(axes, positions, over=over, metric=metric, heading=heading_of(names))
-    return figure
+    ((axes,),) = new_panels(WIDE, 3.0)
+    names, lines = _lines(groups, over)
+    for k, (label, members) in enumerate(lines.items()):
+        _draw(axes, members, positions, over=over, metric=metric, colour=COLOURS[k % len(COLOURS)], label=label)
+    _finish(axes, positions, over=over, metric=metric, heading=heading_of(names))
+    return axes.figure
 
 
 def _lines(groups: Sequence[Group], over: str) -> tuple[list[str], dict[str, list[Group]]]:
@@ -110,18 +107,18 @@ def _draw(
 
 
 def _note(axes: Axes, words: str, place: tuple[float, float], *, colour: str, **more: Any) -> None:
-    axes.annotate(words, place, (0, 0), textcoords="offset points", color=colour, fontsize=SMALL, **more)
+    """Above and right of a point."""
+    axes.annotate(words, place, (5, 4), textcoords="offset points", color=colour, fontsize=SMALL, **more)
 
 
 def _finish(axes: Axes, positions: Mapping[str, float], *, over: str, metric: str, heading: str) -> None:
     axes.set(xlabel=over, ylabel=title(metric))
-    axes.grid(axis="y", color="0.9", linewidth=0.6)
-    spread = list(positions.values())
-    if min(spread) > 0 and max(spread) >= 20 * min(spread):
+    places = list(positions.values())
+    if min(places) > 0 and max(places) >= _FAR * min(places):
         axes.set_xscale("log")
-    axes.set_xticks(spread, list(positions))
+    axes.set_xticks(places, list(positions))
     axes.minorticks_off()
     axes.margins(y=_MARGIN)
-    move_to_free_places(axes.texts)
-    if len(labels := axes.get_legend_handles_labels()[1]) > 1 or any(labels):
-        add_legend(axes, heading)
+    handles, labels = axes.get_legend_handles_labels()
+    if any(labels):
+        legend_below(axes.figure, handles, labels, heading=heading)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from hybrid.errors import UserError
 from hybrid.reports.layer_names import layer_bar, layer_colours
-from hybrid.reports.style import COLUMN, PAGE, label_y, legend_above, log_scale, new_panels, paper_style, plain
+from hybrid.reports.style import COLUMN, PAGE, label_y, legend_below, log_scale, new_panels, paper_style, plain
 
 _COLUMNS = 3
 _BOUND = "_bound"
@@ -68,7 +68,7 @@ def stability_curves(
     figure = grid[0, 0].figure
     layer_bar(figure, list(grid.flat), names)
     bounds = [line for axes in grid.flat for line in axes.lines if line.get_label() == _BOUND]
-    legend_above(figure, bounds[:1], [bound_label])
+    legend_below(figure, bounds[:1], [bound_label])
     return figure
 
 

@@ -1,6 +1,7 @@
 """How figures for a paper look: sizes, type, colours that colour-blind readers tell apart; and writing them to files.
 
-Sizes are those of a two-column page (3.4 and 7 inches wide), type is 8-9 points at that size.
+A two-column page sets the sizes: a figure is 3.4 or 7 inches wide, and its type has 8 to 9 points at that width.
+A legend always stands below the axes, where it covers no data.
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from hybrid.configuration.output_paths import PICTURES
 from hybrid.errors import UserError
 
-COLUMN, PAGE = 3.4, 7.0  # widths in inches: one column, the whole page
+COLUMN, WIDE, PAGE = 3.4, 5.2, 7.0  # widths in inches: one column, a figure of its own, the whole page
 # Okabe and Ito's colours without the yellow that white paper swallows. Strokes and markers repeat the difference for
 # black-and-white print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
@@ -33,14 +33,15 @@ STROKES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 QUIET = "0.45"  # the grey of reference lines and their labels
 SMALL = 8  # points
+_LINE, _LETTERS_PER_INCH = 0.17, 13  # of a legend: the height of a row in inches, and what fits side by side
 STYLE = {
-    "font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "legend.fontsize": SMALL,
+    "font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "legend.fontsize": SMALL, "legend.title_fontsize": SMALL,
     "xtick.labelsize": SMALL, "ytick.labelsize": SMALL,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "axes.axisbelow": True,
     "lines.linewidth": 1.4, "lines.markersize": 3.5,
     "pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "hybrid",  # text stays text; equal data, equal files
 }  # fmt: skip
-KINDS = tuple(ending.removeprefix(".") for ending in PICTURES)
+FORMATS = ("png", "svg", "pdf")  # of a picture's file
 
 paper_style = matplotlib.rc_context(STYLE)  # a decorator: @paper_style
 
@@ -68,18 +69,25 @@ def new_panels(
     return grid
 
 
-def legend_above(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, letters: int = 44) -> None:
-    """Above the axes, where it covers no curve; the figure grows by its rows. `letters`: about how many fit in a row."""
+def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, heading: str = "") -> None:
+    """A legend below all axes, in as many columns as fit; the figure grows by its rows, so that the axes keep their size.
+
+    Args:
+        heading: a line above the legend, such as the names of the settings whose values are its labels.
+    """
     if not handles:
         return
-    most = next(count for count in range(len(labels), 0, -1) if count == 1 or _width(labels, count) <= letters)
-    rows = -(-len(labels) // most)
-    figure.set_figheight(figure.get_figheight() + 0.17 * rows)
-    shown = [f" {label}" if label.startswith("_") else label for label in map(plain, labels)]  # "_" hides a label
-    columns = -(-len(labels) // rows)
+    letters = _LETTERS_PER_INCH * figure.get_figwidth()
+    fitting = (count for count in range(len(labels), 1, -1) if _width(labels, count) <= letters)
+    rows = -(-len(labels) // next(fitting, 1))
+    title = textwrap.fill(heading, int(letters))
+    figure.set_figheight(figure.get_figheight() + _LINE * (rows + bool(title) + title.count("\n")) + 0.05)
+    cut = [plain(label, int(letters) - 5) for label in labels]
+    shown = [f" {label}" if label.startswith("_") else label for label in cut]  # "_" hides a label
     figure.legend(
-        handles, shown, loc="outside upper left", ncols=columns, frameon=False, handlelength=2.2, columnspacing=1.2
-    )
+        handles, shown, title=title or None, loc="outside lower left", ncols=-(-len(labels) // rows), frameon=False,
+        handlelength=2.2, columnspacing=1.2, alignment="left",
+    )  # fmt: skip
 
 
 def shades(colour: str, count: int) -> list[str]:
@@ -95,7 +103,7 @@ def label_y(axes: Axes, words: str) -> None:
 
 
 def _width(labels: Sequence[str], columns: int) -> int:
-    """Of a legend in letters; five for each handle."""
+    """The width of a legend in letters; a handle takes five."""
     return sum(5 + max(map(len, part)) for part in np.array_split(labels, columns))
 
 
@@ -118,31 +126,6 @@ def number(value: float) -> str:
         factor = round(value / 10**exponent)
         return ("" if factor == 1 else f"{factor}·") + f"$10^{{{exponent}}}$"
     return f"{value:,g}"
-
-
-def spread(places: np.ndarray, distance: float, *, low: float = -math.inf, high: float = math.inf) -> np.ndarray:
-    """The nearest places (least squares) to ascending ones that are `distance` or more apart, then moved into [low, high].
-
-    Where they do not all fit in there, those at the bottom overlap.
-    """
-    offsets = np.arange(len(places)) * distance
-    blocks: list[list[float]] = []  # of [mean of the wanted places less their offsets, how many]
-    for value in places - offsets:
-        blocks.append([value, 1])
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (one, m), (two, n) = blocks[-2:]
-            blocks[-2:] = [[(one * m + two * n) / (m + n), m + n]]
-    apart = np.concatenate([np.full(count, mean) for mean, count in blocks]) + offsets
-    return np.clip(apart, low, high).clip(low + offsets).clip(max=high - offsets[::-1]).clip(low)
-
-
-def heights(axes: Axes, values: Sequence[float]) -> tuple[np.ndarray, float]:
-    """The values' heights above the x axis and the height of the axes, in points; the y limits stay as they are now."""
-    axes.set_ylim(axes.get_ylim())
-    axes.figure.draw_without_rendering()  # the layout is known only then
-    height = axes.bbox.height * 72 / axes.figure.dpi
-    pixels = axes.transData.transform([(0, value) for value in values])[:, 1]
-    return (pixels - axes.bbox.y0) * 72 / axes.figure.dpi, height
 
 
 def plain(words: str, most: int = 36) -> str:
@@ -188,13 +171,13 @@ def save_figure(figure: Figure, path: Path | str, formats: Sequence[str] | None 
 
     path = Path(path)
     ending = path.suffix.removeprefix(".")
-    if ending in KINDS:
+    if ending in FORMATS:
         if formats is not None:
             raise UserError(f"{path} ends in .{ending} already; give the formats there or in formats, not in both.")
         path, formats = path.with_suffix(""), (ending,)
     formats = ("png", "svg") if formats is None else formats
-    if unknown := [kind for kind in formats if kind not in KINDS]:
-        raise UserError(f"unknown format of a figure: {unknown[0]}. Valid: {', '.join(KINDS)}.")
+    if unknown := [kind for kind in formats if kind not in FORMATS]:
+        raise UserError(f"unknown format of a figure: {unknown[0]}. Valid: {', '.join(FORMATS)}.")
     written = []
     for kind in formats:
         content = picture(figure, kind)

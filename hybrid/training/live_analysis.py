@@ -183,7 +183,7 @@ class LiveAnalysis:
                 self._said.add(problem)
 
     def _write(self, step: int, record: Record) -> None:
-        from hybrid.reports.analysis import MAIN_FIGURES, figures
+        from hybrid.reports.analysis_figures import MAIN_FIGURES, analysis_figures
         from hybrid.reports.layer_table import layer_csv
         from hybrid.reports.style import pixels_of, write_png
 
@@ -192,7 +192,7 @@ class LiveAnalysis:
         write_text(self.folder / f"{name}.csv", layer_csv(record.rows()))
         last = step == self.total_steps
         if self.live.figures == "always" or (self.live.figures == "last" and last):
-            for title, figure in figures({"": record}, only=MAIN_FIGURES, stacked=True).items():
+            for title, figure in analysis_figures({"": record}, only=MAIN_FIGURES, stacked=True).items():
                 pixels = pixels_of(figure)  # drawing takes longest: once for both
                 self.tracker.images(step, f"analysis/{title}", torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)
                 if last:

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from hybrid.data import Data, Loader
-from hybrid.reports.figures import confusion_figure, filter_bank_figure
+from hybrid.reports.confusion_figure import confusion_figure
+from hybrid.reports.scattering_figures import filter_bank_figure
 from hybrid.runs import Tracker
 from hybrid.scattering import ScatteringModule
 from hybrid.scattering.filters import morlet_bank

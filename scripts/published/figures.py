@@ -10,8 +10,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hybrid.reports.analysis_figures import curves_by_depth
-from hybrid.reports.style import COLOURS, MARKERS, QUIET, STROKES, legend_above, new_panels, paper_style
+from hybrid.reports.depth_figures import curves_by_depth
+from hybrid.reports.style import COLOURS, MARKERS, QUIET, STROKES, legend_below, new_panels, paper_style
 from published.archive import LAYERS
 from published.changes import in_short
 from published.curve_lines import curves_of
@@ -80,7 +80,7 @@ def labels_figure(rows: Rows) -> Figure:
     drawn = {name: networks[name] for name, _, _ in series}
     grey = {"color": QUIET, "marker": "o"}
     drawn |= {kind: {**grey, **look} for kind, look in _KINDS.items() if any(kind == each for _, each, _ in series)}
-    legend_above(axes.figure, [Line2D([], [], **look) for look in drawn.values()], list(drawn), letters=70)
+    legend_below(axes.figure, [Line2D([], [], **look) for look in drawn.values()], list(drawn))
     return axes.figure
 
 

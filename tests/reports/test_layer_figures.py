@@ -1,4 +1,4 @@
-"""Figures with a curve per layer: values, order of colours, scales, names; and stability."""
+"""Figures with a curve per layer: values, order of colours, scales, names."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import io
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex, to_rgba
+from matplotlib.colors import to_rgba
 from PIL import Image
 
 from hybrid.errors import UserError
-from hybrid.reports import analysis_figures as figures
+from hybrid.reports.layer_figures import boundary_curves, class_spectra, cumulative_distances
 from hybrid.reports.style import COLUMN, PAGE
 
 
@@ -35,9 +35,7 @@ def bar_names(figure) -> list[list[str]]:
 
 
 def test_boundary_points_have_one_curve_per_layer_from_dark_to_light():
-    figure = figures.boundary_curves(
-        [("pixels", [40, 30, 20]), ("relu", [30, 20, 9]), ("logits", [9, 4, 0])], samples=1000
-    )
+    figure = boundary_curves([("pixels", [40, 30, 20]), ("relu", [30, 20, 9]), ("logits", [9, 4, 0])], samples=1000)
     drawn(figure)
     axes = figure.axes[0]
     assert [line.get_xydata().tolist() for line in axes.lines][2] == [[1, 9], [2, 4], [3, 0]]
@@ -52,7 +50,7 @@ def test_boundary_points_have_one_curve_per_layer_from_dark_to_light():
 
 
 def test_a_count_of_zero_leaves_a_log_axis_below():
-    figure = figures.boundary_curves([("a", [900, 40]), ("b", [0, 0])], samples=1000, scale="log")
+    figure = boundary_curves([("a", [900, 40]), ("b", [0, 0])], samples=1000, scale="log")
     drawn(figure)
     assert figure.axes[0].get_yscale() == "log" and figure.axes[0].get_ylim()[0] > 1
 
@@ -60,25 +58,25 @@ def test_a_count_of_zero_leaves_a_log_axis_below():
 @pytest.mark.parametrize("count", [-1, 1001])
 def test_counts_that_cannot_be_are_an_error(count):
     with pytest.raises(UserError, match="plain: layer relu has a count outside 0 ... 1000"):
-        figures.boundary_curves({"plain": [("relu", [count])]}, samples=1000)
+        boundary_curves({"plain": [("relu", [count])]}, samples=1000)
 
 
 def test_runs_have_panels_with_common_axes_and_a_colour_bar_each():
     counts = [("pixels", [40, 30]), ("logits", [9, 4])]
-    figure = figures.boundary_curves({"scat": counts, "plain": [counts[0], ("relu", [20, 10]), counts[1]]}, samples=50)
+    figure = boundary_curves({"scat": counts, "plain": [counts[0], ("relu", [20, 10]), counts[1]]}, samples=50)
     drawn(figure)
     panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
     assert [axes.get_title() for axes in panels] == ["scat", "plain"] and figure.get_figwidth() == PAGE
     assert panels[0].get_ylim() == panels[1].get_ylim()
     assert bar_names(figure) == [["pixels", "logits"], ["pixels", "relu", "logits"]]
     assert panels[0].lines[-1].get_color().tolist() == panels[1].lines[-1].get_color().tolist()  # the last layer's
-    assert len(bar_names(figures.boundary_curves({"a": counts, "b": counts}, samples=50))) == 1
+    assert len(bar_names(boundary_curves({"a": counts, "b": counts}, samples=50))) == 1
 
 
 def test_distances_are_cumulated_exactly_on_a_log_axis():
     generator = np.random.default_rng(0)
     same, other = generator.gamma(3, 0.1, 3000).round(2), 1 + generator.gamma(3, 0.1, 2000)
-    figure = figures.cumulative_distances([("relu1", same, other), ("relu2", same / 2, np.append(other, np.nan))])
+    figure = cumulative_distances([("relu1", same, other), ("relu2", same / 2, np.append(other, np.nan))])
     drawn(figure)
     left, right = figure.axes[:2]
     assert [axes.get_title() for axes in (left, right)] == ["nearest of the same class", "nearest of another class"]
@@ -95,7 +93,7 @@ def test_distances_are_cumulated_exactly_on_a_log_axis():
 def test_distances_of_two_runs_are_two_rows_with_the_runs_names():
     values = np.linspace(1, 2, 50)
     layers = [("a", values, values), ("b", values, values)]
-    figure = figures.cumulative_distances({"scat": layers, "plain": layers[:1]}, titles=("left", "right"))
+    figure = cumulative_distances({"scat": layers, "plain": layers[:1]}, titles=("left", "right"))
     drawn(figure)
     panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
     assert [axes.get_title() for axes in panels] == ["left", "right", "", ""]
@@ -105,76 +103,25 @@ def test_distances_of_two_runs_are_two_rows_with_the_runs_names():
 
 def test_distances_of_very_different_layers_have_a_log_axis_too():
     values = np.linspace(0, 2, 50)
-    figure = figures.cumulative_distances([("a", values, values), ("b", 30 * values, 30 * values)])
+    figure = cumulative_distances([("a", values, values), ("b", 30 * values, 30 * values)])
     drawn(figure)
     assert figure.axes[0].get_xscale() == "log" and figure.axes[0].get_xlim()[0] == pytest.approx(2 / 49)
 
 
 def test_spectra_are_cumulated_from_the_largest_and_averaged_over_classes():
     layers = [("relu1", [[1.0, 3.0], [1.0, 1.0]]), ("relu2", np.array([4.0, 0.0]))]
-    figure = figures.class_spectra(layers)
+    figure = class_spectra(layers)
     drawn(figure)
     axes = figure.axes[0]
     assert axes.lines[0].get_xydata().tolist() == [[1, 62.5], [2, 100]]
     assert axes.lines[1].get_ydata().tolist() == [100, 100]
     assert axes.get_xscale() == "linear" and axes.get_ylabel() == "cumulated variance (%)"
-    axes = figures.class_spectra(layers, share=False).axes[0]
+    axes = class_spectra(layers, share=False).axes[0]
     assert axes.lines[0].get_ydata().tolist() == [2, 3] and axes.get_ylabel() == "cumulated variance"
 
 
 def test_spectra_of_different_dimensions_have_a_log_axis_and_no_variance_is_a_gap():
-    figure = figures.class_spectra([("a", np.ones((2, 4))), ("b", np.zeros((2, 9)))])
+    figure = class_spectra([("a", np.ones((2, 4))), ("b", np.zeros((2, 9)))])
     drawn(figure)
     assert figure.axes[0].get_xscale() == "log"
     assert np.isnan(figure.axes[0].lines[1].get_ydata()).all()
-
-
-# stability
-
-
-def panel(strengths, layers=("pixels", "relu"), bound=None):
-    strengths = np.asarray(strengths, dtype=float)
-    return figures.StabilityPanel(
-        strengths,
-        [(name, np.abs(strengths)[:, None] * [1.0, 2.0, 30.0] / (1 + k)) for k, name in enumerate(layers)],
-        bound,
-    )
-
-
-def test_stability_is_the_median_over_images_with_the_bound_beside_it():
-    strengths = [0, 0.5, 1, 2, 4]
-    figure = figures.stability_curves(
-        {
-            "translation (pixels)": panel(strengths, bound=np.array(strengths) / 4),
-            "rotation (degrees)": panel([-10, 0, 10]),
-        }
-    )
-    drawn(figure)
-    translation, rotation = figure.axes[:2]
-    assert translation.lines[0].get_xydata().tolist() == [
-        [0.5, 1],
-        [1, 2],
-        [2, 4],
-        [4, 8],
-    ]  # no strength 0 on a log axis
-    assert translation.lines[1].get_ydata().tolist() == [0.5, 1, 2, 4]
-    assert translation.lines[2].get_ydata().tolist() == [0.125, 0.25, 0.5, 1]
-    assert to_hex(translation.lines[2].get_color()) == "#000000"
-    assert translation.get_xscale() == translation.get_yscale() == "log"
-    assert rotation.get_xscale() == rotation.get_yscale() == "linear" and rotation.get_ylim()[0] == 0
-    assert rotation.lines[0].get_ydata().tolist() == [20, 0, 20]
-    assert [axes.get_xlabel() for axes in (translation, rotation)] == ["translation (pixels)", "rotation (degrees)"]
-    assert list(legend(figure)) == ["bound, C = 1"] and bar_names(figure) == [["pixels", "relu"]]
-
-
-def test_the_axes_of_stability_follow_the_layers_not_the_bound():
-    axes = figures.stability_curves({"noise": panel([0, 1, 2], bound=[0, 1e3, 1e6])}).axes[0]
-    assert axes.get_ylim()[1] < 10
-    assert not figures.stability_curves({"noise": panel([0, 1, 2])}).legends
-
-
-def test_panels_of_stability_have_the_same_layers():
-    with pytest.raises(UserError, match="panel noise has other layers"):
-        figures.stability_curves({"translation": panel([0, 1]), "noise": panel([0, 1], layers=("pixels", "other"))})
-    with pytest.raises(UserError, match="at least one perturbation"):
-        figures.stability_curves({})

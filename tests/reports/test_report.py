@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 
@@ -112,8 +113,7 @@ def test_a_single_row_is_shown_whole_and_what_no_run_has_is_said_above_several(w
 def test_curves_by_a_setting_that_several_groups_share_have_names_of_their_own(write_run, groups):
     for k, (lr, size) in enumerate([(0.2, 32), (0.2, 64), (0.3, 32)]):
         write_run(f"a{k}", f"optimizer.lr={lr}", f"trainer.batch_size={size}", "data.subset.n=100", top1=90.0 - k)
-    (axes,) = curves_figure(groups(by=["optimizer.lr"]), by=["optimizer.lr"]).axes
-    legend = axes.get_legend()
+    (legend,) = curves_figure(groups(by=["optimizer.lr"]), by=["optimizer.lr"]).legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "0.2, 32 (1 seed)",
         "0.2, 64 (1 seed)",
@@ -232,7 +232,8 @@ def test_curves_are_written_and_equal_runs_give_equal_files(sweep, report, tmp_p
 
 
 def test_a_line_is_the_mean_of_the_finished_seeds_and_others_have_lines_of_their_own(sweep, groups):
-    (axes,) = curves_figure(groups()).axes
+    figure = curves_figure(groups())
+    (axes,), (legend,) = figure.axes, figure.legends
     lines = {line.get_label(): line for line in axes.lines}
     mean = lines["0.2 (2 seeds, 1 unfinished)"]
     assert mean.get_xydata().tolist() == [[1.0, 55.0], [2.0, 81.0]]
@@ -242,7 +243,7 @@ def test_a_line_is_the_mean_of_the_finished_seeds_and_others_have_lines_of_their
     own = [line for line in axes.lines if line.get_color() == mean.get_color() and line is not mean]
     assert [line.get_ydata().tolist() for line in own] == [[5.0]]
     assert "0.4 (1 failed)" in lines
-    assert axes.get_legend().get_title().get_text() == "lr"
+    assert legend.get_title().get_text() == "lr"
 
 
 def test_average_takes_the_sparsest_curve_and_no_epoch_beyond_any():
@@ -272,3 +273,24 @@ def test_latex_escapes_what_a_setting_may_hold(write_run, groups):
     write_run("a", "run.init_from=a_b~50%", top1=90.0)
     write_run("b", top1=90.0)
     assert r"a\_b\textasciitilde{}50\%" in latex(make_table(groups(), metric="test.top1"))
+
+
+def write_losses(folder, values):
+    records = [{"step": 10 * k, "epoch": float(k), "train/loss": value} for k, value in enumerate(values)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+@pytest.mark.parametrize(("losses", "scale"), [([2.0, 1.0, 0.5], "linear"), ([2.0, 0.5, 0.01], "log")])
+def test_a_run_that_diverged_does_not_hide_the_losses_of_the_others(write_run, groups, losses, scale):
+    write_losses(write_run("a", top1=80.0), losses)
+    write_losses(write_run("b", "optimizer.lr=0.4"), [2.5, 2.0, 200.0, 1e30, None])
+    (axes,) = curves_figure(groups(), name="train/loss").axes
+    low, high = axes.get_ylim()
+    assert axes.get_yscale() == scale and high == pytest.approx(3.0)
+    assert losses[-1] - 0.2 < low < losses[-1]
+
+
+def test_runs_that_all_diverged_are_drawn_whole(write_run, groups):
+    write_losses(write_run("a"), [2.5, 200.0, 1e9, None])
+    (axes,) = curves_figure(groups(), name="train/loss").axes
+    assert axes.get_ylim()[1] > 1e9 and axes.get_yscale() == "log"

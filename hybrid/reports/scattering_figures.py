@@ -1,4 +1,4 @@
-"""One image and its scattering coefficients, arranged by what each of them measures."""
+"""Pictures of the scattering transform: the filters of its bank, and the coefficients of one image by order, scale, angle."""
 
 from __future__ import annotations
 
@@ -63,3 +63,32 @@ def _tighten(part: SubFigure, title: str, axes: np.ndarray) -> None:
     part.subplots_adjust(left=0, right=1, bottom=0, top=top, wspace=0.03, hspace=0.03)
     for cell in axes.flat:
         cell.set_axis_off()
+
+
+def filter_bank_figure(filters: Sequence[tuple[str, torch.Tensor]], *, columns: int) -> Figure:
+    """Every filter twice: its real part in space, and below it its modulus in Fourier space with frequency 0 in the middle.
+
+    Args:
+        filters: (title, Fourier transform of the filter) pairs, real or complex, each (H, W) with frequency 0 at [0, 0].
+        columns: filters per row.
+    """
+    rows = -(-len(filters) // columns)
+    figure = Figure(figsize=(1.1 * columns, 2.3 * rows), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+    grid = figure.subplots(2 * rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for k, (title, spectrum) in enumerate(filters):
+        space = torch.fft.fftshift(torch.fft.ifft2(spectrum).real).numpy()
+        above, below = grid[2 * (k // columns), k % columns], grid[2 * (k // columns) + 1, k % columns]
+        limit = np.abs(space).max()
+        above.imshow(_middle(space), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        below.imshow(torch.fft.fftshift(spectrum.abs()).numpy(), cmap="cividis", vmin=0)
+        above.set_title(title, size=10, pad=3)
+    return figure
+
+
+def _middle(picture: np.ndarray, side: int = 24) -> np.ndarray:
+    """The middle `side` x `side` pixels, where the filters live."""
+    top, left = (max(0, (size - side) // 2) for size in picture.shape)
+    return picture[top : top + side, left : left + side]

@@ -68,8 +68,9 @@ def test_the_legend_of_a_figure_says_what_its_values_are_of_and_sizes_are_in_the
     for k, n in enumerate(("100", "1000", "500", "null")):
         write_run(f"a{k}", f"data.subset.n={n}", f"optimizer.lr={0.1 if k % 2 else 0.2}", top1=80.0 + k)
     groups = group_runs(read_runs(tmp_path / "runs"))
-    (axes,) = setting_figure(groups, over="data.subset.n", metric="test.top1").axes
-    assert axes.get_legend().get_title().get_text() == "lr"
+    figure = setting_figure(groups, over="data.subset.n", metric="test.top1")
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert legend.get_title().get_text() == "lr"
     ticks = sorted(zip(axes.get_xticks(), (tick.get_text() for tick in axes.get_xticklabels()), strict=True))
     assert [words for _, words in ticks] == ["100", "500", "1000", "null"]
 
