@@ -1,7 +1,16 @@
-"""Classes of image files that belong to no data set: found, decoded in batches, predicted, written as a table."""
+"""Classes of images that belong to no data set: files are found and decoded in batches, predicted, written as a table."""
 
 from hybrid.prediction.image_files import Unreadable, find_images, read_batches
-from hybrid.prediction.predict import Prediction, predict
-from hybrid.prediction.tables import WRITERS
+from hybrid.prediction.predict import Prediction, predict, predict_arrays
+from hybrid.prediction.tables import WRITERS, as_table
 
-__all__ = ["WRITERS", "Prediction", "Unreadable", "find_images", "predict", "read_batches"]
+__all__ = [
+    "WRITERS",
+    "Prediction",
+    "Unreadable",
+    "as_table",
+    "find_images",
+    "predict",
+    "predict_arrays",
+    "read_batches",
+]

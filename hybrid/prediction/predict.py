@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hybrid.errors import UserError
 from hybrid.prediction.image_files import Unreadable, find_images, read_batches
 
 
@@ -41,8 +43,53 @@ def predict(
             on_unreadable(each)
         if images is None:
             continue
-        with torch.inference_mode():
-            best = model(images.to(device)).double().softmax(1).topk(count, dim=1)
-        for file, numbers, probabilities in zip(files, best.indices.tolist(), best.values.tolist(), strict=True):
-            ranked = zip((class_names[number] for number in numbers), probabilities, strict=True)
-            yield Prediction(file, tuple(ranked))
+        for file, classes in zip(files, _most_probable(model, images.to(device), class_names, count), strict=True):
+            yield Prediction(file, classes)
+
+
+def predict_arrays(
+    model: nn.Module,
+    images: Tensor | np.ndarray,
+    *,
+    class_names: Sequence[str],
+    top: int = 5,
+    batch_size: int = 64,
+    device: torch.device | str = "cpu",
+) -> Iterator[Prediction]:
+    """Predict images that are in memory, in float32; a prediction's `file` is the number of the image, from "0".
+
+    Args:
+        model: as for `predict`.
+        images: (N, C, H, W), or (C, H, W) for one image; uint8 in 0..255, or float in [0, 1].
+
+    Raises UserError for another type of numbers, for float values outside [0, 1], and for a shape that the model refuses.
+    """
+    images = torch.as_tensor(images)
+    images = images[None] if images.dim() == 3 else images
+    if images.dtype != torch.uint8:
+        if not images.is_floating_point():
+            raise UserError(
+                f"images of type {images.dtype} cannot be predicted. Valid: uint8 in 0..255, float in [0, 1]."
+            )
+        images = images.float()
+        if images.numel() and not (images.min() >= 0 and images.max() <= 1):
+            raise UserError("images of float type must have values in [0, 1]: preprocessing is done by the run itself.")
+    count = min(top, len(class_names))
+    for start in range(0, len(images), batch_size):
+        try:
+            classes = _most_probable(model, images[start : start + batch_size].to(device), class_names, count)
+        except (RuntimeError, ValueError) as error:
+            raise UserError(f"images of shape {tuple(images.shape)} do not fit the model: {error}") from error
+        for number, each in enumerate(classes, start=start):
+            yield Prediction(str(number), each)
+
+
+@torch.inference_mode()
+def _most_probable(
+    model: nn.Module, images: Tensor, class_names: Sequence[str], count: int
+) -> list[tuple[tuple[str, float], ...]]:
+    best = model(images).double().softmax(1).topk(count, dim=1)
+    return [
+        tuple((class_names[number], probability) for number, probability in zip(numbers, probabilities, strict=True))
+        for numbers, probabilities in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]

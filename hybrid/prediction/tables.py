@@ -1,4 +1,4 @@
-"""Predictions as CSV, as JSON, and as lines on a terminal, each written as they come."""
+"""Predictions as a pandas table, and as CSV, JSON and lines on a terminal, which are written as the predictions come."""
 
 from __future__ import annotations
 
@@ -7,9 +7,25 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterable
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from hybrid.prediction.predict import Prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def as_table(predictions: Iterable[Prediction]) -> pd.DataFrame:
+    """Columns `class` and `probability` (0..1), then `class_2`, `probability_2` …; the index is the file."""
+    import pandas as pd
+
+    files, rows = [], []
+    for file, classes in predictions:
+        files.append(int(file) if file.isdigit() else file)
+        ends = ["", *(f"_{rank}" for rank in range(2, len(classes) + 1))]
+        rows.append({f"{column}{end}": value for end, pair in zip(ends, classes, strict=True)
+                     for column, value in zip(("class", "probability"), pair, strict=True)})  # fmt: skip
+    return pd.DataFrame(rows, index=pd.Index(files, name="image"))
 
 
 def print_table(predictions: Iterable[Prediction], *, top: int, ahead: int = 64) -> int:

@@ -72,7 +72,7 @@ def restore(
     Raises UserError for a folder that is no run, has no checkpoint yet, or whose checkpoint is damaged or another model's.
     """
     folder = RunFolder(run)
-    cfg = _read_config(folder)
+    cfg = read_config(folder)
     settings = build_record(TrainerSettings, _completed(cfg.trainer), path="trainer")
     place = resolve_device(device, path="device")
     weights = weights or settings.test_weights
@@ -98,7 +98,8 @@ def restore(
     )
 
 
-def _read_config(folder: RunFolder) -> DictConfig:
+def read_config(folder: RunFolder) -> DictConfig:
+    """The configuration that a run was made with. UserError for a folder that holds no run with weights."""
     if not folder.path.is_dir():
         raise UserError(f"there is no run's folder {folder.path}.{_hint(folder.path)}")
     try:

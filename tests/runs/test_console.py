@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import re
+import sys
+import types
 
 import pytest
 
@@ -111,3 +113,27 @@ def test_lines_may_be_asked_for_on_a_terminal(terminal):
     console.scalars(50, 5.0, TRAINING)
     console.close()
     assert "\x1b" not in stream.getvalue() and "step 50/100" in stream.getvalue()
+
+
+def test_in_a_notebook_a_bar_is_drawn_in_the_cells_output(monkeypatch, capsys):
+    """IPython is not a dependency: a kernel has it, and this stands in for one."""
+
+    class ZMQInteractiveShell:
+        pass
+
+    pictures = []
+    handle = types.SimpleNamespace(update=pictures.append)
+    drawing = types.ModuleType("IPython.display")
+    drawing.HTML, drawing.display = str, lambda picture, display_id: pictures.append(picture) or handle
+    kernel = types.ModuleType("IPython")
+    kernel.get_ipython, kernel.display = ZMQInteractiveShell, drawing
+    monkeypatch.setitem(sys.modules, "IPython", kernel)
+    monkeypatch.setitem(sys.modules, "IPython.display", drawing)
+    console = Console(total_steps=100, total_epochs=10)
+    assert console.style == "bar"
+    console.say("run folder <a>")
+    console.scalars(100, 10.0, TRAINING)
+    console.close()
+    assert 'value="0" max="100"' in pictures[0] and 'value="100"' in pictures[-1]
+    assert "100/100 loss 1.2500" in pictures[-1]
+    assert capsys.readouterr().out == "run folder <a>\n"

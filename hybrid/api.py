@@ -1,0 +1,231 @@
+"""Training and its runs from Python: `hybrid.train`, `hybrid.load_run` and the `Run` that both return."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybrid.errors import UserError
+from hybrid.runs.folder import RunFolder
+
+if TYPE_CHECKING:  # loaded when they are used
+    import numpy as np
+    import pandas as pd
+    from omegaconf import DictConfig
+    from torch import Tensor
+
+    from hybrid.analysis import Analysis
+    from hybrid.data import Data
+    from hybrid.export import Pipeline
+    from hybrid.models import HybridModel
+    from hybrid.prediction import Unreadable
+    from hybrid.training.restore import Restored
+
+    Images = Tensor | np.ndarray | str | Path | Sequence[str | Path]
+
+
+def train(*overrides: str) -> Run:
+    """Train a network as the command `hybrid train` does: same folder, same records, same resume.
+
+    The same call finds the same folder: it continues an unfinished run bit for bit, and it returns a finished one at once.
+    Ctrl-C (in a notebook: "interrupt") writes a checkpoint first. The global random generators are seeded by `seed=…`.
+
+    Args:
+        overrides: one string for each argument of the command: "group=option", such as "model=scat_wrn" and
+            "data=cifar10", or "key=value", such as "trainer.duration=10 epochs" and "seed=1". `hybrid train --help` lists
+            all of them.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        hybrid.UserError: the configuration or the data are wrong; its one line says what is valid.
+        hybrid.errors.Stopped: a signal stopped the run; a checkpoint is written.
+        hybrid.errors.PeerLost: another process of a run with several processes died.
+
+    Example:
+        >>> import hybrid
+        >>> run = hybrid.train("experiment=digits", "trainer.duration=2 epochs", "analysis=none")
+        >>> run.summary["test"]["top1"] > 50
+        True
+    """
+    from hybrid.training.run import run
+
+    if flags := [text for text in overrides if text.startswith("-")]:
+        raise UserError(f"hybrid.train takes key=value alone, not {flags[0]}: for a sweep, call it once for each run.")
+    cfg = _compose(overrides)
+    run(cfg)
+    return Run(RunFolder.of(cfg).path)
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of these overrides; what is wrong with them is a UserError of one line."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from hybrid.configuration.composition import compose, in_one_line
+
+    try:
+        return compose(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(in_one_line(error, overrides)) from error
+
+
+def load_run(folder: str | Path, *, weights: str | None = None, device: str = "auto") -> Run:
+    """Open the folder of a run, finished or not. Nothing in it is changed.
+
+    Args:
+        folder: the run's folder, as `hybrid train` prints it.
+        weights: which checkpoint `model` has: "last", "best" (on the validation images) or "best-STEP"; None takes the
+            weights that the run was tested with.
+        device: where the model goes: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
+
+    Raises:
+        hybrid.UserError: the folder is not a run's folder.
+
+    Example:
+        >>> import hybrid, torch
+        >>> path = hybrid.train("experiment=digits", "trainer.duration=2 epochs", "analysis=none").path
+        >>> run = hybrid.load_run(path)
+        >>> run.metrics["train/loss"].dropna().iloc[-1] < 2
+        True
+        >>> run.predict(torch.rand(2, 1, 32, 32)).columns.tolist()
+        ['class', 'probability']
+    """
+    run = Run(folder, weights=weights, device=device)
+    run.config  # noqa: B018  (refuses what is no run's folder)
+    return run
+
+
+class Run:
+    """A run's folder, read when it is asked for: its configuration, results, records, weights and analysis.
+
+    Attributes are read once and kept. `hybrid.load_run` opens one.
+    """
+
+    def __init__(self, folder: str | Path, *, weights: str | None = None, device: str = "auto") -> None:
+        self._folder, self._weights, self._device = RunFolder(folder), weights, device
+
+    def __repr__(self) -> str:
+        state = f"test accuracy {self.summary['test']['top1']:.2f} %" if self.finished else "not finished"
+        return f"Run({str(self.path)!r}): {state}"
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._folder.path
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end and has results."""
+        return self._folder.finished
+
+    @functools.cached_property
+    def config(self) -> DictConfig:
+        """The whole configuration, as it was composed: `run.config.trainer.batch_size`. UserError if it cannot be read."""
+        from hybrid.training.restore import read_config
+
+        return read_config(self._folder)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The results: accuracies in %, losses in nats, seconds of training. UserError if the run is not finished."""
+        if not self.finished:
+            raise UserError(f"{self.path} has no results yet: the run is not finished.")
+        try:
+            return self._folder.read_summary()
+        except (OSError, json.JSONDecodeError) as error:
+            raise UserError(f"{self._folder.summary} cannot be read: {str(error)[:120]}") from error
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """Every number that was logged: a row a record, with `step`, `epoch` and columns such as "train/loss".
+
+        A number that was not logged in a record is NaN there: `run.metrics["validation/top1"].dropna()` is a curve.
+        """
+        import pandas as pd
+
+        from hybrid.runs.jsonl import read_metrics
+
+        return pd.DataFrame(read_metrics(self._folder.metrics))
+
+    @property
+    def model(self) -> HybridModel:
+        """The trained network in evaluation mode, a plain torch module: preprocessed images (N, C, H, W) -> logits (N, K)."""
+        return self._restored.model
+
+    @property
+    def data(self) -> Data:
+        """The run's data set, as `hybrid.load_data` gives one. It is read when it is first used."""
+        return self._restored.data
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the K classes, in the order of the logits."""
+        return self._folder.read_class_names()
+
+    @functools.cached_property
+    def pipeline(self) -> Pipeline:
+        """Preprocessing and model as one module: images as they are read from a file -> logits (N, K).
+
+        It takes uint8 images in 0..255 or float images in [0, 1], of shape (N, C, H, W).
+        """
+        from hybrid.export.pipeline import Pipeline
+
+        return Pipeline(self.data.preprocessing, self.model).to(self._restored.device).eval()
+
+    @property
+    def analysis(self) -> Analysis | None:
+        """The latest analysis of the run's layers: its `.table`, its `.plot()`. None if the run made none (analysis=none)."""
+        files = sorted(self._folder.analysis.glob("step-*.npz"), key=lambda path: int(path.stem.split("-")[1]))
+        if not files:
+            return None
+        from hybrid.analysis import Analysis
+
+        return Analysis.load(files[-1])
+
+    def predict(self, images: Images, *, top: int = 1, batch_size: int = 64) -> pd.DataFrame:
+        """The most probable classes of images that the run has never seen: a row an image.
+
+        Args:
+            images: files, folders of files, or arrays. A file is decoded as the test images were: its short side is resized,
+                its centre is cropped. An array or tensor has the shape (N, C, H, W), or (C, H, W) for one image, with uint8
+                values in 0..255 or float values in [0, 1], and the size of the run's images.
+            top: how many classes of an image are given.
+            batch_size: how many images are computed at a time.
+
+        Returns:
+            Columns `class` and `probability` (0..1), then `class_2`, `probability_2` … up to `top`; the index is the file
+            or the number of the image.
+
+        Raises:
+            hybrid.UserError: a file cannot be read, or an array does not fit the model.
+        """
+        from hybrid.prediction import as_table, predict, predict_arrays
+
+        if top < 1 or batch_size < 1:
+            raise UserError(f"predict: top={top} and batch_size={batch_size} must be at least 1.")
+        if hasattr(images, "shape"):
+            found = predict_arrays(self.pipeline, images, **self._prediction(top, batch_size))
+        else:
+            paths = [str(images)] if isinstance(images, str | Path) else map(str, images)
+            options = {"open_image": self.data.open_image, "on_unreadable": _refuse}
+            found = predict(self.pipeline, paths, **options, **self._prediction(top, batch_size))
+        return as_table(found)
+
+    def _prediction(self, top: int, batch_size: int) -> dict[str, Any]:
+        device = self._restored.device
+        return {"class_names": self.class_names, "top": top, "batch_size": batch_size, "device": device}
+
+    @functools.cached_property
+    def _restored(self) -> Restored:
+        from hybrid.training.restore import restore
+
+        return restore(self.path, weights=self._weights, device=self._device)
+
+
+def _refuse(unreadable: Unreadable) -> None:
+    raise UserError(unreadable.reason)
