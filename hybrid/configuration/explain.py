@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid.configuration.renamed import renamed
 from hybrid.errors import UserError, unknown_name
 
 
@@ -63,6 +64,8 @@ def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfi
         if not isinstance(node, DictConfig):
             return f"{above} is a single value: {place} does not exist."
         if part not in node:
+            if (error := renamed(place)) is not None and _is_ours(node):
+                return str(error)
             valid = {str(name) for name in node if name != "choices"} | set(() if above else groups)
             words = str(unknown_name(part, valid, what=f"key in {above}" if above else "key"))
             new = depth == len(parts) - 1 and "Could not override" in text
@@ -73,7 +76,12 @@ def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfi
 
 def _how_to_add(place: str, section: DictConfig) -> str:
     """A hint where the section is of a class of the user's own: no yaml lists its arguments, so `place` may be one."""
-    target = None if OmegaConf.is_missing(section, "_target_") else section.get("_target_")
-    if target is None or target.split(".")[0] == "hybrid":
+    if _is_ours(section):
         return ""
-    return f" An argument of {target} that is not listed here is added with a sign in front: +{place}=…"
+    return f" An argument of {section._target_} that is not listed here is added with a sign in front: +{place}=…"
+
+
+def _is_ours(section: DictConfig) -> bool:
+    """Whether a section is not one of a class of the user's own."""
+    target = None if OmegaConf.is_missing(section, "_target_") else section.get("_target_")
+    return target is None or target.split(".")[0] == "hybrid"

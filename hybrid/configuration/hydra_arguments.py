@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from hybrid.configuration.paths import CONFIGS
+from hybrid.configuration.renamed import upgrade
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 
@@ -109,7 +110,7 @@ def read_whole(arguments: Sequence[str], config_name: str = "train") -> DictConf
         if not path.is_file():
             raise UserError(f"--from {arguments[0]}: it is not a run's folder, as it has no config.yaml.")
     try:
-        cfg = OmegaConf.load(path)
+        cfg = upgrade(OmegaConf.load(path))
     except (OSError, YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"--from {arguments[0]} cannot be read: {str(error).splitlines()[0]}.") from error
     if not isinstance(cfg, DictConfig) or "choices" not in cfg:

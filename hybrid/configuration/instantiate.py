@@ -6,6 +6,7 @@ message can name the key, its place in the configuration, and what would be vali
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import typing
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid.configuration.renamed import renamed
 from hybrid.configuration.values import convert
 from hybrid.errors import UserError, unknown_name
 
@@ -66,13 +68,11 @@ def _call(factory: Callable[..., T], values: dict[str, Any], *, path: str, **run
     settable = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for name in values:
         if not takes_any and (name not in settable or name in runtime):
-            raise unknown_name(name, set(settable) - set(runtime), what=f"key in {path}")
+            former = renamed(f"{path}.{name}")
+            raise former or unknown_name(name, set(settable) - set(runtime), what=f"key in {path}")
     hints = _hints(factory)
     for name, value in values.items():
-        try:
-            values[name] = convert(value, hints.get(name, Any))
-        except ValueError as error:
-            raise UserError(f"{path}.{name}: {error}.") from error
+        values[name] = _value(value, hints.get(name, Any), path=f"{path}.{name}")
     for name in settable:
         if parameters[name].default is inspect.Parameter.empty and name not in values and name not in runtime:
             raise UserError(f"{path}.{name} is missing.")
@@ -83,6 +83,16 @@ def _call(factory: Callable[..., T], values: dict[str, Any], *, path: str, **run
         raise _located(error, path) from error
     except ValueError as error:
         raise _located(error, path) from error
+
+
+def _value(value: Any, annotation: Any, *, path: str) -> Any:
+    """The value as its annotation wants it; a section becomes the record (a dataclass) that the annotation names."""
+    if dataclasses.is_dataclass(annotation) and isinstance(value, Mapping):
+        return _call(annotation, dict(value), path=path)
+    try:
+        return convert(value, annotation)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}.") from error
 
 
 def _located(error: ValueError, path: str) -> UserError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from hybrid.models.layers import (
+    USUAL_NORM,
     BatchNorm,
     average_pool,
     check_positive,
@@ -31,12 +32,9 @@ class CNN(nn.Module):
         pool: int = 2,
         hidden: tuple[int, ...] = (),
         dropout: float = 0.0,
-        bn_momentum: float = 0.1,
-        bn_eps: float = 1e-5,
-        bn_affine: bool = True,
+        norm: BatchNorm = USUAL_NORM,
     ) -> None:
         super().__init__()
-        norm = BatchNorm(bn_momentum, bn_eps, bn_affine)
         channels, height, width = input_shape
         layers: list[nn.Module] = []
         for number, group in enumerate(widths):

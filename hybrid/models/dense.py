@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from hybrid.models.layers import BatchNorm, check_positive, dropout_layer, flattened, fully_connected
+from hybrid.models.layers import USUAL_NORM, BatchNorm, check_positive, dropout_layer, flattened, fully_connected
 
 
 class Linear(nn.Module):
@@ -34,14 +34,11 @@ class MLP(nn.Module):
         hidden: tuple[int, ...] = (1024, 1024),
         dropout: float = 0.0,
         batch_norm: bool = False,
-        bn_momentum: float = 0.1,
-        bn_eps: float = 1e-5,
-        bn_affine: bool = True,
+        norm: BatchNorm = USUAL_NORM,
     ) -> None:
         super().__init__()
         check_positive(hidden=hidden)
         dropout_layer(dropout)  # refuses a rate that is no rate
-        norm = BatchNorm(bn_momentum, bn_eps, bn_affine)
         sizes = (flattened(input_shape), *hidden, num_classes)
         self.layers = fully_connected(sizes, dropout_rate=dropout, norm=norm if batch_norm else None)
 

@@ -35,6 +35,9 @@ class BatchNorm:
         return nn.BatchNorm1d(features, eps=self.eps, momentum=self.momentum, affine=self.affine)
 
 
+USUAL_NORM = BatchNorm()  # torch's own settings
+
+
 def convolution(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, bias: bool = False) -> nn.Conv2d:
     """A convolution that keeps the map's size at stride 1, with weights from N(0, 2 / (kernel² · outputs)).
 

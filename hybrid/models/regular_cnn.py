@@ -21,6 +21,7 @@ from hybrid.models.layers import (
     dropout_layer,
 )
 
+PUBLISHED_NORM = BatchNorm(momentum=0.01, eps=1e-3, affine=False)
 _GROUP_STRIDES = (1, 2, 2)  # of the first convolution of each group of two blocks
 
 
@@ -82,9 +83,7 @@ class RegularCNN(nn.Module):
         alpha: float = 1.0,
         contractive: bool = True,
         dropout: float = 0.4,
-        bn_momentum: float = 0.01,
-        bn_eps: float = 1e-3,
-        bn_affine: bool = False,
+        norm: BatchNorm = PUBLISHED_NORM,
     ) -> None:
         super().__init__()
         check_positive(width=width)
@@ -95,7 +94,6 @@ class RegularCNN(nn.Module):
             raise ValueError(
                 f"alpha={alpha} has no effect with contractive=false, which changes all channels; leave it 1"
             )
-        norm = BatchNorm(bn_momentum, bn_eps, bn_affine)
 
         def rho() -> nn.Module:
             return PartialReLU(width, alpha) if contractive else ExpansiveRoot()

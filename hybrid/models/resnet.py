@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hybrid.models.layers import BatchNorm, after_stride, check_positive
+from hybrid.models.layers import USUAL_NORM, BatchNorm, after_stride, check_positive
 from hybrid.models.residual import ResidualNetwork, Stage
 
 
@@ -24,9 +24,7 @@ def resnet(
     pool: int = 1,
     dropout: float = 0.0,
     classifier_dropout: float = 0.0,
-    bn_momentum: float = 0.1,
-    bn_eps: float = 1e-5,
-    bn_affine: bool = True,
+    norm: BatchNorm = USUAL_NORM,
 ) -> ResidualNetwork:
     """A residual network over coefficients `input_shape` = (C, H, W).
 
@@ -50,7 +48,7 @@ def resnet(
         num_classes,
         stem_width=widths[0] if stem_width == "auto" else stem_width,
         stages=[Stage(*stage) for stage in zip(widths, counts, strides, strict=True)],
-        norm=BatchNorm(bn_momentum, bn_eps, bn_affine),
+        norm=norm,
         stem_bias=stem_bias,
         pool=pool,
         dropout_rate=dropout,

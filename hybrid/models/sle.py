@@ -11,6 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from hybrid.models.layers import (
+    USUAL_NORM,
     BatchNorm,
     average_pool,
     check_positive,
@@ -38,13 +39,10 @@ class SharedLocalEncoder(nn.Module):
         hidden: tuple[int, ...] = (1524, 1524),
         dropout: float = 0.5,
         encoder_dropout: float = 0.0,
-        bn_momentum: float = 0.1,
-        bn_eps: float = 1e-5,
-        bn_affine: bool = True,
+        norm: BatchNorm = USUAL_NORM,
     ) -> None:
         super().__init__()
         check_positive(encoder=encoder)
-        norm = BatchNorm(bn_momentum, bn_eps, bn_affine)
         channels, height, width = input_shape
         layers = []
         for outputs in encoder:

@@ -6,7 +6,7 @@ code.
 
 from __future__ import annotations
 
-from hybrid.models.layers import BatchNorm, check_positive
+from hybrid.models.layers import USUAL_NORM, BatchNorm, check_positive
 from hybrid.models.residual import ResidualNetwork, Stage
 
 
@@ -23,9 +23,7 @@ def wide_resnet(
     pool: int = 1,
     dropout: float = 0.0,
     classifier_dropout: float = 0.0,
-    bn_momentum: float = 0.1,
-    bn_eps: float = 1e-5,
-    bn_affine: bool = True,
+    norm: BatchNorm = USUAL_NORM,
 ) -> ResidualNetwork:
     """A wide residual network over coefficients or pixels `input_shape` = (C, H, W).
 
@@ -40,7 +38,7 @@ def wide_resnet(
         num_classes,
         stem_width=stem_width * k if widen_stem else stem_width,
         stages=[Stage(k * width, n, stride) for width, stride in zip(widths, strides, strict=True)],
-        norm=BatchNorm(bn_momentum, bn_eps, bn_affine),
+        norm=norm,
         pool=pool,
         dropout_rate=dropout,
         classifier_dropout=classifier_dropout,

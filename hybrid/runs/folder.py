@@ -29,6 +29,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.hydra_arguments import script_of
+from hybrid.configuration.renamed import old_names, upgrade
 from hybrid.durations import in_one_spelling
 from hybrid.errors import PeerLost, UserError
 from hybrid.files import write_text
@@ -148,7 +149,7 @@ class RunFolder:
         """The configuration that the run was made with; UserError where there is none."""
         if not self.config.is_file():
             raise UserError(f"{self.path} is not a run's folder: it has no config.yaml.")
-        return OmegaConf.load(self.config)
+        return upgrade(OmegaConf.load(self.config))
 
     def read_class_names(self) -> tuple[str, ...]:
         """The classes that the run's model tells apart, so that it can be used where its data are not."""
@@ -210,7 +211,7 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
 def run_name(cfg: DictConfig) -> str:
     """data-model-seedN-hash: readable, and different whenever the identity is."""
     values = {key: value for key, value in identity(cfg).items() if (key, value) not in _AS_BEFORE.items()}
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps(old_names(values), sort_keys=True).encode()).hexdigest()[:8]
     chosen = cfg.get("choices", {})
     parts = [
         chosen.get("experiment"),

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid.configuration.renamed import upgrade
 from hybrid.errors import UserError
 from hybrid.files import write_json, write_text
 from hybrid.runs.folder import RunFolder
@@ -50,7 +51,7 @@ class SweepRun:
 
     def read_config(self) -> DictConfig:
         """The configuration at submission."""
-        return OmegaConf.load(self.config)
+        return upgrade(OmegaConf.load(self.config))
 
 
 class SweepFolder:

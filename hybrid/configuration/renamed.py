@@ -1,0 +1,53 @@
+"""Settings that have another name than in earlier versions.
+
+A run's folder is named after a hash of its settings, and it holds the configuration that the run was made with. So the old
+names stay in two places: `old_names` puts them into the hash, so that the same command still finds the folder of an old run,
+and `upgrade` replaces them where a kept configuration is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+
+from hybrid.errors import UserError
+
+# new name -> old name. A section with a class of the user's own (by its `_target_`) keeps its names: they are that class's.
+_RENAMED = {
+    "model.head.norm.momentum": "model.head.bn_momentum",
+    "model.head.norm.eps": "model.head.bn_eps",
+    "model.head.norm.affine": "model.head.bn_affine",
+}
+_Config = TypeVar("_Config")
+
+
+def old_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted name -> value, each setting under the first name that it had."""
+    return {_RENAMED[name] if _is_ours(name, settings.get) else name: value for name, value in settings.items()}
+
+
+def upgrade(cfg: _Config) -> _Config:
+    """Rename the old settings of a kept configuration, in place, and return it. Anything but a DictConfig stays as it is."""
+    if not isinstance(cfg, DictConfig):
+        return cfg
+    for new, old in _RENAMED.items():
+        section, _, key = old.rpartition(".")
+        node = OmegaConf.select(cfg, section)
+        if isinstance(node, DictConfig) and key in node and _is_ours(new, lambda name: OmegaConf.select(cfg, name)):
+            OmegaConf.update(cfg, new, node.pop(key), force_add=True)
+    return cfg
+
+
+def renamed(name: str) -> UserError | None:
+    """The error for a setting under its old name, which says the new one; None for any other name."""
+    new = next((new for new, old in _RENAMED.items() if old == name), None)
+    return None if new is None else UserError(f"{name} has another name now: write {new}=….")
+
+
+def _is_ours(new: str, value_of: Any) -> bool:
+    if new not in _RENAMED:
+        return False
+    target = value_of(f"{_RENAMED[new].rpartition('.')[0]}._target_")
+    return target is None or str(target).split(".")[0] == "hybrid"
