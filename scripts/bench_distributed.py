@@ -24,11 +24,11 @@ from typing import Any
 
 import torch
 
-import hybrid.models
 from hybrid import distributed
 from hybrid.configuration import build_record, instantiate
 from hybrid.configuration.arguments import check_at_least, check_not_empty, command, option
 from hybrid.configuration.composition import compose
+from hybrid.configuration.from_config import model_from
 from hybrid.configuration.output_paths import check_file, writing
 from hybrid.data import Batch
 from hybrid.distributed.gradients import GradientSum
@@ -118,7 +118,7 @@ def measure(options: Options) -> None:
         device = settings.resolve_device(Launch.read())
         seed_everything(0)
         shape = (options.channels, options.size, options.size)
-        model = hybrid.models.build(cfg.model, image_shape=shape, num_classes=options.classes)
+        model = model_from(cfg.model, image_shape=shape, num_classes=options.classes)
         if settings.sync_batch_norm:
             synchronize_batch_norm(model, device)
         model.to(device, memory_format=torch.channels_last).train()

@@ -28,11 +28,10 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from training_loops import Photographs, plain_step
 
-import hybrid.data
-import hybrid.models
 from hybrid.configuration import instantiate
 from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.composition import compose
+from hybrid.configuration.from_config import data_from, model_from
 from hybrid.configuration.output_paths import check_file
 from hybrid.data import Data
 from hybrid.durations import run_length
@@ -122,9 +121,9 @@ def train_by_the_trainer(cfg: DictConfig) -> Result:
 def train_plainly(cfg: DictConfig) -> Result:
     """The loop of PyTorch's tutorials and kymatio's examples."""
     device = torch.device(cfg.trainer.device)
-    data = hybrid.data.build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    data = data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
     seed_everything(cfg.seed)
-    model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes).to(device)
+    model = model_from(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes).to(device)
     optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
     loader = DataLoader(plain_images(data, cfg), batch_size=cfg.trainer.batch_size, shuffle=True)
     steps = run_length(cfg.trainer.duration, path="trainer.duration", steps_per_epoch=len(loader))

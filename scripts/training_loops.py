@@ -20,6 +20,7 @@ from torchvision.transforms.functional import to_pil_image
 import hybrid.models
 from hybrid.configuration import build_record, instantiate
 from hybrid.configuration.composition import compose
+from hybrid.configuration.from_config import model_from
 from hybrid.data import Augmentation, Batch, Data, MemorySource
 from hybrid.data.preprocessing import Normalize
 from hybrid.data.splits import Subset
@@ -66,7 +67,7 @@ def configuration(case: Case, *settings: str) -> DictConfig:
 
 def build(case: Case, cfg: DictConfig) -> hybrid.models.HybridModel:
     seed_everything(0)
-    return hybrid.models.build(cfg.model, image_shape=(3, case.side, case.side), num_classes=case.classes).train()
+    return model_from(cfg.model, image_shape=(3, case.side, case.side), num_classes=case.classes).train()
 
 
 @dataclass

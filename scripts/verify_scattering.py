@@ -99,12 +99,12 @@ def grey_images(options: Options) -> Tensor:
     import torch
 
     from hybrid.configuration.composition import compose
-    from hybrid.data import build
+    from hybrid.configuration.from_config import data_from
 
     overrides = [f"data={options.data}", "data.normalize=none", "augmentation=none"]
     overrides += [f"++data.root={options.data_root}"] if options.data_root else []
     overrides += [f"data.size={options.size}"] if options.size else []
-    data = build(compose(overrides).data, seed=0)
+    data = data_from(compose(overrides).data, seed=0)
     wanted = torch.linspace(0, len(data.splits["test"]) - 1, options.images).round().long().unique()
     chosen, start = [], 0
     for batch in data.loader("test", batch_size=256).epoch(0):

@@ -14,10 +14,11 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.entry import main
+from hybrid.configuration.from_config import data_from
 from hybrid.configuration.output_paths import check_file, writing
 from hybrid.configuration.paths import folder
-from hybrid.data import Data, build
-from hybrid.data.file_loader import FileSplit
+from hybrid.data import Data
+from hybrid.data.sources import FileSplit
 from hybrid.data.statistics import class_counts, contact_sheet, file_sizes, pixel_statistics
 from hybrid.errors import UserError, unknown_name
 
@@ -29,7 +30,7 @@ def describe(cfg: DictConfig) -> None:
     if not isinstance(cfg.columns, int) or cfg.columns < 1:
         raise UserError(f"columns={cfg.columns} is not a whole number of 1 or more.")
     OmegaConf.update(cfg, "data.normalize", "none", merge=False)
-    data = build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    data = data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
     out = Path(cfg.out or Path(folder("HYBRID_OUTPUTS", "outputs")) / "data" / f"{data.name}.png")
     check_file("out", str(out), endings=_SHEETS, makes_folder=True)
     if cfg.split not in data.splits:
@@ -51,8 +52,8 @@ def _print_counts(data: Data) -> None:
 
 
 def _print_pixels(data: Data) -> None:
-    mean, std = pixel_statistics(data.loader("train", batch_size=256))
-    for name, values in (("mean", mean), ("std", std)):
+    pixels = pixel_statistics(data.loader("train", batch_size=256))
+    for name, values in (("mean", pixels.mean), ("std", pixels.std)):
         small, large = ", ".join(f"{v:.4f}" for v in values), ", ".join(f"{v * 255:.1f}" for v in values)
         print(f"{name:<5} [{small}] of 1, [{large}] of 255")
     channels, height, width = data.image_shape

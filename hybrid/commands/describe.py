@@ -15,6 +15,7 @@ from omegaconf import DictConfig, ListConfig
 import hybrid.data
 import hybrid.models
 from hybrid.configuration.entry import main
+from hybrid.configuration.from_config import data_from, model_from
 from hybrid.errors import UserError
 from hybrid.models.describe import Description, table, totals
 
@@ -22,7 +23,7 @@ from hybrid.models.describe import Description, table, totals
 @main("describe")
 def describe(cfg: DictConfig) -> None:
     shape, classes = image_shape_and_classes(cfg)
-    model = hybrid.models.build(cfg.model, image_shape=shape, num_classes=classes)
+    model = model_from(cfg.model, image_shape=shape, num_classes=classes)
     show(hybrid.models.describe(model), title=f"{cfg.choices.model} on {'x'.join(map(str, shape))}, {classes} classes")
 
 
@@ -36,7 +37,7 @@ def image_shape_and_classes(cfg: DictConfig) -> tuple[tuple[int, int, int], int]
     if classes is not None and (type(classes) is not int or classes < 1):
         raise UserError(f"num_classes={classes}: it is a whole number from 1")
     if shape is None or classes is None:
-        data = hybrid.data.build(cfg.data, cfg.augmentation, seed=0)
+        data = data_from(cfg.data, cfg.augmentation, seed=0)
         shape = data.image_shape if shape is None else shape
         classes = _known_classes(data) if classes is None else classes
     return tuple(shape), classes

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from hybrid.configuration.composition import compose
 from hybrid.configuration.entry import guarded, main
-from hybrid.data import build
+from hybrid.configuration.from_config import data_from
 from hybrid.data.files import is_official
 
 _CONFIG = "prepare_data"
@@ -22,7 +22,7 @@ _CONFIG = "prepare_data"
 
 @main(_CONFIG)
 def prepare(cfg: DictConfig) -> None:
-    data = build(cfg.data, cfg.augmentation, seed=0)
+    data = data_from(cfg.data, cfg.augmentation, seed=0)
     counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     print(f"{data.name}: {counts}; {data.num_classes} classes")
     for file in data.source.official_files():

@@ -10,7 +10,7 @@ import dataclasses
 import importlib
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -22,19 +22,21 @@ from hybrid.errors import UserError, unknown_name
 T = TypeVar("T")
 
 
-def instantiate(config: Mapping[str, Any] | DictConfig, *, path: str, **runtime: Any) -> Any:
+def instantiate(
+    config: Mapping[str, Any] | DictConfig, *, path: str, also_valid: Iterable[str] = (), **runtime: Any
+) -> Any:
     """Call the class or function that `config["_target_"]` names with the other keys and `runtime` as keyword arguments.
 
-    `path` is the place in the configuration (for example ``model.frontend``), which errors name. Raises UserError for a
-    class path that cannot be imported, an unknown or missing key, a value of the wrong type, and for any ValueError that the
-    constructor itself raises.
+    `path` is the place in the configuration (for example ``model.frontend``), which errors name; `also_valid` are keys that
+    the section may have beside these, for the error about an unknown one. Raises UserError for a class path that cannot be
+    imported, an unknown or missing key, a value of the wrong type, and for any ValueError that the constructor itself raises.
     """
     values = _as_dict(config)
     target = values.pop("_target_", None)
     if not isinstance(target, str) or target == "???":
         raise UserError(f"{path}._target_ is missing: set it to the path of a class, like package.module.Class.")
     factory = _locate(target, path)
-    return _call(factory, values, path=path, **runtime)
+    return _call(factory, values, path=path, also_valid=also_valid, **runtime)
 
 
 def build_record(record: Callable[..., T], config: Mapping[str, Any] | DictConfig, *, path: str, **runtime: Any) -> T:
@@ -59,7 +61,9 @@ def _locate(target: str, path: str) -> Callable[..., Any]:
     return found
 
 
-def _call(factory: Callable[..., T], values: dict[str, Any], *, path: str, **runtime: Any) -> T:
+def _call(
+    factory: Callable[..., T], values: dict[str, Any], *, path: str, also_valid: Iterable[str] = (), **runtime: Any
+) -> T:
     try:
         parameters = inspect.signature(factory).parameters
     except ValueError as error:  # built into Python: nothing can be checked, so nothing is called
@@ -69,7 +73,7 @@ def _call(factory: Callable[..., T], values: dict[str, Any], *, path: str, **run
     for name in values:
         if not takes_any and (name not in settable or name in runtime):
             former = renamed(f"{path}.{name}")
-            raise former or unknown_name(name, set(settable) - set(runtime), what=f"key in {path}")
+            raise former or unknown_name(name, {*settable, *also_valid} - set(runtime), what=f"key in {path}")
     hints = _hints(factory)
     for name, value in values.items():
         values[name] = _value(value, hints.get(name, Any), path=f"{path}.{name}")
@@ -87,7 +91,10 @@ def _call(factory: Callable[..., T], values: dict[str, Any], *, path: str, **run
 
 def _value(value: Any, annotation: Any, *, path: str) -> Any:
     """The value as its annotation wants it; a section becomes the record (a dataclass) that the annotation names."""
-    if dataclasses.is_dataclass(annotation) and isinstance(value, Mapping):
+    if dataclasses.is_dataclass(annotation) and not isinstance(value, annotation):
+        if not isinstance(value, Mapping):
+            names = ", ".join(field.name for field in dataclasses.fields(annotation))
+            raise UserError(f"{path}: {value!r} is not a section of {names}.")
         return _call(annotation, dict(value), path=path)
     try:
         return convert(value, annotation)

@@ -4,6 +4,10 @@ from hybrid.data.augmentation import Augmentation
 from hybrid.data.batch import Batch, Loader
 from hybrid.data.build import build
 from hybrid.data.dataset import Data
+from hybrid.data.preprocessing import PixelStatistics
 from hybrid.data.sources import Files, FileSource, MemorySource
+from hybrid.data.splits import Subset
 
-__all__ = ["Augmentation", "Batch", "Data", "FileSource", "Files", "Loader", "MemorySource", "build"]
+__all__ = [
+    "Augmentation", "Batch", "Data", "FileSource", "Files", "Loader", "MemorySource", "PixelStatistics", "Subset", "build",
+]  # fmt: skip

@@ -12,20 +12,16 @@ from torch import Tensor, nn
 
 from hybrid.data.augmentation import Augmentation
 from hybrid.data.batch import Loader
-from hybrid.data.file_loader import FileLoader, FileSplit
-from hybrid.data.finish_batch import Treatment
-from hybrid.data.memory_loader import MemoryLoader, MemorySplit
+from hybrid.data.file_loader import FileLoader
+from hybrid.data.finish_batch import BatchFinisher
+from hybrid.data.memory_loader import MemoryLoader
 from hybrid.data.preprocessing import Normalize
-from hybrid.data.sources import Files, FileSource, MemorySource, check_labels
-from hybrid.data.splits import Subset, divide, stratified_positions
+from hybrid.data.sources import FileSource, FileSplit, MemorySource, MemorySplit, Split
+from hybrid.data.splits import Division, stratified_positions
 from hybrid.distributed.rank_slices import ALONE, Shares
 from hybrid.errors import UserError, unknown_name
 
 _log = logging.getLogger(__name__)
-Split = MemorySplit | FileSplit
-_USUAL_VALIDATION = (
-    0.1  # of the training images, where data.validation is null and the data set brings no split of its own
-)
 
 
 class Data:
@@ -43,13 +39,11 @@ class Data:
         *,
         preprocessing: nn.Module,
         augmentation: Augmentation,
-        subset: Subset,
-        validation: int | float | None,
-        split_seed: int,
+        division: Division,
         seed: int,
     ) -> None:
         self.source, self.preprocessing, self.augmentation = source, preprocessing, augmentation
-        self._subset, self._validation, self._split_seed, self._seed = subset, validation, split_seed, seed
+        self._division, self._seed = division, seed
         self._resident: dict[tuple[str, torch.device], MemorySplit] = {}
 
     @property
@@ -88,7 +82,23 @@ class Data:
     def splits(self) -> dict[str, Split]:
         """ "train", "test" and, unless there is none, "validation"; `len()` of each is its number of images."""
         self.prepare()
-        return self._memory_splits() if isinstance(self.source, MemorySource) else self._file_splits()
+        whole, own = self.source.stored("train"), self.source.stored("validation")
+        train, held_out = self._division.divide(
+            whole.labels,
+            self.source.train_positions(),
+            num_classes=self.num_classes,
+            seed=self._seed,
+            has_own_validation=own is not None,
+        )
+        splits = {"train": whole.take(train)}
+        if len(held_out):
+            splits["validation"] = whole.take(held_out)
+        elif own is not None and self._division.validation is None:
+            splits["validation"] = own
+        if own is not None and (wanted := self._division.validation) is not None:
+            _log.warning("%s: val/ is not used, because data.validation=%s; null uses it.", self.name, wanted)
+        splits["test"] = self.source.stored("test")
+        return splits
 
     def loader(
         self,
@@ -115,7 +125,7 @@ class Data:
             raise unknown_name(split, self.splits, what=f"split of {self.name}")
         chosen, place = self.splits[split], _device(device)
         chosen = self._sample(chosen, most=most, classes=classes)
-        treatment = Treatment(
+        finisher = BatchFinisher(
             augmentation=self.augmentation,
             preprocessing=(self._unchanged if raw else copy.deepcopy(self.preprocessing)).to(place),
             fill=self._fill,
@@ -126,11 +136,11 @@ class Data:
         common = {"name": split, "batch_size": batch_size, "train": train, "drop_last": drop_last}
         common |= {"seed": self._seed, "shares": shares}
         if isinstance(chosen, FileSplit):
-            return FileLoader(chosen, treatment, source=self.source, **common)
+            return FileLoader(chosen, finisher, source=self.source, **common)
         on_cpu = train and self.augmentation.policy is not None
         if not on_cpu:
             chosen = self._on(place, split) if chosen is self.splits[split] else chosen.to(place)
-        return MemoryLoader(chosen, treatment, **common)
+        return MemoryLoader(chosen, finisher, **common)
 
     def open_image(self, path: str | PathLike[str]) -> Tensor:
         """One image file, decoded, resized, cropped and converted to grey or RGB as evaluation needs it: uint8 (C, H, W)."""
@@ -141,7 +151,7 @@ class Data:
             numbers = torch.linspace(0, self.num_classes - 1, classes).round().long()
             split = split.take(torch.isin(split.labels, numbers).nonzero().flatten())
         if most is not None and most < len(split):
-            split = split.take(stratified_positions(split.labels, most, seed=self._split_seed))
+            split = split.take(stratified_positions(split.labels, most, seed=self._division.split_seed))
         return split
 
     @property
@@ -162,58 +172,9 @@ class Data:
             self._resident[key] = self.splits[split].to(device)
         return self._resident[key]
 
-    def _memory_splits(self) -> dict[str, Split]:
-        images, labels = self.source.load("train")
-        train, validation = self._divide(labels)
-        splits = {"train": MemorySplit(images[train], labels[train], train)}
-        if len(validation):
-            splits["validation"] = MemorySplit(images[validation], labels[validation], validation)
-        images, labels = self.source.load("test")
-        splits["test"] = MemorySplit(images, labels, torch.arange(len(labels)))
-        return splits
-
-    def _file_splits(self) -> dict[str, Split]:
-        listed, own_validation = self.source.list("train"), self.source.list("validation")
-        labels = torch.tensor(listed.labels, dtype=torch.int64)
-        check_labels(labels, num_classes=self.num_classes, count=len(listed.paths), where=f"{self.name}, train part")
-        train, held_out = self._divide(labels, has_own_validation=own_validation is not None)
-        splits = {"train": _file_split(listed, train)}
-        if len(held_out):
-            splits["validation"] = _file_split(listed, held_out)
-        elif own_validation is not None and self._validation is None:
-            splits["validation"] = _file_split(own_validation)
-        if own_validation is not None and self._validation is not None:
-            _log.warning("%s: val/ is not used, because data.validation=%s; null uses it.", self.name, self._validation)
-        test = self.source.list("test")
-        check_labels(
-            torch.tensor(test.labels),
-            num_classes=self.num_classes,
-            count=len(test.paths),
-            where=f"{self.name}, test part",
-        )
-        splits["test"] = _file_split(test)
-        return splits
-
-    def _divide(self, labels: Tensor, *, has_own_validation: bool = False) -> tuple[Tensor, Tensor]:
-        """(training, validation) positions among all training images."""
-        predefined = self.source.train_positions()
-        pool = torch.arange(len(labels)) if predefined is None else predefined
-        chosen = self._subset.choose(labels[pool], num_classes=self.num_classes, default_seed=self._seed)
-        selected = predefined if chosen is None else pool[chosen]
-        wanted = self._validation
-        if wanted is None:
-            wanted = 0 if has_own_validation else _USUAL_VALIDATION
-        return divide(labels, chosen=selected, validation=wanted, seed=self._split_seed)
-
 
 def _device(device: torch.device | str) -> torch.device:
     try:
         return torch.device(device)
     except RuntimeError as error:
         raise UserError(f"unknown device {device}: use cpu, cuda or cuda:0.") from error
-
-
-def _file_split(files: Files, positions: Tensor | None = None) -> FileSplit:
-    labels = torch.tensor(files.labels, dtype=torch.int64)
-    whole = FileSplit(files.paths, labels, torch.arange(len(labels)))
-    return whole if positions is None else whole.take(positions)

@@ -6,7 +6,6 @@ import math
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,32 +16,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from hybrid.data.augmentation import Augmentation
 from hybrid.data.batch import Batch, Loader
-from hybrid.data.finish_batch import Treatment
+from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.images import Box, decode_box
 from hybrid.data.policies import apply_seeded, make_policy
 from hybrid.data.randomness import number, numpy_generator, torch_generator
-from hybrid.data.sources import FileSource
+from hybrid.data.sources import FileSource, FileSplit
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 
 _MOST_WORKERS = 16
-
-
-@dataclass(frozen=True)
-class FileSplit:
-    """paths of n files, labels (n,) int64, indices (n,) int64: positions in the data set's own list of files."""
-
-    paths: Sequence[str]
-    labels: Tensor
-    indices: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, positions: Tensor) -> FileSplit:
-        """The files at these positions alone."""
-        paths = [self.paths[position] for position in positions.tolist()]
-        return FileSplit(paths, self.labels[positions], self.indices[positions])
 
 
 class _DecodedFiles(Dataset):
@@ -133,17 +115,17 @@ class FileLoader(Loader):
     and a file that cannot be read end the epoch with a UserError.
     """
 
-    def __init__(self, split: FileSplit, treatment: Treatment, *, source: FileSource, **common: Any) -> None:
+    def __init__(self, split: FileSplit, finisher: BatchFinisher, *, source: FileSource, **common: Any) -> None:
         """`common`: what `Loader` takes."""
         super().__init__(samples=len(split), **common)
-        self._data, self._treatment, self._augmenter = split, treatment, treatment.augmenter
-        self._decoded = _DecodedFiles(split.paths, source, treatment.augmentation, train=self.train, seed=self.seed)
+        self._data, self._finisher, self._augmenter = split, finisher, finisher.augmenter
+        self._decoded = _DecodedFiles(split.paths, source, finisher.augmentation, train=self.train, seed=self.seed)
         self.num_workers = worker_count(source.num_workers)
         self._image_shape = source.image_shape
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
-        portions = list(self.portions(epoch, start, mixes=self.train and self._treatment.augmentation.mixes))
-        device = self._treatment.device
+        portions = list(self.portions(epoch, start, mixes=self.train and self._finisher.augmentation.mixes))
+        device = self._finisher.device
         table = self._augmenter.table(self.samples, seed=self.seed, epoch=epoch) if self.train else None
         addresses = _Addresses(epoch, [portion.positions for portion in portions])
         for portion, images in zip(portions, self._decode(epoch, addresses), strict=True):
@@ -153,7 +135,7 @@ class FileLoader(Loader):
                 draws = table[positions].to(device)
                 images = self._augmenter.cutout(self._augmenter.crop_and_flip(images, draws), draws)
             labels, indices = self._data.labels[positions].to(device), self._data.indices[positions].to(device)
-            yield self._treatment.finish(images, labels, indices, portion=portion, epoch=epoch)
+            yield self._finisher.finish(images, labels, indices, portion=portion, epoch=epoch)
 
     def _decode(self, epoch: int, addresses: _Addresses) -> Iterator[Tensor]:
         batches = DataLoader(
@@ -161,7 +143,7 @@ class FileLoader(Loader):
             batch_sampler=addresses,
             num_workers=min(self.num_workers, len(addresses)),
             collate_fn=partial(_collate, self._image_shape),
-            pin_memory=self._treatment.device.type == "cuda",
+            pin_memory=self._finisher.device.type == "cuda",
             worker_init_fn=_leave_signals_to_the_parent,
             generator=torch_generator(self.seed, "workers", epoch),  # or it would draw from the global generator
         )

@@ -13,7 +13,7 @@ from hybrid.data.mixing import mix
 
 
 @dataclass(frozen=True)
-class Treatment:
+class BatchFinisher:
     """Augmentation, preprocessing and the device: all that a loader needs beside its images.
 
     fill: (C,) uint8, the colour of cutout. preprocessing: on `device` already.

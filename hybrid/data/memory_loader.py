@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hybrid.data.batch import Batch, Loader
-from hybrid.data.finish_batch import Treatment
+from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.policies import apply_seeded, make_policy
 from hybrid.data.randomness import number
-
-
-@dataclass(frozen=True)
-class MemorySplit:
-    """images (n, C, H, W) uint8, labels (n,) int64, indices (n,) int64: positions in the data set's own files."""
-
-    images: Tensor
-    labels: Tensor
-    indices: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, positions: Tensor) -> MemorySplit:
-        """The images at these positions alone."""
-        return MemorySplit(self.images[positions], self.labels[positions], self.indices[positions])
-
-    def to(self, device: torch.device) -> MemorySplit:
-        return MemorySplit(self.images.to(device), self.labels.to(device), self.indices.to(device))
+from hybrid.data.sources import MemorySplit
 
 
 class MemoryLoader(Loader):
@@ -41,24 +22,24 @@ class MemoryLoader(Loader):
     of torchvision works image by image on the CPU; with one, the split must lie on the CPU and batches are moved afterwards.
     """
 
-    def __init__(self, split: MemorySplit, treatment: Treatment, **common: Any) -> None:
+    def __init__(self, split: MemorySplit, finisher: BatchFinisher, **common: Any) -> None:
         """`common`: what `Loader` takes."""
         super().__init__(samples=len(split), **common)
-        self._data, self._treatment, self._augmenter = split, treatment, treatment.augmenter
-        wants_policy = self.train and treatment.augmentation.policy is not None
-        self._policy = make_policy(treatment.augmentation) if wants_policy else None
+        self._data, self._finisher, self._augmenter = split, finisher, finisher.augmenter
+        wants_policy = self.train and finisher.augmentation.policy is not None
+        self._policy = make_policy(finisher.augmentation) if wants_policy else None
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
-        place, device = self._data.images.device, self._treatment.device
+        place, device = self._data.images.device, self._finisher.device
         table = self._augmenter.table(self.samples, seed=self.seed, epoch=epoch).to(place) if self.train else None
-        mixes = self.train and self._treatment.augmentation.mixes
+        mixes = self.train and self._finisher.augmentation.mixes
         for portion in self.portions(epoch, start, mixes=mixes, device=place):
             positions = portion.positions
             images = self._data.images[positions]
             if table is not None:
                 images = self._augment(images, positions, table[positions], epoch)
             labels, indices = self._data.labels[positions].to(device), self._data.indices[positions].to(device)
-            yield self._treatment.finish(images.to(device), labels, indices, portion=portion, epoch=epoch)
+            yield self._finisher.finish(images.to(device), labels, indices, portion=portion, epoch=epoch)
 
     def _augment(self, images: Tensor, positions: Tensor, draws: Tensor, epoch: int) -> Tensor:
         images = self._augmenter.crop_and_flip(images, draws)

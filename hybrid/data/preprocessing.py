@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from hybrid.errors import UserError
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """Mean and standard deviation of the pixels in 0..1 over all images, one value for each channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+Scale = Literal["none", "contrast"] | PixelStatistics
 
 
 class Normalize(nn.Module):
@@ -68,3 +83,24 @@ class LocalContrast(nn.Module):
 def unit_range(images: Tensor) -> Tensor:
     """uint8 0..255 to float32 in [0, 1]; floating images only change their type to float32."""
     return images.float() if images.is_floating_point() else images.float() / 255
+
+
+def preprocessing(normalize: Scale, *, channels: int) -> nn.Module:
+    """(N, channels, H, W) uint8, or float in [0, 1], → float32 as a model takes it.
+
+    normalize: the statistics that pixels are standardised by; "none" leaves them in [0, 1]; "contrast" is `LocalContrast`.
+    Raises UserError for statistics of another number of channels, or impossible ones.
+    """
+    if normalize == "contrast":
+        return LocalContrast(channels)
+    if normalize == "none":
+        return Normalize((0.0,) * channels, (1.0,) * channels)
+    if len(normalize.mean) != channels:
+        raise UserError(
+            f"data.normalize.mean has {len(normalize.mean)} values; the images have {channels} "
+            f"channel{'s' * (channels != 1)}."
+        )
+    try:
+        return Normalize(normalize.mean, normalize.std)
+    except ValueError as error:
+        raise UserError(f"data.normalize: {error}.") from error

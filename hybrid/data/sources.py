@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,6 +22,46 @@ from hybrid.data.images import Interpolation, decode
 from hybrid.errors import UserError
 
 Stored = Literal["train", "test"]
+Part = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class MemorySplit:
+    """images (n, C, H, W) uint8, labels (n,) int64, indices (n,) int64: positions in the data set's own files."""
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, positions: Tensor) -> MemorySplit:
+        """The images at these positions alone."""
+        return MemorySplit(self.images[positions], self.labels[positions], self.indices[positions])
+
+    def to(self, device: torch.device) -> MemorySplit:
+        return MemorySplit(self.images.to(device), self.labels.to(device), self.indices.to(device))
+
+
+@dataclass(frozen=True)
+class FileSplit:
+    """paths of n files, labels (n,) int64, indices (n,) int64: positions in the data set's own list of files."""
+
+    paths: Sequence[str]
+    labels: Tensor
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, positions: Tensor) -> FileSplit:
+        """The files at these positions alone."""
+        paths = [self.paths[position] for position in positions.tolist()]
+        return FileSplit(paths, self.labels[positions], self.indices[positions])
+
+
+Split = MemorySplit | FileSplit
 
 
 class Source(ABC):
@@ -45,6 +86,10 @@ class Source(ABC):
     @abstractmethod
     def open_image(self, path: str | PathLike[str]) -> Tensor:
         """One image file as evaluation would see it: uint8 (C, H, W). Raises UserError that names an unreadable file."""
+
+    @abstractmethod
+    def stored(self, part: Part) -> Split | None:
+        """One part as it is stored, checked; None where there is no such part ("validation" alone may be missing)."""
 
     def prepare(self) -> None:  # noqa: B027  (nothing to do is the right default: a data set inside a package, for example)
         """Make sure that the files are there, downloading them where that is allowed; UserError if they are not."""
@@ -91,6 +136,12 @@ class MemorySource(Source):
         check_labels(labels, num_classes=self.num_classes, count=len(images), where=f"{self.name}, {part} part")
         return resize(images, self.size), labels
 
+    def stored(self, part: Part) -> MemorySplit | None:
+        if part == "validation":
+            return None
+        images, labels = self.load(part)
+        return MemorySplit(images, labels, torch.arange(len(labels)))
+
     def open_image(self, path: str | PathLike[str]) -> Tensor:
         return decode(path, channels=self.channels, short_side=self.size, crop=self.size, interpolation="bicubic")
 
@@ -112,8 +163,17 @@ class FileSource(Source):
     num_workers: int | Literal["auto"]
 
     @abstractmethod
-    def list(self, part: Literal["train", "validation", "test"]) -> Files | None:
+    def list(self, part: Part) -> Files | None:
         """Files and labels of one part, in a fixed order; None where there is no such part (only "validation" may lack)."""
+
+    def stored(self, part: Part) -> FileSplit | None:
+        files = self.list(part)
+        if files is None:
+            return None
+        labels = torch.tensor(files.labels, dtype=torch.int64)
+        where = f"{self.name}, {part} part"
+        check_labels(labels, num_classes=self.num_classes, count=len(files.paths), where=where)
+        return FileSplit(files.paths, labels, torch.arange(len(labels)))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -19,6 +19,10 @@ from torch import Tensor
 from hybrid.errors import UserError
 
 _log = logging.getLogger(__name__)
+_USUAL_VALIDATION = 0.1
+
+
+USUAL_VALIDATION = 0.1  # of the training images, where nothing is said and the data set brings no split of its own
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,48 @@ class Subset:
         if self.protocol == "stratified":
             return stratified_positions(labels, self.n, seed=seed)
         return published_positions(labels, self.n, num_classes=num_classes, seed=seed)
+
+
+@dataclass(frozen=True)
+class Division:
+    """Which images train and which validate.
+
+    subset: the training images, out of all; `Subset()` takes them all.
+    validation: how many images validate, as a fraction in (0, 1) or a number; 0: none; None: the split that the data set
+        brings, or a tenth where it brings none.
+    split_seed: decides which images validate, whatever the seed of the run.
+    """
+
+    subset: Subset = Subset()
+    validation: int | float | None = 0
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.validation is not None and self.validation < 0:
+            raise UserError(f"data.validation={self.validation} is negative; 0 means no validation split")
+        if isinstance(self.validation, float) and self.validation >= 1:
+            raise UserError(
+                f"data.validation={self.validation}: a fraction is below 1; a number of images has no point"
+            )
+        if not 0 <= self.split_seed < 2**32:
+            raise UserError(f"data.split_seed={self.split_seed} is outside 0..{2**32 - 1}")
+
+    def divide(
+        self, labels: Tensor, pool: Tensor | None, *, num_classes: int, seed: int, has_own_validation: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """(training, validation) positions among all training images, whose classes are `labels` (n,).
+
+        pool: the positions that the data set itself trains on; None: all. seed: chooses the subset, if it has no seed of its
+        own. has_own_validation: whether the data set brings a validation split.
+        """
+        candidates = torch.arange(len(labels)) if pool is None else pool
+        within = self.subset.choose(labels[candidates], num_classes=num_classes, default_seed=seed)
+        wanted = self.validation
+        if wanted is None:
+            wanted = 0 if has_own_validation else _USUAL_VALIDATION
+        return divide(
+            labels, chosen=pool if within is None else candidates[within], validation=wanted, seed=self.split_seed
+        )
 
 
 def published_positions(labels: Tensor, n: int, *, num_classes: int, seed: int) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,18 +11,12 @@ from torch import Tensor
 
 from hybrid.data.batch import Loader
 from hybrid.data.dataset import Data
-from hybrid.data.file_loader import FileSplit
+from hybrid.data.preprocessing import PixelStatistics
+from hybrid.data.sources import FileSplit
 from hybrid.errors import UserError
 
 _MOST_ROWS = 100  # classes on a contact sheet
 _SIZE_SAMPLE = 1000  # files whose sizes are read
-
-
-class PixelStatistics(NamedTuple):
-    """Per channel, in 0..1, over all pixels of all images."""
-
-    mean: list[float]
-    std: list[float]
 
 
 def class_counts(data: Data) -> dict[str, list[int]]:
@@ -42,7 +35,8 @@ def pixel_statistics(loader: Loader) -> PixelStatistics:
         total = total + pixels.sum(dim=(0, 2, 3))
         squares = squares + pixels.square().sum(dim=(0, 2, 3))
     mean = total / count
-    return PixelStatistics(mean.tolist(), (squares / count - mean.square()).clamp_min(0).sqrt().tolist())
+    std = (squares / count - mean.square()).clamp_min(0).sqrt()
+    return PixelStatistics(tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def file_sizes(split: FileSplit) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:

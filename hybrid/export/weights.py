@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import hybrid.models
+from hybrid.configuration.from_config import model_from
 from hybrid.errors import UserError
 from hybrid.export.optional import need
 from hybrid.export.pipeline import Pipeline
@@ -30,7 +30,7 @@ def load_weights(pipeline: Pipeline, path: Path, model_config: dict[str, Any]) -
         if name not in weights or not torch.equal(weights[name], tensor.cpu()):
             raise UserError(f"{path.name} does not hold {name} as the model has it: nothing was exported.")
     model = pipeline.model
-    twin = hybrid.models.build(model_config, image_shape=model.image_shape, num_classes=model.num_classes)
+    twin = model_from(model_config, image_shape=model.image_shape, num_classes=model.num_classes)
     twin.load_state_dict(weights)
     twin.to(memory_format=torch.channels_last if model.channels_last else torch.contiguous_format)
     return Pipeline(pipeline.preprocessing, twin.eval())

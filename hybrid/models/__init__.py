@@ -1,4 +1,4 @@
-"""Models: a front-end, a normalization and a head, each replaceable from the command line."""
+"""Models: a front-end, a normalization and a head, each of them replaceable."""
 
 from hybrid.models.describe import Description, Layer, describe
 from hybrid.models.hybrid import HybridModel, build

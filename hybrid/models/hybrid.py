@@ -1,27 +1,25 @@
-"""A model: front-end, normalization, head, built from a configuration."""
+"""A model: a front-end, a normalization and a head, one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from hybrid.configuration import instantiate
-from hybrid.errors import UserError, unknown_name
+from hybrid.models import parts
 from hybrid.models.probe import check_part, shape_words
 
-_PARTS = ("frontend", "normalization", "head")
+PartOrFactory = nn.Module | Callable[..., nn.Module]
 
 
 class HybridModel(nn.Module):
     """Images (N, C, H, W), float and already normalised -> logits (N, num_classes).
 
-    The front-end's output is brought to the head's memory format in one explicit step (`model.to(memory_format=...)`
-    sets it): the Fourier transform leaves contiguous maps, and convolutions that each convert them would pay for it
-    every time.
+    The three parts are the attributes `frontend`, `normalization` and `head`; `hybrid.models.parts` says what each of them
+    does. `model.to(memory_format=torch.channels_last)` also converts the front-end's maps to that format, once, if the head
+    prefers it: the Fourier transform leaves contiguous maps, which every convolution would convert for itself.
     """
 
     def __init__(
@@ -54,61 +52,59 @@ class HybridModel(nn.Module):
         return features.contiguous(memory_format=torch.channels_last) if self.channels_last else features
 
     def to(self, *args: Any, **kwargs: Any) -> HybridModel:
-        """As nn.Module.to; `memory_format` also decides the format of the features that a head of convolutions gets.
-
-        Other heads flatten the features, which costs nothing in the contiguous format alone.
-        """
+        """As nn.Module.to; `memory_format` is that of the features, too, if the head prefers channels_last."""
         if kwargs.get("memory_format") is not None:
-            convolves = any(isinstance(module, nn.Conv2d) for module in self.head.modules())
-            self.channels_last = kwargs["memory_format"] == torch.channels_last and convolves
+            wanted = kwargs["memory_format"] == torch.channels_last
+            self.channels_last = wanted and parts.prefers_channels_last(self.head)
         return super().to(*args, **kwargs)
 
     @property
     def needs_statistics(self) -> bool:
-        """Whether `fit_statistics` must run before the first forward (a statistics normalization, not yet fitted)."""
-        return not getattr(self.normalization, "fitted", True)
+        """Whether `fit_statistics` must run before the first forward: the normalization has to be fitted, and is not."""
+        return not parts.is_fitted(self.normalization)
 
     @torch.no_grad()
     def fit_statistics(self, batches: Iterable[Tensor]) -> None:
         """Fit the normalization in one pass over training images (N, C, H, W), preprocessed as for evaluation."""
-        self.fit_normalization(self.frontend(images) for images in batches)
+        parts.fit(self.normalization, (self.frontend(images) for images in batches))
 
     @torch.no_grad()
     def fit_normalization(self, batches: Iterable[Tensor]) -> None:
-        """The same from what the front-end makes of the images."""
-        if not hasattr(self.normalization, "fit"):
-            raise UserError(f"{type(self.normalization).__name__} has no statistics to fit")
-        self.normalization.fit(batches)
+        """Fit the normalization in one pass over features (N, C, H, W), which the front-end has made of training images."""
+        parts.fit(self.normalization, batches)
 
 
 def build(
-    config: Mapping[str, Any] | DictConfig, *, image_shape: tuple[int, int, int], num_classes: int
+    *,
+    frontend: PartOrFactory,
+    normalization: PartOrFactory,
+    head: PartOrFactory,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
 ) -> HybridModel:
-    """Build the model of `config`: sections frontend, normalization and head, each with a `_target_`.
+    """Build a model of three parts, each for the shape that the part before it gives.
 
-    The front-end's class gets `image_shape` and must have an `output_shape`; the normalization's gets that as
-    `input_shape`, the head's gets `input_shape` and `num_classes`. Raises UserError for whatever does not fit, naming
-    its place: classes that are not hybrid's own are tried on a blank batch.
+        build(
+            frontend=partial(Scattering, J=2), normalization=BatchNormalization, head=partial(wide_resnet, k=2),
+            image_shape=(3, 32, 32), num_classes=10,
+        )
+
+    A part is a module, or a class or function that makes one. The front-end's is called with `image_shape` (C, H, W), the
+    normalization's with `input_shape` (C, H, W), the head's with `input_shape` and `num_classes`. Raises UserError, naming
+    the part, for one that is no module or does not fit: it is tried on two blank samples, unless one of hybrid's own classes
+    has just been built for the shape.
     """
-    for name in config:
-        if name not in _PARTS:
-            raise unknown_name(str(name), _PARTS, what="key in model")
-    for name in _PARTS:
-        if config.get(name) is None:
-            raise UserError(f"model.{name} is missing: choose one with model/{name}=…")
-    image_shape = tuple(int(size) for size in image_shape)
-    frontend = instantiate(config["frontend"], path="model.frontend", image_shape=image_shape)
-    features = _output_shape(frontend)
-    check_part(frontend, path="model.frontend", takes=image_shape, gives=features)
-    normalization = instantiate(config["normalization"], path="model.normalization", input_shape=features)
-    check_part(normalization, path="model.normalization", takes=features, gives=features)
-    head = instantiate(config["head"], path="model.head", input_shape=features, num_classes=num_classes)
-    check_part(head, path="model.head", takes=features, gives=(num_classes,))
-    return HybridModel(frontend, normalization, head, image_shape=image_shape, num_classes=num_classes)
+    channels, height, width = (int(size) for size in image_shape)
+    image_shape = (channels, height, width)
+    first = _made(frontend, image_shape=image_shape)
+    features = parts.output_shape(first)
+    check_part(first, path="model.frontend", takes=image_shape, gives=features, trusted=first is not frontend)
+    second = _made(normalization, input_shape=features)
+    check_part(second, path="model.normalization", takes=features, gives=features, trusted=second is not normalization)
+    third = _made(head, input_shape=features, num_classes=num_classes)
+    check_part(third, path="model.head", takes=features, gives=(num_classes,), trusted=third is not head)
+    return HybridModel(first, second, third, image_shape=image_shape, num_classes=num_classes)
 
 
-def _output_shape(frontend: nn.Module) -> tuple[int, int, int]:
-    shape = getattr(frontend, "output_shape", None)
-    if shape is None or len(tuple(shape)) != 3:
-        raise UserError(f"model.frontend: {type(frontend).__name__} needs an attribute output_shape = (C, H, W)")
-    return tuple(int(size) for size in shape)
+def _made(part: PartOrFactory, **shapes: Any) -> nn.Module:
+    return part if isinstance(part, nn.Module) else part(**shapes)

@@ -63,6 +63,7 @@ class StatisticsNormalization(nn.Module):
     The fixed standardisation of the shared local encoder. Its moments are buffers in the state_dict.
     """
 
+    fixed = True
     mean: Tensor
     variance: Tensor
     samples: Tensor

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.errors import UserError
+from hybrid.models.parts import is_fitted
 
 _Shape = tuple[int, ...]
 
@@ -22,16 +23,16 @@ def probe(model: nn.Module, image_shape: tuple[int, int, int]) -> Tensor:
         return model(_blank(model, 1, image_shape))
 
 
-def check_part(part: nn.Module, *, path: str, takes: _Shape, gives: _Shape) -> None:
+def check_part(part: nn.Module, *, path: str, takes: _Shape, gives: _Shape, trusted: bool) -> None:
     """Raises UserError, naming the part's place `path`, unless it makes a tensor (N, *gives) of one (N, *takes).
 
-    It is tried on two blank samples, in evaluation mode. Parts of hybrid itself are taken at their word, so that they cost
-    nothing; one that has yet to be fitted cannot be tried.
+    It is tried on two blank samples, in evaluation mode. A class of hybrid's own is not, if it is `trusted` to have been built
+    for these shapes; a part that has yet to be fitted cannot be tried.
     """
     kind = type(part)
     if not isinstance(part, nn.Module):
         raise UserError(f"{path}: a {kind.__name__} is no torch.nn.Module.")
-    if kind.__module__.split(".")[0] == "hybrid" or not getattr(part, "fitted", True):
+    if (trusted and kind.__module__.split(".")[0] == "hybrid") or not is_fitted(part):
         return
     place = f"{path}: {kind.__module__}.{kind.__name__}"
     try:
@@ -62,7 +63,7 @@ def _blank(module: nn.Module, count: int, shape: _Shape) -> Tensor:
 @contextmanager
 def _unchanged(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
-    unfitted = [module for module in model.modules() if getattr(module, "fitted", True) is False]
+    unfitted = [module for module in model.modules() if not is_fitted(module)]
     try:
         model.eval()
         for module in unfitted:

@@ -15,9 +15,8 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-import hybrid.data
-import hybrid.models
 from hybrid.configuration import build_record
+from hybrid.configuration.from_config import data_from, model_from
 from hybrid.data import Data
 from hybrid.data.augmentation import Augmentation
 from hybrid.distributed.launch import Launch
@@ -59,13 +58,13 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     if folder.finished and not run_settings.restart:
         return already_finished(folder, cfg)
     seed_everything(cfg.seed)
-    data = hybrid.data.build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    data = data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
     if data.augmentation != Augmentation():
         raise UserError(
             "augmentation has no effect on a support vector machine: every image is taken once, as it is. Valid: none."
         )
     data.prepare()
-    model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
+    model = model_from(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
     _check_fixed(model)
     _check_memory(settings, model, data)
     model.to(device).eval()

@@ -29,11 +29,11 @@ from hybrid import distributed
 from hybrid.data import Data, Loader
 from hybrid.data.augmentation import BatchAugmenter
 from hybrid.data.feature_loader import FeatureLoader
-from hybrid.data.file_loader import FileSplit
+from hybrid.data.sources import FileSplit
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 from hybrid.models import HybridModel
-from hybrid.models.normalization import StatisticsNormalization
+from hybrid.models.parts import is_fixed, trainable_filters
 from hybrid.training.feature_file import FeatureFile, feature_folder, gib
 from hybrid.training.memory import free_memory
 from hybrid.training.settings import TrainerSettings
@@ -153,9 +153,9 @@ class FeatureCache:
 
     @torch.no_grad()
     def normalize(self, model: HybridModel) -> None:
-        """Apply a fitted statistics normalization once, in place: in memory alone, since files serve other runs too."""
+        """Apply a fixed normalization, once it is fitted, in place: in memory alone, since files serve other runs too."""
         normalization = model.normalization
-        if self.plan.place == "disk" or not isinstance(normalization, StatisticsNormalization):
+        if self.plan.place == "disk" or not is_fixed(normalization):
             return
         for rows in self._rows.values():
             for part in rows.split(_BATCH):
@@ -207,9 +207,9 @@ def plan_cache(
 
 def _obstacle(model: HybridModel, data: Data) -> str | None:
     frontend = model.frontend
-    if any(parameter.requires_grad for parameter in frontend.parameters()):
+    if trainable_filters(frontend):
         return f"the front-end {type(frontend).__name__} learns"
-    if not getattr(frontend, "fixed", False):
+    if not is_fixed(frontend):
         return f"the front-end {type(frontend).__name__} does not say that its output can be kept (fixed = True)"
     changes = data.augmentation.beyond_mirroring
     return f"{changes[0]} makes new images all the time; mirroring alone can be kept" if changes else None

@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-import hybrid.data
-import hybrid.models
 from hybrid.analysis.record import Record
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.configuration.composition import compose
+from hybrid.configuration.from_config import data_from, model_from
 from hybrid.configuration.paths import CONFIGS
 from hybrid.data import Data
 from hybrid.errors import UserError, unknown_name
@@ -96,14 +95,14 @@ def load_data(name: str, root: str | None) -> Data:
     """The data set of configs/data/NAME.yaml; nothing is read yet."""
     overrides = [f"data={name}", *([f"data.root={root}"] if root else [])]
     cfg = compose(overrides)
-    return hybrid.data.build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    return data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
 
 
 def build_network(name: str, data: Data, *, num_classes: int | None = None) -> nn.Module:
     """A network for these images and classes, with random weights."""
     if (CONFIGS / "model" / f"{name}.yaml").is_file():
         config = compose([f"model={name}"]).model
-        return hybrid.models.build(config, image_shape=data.image_shape, num_classes=num_classes or data.num_classes)
+        return model_from(config, image_shape=data.image_shape, num_classes=num_classes or data.num_classes)
     make = _find(name)
     try:
         parameters = inspect.signature(make).parameters.values()

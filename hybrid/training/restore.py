@@ -12,9 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-import hybrid.data
-import hybrid.models
 from hybrid.configuration import build_record
+from hybrid.configuration.from_config import data_from, model_from
 from hybrid.configuration.hydra_arguments import script_of
 from hybrid.configuration.paths import CONFIGS
 from hybrid.data import Data
@@ -77,9 +76,9 @@ def restore(
     place = resolve_device(device, path="device")
     weights = weights or settings.test_weights
     content = _read_checkpoint(folder, weights)
-    data = hybrid.data.build(_data_config(cfg, data_root, download), cfg.augmentation, seed=cfg.seed)
+    data = data_from(_data_config(cfg, data_root, download), cfg.augmentation, seed=cfg.seed)
     names = folder.read_class_names()
-    model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=len(names))
+    model = model_from(cfg.model, image_shape=data.image_shape, num_classes=len(names))
     checkpoint.load_weights(model, content, source=folder.checkpoints)
     model.to(place, memory_format=torch.channels_last if settings.channels_last else torch.preserve_format).eval()
     set_deterministic(settings.deterministic)

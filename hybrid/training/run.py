@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-import hybrid.data
-import hybrid.models
 from hybrid import distributed
 from hybrid.analysis.layers import layers_of
 from hybrid.configuration import instantiate
+from hybrid.configuration.from_config import data_from, model_from
 from hybrid.data import Data, Loader
 from hybrid.data.file_loader import dead_worker
 from hybrid.distributed.sync_batch_norm import synchronize_batch_norm
@@ -66,9 +65,9 @@ def _run(cfg: DictConfig) -> dict[str, Any]:
     set_deterministic(settings.deterministic)
     torch.set_float32_matmul_precision(settings.matmul_precision)
     seed_everything(cfg.seed)
-    data = hybrid.data.build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    data = data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
     distributed.prepare(data.prepare)
-    model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
+    model = model_from(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
     given = distributed.from_main(lambda: initial_weights(model, run_settings, folder))
     if (live := live_settings(cfg)) is not None:  # an unknown layer is better known before hours of training
         layers_of(model, taps=live[1].layers)

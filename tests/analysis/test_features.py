@@ -13,14 +13,15 @@ from hybrid.analysis.features import Standardizer, collect, pooled
 from hybrid.analysis.layers import Layer, layers_of
 from hybrid.analysis.observation import observe
 from hybrid.configuration.composition import compose
+from hybrid.configuration.from_config import model_from
 from hybrid.errors import UserError
-from hybrid.models import build, capture, nonlinearity_taps
+from hybrid.models import capture, nonlinearity_taps
 
 SHAPE = (3, 16, 16)
 
 
 def model_of(name: str, *overrides: str) -> nn.Module:
-    return build(compose([f"model={name}", *overrides]).model, image_shape=SHAPE, num_classes=5)
+    return model_from(compose([f"model={name}", *overrides]).model, image_shape=SHAPE, num_classes=5)
 
 
 @pytest.fixture(scope="module")

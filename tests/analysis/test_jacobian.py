@@ -9,8 +9,9 @@ from torchvision.models import resnet18
 
 from hybrid.analysis.jacobian import jacobian_norm
 from hybrid.configuration.composition import compose
+from hybrid.configuration.from_config import model_from
 from hybrid.errors import UserError
-from hybrid.models import build, capture, nonlinearity_taps
+from hybrid.models import capture, nonlinearity_taps
 from hybrid.models.taps import NONLINEARITIES
 from hybrid.scattering import Scattering2D
 
@@ -91,7 +92,7 @@ def test_compensated_scattering_does_not_stretch_padded_images():
 
 def test_taps_of_a_hybrid_model():
     config = compose(["model=scat_resnet", "model.head.widths=[4,6]"]).model
-    model = build(config, image_shape=(1, 8, 8), num_classes=3)
+    model = model_from(config, image_shape=(1, 8, 8), num_classes=3)
     model(torch.randn(20, 1, 8, 8))  # statistics for the batch normalizations
     model.eval()
     images = torch.randn(2, 1, 8, 8)

@@ -12,13 +12,14 @@ from torch import nn
 from hybrid.analysis.layers import Layer, layers_of, scattering_of, undisturbed
 from hybrid.analysis.observation import observe
 from hybrid.configuration.composition import compose
+from hybrid.configuration.from_config import model_from
 from hybrid.errors import UserError
-from hybrid.models import build, nonlinearity_taps
+from hybrid.models import nonlinearity_taps
 from hybrid.scattering import Scattering2D
 
 
 def model_of(name: str, *overrides: str) -> nn.Module:
-    return build(compose([f"model={name}", *overrides]).model, image_shape=(3, 16, 16), num_classes=5)
+    return model_from(compose([f"model={name}", *overrides]).model, image_shape=(3, 16, 16), num_classes=5)
 
 
 class Reused(nn.Module):

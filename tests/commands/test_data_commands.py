@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hybrid.data import build
+from hybrid.configuration.from_config import data_from
 from hybrid.data.statistics import pixel_statistics
 
 
@@ -32,7 +32,7 @@ def test_data_stats(root, cifar10, tmp_path):
 
 
 def test_pixel_statistics_equal_a_plain_computation():
-    data = build({"_target_": "hybrid.data.digits.Digits"}, {}, seed=0)
+    data = data_from({"_target_": "hybrid.data.digits.Digits"}, {}, seed=0)
     statistics = pixel_statistics(data.loader("train", batch_size=100))
     pixels = data.splits["train"].images.double() / 255
     assert statistics.mean == pytest.approx([float(pixels.mean())], abs=1e-6)

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from hybrid.configuration.from_config import model_from
 from hybrid.export import package, torch_program
 from hybrid.export.pipeline import Pipeline
 from hybrid.training.restore import restore
@@ -33,14 +34,13 @@ def test_the_program_is_the_model_for_any_batch(finished, model, images, call, t
 
 def test_weights_and_description_are_enough_to_build_the_model_again(finished, model, images, call, tmp_path):
     safetensors = pytest.importorskip("safetensors.torch")
-    import hybrid.models
 
     assert call("export", f"run={finished.path}", f"to={tmp_path}", "formats=[safetensors]")[0] == 0
     description = json.loads((tmp_path / "model.json").read_text())
     assert description["class_names"] == [str(digit) for digit in range(10)]
     assert description["files"]["model.safetensors"]["takes"] == "weights"
     shape = tuple(description["input"]["shape"][1:])
-    twin = hybrid.models.build(description["config"]["model"], image_shape=shape, num_classes=10).eval()
+    twin = model_from(description["config"]["model"], image_shape=shape, num_classes=10).eval()
     twin.load_state_dict(safetensors.load_file(str(tmp_path / "model.safetensors")))
     torch.testing.assert_close(twin(model.preprocessing(images)), model(images), atol=1e-5, rtol=0)
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from hybrid.configuration.composition import compose
-from hybrid.data import Files, FileSource, MemorySource, build
+from hybrid.configuration.from_config import data_from
+from hybrid.data import Files, FileSource, MemorySource
 from hybrid.errors import UserError
 
 DATA = ["digits", "mnist", "cifar10", "cifar100", "stl10", "imagenet", "folder"]
@@ -22,7 +23,7 @@ DIGITS = {"_target_": "hybrid.data.digits.Digits"}
 def test_every_data_config_builds_without_reading(name, tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRID_DATA", str(tmp_path))  # empty: reading would fail
     cfg = compose([f"data={name}", *(["data.root=x"] if name == "folder" else [])])
-    data = build(cfg.data, cfg.augmentation, seed=cfg.seed)
+    data = data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
     assert data.image_shape == SHAPES.get(name, (3, 224, 224) if name == "folder" else (3, 32, 32))
     assert cfg.augmentation != compose(["data=digits", "augmentation=none"]).augmentation  # each set brings its own
 
@@ -32,7 +33,7 @@ def test_every_data_config_builds_without_reading(name, tmp_path, monkeypatch):
 )
 def test_every_augmentation_config_runs(name):
     cfg = compose([f"augmentation={name}", "data.size=16"])
-    batch = next(iter(build(cfg.data, cfg.augmentation, seed=0).loader("train", batch_size=4, train=True).epoch(0)))
+    batch = next(iter(data_from(cfg.data, cfg.augmentation, seed=0).loader("train", batch_size=4, train=True).epoch(0)))
     assert torch.isfinite(batch.images).all()
 
 
@@ -68,34 +69,34 @@ def test_the_command_line_wins_over_the_data_sets_augmentation():
 def test_senseless_values_name_their_key(overrides, words):
     cfg = compose(overrides)
     with pytest.raises(UserError, match=words) as caught:
-        build(cfg.data, cfg.augmentation, seed=0)
+        data_from(cfg.data, cfg.augmentation, seed=0)
     assert "\n" not in str(caught.value)
 
 
 def test_misspelt_key_lists_shared_and_own_keys():
     with pytest.raises(UserError, match=r"Did you mean validation\?.*size.*subset"):
-        build({**DIGITS, "validaton": 0.1}, {}, seed=0)
+        data_from({**DIGITS, "validaton": 0.1}, {}, seed=0)
     with pytest.raises(UserError, match="key in augmentation: flipp"):
-        build(DIGITS, {"flipp": 0.5}, seed=0)
+        data_from(DIGITS, {"flipp": 0.5}, seed=0)
 
 
 def test_wrong_class_path():
-    with pytest.raises(UserError, match="data._target_"):
-        build({"_target_": "fractions.Fraction"}, {}, seed=0)
+    with pytest.raises(UserError, match="data: a Fraction is no hybrid.data.MemorySource"):
+        data_from({"_target_": "fractions.Fraction"}, {}, seed=0)
     with pytest.raises(UserError, match="cannot be imported"):
-        build({"_target_": "no.such.Class"}, {}, seed=0)
+        data_from({"_target_": "no.such.Class"}, {}, seed=0)
 
 
 def test_settings_without_effect_warn(caplog):
     with caplog.at_level(logging.WARNING):
-        build({**DIGITS, "subset": {"seed": 3}}, {"pad_mode": "zero"}, seed=0)
+        data_from({**DIGITS, "subset": {"seed": 3}}, {"pad_mode": "zero"}, seed=0)
     assert {"data.subset.protocol", "augmentation.pad_mode=zero"} <= {
         r.getMessage().split(" ")[0] for r in caplog.records
     }
 
 
 def test_subset_and_validation_on_digits():
-    data = build({**DIGITS, "subset": {"n": 100}, "validation": 200}, {}, seed=0)
+    data = data_from({**DIGITS, "subset": {"n": 100}, "validation": 200}, {}, seed=0)
     train, validation = data.splits["train"], data.splits["validation"]
     assert len(train) == 100 and torch.bincount(train.labels).tolist() == [10] * 10
     assert len(validation) == 200 and not set(train.indices.tolist()) & set(validation.indices.tolist())
@@ -103,7 +104,7 @@ def test_subset_and_validation_on_digits():
 
 def test_seeds_move_what_they_should():
     def indices(seed, **keys):
-        splits = build({**DIGITS, "validation": 100, **keys}, {}, seed=seed).splits
+        splits = data_from({**DIGITS, "validation": 100, **keys}, {}, seed=seed).splits
         return [splits[name].indices.tolist() for name in ("train", "validation", "test")]
 
     assert indices(0) == indices(1)  # the run's seed moves no split
@@ -113,7 +114,7 @@ def test_seeds_move_what_they_should():
 
 def test_stl10_fold_trains_on_the_fold_and_validates_on_the_others(stl10):
     config = {"_target_": "hybrid.data.stl10.Stl10", "root": str(stl10), "download": False, "fold": 4, "validation": 10}
-    splits = build(config, {}, seed=0).splits
+    splits = data_from(config, {}, seed=0).splits
     assert splits["train"].indices.tolist() == [8, 9]
     assert len(splits["validation"]) == 10 and not {8, 9} & set(splits["validation"].indices.tolist())
 
@@ -172,10 +173,10 @@ class Listed(FileSource):
 
 def test_a_users_own_class_path(photos, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "my_data", sys.modules[__name__])
-    data = build({"_target_": "my_data.Stripes", "count": 30, "validation": 0.2}, {"flip": 0.5}, seed=0)
+    data = data_from({"_target_": "my_data.Stripes", "count": 30, "validation": 0.2}, {"flip": 0.5}, seed=0)
     assert {name: len(split) for name, split in data.splits.items()} == {"train": 24, "validation": 6, "test": 30}
     assert next(iter(data.loader("train", batch_size=5, train=True).epoch(0))).images.shape == (5, 1, 8, 8)
-    listed = build({"_target_": "my_data.Listed", "root": str(photos)}, {}, seed=0)
+    listed = data_from({"_target_": "my_data.Listed", "root": str(photos)}, {}, seed=0)
     assert next(iter(listed.loader("test", batch_size=4).epoch(0))).labels.tolist() == [0, 1, 0, 1]
 
 
@@ -183,11 +184,11 @@ def test_a_users_wrong_labels_are_caught(monkeypatch):
     monkeypatch.setattr(Stripes, "class_names", ("across",))
     monkeypatch.setitem(sys.modules, "my_data", sys.modules[__name__])
     with pytest.raises(UserError, match="stripes, train part: label 1 is outside"):
-        _ = build({"_target_": "my_data.Stripes"}, {}, seed=0).splits
+        _ = data_from({"_target_": "my_data.Stripes"}, {}, seed=0).splits
 
 
 def test_open_image_of_a_memory_set(photos):
-    data = build(DIGITS, {}, seed=0)
+    data = data_from(DIGITS, {}, seed=0)
     image = data.open_image(photos / "train" / "cat" / "0_01.jpg")
     assert image.shape == (1, 32, 32) and image.dtype == torch.uint8
     assert data.preprocessing(image[None]).dtype == torch.float32

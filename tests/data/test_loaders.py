@@ -204,8 +204,8 @@ def test_dead_worker_is_explained(make_folder, monkeypatch):
 def test_digits_do_not_import_torchvision(root):
     """The default data set must not pay for torchvision."""
     code = (
-        "import sys; from hybrid.data import build;"
-        "d = build({'_target_': 'hybrid.data.digits.Digits'}, {'pad': 2}, seed=0);"
+        "import sys; from hybrid.configuration.from_config import data_from;"
+        "d = data_from({'_target_': 'hybrid.data.digits.Digits'}, {'pad': 2}, seed=0);"
         "next(iter(d.loader('train', batch_size=8, train=True).epoch(0)));"
         "assert 'torchvision' not in sys.modules"
     )

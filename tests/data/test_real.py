@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hybrid.configuration.composition import compose
-from hybrid.data import build
+from hybrid.configuration.from_config import data_from
 
 NEEDED = {"cifar10": "cifar-10-batches-py", "mnist": "MNIST/raw", "stl10": "stl10_binary", "imagenette": "imagenette"}
 
@@ -19,7 +19,7 @@ def real(name: str, folder: Path, *overrides: str):
     choice = ["data=folder", f"data.root={folder / 'imagenette'}"] if name == "imagenette" else [f"data={name}"]
     root = [] if name == "imagenette" else [f"data.root={folder}", "data.download=false"]
     cfg = compose([*choice, *root, *overrides])
-    return build(cfg.data, cfg.augmentation, seed=0)
+    return data_from(cfg.data, cfg.augmentation, seed=0)
 
 
 def test_cifar10(real_data):

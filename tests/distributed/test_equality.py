@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-import hybrid.data
 from hybrid import distributed
 from hybrid.configuration import build_record
 from hybrid.configuration.composition import compose
+from hybrid.configuration.from_config import data_from
 from hybrid.distributed.gradients import GradientSum
 from hybrid.distributed.sync_batch_norm import CPUSyncBatchNorm, synchronize_batch_norm
 from hybrid.training.evaluation import evaluate
@@ -40,7 +40,7 @@ def network(norm: bool) -> nn.Module:
 
 def digits(augmentation):
     source = {"_target_": "hybrid.data.digits.Digits", "size": 9, "validation": 53, "subset": {"n": IMAGES}}
-    return hybrid.data.build(source, {"pad": 1, "flip": 0.5, "cutout": 3, **augmentation}, seed=5)
+    return data_from(source, {"pad": 1, "flip": 0.5, "cutout": 3, **augmentation}, seed=5)
 
 
 def trained(*, norm=False, augmentation, epochs=2, **settings):

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from hybrid.configuration.composition import compose
+from hybrid.configuration.from_config import model_from
 from hybrid.errors import UserError
-from hybrid.models import HybridModel, build
+from hybrid.models import HybridModel
 from hybrid.models.cnn import CNN
 from hybrid.models.dense import MLP
 from hybrid.models.frontends import auto_octaves
@@ -144,6 +145,11 @@ def test_explicit_octaves_win_over_auto(make):
         (["model/head=mlp", "model.head.hidden=[0]"], ["model.head", "hidden"]),
         (["model/head=sle", "model.head.pool=9"], ["model.head", "pool is 9"]),
         (["model.normalization.momentum=2.0"], ["model.normalization", "momentum is 2.0"]),
+        (["model.head.norm.momentum=2.0"], ["model.head.norm: batch norm momentum is 2.0"]),
+        (["model.head.norm.eps=small"], ["model.head.norm.eps", "a number"]),
+        (["model.head.norm=batch"], ["model.head.norm", "a section of momentum, eps, affine"]),
+        (["+model.head.norm.momentun=0.9"], ["key in model.head.norm", "Did you mean momentum?"]),
+        (["+model.head.bn_momentum=0.9"], ["model.head.bn_momentum has another name now: write model.head.norm.momentum=…"]),
     ],
 )
 def test_mistakes_name_their_place_and_what_is_valid(make, overrides, words):
@@ -194,7 +200,7 @@ def test_a_missing_part_is_refused():
     config = compose(["model=scat_linear"]).model
     parts = {"frontend": config.frontend, "head": config.head}
     with pytest.raises(UserError, match="model.normalization is missing"):
-        build(parts, image_shape=SHAPE, num_classes=10)
+        model_from(parts, image_shape=SHAPE, num_classes=10)
 
 
 def test_a_plain_mapping_is_a_configuration_too():
@@ -203,7 +209,7 @@ def test_a_plain_mapping_is_a_configuration_too():
         "normalization": {"_target_": "hybrid.models.normalization.NoNormalization"},
         "head": {"_target_": "hybrid.models.dense.Linear"},
     }
-    model = build(parts, image_shape=(1, 4, 4), num_classes=2)
+    model = model_from(parts, image_shape=(1, 4, 4), num_classes=2)
     assert isinstance(model, HybridModel) and model(torch.zeros(3, 1, 4, 4)).shape == (3, 2)
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 import hybrid.models
 from hybrid.configuration.composition import compose
+from hybrid.configuration.from_config import model_from
 from hybrid.errors import UserError
 from hybrid.models.channel_order import from_pyscatwave
 from hybrid.scattering import pyscatwave_order
@@ -31,7 +32,7 @@ class OnPyscatwave(nn.Module):
 
 def build(*overrides: str) -> hybrid.models.HybridModel:
     cfg = compose(list(overrides))
-    model = hybrid.models.build(cfg.model, image_shape=(3, 16, 16), num_classes=5)
+    model = model_from(cfg.model, image_shape=(3, 16, 16), num_classes=5)
     if model.needs_statistics:
         model.fit_statistics([torch.rand(2, 3, 16, 16)])
     with torch.no_grad():

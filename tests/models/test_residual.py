@@ -98,8 +98,6 @@ def test_explicit_values_win_over_auto():
         ({"blocks": 0}, "blocks is 0; it takes"),
         ({"pool": 5}, "pool is 5; a map of 4x4 takes 1 to 4"),
         ({"dropout": 1.0}, r"dropout rate is 1.0; it is a number in \[0, 1\)"),
-        ({"bn_momentum": 0.0}, r"momentum is 0.0; it is a number in \(0, 1\]"),
-        ({"bn_eps": 0.0}, "eps is 0.0"),
     ],
 )
 def test_impossible_settings(arguments, message):
@@ -107,8 +105,21 @@ def test_impossible_settings(arguments, message):
         resnet((5, 8, 8), 10, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"momentum": 0.0}, r"momentum is 0.0; it is a number in \(0, 1\]"),
+        ({"momentum": 1.1}, "momentum is 1.1"),
+        ({"eps": 0.0}, "eps is 0.0"),
+    ],
+)
+def test_impossible_batch_norm(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        BatchNorm(**arguments)
+
+
 def test_batch_norm_settings_reach_every_layer():
-    network = resnet((5, 8, 8), 10, widths=(4, 8), bn_momentum=0.3, bn_eps=1e-3, bn_affine=False)
+    network = resnet((5, 8, 8), 10, widths=(4, 8), norm=BatchNorm(momentum=0.3, eps=1e-3, affine=False))
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     assert len(norms) == 10
     assert {(norm.momentum, norm.eps, norm.affine) for norm in norms} == {(0.3, 1e-3, False)}

@@ -8,9 +8,8 @@ import pytest
 import torch
 from sklearn.svm import SVC
 
-import hybrid.data
-import hybrid.models
 from hybrid.configuration.composition import compose
+from hybrid.configuration.from_config import data_from, model_from
 from hybrid.data import Data
 from hybrid.errors import UserError
 from hybrid.runs import RunFolder
@@ -63,8 +62,8 @@ def test_a_run_leaves_its_whole_story_in_its_folder(fit, tiny, capsys):
 
 def test_it_is_libsvm_on_the_standardised_coefficients_of_the_training_images(fit, tiny):
     cfg = tiny("svm.C=5")
-    data = hybrid.data.build(cfg.data, cfg.augmentation, seed=0)
-    model = hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=10)
+    data = data_from(cfg.data, cfg.augmentation, seed=0)
+    model = model_from(cfg.model, image_shape=data.image_shape, num_classes=10)
     model.fit_statistics(batch.images for batch in data.loader("train", batch_size=64).epoch(0))
     train, test = (coefficients(model, data, split, torch.device("cpu")) for split in ("train", "test"))
     assert train.features.shape == (100, 9 * 8 * 8) and len(data.splits["train"]) == 100

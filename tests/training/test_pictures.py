@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-import hybrid.data
-import hybrid.models
+from hybrid.configuration.from_config import data_from, model_from
 from hybrid.runs import Tracker
 from hybrid.runs.tracker import SilentSink
 from hybrid.training import checkpoint
@@ -39,8 +38,8 @@ def draw(tiny):
 
     def do(*overrides: str, enabled: bool = True, model=None):
         cfg, kept = tiny(*overrides), Kept()
-        data = hybrid.data.build(cfg.data, cfg.augmentation, seed=0)
-        model = model or hybrid.models.build(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
+        data = data_from(cfg.data, cfg.augmentation, seed=0)
+        model = model or model_from(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
         pictures = Pictures(Tracker(kept), data, enabled=enabled)
         pictures.before_training(data.loader("train", batch_size=70, device="cpu", train=True), model)
         pictures.after_evaluation(5, Evaluation(1.0, 50.0, 90.0, 10, torch.eye(10, dtype=torch.int64)))

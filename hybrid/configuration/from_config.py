@@ -1,0 +1,89 @@
+"""Models and data from the sections of a configuration that describe them.
+
+`hybrid.models` and `hybrid.data` take Python objects and know no configuration. Here a section of one becomes these objects,
+after its names and values have been checked, so that a mistake is one line that says where it is and what is valid.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+import hybrid.data
+import hybrid.models
+from hybrid.configuration.instantiate import build_record, instantiate
+from hybrid.data import Augmentation, Data, PixelStatistics, Subset
+from hybrid.errors import UserError, unknown_name
+from hybrid.models import HybridModel
+
+Section = Mapping[str, Any] | DictConfig
+_PARTS = ("frontend", "normalization", "head")
+
+
+def model_from(section: Section, *, image_shape: tuple[int, int, int], num_classes: int) -> HybridModel:
+    """The model that `cfg.model` describes: its sections are frontend, normalization and head, each with a `_target_`.
+
+    Raises UserError for an unknown or missing section, and for whatever is wrong within one, as `instantiate` and
+    `hybrid.models.build` do.
+    """
+    for name in section:
+        if name not in _PARTS:
+            raise unknown_name(str(name), _PARTS, what="key in model")
+    for name in _PARTS:
+        if section.get(name) is None:
+            raise UserError(f"model.{name} is missing: choose one with model/{name}=…")
+    parts = {name: part_from(section[name], name) for name in _PARTS}
+    return hybrid.models.build(**parts, image_shape=image_shape, num_classes=num_classes)
+
+
+def part_from(section: Section, name: str) -> Any:
+    """What makes the part `name` of a model, once the shapes are known: to be called with them."""
+    return functools.partial(instantiate, section, path=f"model.{name}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shared:
+    """The keys that all sections of data share; the others are arguments of the class that `_target_` names."""
+
+    normalize: dict | Literal["none", "contrast"] = "none"
+    validation: int | float | None = 0
+    split_seed: int = 0
+    subset: dict = dataclasses.field(default_factory=dict)
+
+
+_SHARED = tuple(field.name for field in dataclasses.fields(_Shared))
+
+
+def data_from(section: Section, augmentation: Section | None = None, *, seed: int) -> Data:
+    """The data set that `cfg.data` describes, augmented as `cfg.augmentation` says; no file is read.
+
+    seed: decides the order of the images, their augmentation and, unless data.subset.seed is given, the subset; neither
+        the validation split (data.split_seed) nor the test set.
+    Raises UserError for an unknown key, a value of the wrong type or out of range, and settings that exclude each other.
+    """
+    values = _given(section)
+    shared = build_record(_Shared, {name: values.pop(name) for name in _SHARED if name in values}, path="data")
+    normalize = shared.normalize
+    if isinstance(normalize, dict):
+        normalize = build_record(PixelStatistics, normalize, path="data.normalize")
+    subset = build_record(Subset, shared.subset or {}, path="data.subset")
+    return hybrid.data.build(
+        instantiate(values, path="data", also_valid=_SHARED),
+        normalize=normalize,
+        augmentation=build_record(Augmentation, _given(augmentation or {}), path="augmentation"),
+        subset=subset,
+        validation=shared.validation,
+        split_seed=shared.split_seed,
+        seed=seed,
+    )
+
+
+def _given(section: Section) -> dict[str, Any]:
+    """The section's values; one that the user still has to give ("???" in the yaml) is left out, and counts as missing."""
+    if isinstance(section, DictConfig):
+        section = OmegaConf.to_container(section, resolve=True)
+    return {name: value for name, value in section.items() if not (isinstance(value, str) and value == "???")}

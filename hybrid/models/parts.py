@@ -1,0 +1,116 @@
+"""The three parts of a model: what each of them takes and gives, and what it may say about itself.
+
+    images ──▶ FrontEnd ──▶ features ──▶ Normalization ──▶ features ──▶ Head ──▶ logits
+    (N, C, H, W)            (N, *output_shape)                                   (N, num_classes)
+
+A part is a torch.nn.Module with the `forward` of its protocol. It need not inherit from anything of hybrid, and every
+attribute but `output_shape` may be missing. The functions below read these attributes, and they alone know the defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from hybrid.errors import UserError
+
+Shape = tuple[int, int, int]
+
+
+class Part(Protocol):
+    """What each of the three parts may have.
+
+    fixed: whether what the part gives for an image depends on that image alone, in training as in evaluation (of a
+        normalization: once it is fitted), so that it may be computed once and kept. False without it.
+    """
+
+    fixed: bool
+
+    def parameter_groups(self) -> Iterable[Mapping[str, Any]]:
+        """Parameters that the optimizer treats in a way of their own; by default there are none.
+
+        Each group has its parameters under "params", and beside them "lr_factor" (times optimizer.lr; 1 without it), or
+        "weight_decay" (in place of optimizer.weight_decay), or both.
+        """
+
+
+class FrontEnd(Part, Protocol):
+    """Turns images (N, C, H, W) into maps (N, *output_shape). It is built with `image_shape`.
+
+    output_shape: (channels, height, width) of the maps of one image.
+    """
+
+    output_shape: Shape
+
+    def forward(self, images: Tensor) -> Tensor: ...
+
+
+class Normalization(Part, Protocol):
+    """Brings the maps to a common scale, and keeps their shape (N, C, H, W). It is built with `input_shape`.
+
+    fitted: False until `fit` has seen the training set. True without it.
+    """
+
+    fitted: bool
+
+    def forward(self, features: Tensor) -> Tensor: ...
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Measure batches of features (N, C, H, W), which are those of the whole training set; optional."""
+
+
+class Head(Part, Protocol):
+    """Turns features (N, C, H, W) into logits (N, num_classes). It is built with `input_shape` and `num_classes`.
+
+    prefers_channels_last: whether it is faster on features in the memory format channels_last. Without it, a head with a
+        torch.nn.Conv2d is; other heads flatten the features, which costs nothing in the contiguous format alone.
+    """
+
+    prefers_channels_last: bool
+
+    def forward(self, features: Tensor) -> Tensor: ...
+
+
+def output_shape(frontend: nn.Module) -> Shape:
+    """(C, H, W) of what a front-end gives. Raises UserError where it does not say it."""
+    shape = getattr(frontend, "output_shape", None)
+    if shape is None or len(tuple(shape)) != 3:
+        raise UserError(f"model.frontend: {type(frontend).__name__} needs an attribute output_shape = (C, H, W)")
+    channels, height, width = (int(size) for size in shape)
+    return channels, height, width
+
+
+def trainable_filters(part: nn.Module) -> list[nn.Parameter]:
+    """The parameters of a part that training changes; a front-end that is computed and not learned has none."""
+    return [parameter for parameter in part.parameters() if parameter.requires_grad]
+
+
+def is_fixed(part: nn.Module) -> bool:
+    """Whether what a part gives for an image depends on that image alone: the part says so, and nothing in it is trained."""
+    return bool(getattr(part, "fixed", False)) and not trainable_filters(part)
+
+
+def is_fitted(part: nn.Module) -> bool:
+    """Whether a part can be used: it needs no fitting, or has been fitted."""
+    return getattr(part, "fitted", True) is not False
+
+
+def fit(normalization: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Fit a normalization on features (N, C, H, W). Raises UserError for one that cannot be fitted."""
+    if not hasattr(normalization, "fit"):
+        raise UserError(f"{type(normalization).__name__} has no statistics to fit")
+    normalization.fit(batches)
+
+
+def prefers_channels_last(head: nn.Module) -> bool:
+    """Whether a head is faster on features in the memory format channels_last."""
+    convolves = any(isinstance(module, nn.Conv2d) for module in head.modules())
+    return bool(getattr(head, "prefers_channels_last", convolves))
+
+
+def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """The groups that the parts of a model ask for: see `Part.parameter_groups`. Other parameters are in none of them."""
+    parts = [part for part in model.children() if hasattr(part, "parameter_groups")]
+    return [dict(group) for part in parts for group in part.parameter_groups()]

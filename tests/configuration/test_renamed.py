@@ -1,0 +1,107 @@
+"""Settings under another name than before: old runs keep their folders, and their configurations can be read."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from hybrid.configuration.composition import compose, in_one_line
+from hybrid.configuration.hydra_arguments import read_whole
+from hybrid.configuration.renamed import old_names, renamed, upgrade
+from hybrid.reports.runs import read_runs
+from hybrid.runs.folder import identity, run_name
+from hybrid.training.restore import restore
+from hybrid.training.run import run
+
+# The folders of these runs, as version 0.1.0 named them, when norm.momentum was still bn_momentum.
+NAMES = {
+    "experiment=cifar10_few_labels": "cifar10_few_labels-cifar10-scat_wrn-seed0-cc7ad919",
+    "experiment=cifar10_few_labels_psn": "cifar10_few_labels_psn-cifar10-scat_linear-seed0-62fd4169",
+    "experiment=cifar10_few_labels_tuned": "cifar10_few_labels_tuned-cifar10-scat_wrn-seed0-1be02a3c",
+    "experiment=cifar10_full": "cifar10_full-cifar10-scat_wrn-seed0-9da101e5",
+    "experiment=cifar10_mlp": "cifar10_mlp-cifar10-scat_mlp-seed0-46706dc4",
+    "experiment=depth_analysis": "depth_analysis-cifar10-scat_wrn-seed0-71c55d52",
+    "experiment=digits": "digits-scat_resnet-seed0-99cf4870",
+    "experiment=imagenet": "imagenet-scat_resnet-seed0-75c3c63c",
+    "experiment=mnist_scattering": "mnist_scattering-mnist-scat_linear-seed0-337b039e",
+    "experiment=regular_boundary": "regular_boundary-cifar10-regular_cnn-seed0-c32c5ca2",
+    "experiment=stl10": "stl10-scat_wrn_stl-seed0-6d934e95",
+    "model=regular_cnn": "digits-regular_cnn-seed0-0060cdff",
+    "model=scat_cnn": "digits-scat_cnn-seed0-6df9f78b",
+    "model=scat_mlp": "digits-scat_mlp-seed0-3ae9d84e",
+    "model=scat_sle": "digits-scat_sle-seed0-6b5e1214",
+    "model=vgg16": "digits-vgg16-seed0-1eab4469",
+    "model=scat_mlp model.head.batch_norm=true": "digits-scat_mlp-seed0-6d5d0c90",
+    "model=scat_wrn model/normalization=statistics": "digits-scat_wrn-seed0-4a571a63",
+    "model/head=cnn model/frontend=identity": "digits-scat_resnet-seed0-b3037715",
+    "model/normalization=log": "digits-scat_resnet-seed0-923f7208",
+    "data=cifar100 augmentation=mixup": "cifar100-scat_resnet-seed0-7d98e2e6",
+    "model=scat_wrn model/head=torchvision model/frontend=identity": "digits-scat_wrn-seed0-cc39c14e",
+    "model/head=linear": "digits-scat_resnet-seed0-f71038b6",
+    "model=scat_wrn model.head.norm.momentum=0.9": "digits-scat_wrn-seed0-1bf67538",
+    "model=regular_cnn model.head.norm.eps=0.01 model.head.norm.affine=true": "digits-regular_cnn-seed0-17eaf320",
+}
+
+
+@pytest.mark.parametrize(("command", "name"), NAMES.items())
+def test_the_same_command_finds_the_folder_of_an_old_run(command, name):
+    assert run_name(compose(command.split())) == name
+
+
+def as_before(cfg):
+    """The configuration as an earlier version wrote it."""
+    head = cfg.model.head
+    norm = head.pop("norm")
+    head.update({f"bn_{key}": value for key, value in norm.items()})
+    return cfg
+
+
+@pytest.fixture
+def old_run(train):
+    """A finished run whose config.yaml has the old names."""
+    folder = train("model=scat_wrn", "model.head.k=1", "model.head.n=1", "model.head.norm.momentum=0.3")
+    cfg = OmegaConf.load(folder.config)
+    folder.config.write_text(OmegaConf.to_yaml(as_before(cfg)))
+    return folder
+
+
+def test_an_old_run_is_restored_found_finished_repeated_and_reported(old_run, tiny):
+    restored = restore(old_run.path)
+    assert restored.model.head.stem[1].momentum == 0.3
+    assert restored.model(torch.zeros(1, 1, 32, 32)).shape == (1, 10)
+    cfg = tiny("model=scat_wrn", "model.head.k=1", "model.head.n=1", "model.head.norm.momentum=0.3")
+    assert cfg.run.root == str(old_run.path.parent) and run(cfg) == old_run.read_summary()
+    assert identity(read_whole([str(old_run.path)])) == identity(cfg)
+    [reported] = read_runs(old_run.path.parent)
+    assert reported.settings["model.head.norm.momentum"] == 0.3
+    assert not [name for name in reported.settings if "bn_" in name]
+
+
+def test_upgrading_twice_changes_nothing_more():
+    cfg = OmegaConf.create(OmegaConf.to_container(compose(["model=scat_resnet"]), resolve=True))  # as a file has it
+    assert upgrade(as_before(cfg.copy())) == cfg == upgrade(upgrade(as_before(cfg.copy())))
+
+
+def test_names_of_a_users_own_class_stay():
+    head = {"_target_": "my.Head", "bn_momentum": 0.5, "norm": {"momentum": 0.1}}
+    cfg = OmegaConf.create({"model": {"head": head}})
+    assert upgrade(cfg.copy()) == cfg
+    settings = {"model.head._target_": "my.Head", "model.head.norm.momentum": 0.1}
+    assert old_names(settings) == settings
+
+
+@pytest.mark.parametrize("content", [None, [1, 2], {}, {"model": None}, {"model": {"head": 3}}])
+def test_what_is_no_configuration_passes(content):
+    upgrade(OmegaConf.create(content) if content is not None else None)
+
+
+def test_an_old_name_on_the_command_line_is_one_line_that_says_the_new_one():
+    words = "model.head.bn_momentum has another name now: write model.head.norm.momentum=…."
+    for text in ("model.head.bn_momentum=0.9", "~model.head.bn_momentum"):
+        with pytest.raises(HydraException) as error:
+            compose([text])
+        assert in_one_line(error.value, [text]) == words
+    assert str(renamed("model.head.bn_momentum")) == words
+    assert renamed("model.head.norm.momentum") is None
