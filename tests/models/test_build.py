@@ -149,7 +149,10 @@ def test_explicit_octaves_win_over_auto(make):
         (["model.head.norm.eps=small"], ["model.head.norm.eps", "a number"]),
         (["model.head.norm=batch"], ["model.head.norm", "a section of momentum, eps, affine"]),
         (["+model.head.norm.momentun=0.9"], ["key in model.head.norm", "Did you mean momentum?"]),
-        (["+model.head.bn_momentum=0.9"], ["model.head.bn_momentum has another name now: write model.head.norm.momentum=…"]),
+        (
+            ["+model.head.bn_momentum=0.9"],
+            ["model.head.bn_momentum has another name now: write model.head.norm.momentum=…"],
+        ),
     ],
 )
 def test_mistakes_name_their_place_and_what_is_valid(make, overrides, words):
