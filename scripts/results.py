@@ -1,11 +1,11 @@
-"""docs/RESULTS.md: published figures beside ours, from the runs' folders; its pictures; the README's main table.
+"""docs/results/index.md: published figures beside ours, from the runs' folders; its pictures; the README's main table.
 
     python scripts/results.py                                  # again, from the archive docs/results/runs
     python scripts/results.py runs=outputs                     # take these runs into the archive first
     python scripts/results.py runs=outputs 'images=[cifar10=CIFAR-10 (JPEG)]'
     python scripts/results.py runs=outputs to=preview          # write into preview/ and leave everything here as it is
 
-docs/RESULTS.md, its pictures and the table in README.md are rewritten. docs/results/published.yaml lists the published
+docs/results/index.md, its pictures and the table in README.md are rewritten. docs/results/published.yaml lists the published
 figures and the command that repeats each. A run belongs to a row if its configuration is what that command composes; one
 that differs only in settings that tell no rows apart, such as a shorter schedule, is shown below the row, with what it
 changes. Debug runs, runs of no row (of other data, of no recipe), and those still running are left out, and why is said.

@@ -1,6 +1,6 @@
 """The generated Fourier transforms: how many operations each size takes, or the text of one.
 
-    python scripts/show_codelets.py                                   # the table of docs/codelets.md
+    python scripts/show_codelets.py                                   # the table of docs/lab/codelets.md
     python scripts/show_codelets.py sizes=[36,100]
     python scripts/show_codelets.py text=4 kind=real language=cuda    # what the compiler gets
 
@@ -35,7 +35,7 @@ COLUMNS = ("size", "made of", "sums", "products", "complex", "5 n log2 n", "from
 class Options:
     """What the command line may say."""
 
-    sizes: tuple[int, ...] | None = option("of the table; null: those of docs/codelets.md", default=None)
+    sizes: tuple[int, ...] | None = option("of the table; null: those of docs/lab/codelets.md", default=None)
     text: int | None = option("show the text of the transform of this size instead", default=None)
     kind: Kind | None = option("of that transform; null: forward", default=None)
     language: Literal["cpp", "cuda"] | None = option("of that text; null: cpp", default=None)

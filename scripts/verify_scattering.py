@@ -7,7 +7,7 @@
 Measured: the Littlewood-Paley sum A of the filters; distances between pairs of images before and after the transform; the energy
 of each order; how far a translation moves the coefficients; and Lipschitz constants to deformations, of scattering, of the
 modulus of the Fourier transform and of pixels, by frequency. Images are test images as the mean of their channels.
-docs/verification.md explains each column. OUT.json, OUT.md, OUT.png and OUT.svg are written. The exit code is 1 if an
+docs/lab/verification.md explains each column. OUT.json, OUT.md, OUT.png and OUT.svg are written. The exit code is 1 if an
 inequality that is proven fails.
 """
 

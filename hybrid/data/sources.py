@@ -1,7 +1,7 @@
 """What a data set must provide: the two base classes of everything that `data._target_` may name.
 
 A data set of your own is a subclass of one of them, anywhere on the Python path; its constructor's keyword arguments are the
-keys of its yaml. `docs/data.md` has a complete example of each.
+keys of its yaml. `docs/guide/data.md` has a complete example of each.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Not DistributedDataParallel. That rearranges its buckets after the first step of
 resumed run rounds differently from one that never stopped; it averages over ranks, which is not the mean over images where an
 epoch's last batch is not divided evenly; and it cuts a compiled model into pieces. Here all gradients travel as one vector,
 after the last micro-batch, always in the order of `model.parameters()`. What that gives up is communication during the backward
-pass (docs/distributed.md has the numbers).
+pass (docs/guide/distributed.md has the numbers).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The shared local encoder: 1x1 convolutions that see one scattering window each, then fully connected layers.
 
 "Scaling the Scattering Transform: Deep Hybrid Networks" (ICCV 2017), section 3: AlexNet's accuracy on ImageNet from J=4
-coefficients (1,251 maps of 14x14). Its code was never released; what was chosen here is in docs/models.md.
+coefficients (1,251 maps of 14x14). Its code was never released; what was chosen here is in docs/guide/models.md.
 """
 
 from __future__ import annotations

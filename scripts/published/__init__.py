@@ -1,1 +1,1 @@
-"""Published experiments beside our runs of them: the list of rows, the archive of runs, the page docs/RESULTS.md."""
+"""Published experiments beside our runs of them: the list of rows, the archive of runs, the page docs/results/index.md."""

@@ -1,4 +1,4 @@
-"""docs/RESULTS.md and the README's main table, as Markdown."""
+"""docs/results/index.md and the README's main table, as Markdown."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _BEGIN, _END = "<!-- main table, written by scripts/results.py -->", "<!-- end o
 _MARKS = {"read": "", "memory": " ᵐ"}
 _HEAD = """# Published experiments and ours
 
-Written by `python scripts/results.py` from [results/published.yaml](results/published.yaml) and the runs in
-[results/runs](results/runs); a change by hand would be lost. How to make it again: [results/README.md](results/README.md).
-Speed, faults, older runs and what has been measured layer by layer: [measurements.md](measurements.md).
+Written by `python scripts/results.py` from `docs/results/published.yaml` and the runs in `docs/results/runs`; a change by
+hand would be lost. How to make it again: [how this page is written](../lab/results-page.md). Speed, faults, older runs and
+what has been measured layer by layer: [measurements](../lab/measurements.md).
 
 Accuracies are top-1 on the test images, in %: mean ± standard deviation over seeds (n - 1). ᵐ: quoted from memory of the
 publication, not verified; all others were read in the source that is named. **not run** is followed by what a run would
@@ -36,7 +36,7 @@ def page_text(page: Page, tables: Sequence[Rows], pictures: Sequence[dict[str, s
     for section, rows, shown in zip(page.sections, tables, pictures, strict=True):
         parts += [f"## {section.title}", section.text.strip(), _table(_main_rows(rows)), f"Published: {section.source}"]
         parts += ["\n".join(_notes(rows)), _table(_detail_rows(rows)), _not_run(rows)]
-        parts += [f"![{section.title}. {words}](pictures/{file})  \n*{words}*" for file, words in shown.items()]
+        parts += [f"![{section.title}. {words}](../pictures/{file})  \n*{words}*" for file, words in shown.items()]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 

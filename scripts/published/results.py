@@ -35,7 +35,7 @@ class Places:
     @property
     def page(self) -> Path:
         """What is generated."""
-        return self.root / "docs" / "RESULTS.md"
+        return self.root / "docs" / "results" / "index.md"
 
     @property
     def pictures(self) -> Path:

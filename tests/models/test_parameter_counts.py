@@ -62,7 +62,7 @@ def test_trainable_parameters(make, name, shape, classes, overrides, expected):
 
 
 def test_configs_and_docs_state_the_count(root):
-    docs, stated = (root / "docs/models.md").read_text(), {}
+    docs, stated = (root / "docs/guide/models.md").read_text(), {}
     for name, _, _, overrides, expected in COUNTS:
         if not overrides:
             stated.setdefault(name, expected)

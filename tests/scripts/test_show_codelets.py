@@ -1,4 +1,4 @@
-"""scripts/show_codelets.py prints what docs/codelets.md shows, and counts every operation."""
+"""scripts/show_codelets.py prints what docs/lab/codelets.md shows, and counts every operation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class CountedComplex:
 
 
 def test_the_page_shows_what_is_printed(call, root):
-    shown = SHOWN.findall((root / "docs" / "codelets.md").read_text())
+    shown = SHOWN.findall((root / "docs" / "lab" / "codelets.md").read_text())
     assert [bool(table) for _, _, table in shown] == [False, False, False, True]
     for arguments, text, table in shown:
         code, said, _ = call("show_codelets", *arguments.split())

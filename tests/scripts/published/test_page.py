@@ -200,7 +200,7 @@ def test_pictures_are_drawn_for_what_there_is_and_removed_when_it_is_gone(places
     results.write(places)
     names = {f"results_digits_{name}.png" for name in ("labels", "curves", "contraction", "complexity")}
     assert {path.name for path in places.pictures.iterdir()} == names == set(results.pictures)
-    assert all(f"(pictures/{name})" in results.page for name in names)
+    assert all(f"(../pictures/{name})" in results.page for name in names)
     assert make_results(places) == results and make_results(places).write(places) == []
     next(places.runs.glob("*/layers.csv")).unlink()
     make_results(places).write(places)
