@@ -1,6 +1,6 @@
 """A run of scripts/fit_svm.py: a support vector machine on the fixed coefficients of a model, in a folder as training leaves one.
 
-It has no weights and no steps: what a folder holds is said in docs/guide/commands.md. The head of the model is built and not used.
+It has no weights and no steps. docs/guide/commands.md lists the files of its folder. The head of the model is built but not used.
 """
 
 from __future__ import annotations
