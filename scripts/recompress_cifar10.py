@@ -1,7 +1,7 @@
 """A copy of CIFAR-10 whose images went through JPEG once more, to measure what that costs a network.
 
     python scripts/recompress_cifar10.py data_root=data to=data-jpeg75
-    python train.py experiment=cifar10_mlp model=scat_linear data.root=data-jpeg75
+    hybrid train experiment=cifar10_mlp model=scat_linear data.root=data-jpeg75
 
 Training and test images are encoded with `quality` and 4:2:0 subsampling of the colours, decoded, and written as the official
 Python batches are. shift: pixels by which JPEG's blocks are moved first (the edge repeated): on images that went through JPEG

@@ -112,11 +112,11 @@ def _images(options: Options, runs: Sequence[Run]) -> dict[str, str]:
     """data -> what its images are. Raises UserError for data that do not exist, that no run has, or that need no other name."""
     from published.sessions import unofficial
 
-    from hybrid.configuration.paths import CONFIGS
+    from hybrid.configuration.paths import ConfigFolders
 
     images = dict(words.split("=", 1) for words in options.images)
     used = {run.choices["data"] for run in runs if "data" in run.choices}
-    known = used | {path.stem for path in (CONFIGS / "data").glob("*.yaml")}
+    known = used | set(ConfigFolders.read().options("data"))
     for name in images:
         if name not in known:
             raise unknown_name(name, known, what="data")

@@ -1,4 +1,4 @@
-"""All measurements of a model, layer by layer: what `analysis=light` logs while it trains and scripts/analyze.py prints.
+"""All measurements of a model, layer by layer: what `analysis=light` logs while it trains and hybrid analyze prints.
 
     report = analyse(model, train_batches, sample=(images, labels), test_batches=test_batches)
     report.layers[3].boundary          # every measurement as its own type

@@ -1,10 +1,10 @@
 """Measure how a network contracts space, keeps classes apart and simplifies their boundary, layer by layer.
 
-    python scripts/analyze.py run=outputs/cifar10-scat_resnet-seed0-1a2b3c4d
-    python scripts/analyze.py run=outputs/a,outputs/b to=comparison            # each, and figures of both together
-    python scripts/analyze.py run=outputs/… preset=light measures=boundary,spectra layers=pixels,scattering,logits
-    python scripts/analyze.py model=torchvision.models.resnet18 checkpoint=resnet18.pth data=folder data_root=photos to=resnet18
-    python scripts/analyze.py run=A/analysis/full/full.npz,B/analysis/full/full.npz to=figures    # drawn again, nothing measured
+    hybrid analyze run=outputs/cifar10-scat_resnet-seed0-1a2b3c4d
+    hybrid analyze run=outputs/a,outputs/b to=comparison            # each, and figures of both together
+    hybrid analyze run=outputs/… preset=light measures=boundary,spectra layers=pixels,scattering,logits
+    hybrid analyze model=torchvision.models.resnet18 checkpoint=resnet18.pth data=folder data_root=photos to=resnet18
+    hybrid analyze run=A/analysis/full/full.npz,B/analysis/full/full.npz to=figures    # drawn again, nothing measured
 
 Writes NAME.npz (arrays and numbers), NAME.csv (a row per layer) and the figures into analysis/PRESET/ in the run's own folder,
 or into to=. preset=full measures everything on all images (minutes on a CPU); preset=light is what a run logs while it trains.
@@ -219,7 +219,3 @@ def _name(path: Path, taken: dict[str, Record]) -> str:
     if name in taken:
         raise UserError(f"{path} is given twice, or has the name of another: {name}.")
     return name
-
-
-if __name__ == "__main__":
-    analyze()

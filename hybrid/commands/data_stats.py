@@ -1,7 +1,7 @@
-"""Say what is in a data set: images per class and split, mean and standard deviation of the pixels, sizes, a contact sheet.
+"""Describe a data set: images per class and split, mean and standard deviation of the pixels, sizes, a contact sheet.
 
-    python scripts/data_stats.py data=cifar10
-    python scripts/data_stats.py data=folder data.root=photos out=photos.png
+    hybrid data-stats data=cifar10
+    hybrid data-stats data=folder data.root=photos out=photos.png
 
 The mean and standard deviation are those of the images that train (data.normalize wants them in 0..1), as evaluation sees
 them: resized and cropped, not augmented.
@@ -26,7 +26,8 @@ _SHEETS = (".png", ".jpg", ".jpeg")
 
 
 @main("data_stats")
-def describe(cfg: DictConfig) -> None:
+def data_stats(cfg: DictConfig) -> None:
+    """Count, print, draw."""
     if not isinstance(cfg.columns, int) or cfg.columns < 1:
         raise UserError(f"columns={cfg.columns} is not a whole number of 1 or more.")
     OmegaConf.update(cfg, "data.normalize", "none", merge=False)
@@ -61,7 +62,3 @@ def _print_pixels(data: Data) -> None:
     if isinstance(data.splits["train"], FileSplit):
         sizes = ", ".join(f"{w} x {h}" for w, h in file_sizes(data.splits["train"]))
         print(f"files {sizes} (smallest, median, largest width x height)")
-
-
-if __name__ == "__main__":
-    describe()

@@ -1,9 +1,9 @@
 """Print a model layer by layer: output shapes, parameters, multiply-accumulates (MACs), depth. Reads no images.
 
-python scripts/describe.py model=scat_resnet data=cifar10
-python scripts/describe.py model=scat_wrn model.head.k=16 data=cifar10
-python scripts/describe.py model=scat_resnet data=imagenet num_classes=1000
-python scripts/describe.py model=scat_linear image_shape=[1,28,28] num_classes=10
+hybrid describe model=scat_resnet data=cifar10
+hybrid describe model=scat_wrn model.head.k=16 data=cifar10
+hybrid describe model=scat_resnet data=imagenet num_classes=1000
+hybrid describe model=scat_linear image_shape=[1,28,28] num_classes=10
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from hybrid.models.describe import Description, table, totals
 
 @main("describe")
 def describe(cfg: DictConfig) -> None:
+    """Build the model and print its table."""
     shape, classes = image_shape_and_classes(cfg)
     model = model_from(cfg.model, image_shape=shape, num_classes=classes)
     show(hybrid.models.describe(model), title=f"{cfg.choices.model} on {'x'.join(map(str, shape))}, {classes} classes")
@@ -80,7 +81,3 @@ def _show_with_rich(rows: list[tuple[str, ...]], title: str) -> bool:
         grid.add_row(*row)
     Console().print(grid)
     return True
-
-
-if __name__ == "__main__":
-    describe()

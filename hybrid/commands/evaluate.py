@@ -1,7 +1,7 @@
 """Evaluate a run: loss, top-1, top-5, accuracy per class and the most frequent confusions.
 
-    python scripts/evaluate.py run=outputs/digits-scat_resnet-seed0-1a2b3c4d
-    python scripts/evaluate.py run=outputs/… split=validation weights=best json=validation.json
+    hybrid evaluate run=outputs/digits-scat_resnet-seed0-1a2b3c4d
+    hybrid evaluate run=outputs/… split=validation weights=best json=validation.json
 
 With the defaults it repeats the run's own test: the figures are those of its summary.json. Every image of the split is
 evaluated, as evaluation sees it (no augmentation, also for split=train). Nothing is written, unless json= says where.
@@ -82,7 +82,3 @@ def _record(options: Options, precision: str, run: Restored, result: Evaluation)
         "classes": [row._asdict() for row in class_accuracies(result.confusion, names)],
         "confusions": [pair._asdict() for pair in confusions(result.confusion, names)],
     }
-
-
-if __name__ == "__main__":
-    evaluate()

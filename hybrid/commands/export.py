@@ -1,7 +1,7 @@
 """Export a run's model for use elsewhere, pixel preprocessing included, and verify every file against the model.
 
-    python scripts/export.py run=outputs/digits-scat_resnet-seed0-1a2b3c4d
-    python scripts/export.py run=outputs/… to=deploy formats=onnx weights=best
+    hybrid export run=outputs/digits-scat_resnet-seed0-1a2b3c4d
+    hybrid export run=outputs/… to=deploy formats=onnx weights=best
 
 Input: images (N, C, H, W), float32 in [0, 1], of the run's size, any N; output: logits (N, classes).
   torch        model.pt2           torch.export.load("model.pt2").module()(images); needs torch alone
@@ -103,7 +103,3 @@ def _description(run: Restored) -> dict[str, Any]:
         "config": OmegaConf.to_container(run.cfg, resolve=True),
         "hybrid": __version__,
     }
-
-
-if __name__ == "__main__":
-    export()

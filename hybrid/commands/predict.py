@@ -1,7 +1,7 @@
 """Predict the class of image files with a trained run.
 
-    python scripts/predict.py run=outputs/digits-scat_resnet-seed0-1a2b3c4d photo.png
-    python scripts/predict.py run=outputs/… holidays/ more.jpg top=3 out=predictions.csv
+    hybrid predict run=outputs/digits-scat_resnet-seed0-1a2b3c4d photo.png
+    hybrid predict run=outputs/… holidays/ more.jpg top=3 out=predictions.csv
 
 Folders are searched recursively. A file is decoded and brought to the run's image size and to grey or RGB as the test images
 were: short side resized, centre cropped. Nothing else is changed: a network trained on white digits on black wants those.
@@ -90,7 +90,3 @@ def _at_least_one(predictions: Iterator[Prediction], images: tuple[str, ...]) ->
         raise UserError(f"no readable image in {', '.join(images[:5])}{' …' if len(images) > 5 else ''}.")
     yield first
     yield from predictions
-
-
-if __name__ == "__main__":
-    predict()

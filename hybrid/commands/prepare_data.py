@@ -1,7 +1,7 @@
 """Fetch and check data sets before a run needs them, for example on a machine with a network.
 
-    python scripts/prepare_data.py data=cifar10
-    python scripts/prepare_data.py data=mnist,cifar10,stl10 data.root=/datasets
+    hybrid prepare-data data=cifar10
+    hybrid prepare-data data=mnist,cifar10,stl10 data.root=/datasets
 
 Reads every file (so a damaged one shows here), and prints where it is and whether its checksum is the official one.
 """
@@ -9,19 +9,27 @@ Reads every file (so a damaged one shows here), and prints where it is and wheth
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 from omegaconf import DictConfig
 
-from hybrid.configuration.composition import compose
-from hybrid.configuration.entry import guarded, main
-from hybrid.configuration.from_config import data_from
-from hybrid.data.files import is_official
-
-_CONFIG = "prepare_data"
+from hybrid.configuration.entry import main
 
 
-@main(_CONFIG)
-def prepare(cfg: DictConfig) -> None:
+def prepare_data(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Prepare the data sets that the arguments name; `data=a,b` is one after the other, also without -m."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    several = any(text.startswith("data=") and "," in text for text in given)
+    _prepare(["-m", *given] if several and "-m" not in given else given)
+
+
+@main("prepare_data")
+def _prepare(cfg: DictConfig) -> None:
+    # after the command line is read: a typo is answered without loading torch
+    from hybrid.configuration.from_config import data_from
+    from hybrid.data.files import is_official
+
     data = data_from(cfg.data, cfg.augmentation, seed=0)
     counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     print(f"{data.name}: {counts}; {data.num_classes} classes")
@@ -30,21 +38,3 @@ def prepare(cfg: DictConfig) -> None:
             "no checksum published" if file.md5 is None else "official" if is_official(file) else "not the official one"
         )
         print(f"  {file.path.absolute()}  {file.path.stat().st_size:,} bytes  checksum: {state}")
-
-
-def prepare_each(arguments: list[str]) -> int:
-    """`data=a,b` means one after the other; Hydra by itself would take it for a sweep."""
-    names = [name for text in arguments if text.startswith("data=") for name in text.removeprefix("data=").split(",")]
-    others = [text for text in arguments if not text.startswith("data=")]
-
-    def each() -> None:
-        for name in names:
-            prepare.__wrapped__(compose([f"data={name}", *others], config_name=_CONFIG))
-
-    return guarded(each, overrides=arguments, config_name=_CONFIG)
-
-
-if __name__ == "__main__":
-    if any(text.startswith("data=") and "," in text for text in sys.argv[1:]):
-        sys.exit(prepare_each(sys.argv[1:]))
-    prepare()

@@ -1,9 +1,9 @@
 """A table over runs: mean ± standard deviation over seeds, one row per configuration; and learning curves.
 
-    python scripts/report.py                                            # every run below outputs/
-    python scripts/report.py where=[data=cifar10,trainer.ema=null] by=[data.subset.n,optimizer.lr]
-    python scripts/report.py runs=outputs/mnist format=latex out=table.tex curves=curves.pdf
-    python scripts/report.py sweep=last over=data.subset.n figure=accuracy.png
+    hybrid report                                            # every run below outputs/
+    hybrid report where=[data=cifar10,trainer.ema=null] by=[data.subset.n,optimizer.lr]
+    hybrid report runs=outputs/mnist format=latex out=table.tex curves=curves.pdf
+    hybrid report sweep=last over=data.subset.n figure=accuracy.png
 
 Runs that differ in nothing but their seed are one row. Its columns say in which settings the rows differ, or the settings that
 by= names; rows are then in their order, else the best by metric= comes first. Unfinished and failed runs are counted and
@@ -127,7 +127,3 @@ def _write(name: str, path: str, content: bytes) -> None:
     with writing(name, path):
         write_atomically(Path(path), lambda file: file.write(content))
     print(f"written: {path}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    report()

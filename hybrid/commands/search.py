@@ -1,14 +1,14 @@
 """Search over configurations with Optuna: trials are ordinary runs, judged by their validation images.
 
-    python scripts/search.py trials=20 model=scat_linear 'optimizer.lr=tag(log,interval(0.01,1))'
-    python scripts/search.py trials=40 name=wide data=cifar10 model=scat_wrn optimizer=sgd,adamw 'model.head.width=range(4,16,4)'
+    hybrid search trials=20 model=scat_linear 'optimizer.lr=tag(log,interval(0.01,1))'
+    hybrid search trials=40 name=wide data=cifar10 model=scat_wrn optimizer=sgd,adamw 'model.head.width=range(4,16,4)'
 
-The first words are options; everything else is what train.py takes, with the values to try as choices (a,b or choice(a,b)),
-range(1,10), interval(0.1,1), int(interval(1,10)), and tag(log,…) for what varies over orders of magnitude. The same command
-continues a search that was stopped; a larger trials= goes on with a finished one. Trials that look bad on the validation
-images are stopped early (pruner=). The test images decide nothing.
+The options below may stand anywhere. Everything else is as `hybrid train` takes it, with the values to try as choices (a,b or
+choice(a,b)), range(1,10), interval(0.1,1), int(interval(1,10)), and tag(log,…) around one for a logarithmic scale. The same
+command continues a search that was stopped; a larger trials= goes on with a finished one. Trials that look bad on the
+validation images are stopped early (pruner=). The test images decide nothing.
 
-Needs pip install 'hybrid[search]'.
+Needs pip install 'hybrid-scattering[search]'.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, NoReturn
 
 from hybrid.configuration.arguments import help_text, option, parse
 from hybrid.configuration.entry import guarded
+from hybrid.configuration.hydra_arguments import config_folders_apart
 from hybrid.errors import UserError
 
 
@@ -42,23 +43,22 @@ class Options:
             raise UserError(f"trials={self.trials} is not valid: it must be at least 1.")
 
 
-def main() -> None:
+def search(arguments: Sequence[str] | None = None) -> NoReturn:
     """Read the command line, run the search, end the process."""
-    arguments = sys.argv[1:]
-    if any(flag in ("--help", "-h") for flag in arguments):
+    given, folders = config_folders_apart(sys.argv[1:] if arguments is None else arguments)
+    if any(flag in ("--help", "-h") for flag in given):
         sys.exit(guarded(lambda: print(help_text(Options, __doc__))))
-    own = [text for text in arguments if text.split("=")[0] in {field.name for field in fields(Options)}]
-    others = [text for text in arguments if text not in own]
-    sys.exit(guarded(functools.partial(search, own, others), overrides=others))
+    own = [text for text in given if text.split("=")[0] in {field.name for field in fields(Options)}]
+    others = [text for text in given if text not in own]
+    sys.exit(guarded(functools.partial(_search, own, others), overrides=others, folders=folders))
 
 
-def search(own: Sequence[str], others: Sequence[str]) -> None:
-    """Run the search that these arguments describe."""
+def _search(own: Sequence[str], others: Sequence[str]) -> None:
     options = parse(Options, own)
     try:
         import optuna  # noqa: F401
     except ImportError:
-        raise UserError("a search needs optuna: pip install 'hybrid[search]'.") from None
+        raise UserError("a search needs optuna: pip install 'hybrid-scattering[search]'.") from None
     from hybrid.runs.sweeps.search import best_words, run_search
     from hybrid.runs.sweeps.search_space import Search, split_space
 
@@ -69,7 +69,3 @@ def search(own: Sequence[str], others: Sequence[str]) -> None:
     what = Search(fixed=fixed, space=space, metric=options.metric, pruner=options.pruner, seed=options.sampler_seed)
     study = run_search(what, name=options.name, trials=options.trials, tell=functools.partial(print, flush=True))
     print(*best_words(study), sep="\n")
-
-
-if __name__ == "__main__":
-    main()

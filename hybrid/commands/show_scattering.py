@@ -1,7 +1,7 @@
 """Draw what the scattering transform sees in an image: its coefficients, arranged by order, scale and angle.
 
-python scripts/show_scattering.py                          scikit-learn's photograph of a flower
-python scripts/show_scattering.py image=photo.jpg J=4 out=photo.png
+hybrid show-scattering                          scikit-learn's photograph of a flower
+hybrid show-scattering image=photo.jpg J=4 out=photo.png
 """
 
 from __future__ import annotations
@@ -68,7 +68,3 @@ def _square(image: Image.Image, size: int) -> Image.Image:
     image = image.resize([max(size, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
     left, top = ((side - size) // 2 for side in image.size)
     return image.crop((left, top, left + size, top + size))
-
-
-if __name__ == "__main__":
-    show_scattering()

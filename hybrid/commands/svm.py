@@ -1,14 +1,14 @@
 """Fit a support vector machine to the fixed coefficients of a model, and test it.
 
-    python scripts/fit_svm.py data=mnist model.frontend.J=3 data.subset.n=300
-    python scripts/fit_svm.py -m data=mnist model.frontend.J=3 data.subset.n=300,1000,5000 seed=0,1,2,3,4
-    python scripts/fit_svm.py svm=linear svm.C=10 data=digits
-    python scripts/fit_svm.py --from outputs/RUN               exactly that run, whatever configs/ says now
+    hybrid svm data=mnist model.frontend.J=3 data.subset.n=300
+    hybrid svm -m data=mnist model.frontend.J=3 data.subset.n=300,1000,5000 seed=0,1,2,3,4
+    hybrid svm svm=linear svm.C=10 data=digits
+    hybrid svm --from outputs/RUN               exactly that run, whatever configs/ says now
 
-What front-end and normalization make of the training images, as evaluation sees them, is all it learns from; the model's head
-is built and not used. C is chosen by cross-validation on the training images. Memory and time grow with the square of their
-number. The run has a folder as training leaves one, without weights: report.py and results.py read it, evaluate.py does not.
-The same command finds the same folder: a finished run is left alone, an unfinished one begins again.
+It learns from the coefficients that front-end and normalization make of the training images, without augmentation; the
+model's head is built and not used. C is chosen by cross-validation on the training images. Memory and time grow with the
+square of their number. The run's folder is like one of training, without weights: `hybrid report` reads it, `hybrid evaluate`
+does not. The same command finds the same folder: a finished run is left alone, an unfinished one begins again.
 """
 
 from omegaconf import DictConfig
@@ -16,12 +16,9 @@ from omegaconf import DictConfig
 from hybrid.configuration.entry import main
 
 
-@main("fit_svm")
-def fit_svm(cfg: DictConfig) -> None:
-    from hybrid.svm.run import run  # after Hydra has had its say: a typo is answered without loading torch
+@main("svm")
+def svm(cfg: DictConfig) -> None:
+    """Fit and test."""
+    from hybrid.svm.run import run  # after the command line is read: a typo is answered without loading torch
 
     run(cfg)
-
-
-if __name__ == "__main__":
-    fit_svm()

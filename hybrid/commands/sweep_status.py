@@ -1,7 +1,7 @@
-"""How far the runs of a sweep are: state, share done, time taken or left, result or error, folder.
+"""Show how far the runs of a sweep are: state, share done, time taken or left, result or error, folder.
 
-    python scripts/sweep_status.py                         # the sweep launched last
-    python scripts/sweep_status.py sweep=sweep-1a2b3c4d    # by its name in outputs/sweeps, or by its folder
+    hybrid sweep-status                         # the sweep launched last
+    hybrid sweep-status sweep=sweep-1a2b3c4d    # by its name in outputs/sweeps, or by its folder
 
 Reads the runs' folders (and SLURM's queue, if the sweep was submitted there); disturbs nothing.
 """
@@ -26,13 +26,14 @@ class Options:
 
 
 @command(Options)
-def show(options: Options) -> None:
+def sweep_status(options: Options) -> None:
     """Print the status of every run."""
     from hybrid.runs.sweeps.folder import SweepFolder
-    from hybrid.runs.sweeps.status import status_lines, sweep_status
+    from hybrid.runs.sweeps.status import status_lines
+    from hybrid.runs.sweeps.status import sweep_status as read_status
 
     sweep = SweepFolder.find(options.sweep, root=options.root)
-    statuses = sweep_status(sweep)
+    statuses = read_status(sweep)
     if options.format == "text":
         print(sweep.path, *status_lines(sweep, statuses), sep="\n")
         return
@@ -40,7 +41,3 @@ def show(options: Options) -> None:
         record = {"name": status.run.name, "state": status.state, "done": status.done, "seconds": status.seconds}
         record |= {"overrides": list(status.run.overrides), "folder": str(status.run.path), "words": status.words}
         print(json.dumps(record))
-
-
-if __name__ == "__main__":
-    show()

@@ -1,4 +1,4 @@
-"""Command lines of the scripts that work on a finished run: key=value options, checked against an annotated dataclass.
+"""Command lines of key=value options, checked against an annotated dataclass.
 
     @dataclass(frozen=True, kw_only=True)
     class Options:
@@ -8,10 +8,8 @@
     @command(Options)
     def predict(options: Options) -> None: ...
 
-    if __name__ == "__main__":
-        predict()
-
-Training is composed by Hydra (`hybrid.configuration.entry`); these need no composition, and read like it all the same.
+`predict()` reads sys.argv, `predict(["run=…"])` takes the arguments that it is given; both end the process. Training is
+composed by Hydra (`hybrid.configuration.entry`); these commands need no composition, and are written in the same way.
 """
 
 from __future__ import annotations
@@ -24,13 +22,14 @@ import textwrap
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hybrid.configuration.entry import guarded
+from hybrid.configuration.hydra_arguments import config_folders_apart
 from hybrid.configuration.values import convert, expectation
 from hybrid.errors import UserError, unknown_name
 from hybrid.version import __version__
@@ -46,22 +45,24 @@ def option(explanation: str, *, default: Any = dataclasses.MISSING, positional: 
     return dataclasses.field(default=default, metadata={"help": explanation, "positional": positional})
 
 
-def command(options: type[T]) -> Callable[[Callable[[T], Any]], Callable[[], None]]:
-    """Decorate a script's function(options): the result takes no arguments, reads sys.argv and ends the process.
+def command(options: type[T]) -> Callable[[Callable[[T], Any]], Callable[..., NoReturn]]:
+    """Decorate a command's function(options): the result takes arguments (by default sys.argv's) and ends the process.
 
     Exit codes as for training: 0, 2 after a user's mistake (one line on stderr), 130 after Ctrl-C.
     """
 
-    def decorate(task: Callable[[T], Any]) -> Callable[[], None]:
+    def decorate(task: Callable[[T], Any]) -> Callable[..., NoReturn]:
         @functools.wraps(task)
-        def run() -> None:
-            arguments = sys.argv[1:]
-            if any(flag in ("--help", "-h") for flag in arguments):
+        def run(arguments: Sequence[str] | None = None) -> NoReturn:
+            given, folders = config_folders_apart(sys.argv[1:] if arguments is None else arguments)
+            if any(flag in ("--help", "-h") for flag in given):
                 document = sys.modules[task.__module__].__doc__ or ""
                 sys.exit(guarded(lambda: print(help_text(options, document))))
-            if "--version" in arguments:
+            if "--version" in given:
                 sys.exit(guarded(lambda: print(f"hybrid {__version__}")))
-            sys.exit(guarded(lambda: task(parse(options, arguments))))
+            sys.exit(guarded(lambda: task(parse(options, given)), folders=folders))
+
+        run.options = options  # for the shell's completion
 
         return run
 
@@ -118,7 +119,7 @@ def check_not_empty(options: Any, *names: str) -> None:
 
 
 def help_text(options: type, docstring: str) -> str:
-    """The script's docstring, then every option with its default and explanation."""
+    """The command's docstring, then every option with its default and explanation."""
     lines = [docstring.strip(), "", "Options (KEY=VALUE; * must be given):", ""]
     for field in dataclasses.fields(options):
         required = field.default is dataclasses.MISSING

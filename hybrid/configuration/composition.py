@@ -8,17 +8,31 @@ from collections.abc import Iterator, Sequence
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hybrid.configuration.explain import explain
 from hybrid.configuration.hydra_arguments import choosable_groups, is_of_cluster
-from hybrid.configuration.paths import CONFIGS
+from hybrid.configuration.paths import CONFIGS, ConfigFolders
 from hybrid.errors import UserError
 
 
+class UsersFolders(SearchPathPlugin):
+    """Tells Hydra of the user's own folders, which stand before hybrid's."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for place in reversed(ConfigFolders.read().users):
+            search_path.prepend("user", f"file://{place}")
+
+
+Plugins.instance().register(UsersFolders)
+
+
 def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> DictConfig:
-    """The configuration that a command line of these overrides would give: for notebooks and tests."""
+    """The configuration that a command line of these overrides gives."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"), composing():
         cfg = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
@@ -29,7 +43,7 @@ def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> Dic
 
 
 def in_one_line(error: Exception, overrides: Sequence[str], *, config_name: str = "train") -> str:
-    """What is wrong with a command line of these overrides, and what would be valid, from the error that composing it raised."""
+    """Says what is wrong with a command line of these overrides, and what is valid, from the error that composing it raised."""
     known = functools.partial(_compose_without, overrides, config_name)
     return explain(error, known, choosable_groups(config_name))
 

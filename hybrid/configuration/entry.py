@@ -1,10 +1,9 @@
-"""How a command starts: Hydra composes its configuration, and a user's mistake is one line and exit code 2.
+"""How a command that composes a configuration starts and ends: a user's mistake is one line and exit code 2.
 
-@main()
-def train(cfg): ...
+    @main()
+    def train(cfg): ...
 
-if __name__ == "__main__":
-    train()
+`train()` reads sys.argv, `train(["seed=1"])` takes the arguments that it is given; both end the process.
 """
 
 from __future__ import annotations
@@ -17,19 +16,20 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from hybrid.configuration.composition import compose, composing, in_one_line, with_choices
+from hybrid.configuration.combinations import expand
+from hybrid.configuration.composition import compose, composing, in_one_line
 from hybrid.configuration.help import print_help
 from hybrid.configuration.hydra_arguments import (
     choosable_groups,
+    config_folders_apart,
+    is_display,
     is_sweep,
     read_whole,
     refuse_cluster,
@@ -37,7 +37,7 @@ from hybrid.configuration.hydra_arguments import (
     refuse_flags,
     refuse_many_processes,
 )
-from hybrid.configuration.paths import CONFIGS
+from hybrid.configuration.paths import CONFIGS, ConfigFolders, add_folder
 from hybrid.distributed.launch import Launch
 from hybrid.errors import PeerLost, Stopped, UserError
 from hybrid.streams import discard, is_patient, outliving_readers
@@ -46,82 +46,133 @@ from hybrid.version import __version__
 USER_ERROR, INTERRUPTED = 2, 130
 _LET_SPEAK = 2.0  # seconds
 
+Task = Callable[[DictConfig], Any]
+Sweep = Callable[[Sequence[str]], Any]
 
-def main(
-    config_name: str = "train", *, sweep: Callable[[Sequence[str]], Any] | None = None
-) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
-    """Decorate a script's function(cfg): the result takes no arguments, reads sys.argv and ends the process.
 
-    `--from FILE` takes the configuration whole from a file, such as a run's config.yaml, instead of composing one. `sweep`
-    is called with the other arguments for `-m`; without it Hydra runs the combinations one after the other. A command whose
-    output nobody reads any more, as after `| head`, goes on in silence.
+def main(config_name: str = "train", *, sweep: Sweep | None = None) -> Callable[[Task], Callable[..., NoReturn]]:
+    """Decorate a command's function(cfg): the result takes the command's arguments (by default sys.argv's) and ends the process.
+
+    `--from FILE` reads the whole configuration from a file, such as a run's config.yaml, instead of composing one.
+    `--config-dir DIR` adds a folder of the user's own configurations. With `-m`, `sweep` is called with the other arguments;
+    a command without `sweep` does its task for every combination, one after the other. A command whose output nobody reads
+    any more, as after `| head`, goes on in silence.
 
     Exit codes: 0; 2 for a user's mistake (one line on stderr); 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1;
-    what the function raises as SystemExit; 1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1 shows the
-    traceback of a user's mistake too.
+    the code of a SystemExit that the function raises; 1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1
+    shows the traceback of a user's mistake too.
     """
 
-    def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
+    def decorate(task: Task) -> Callable[..., NoReturn]:
         @functools.wraps(task)
-        def command() -> None:
+        def command(arguments: Sequence[str] | None = None) -> NoReturn:
+            given = sys.argv[1:] if arguments is None else list(arguments)
             with outliving_readers():
-                sys.exit(_start(task, sys.argv[1:], config_name, sweep))
+                sys.exit(_Start(task, config_name, sweep).run(given))
 
         return command
 
     return decorate
 
 
-def _start(
-    task: Callable[[DictConfig], Any],
-    arguments: Sequence[str],
-    config_name: str,
-    sweep: Callable[[Sequence[str]], Any] | None,
-) -> int:
-    """Do what the arguments ask for; the exit code."""
-    if "--version" in arguments:
-        return guarded(lambda: print(f"hybrid {__version__}"))
-    if any(flag in ("--help", "-h") for flag in arguments):
-        overrides = [text for text in arguments if not text.startswith("-")]
-        action = functools.partial(_explain_all, task, overrides, config_name)
-        return guarded(action, overrides=overrides, config_name=config_name)
-    if arguments[:1] == ["--from"]:
-        return guarded(lambda: task(read_whole(arguments[1:], config_name)))
-    several = is_sweep(arguments)
-    others = [text for text in arguments if text not in ("-m", "--multirun")]
+class _Start:
+    """A command that composes a configuration: its task, the name of its configuration, and what makes its sweeps."""
 
-    def act() -> None:
-        if several:
+    def __init__(self, task: Task, config_name: str, sweep: Sweep | None) -> None:
+        self.task, self.config_name, self.sweep = task, config_name, sweep
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Do what the arguments ask for; return the exit code."""
+        rest, folders = config_folders_apart(arguments)
+        overrides = [text for text in rest if not text.startswith("-")]
+        action = functools.partial(self._act, rest, overrides)
+        return guarded(action, overrides=overrides, config_name=self.config_name, folders=folders)
+
+    def _act(self, arguments: Sequence[str], overrides: Sequence[str]) -> None:
+        if "--version" in arguments:
+            print(f"hybrid {__version__}")
+        elif any(flag in ("--help", "-h") for flag in arguments):
+            self._explain(overrides)
+        elif arguments[:1] == ["--from"]:
+            self.task(read_whole(arguments[1:], self.config_name))
+        elif is_sweep(arguments):
             refuse_many_processes()
+            self._refuse(arguments)
+            self._many([text for text in arguments if text not in ("-m", "--multirun")])
+        else:
+            self._refuse(arguments)
+            if self.sweep is not None:
+                refuse_cluster(arguments)
+            if is_display(arguments):
+                _display(arguments, self.config_name)
+            else:
+                self.task(compose(arguments, config_name=self.config_name))
+
+    def _refuse(self, arguments: Sequence[str]) -> None:
         refuse_flags(arguments)
-        refuse_deletions(arguments, config_name)
-        if several and sweep is not None:
-            sweep(others)
+        refuse_deletions(arguments, self.config_name)
+
+    def _explain(self, overrides: Sequence[str]) -> None:
+        document = sys.modules[self.task.__module__].__doc__ or ""
+        choices = compose(overrides, config_name=self.config_name).choices
+        print_help(document, ConfigFolders.read(), self.config_name, choices, groups=choosable_groups(self.config_name))
+
+    def _many(self, arguments: Sequence[str]) -> None:
+        """Every combination of the values; all are composed first, so that a typo costs nothing."""
+        if self.sweep is not None:
+            self.sweep(arguments)
             return
-        if sweep is not None:
-            refuse_cluster(arguments)
-        if several:
-            sys.argv[1:] = ["-m", *others]  # Hydra knows it only in front
-        _run_hydra(task, config_name)
+        combinations = expand(arguments)
+        configurations = [compose(overrides, config_name=self.config_name) for overrides in combinations]
+        failures = []
+        for overrides, cfg in zip(combinations, configurations, strict=True):
+            try:
+                self.task(cfg)
+            except Stopped:
+                raise
+            except Exception as error:
+                failures.append(error)
+                _report_failure(overrides, error)
+        if len(failures) > 1:
+            raise UserError(f"{len(failures)} of {len(combinations)} failed.")
+        if failures:
+            raise failures[0]
 
-    return guarded(act, overrides=others, config_name=config_name)
+
+def _display(arguments: Sequence[str], config_name: str) -> None:
+    """Hydra's own displays, such as `--cfg job`; no task is done."""
+    sys.argv[1:] = arguments
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors of the composition through instead of printing them
+    with composing():
+        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(lambda cfg: None)()
 
 
-def _explain_all(task: Callable[[DictConfig], Any], overrides: Sequence[str], config_name: str) -> None:
-    document = sys.modules[task.__module__].__doc__ or ""
-    choices = compose(overrides, config_name=config_name).choices
-    print_help(document, CONFIGS, config_name, choices, groups=choosable_groups(config_name))
+def _report_failure(overrides: Sequence[str], error: Exception) -> None:
+    """One of several has failed: its overrides, and the error in one line or, if it is unforeseen, whole."""
+    if not isinstance(error, UserError):
+        traceback.print_exception(error)
+    print(f"failed: {' '.join(overrides)}: {error}", file=sys.stderr)
 
 
-def guarded(action: Callable[[], Any], *, overrides: Sequence[str] = (), config_name: str = "train") -> int:
+def guarded(
+    action: Callable[[], Any],
+    *,
+    overrides: Sequence[str] = (),
+    config_name: str = "train",
+    folders: Sequence[str] = (),
+) -> int:
     """Run a command's action; print a user's mistake as one line, and a warning too; return the exit code.
 
-    A user's own classes, named in a yaml, are found in the current folder and beside train.py.
+    `folders` are those of `--config-dir`, in which configurations are looked for first. A user's own classes, named in a
+    yaml, are found in the current folder.
     """
-    sys.path += [os.getcwd(), str(CONFIGS.parent)]
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
+            for path in reversed(folders):  # so that the first one comes first
+                add_folder(path)
             action()
     except KeyboardInterrupt as interrupt:
         _say(str(interrupt) or "stopped")
@@ -168,39 +219,6 @@ def _rank() -> int:
     with contextlib.suppress(UserError):  # of incomplete variables: training says it
         return Launch.read().rank
     return 0
-
-
-def _run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
-    failures: list[Exception] = []
-
-    @functools.wraps(task)
-    def job(cfg: DictConfig) -> Any:
-        if any(isinstance(failure, Stopped) for failure in failures):
-            return None  # a sweep that was asked to stop begins no further run
-        try:
-            return task(with_choices(cfg, HydraConfig.get().runtime.choices))
-        except Exception as error:  # kept from Hydra, which would announce it in its own words
-            failures.append(error)
-            if HydraConfig.get().mode == RunMode.MULTIRUN and not isinstance(error, Stopped):
-                _report_job(HydraConfig.get().overrides.task, error)
-
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors of the composition through instead of printing them
-    with composing():
-        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(job)()
-    stops = [failure for failure in failures if isinstance(failure, Stopped)]
-    if stops:
-        raise stops[0]
-    if len(failures) > 1:
-        raise UserError(f"{len(failures)} runs of the sweep failed.")
-    if failures:
-        raise failures[0]
-
-
-def _report_job(overrides: Sequence[str], error: Exception) -> None:
-    """A failed run of a sweep, which goes on: its overrides, and the error in one line or, if it is unforeseen, whole."""
-    if not isinstance(error, UserError):
-        traceback.print_exception(error)
-    print(f"failed: {' '.join(overrides)}: {error}", file=sys.stderr)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:

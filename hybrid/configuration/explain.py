@@ -28,7 +28,7 @@ def explain(error: Exception, compose_without: Callable[[str], DictConfig], grou
         a_list = "" if values.endswith(")") else f", {key}=[{values}] is one list"
         return f"{key}={values} are several values: -m before it makes a run of each{a_list}."
     if sweep := re.search(r"Sweep parameters '(.*)' requires --multirun", text):
-        how = "scripts/search.py tries some of them" if "interval(" in sweep[1] else "-m before it makes a run of each"
+        how = "`hybrid search` tries some of them" if "interval(" in sweep[1] else "-m before it makes a run of each"
         return f"{sweep[1]} are several values: {how}."
     if chosen := re.search(r"Multiple values for (\S+)\. To override", text):
         return f"{chosen[1]} is a choice of one option: write {chosen[1]}=… once, without a sign in front."

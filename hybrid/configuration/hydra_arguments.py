@@ -1,4 +1,4 @@
-"""What is looked at in a command line before Hydra composes it: flags, whole configurations, sweeps, parts left out."""
+"""A command line before Hydra composes it: flags, folders of configurations, whole configurations, sweeps, parts left out."""
 
 from __future__ import annotations
 
@@ -10,29 +10,50 @@ from typing import Literal, get_args
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from hybrid.configuration.paths import CONFIGS
+from hybrid.configuration.paths import ConfigFolders
 from hybrid.configuration.renamed import upgrade
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 
-_FLAGS = {  # Hydra's own
-    "--cfg", "-c", "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--experimental-rerun",
-    "--hydra-help", "--info", "-i", "--multirun", "-m", "--package", "-p", "--resolve", "--run", "-r",
-    "--shell-completion", "-sc",
-}  # fmt: skip
+# Hydra's own displays: they print the configuration, or where its parts come from, and run nothing.
+_DISPLAYS = {"--cfg", "-c", "--info", "-i"}
+_FLAGS = {*_DISPLAYS, "--multirun", "-m", "--package", "-p", "--resolve"}
+_FOLDER_FLAGS = ("--config-dir", "-cd")
 
 
-Script = Literal["train", "fit_svm"]  # what makes a run's folder
+Script = Literal["train", "svm"]  # the commands that make a run's folder
 
 
 def script_of(choices: Mapping[str, str]) -> Script:
-    """Which command made a run, by the options that it chose: the name of its configuration in configs/, too."""
-    return "fit_svm" if "svm" in choices else "train"
+    """The command that made a run, by the options that it chose; its configuration in configs/ has the same name."""
+    return "svm" if "svm" in choices else "train"
 
 
 def program_of(script: Script) -> str:
-    """What is typed to start it."""
-    return "python train.py" if script == "train" else f"python scripts/{script}.py"
+    """The words that start a command."""
+    return f"hybrid {script}"
+
+
+def config_folders_apart(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments without `--config-dir DIR` or `--config-dir=DIR`, and these folders, in their order."""
+    rest, folders, waiting = [], [], False
+    for text in arguments:
+        flag, equals, value = text.partition("=")
+        if waiting:
+            folders.append(text)
+            waiting = False
+        elif flag in _FOLDER_FLAGS and equals:
+            folders.append(value)
+        elif flag in _FOLDER_FLAGS:
+            waiting = True
+        else:
+            rest.append(text)
+    return rest, [*folders, ""] if waiting else folders
+
+
+def is_display(arguments: Sequence[str]) -> bool:
+    """Whether the command only prints a configuration."""
+    return any(text.split("=")[0] in _DISPLAYS for text in arguments)
 
 
 def is_sweep(arguments: Sequence[str]) -> bool:
@@ -46,7 +67,7 @@ def is_of_cluster(override: str) -> bool:
 
 
 def refuse_flags(arguments: Sequence[str]) -> None:
-    """What other programs write as --lr 0.1: Hydra would answer with a page of usage."""
+    """Raises UserError for --lr 0.1 and the like, which Hydra would answer with a page of usage."""
     for text in arguments:
         if text.split("=")[0] == "--from":
             raise UserError("--from FILE takes the configuration whole: it stands first, and nothing beside the file.")
@@ -56,24 +77,24 @@ def refuse_flags(arguments: Sequence[str]) -> None:
 
 
 def refuse_many_processes() -> None:
-    """A sweep under torchrun."""
+    """Raises UserError for a sweep under torchrun or srun."""
     launch = Launch.read()
     if launch.manner == "torchrun" or launch.size > 1:
         raise UserError(
             f"a sweep (-m) does not run under {launch.manner}, where every process would sweep: start it with "
-            f"python train.py -m …; for several GPUs per run, start {launch.manner} … train.py once for each of its runs."
+            f"hybrid train -m …; for several GPUs per run, start {launch.manner} once for each of its runs."
         )
 
 
 def refuse_cluster(arguments: Sequence[str]) -> None:
-    """cluster=… for a single run."""
+    """Raises UserError for cluster=… beside a single run."""
     if any(map(is_of_cluster, arguments)):
-        raise UserError("cluster says where the runs of a sweep run: add -m, also for a sweep of one run.")
+        raise UserError("`cluster=` applies to sweeps: add -m, also for a sweep of one run.")
 
 
 def refuse_deletions(arguments: Sequence[str], config_name: str) -> None:
-    """~model and the like, which leave a run without a part that it must have."""
-    groups, whole = chosen_groups(config_name), OmegaConf.load(CONFIGS / f"{config_name}.yaml")
+    """Raises UserError for ~model and the like, which leave a run without a part that it must have."""
+    groups, whole = chosen_groups(config_name), _root(config_name)
     for text in arguments:
         name = text.removeprefix("~").split("=")[0]
         if not text.startswith("~") or groups.get(name, ...) is None:
@@ -86,15 +107,18 @@ def refuse_deletions(arguments: Sequence[str], config_name: str) -> None:
 
 
 def chosen_groups(config_name: str) -> dict[str, str | None]:
-    """Group -> the option that a configuration of `configs/` chooses, None for no one: {"model": "scat_resnet", …}."""
-    listed = OmegaConf.load(CONFIGS / f"{config_name}.yaml").defaults
-    pairs = [pair for entry in listed if isinstance(entry, DictConfig) for pair in entry.items()]
+    """Group -> the option that a command's configuration chooses, None for no option: {"model": "scat_resnet", …}."""
+    pairs = [pair for entry in _root(config_name).defaults if isinstance(entry, DictConfig) for pair in entry.items()]
     return {str(group): option for group, option in pairs if not str(group).startswith("override ")}
 
 
 def choosable_groups(config_name: str) -> list[str]:
     """The groups that a command line may choose from, those of a sweep among them."""
     return [*chosen_groups(config_name), *(chosen_groups("sweep") if config_name == "train" else ())]
+
+
+def _root(config_name: str) -> DictConfig:
+    return OmegaConf.load(ConfigFolders.read().find(config_name))
 
 
 def read_whole(arguments: Sequence[str], config_name: str = "train") -> DictConfig:

@@ -13,4 +13,4 @@ def need(package: str, *, what: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise UserError(f"{what} needs {package}: pip install 'hybrid[export]'") from error
+        raise UserError(f"{what} needs {package}: pip install 'hybrid-scattering[export]'") from error

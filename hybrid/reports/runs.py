@@ -1,4 +1,4 @@
-"""Finished and other runs, read back from their folders: what `scripts/report.py` and a notebook begin with.
+"""Finished and other runs, read back from their folders: what `hybrid report` and a notebook begin with.
 
 from hybrid.reports.runs import read_runs
 

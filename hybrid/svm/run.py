@@ -1,4 +1,4 @@
-"""A run of scripts/fit_svm.py: a support vector machine on the fixed coefficients of a model, in a folder as training leaves one.
+"""A run of `hybrid svm`: a support vector machine on the fixed coefficients of a model, in a folder as training leaves one.
 
 It has no weights and no steps. docs/guide/commands.md lists the files of its folder. The head of the model is built but not used.
 """
@@ -47,7 +47,7 @@ class Coefficients:
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
-    """Do what the configuration (configs/fit_svm.yaml) says and return the run's summary.
+    """Do what the configuration (configs/svm.yaml) says and return the run's summary.
 
     A finished run is left alone and its summary returned; an unfinished one begins again. Raises UserError before anything
     is written for whatever is wrong with the configuration, and where the Gram matrix does not fit into memory.
@@ -80,7 +80,7 @@ def check(cfg: DictConfig) -> tuple[KernelMachine, FolderSettings, torch.device]
     run_settings = build_record(FolderSettings, cfg.run, path="run")
     check_seed(cfg)
     if Launch.read().size > 1:
-        raise UserError("scripts/fit_svm.py is one process: start it without torchrun or srun.")
+        raise UserError("`hybrid svm` is one process: start it without torchrun or srun.")
     return settings, run_settings, resolve_device(str(cfg.device), path="device")
 
 

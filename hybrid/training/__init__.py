@@ -1,1 +1,1 @@
-"""Training: what `train.py` calls is `hybrid.training.run.run`."""
+"""Training: what `hybrid train` calls is `hybrid.training.run.run`."""

@@ -25,7 +25,7 @@ _FORWARD_PASSES = 3  # that a training step takes as long as
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FolderSettings:
-    """The `run` section of configs/fit_svm.yaml, which says what each setting means."""
+    """The `run` section of configs/svm.yaml, which says what each setting means."""
 
     root: str
     name: str | None

@@ -101,7 +101,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError as error:
-        raise UserError(f"reading {path.name} needs safetensors: pip install 'hybrid[export]'.") from error
+        raise UserError(f"reading {path.name} needs safetensors: pip install 'hybrid-scattering[export]'.") from error
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:

@@ -15,7 +15,7 @@ from hybrid.analysis.record import Record
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import data_from, model_from
-from hybrid.configuration.paths import CONFIGS
+from hybrid.configuration.paths import ConfigFolders
 from hybrid.data import Data
 from hybrid.errors import UserError, unknown_name
 from hybrid.models.probe import probe
@@ -100,7 +100,7 @@ def load_data(name: str, root: str | None) -> Data:
 
 def build_network(name: str, data: Data, *, num_classes: int | None = None) -> nn.Module:
     """A network for these images and classes, with random weights."""
-    if (CONFIGS / "model" / f"{name}.yaml").is_file():
+    if ConfigFolders.read().find(f"model/{name}"):
         config = compose([f"model={name}"]).model
         return model_from(config, image_shape=data.image_shape, num_classes=num_classes or data.num_classes)
     make = _find(name)
@@ -123,7 +123,7 @@ def build_network(name: str, data: Data, *, num_classes: int | None = None) -> n
 def _find(path: str) -> Any:
     """What a dotted path names; Hydra's own search prints three lines of its own before it fails."""
     module, _, attribute = path.rpartition(".")
-    known = sorted(each.stem for each in (CONFIGS / "model").glob("*.yaml"))
+    known = ConfigFolders.read().options("model")
     try:
         found = importlib.import_module(module) if module else None
     except ImportError:

@@ -15,7 +15,7 @@ from yaml import YAMLError
 from hybrid.configuration import build_record
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.configuration.hydra_arguments import script_of
-from hybrid.configuration.paths import CONFIGS
+from hybrid.configuration.paths import ConfigFolders
 from hybrid.data import Data
 from hybrid.errors import UserError
 from hybrid.models import HybridModel
@@ -106,10 +106,10 @@ def read_config(folder: RunFolder) -> DictConfig:
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{folder.config} cannot be read: {reason}") from error
-    if isinstance(cfg, DictConfig) and script_of(cfg.get("choices") or {}) == "fit_svm":
+    if isinstance(cfg, DictConfig) and script_of(cfg.get("choices") or {}) == "svm":
         raise UserError(
-            f"{folder.path} is a run of scripts/fit_svm.py: a support vector machine on a fixed front-end has no weights of a "
-            "network to restore. Its results are in summary.json; scripts/report.py shows them."
+            f"{folder.path} is a run of `hybrid svm`: a support vector machine on a fixed front-end has no weights of a "
+            "network to restore. Its results are in summary.json; `hybrid report` shows them."
         )
     parts = ("model", "data", "augmentation", "trainer", "seed", "choices")
     if not isinstance(cfg, DictConfig) or any(name not in cfg for name in parts):
@@ -119,8 +119,7 @@ def read_config(folder: RunFolder) -> DictConfig:
 
 def _completed(trainer: DictConfig) -> DictConfig:
     """With the defaults of the settings that did not exist yet when the run was made."""
-    defaults = CONFIGS / "trainer" / "default.yaml"
-    return OmegaConf.merge(OmegaConf.load(defaults), trainer) if defaults.is_file() else trainer
+    return OmegaConf.merge(OmegaConf.load(ConfigFolders.read().find("trainer/default")), trainer)
 
 
 def _hint(path: Path) -> str:

@@ -2,7 +2,7 @@
 # A real SLURM of one node on this machine, for tests: controller, node daemon and munge on the loopback interface.
 #
 #     scripts/cluster/local_slurm.sh start FOLDER [SLOTS]    state, logs and configuration in FOLDER; SLOTS (2) jobs of one core at a time
-#     export SLURM_CONF=FOLDER/slurm.conf                    then sbatch, squeue, train.py -m cluster=slurm … find it
+#     export SLURM_CONF=FOLDER/slurm.conf                    then sbatch, squeue, hybrid train -m cluster=slurm … find it
 #     scripts/cluster/local_slurm.sh crash FOLDER            SIGKILL to the controller; the jobs go on
 #     scripts/cluster/local_slurm.sh recover FOLDER          start the controller again
 #     scripts/cluster/local_slurm.sh stop FOLDER

@@ -30,7 +30,7 @@ def _reason(page: Page, run: Run) -> str:
     apart = [
         unlike(row, section.keys, run) for section in page.sections for row in section.rows if recipe_of(row) == recipe
     ]
-    words = f"scripts/{recipe.script}.py" if recipe.experiment is None else f"experiment={recipe.experiment}"
+    words = f"hybrid {recipe.script}" if recipe.experiment is None else f"experiment={recipe.experiment}"
     if not apart:
         return f"no row is of {words}"
     facts = {**run.settings, **run.choices}

@@ -1,4 +1,4 @@
-"""scripts/data_stats.py and scripts/prepare_data.py, as a user starts them."""
+"""`hybrid data-stats` and `hybrid prepare-data`, as a user starts them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hybrid.configuration.from_config import data_from
 from hybrid.data.statistics import pixel_statistics
 
 
-def run(root, script, *arguments):
+def run(root, name, *arguments):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    command = [sys.executable, str(root / "hybrid" / "commands" / script), *arguments]
+    command = [sys.executable, "-m", "hybrid", name, *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root)
 
 
 def test_data_stats(root, cifar10, tmp_path):
     out = tmp_path / "sheets" / "tiny.png"
-    result = run(root, "data_stats.py", "data=cifar10", f"data.root={cifar10}", "data.validation=10", f"out={out}")
+    result = run(root, "data-stats", "data=cifar10", f"data.root={cifar10}", "data.validation=10", f"out={out}")
     assert result.returncode == 0, result.stderr
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["class", "train", "validation", "test"] in lines and ["class3", "9", "1", "2"] in lines
@@ -42,10 +42,10 @@ def test_pixel_statistics_equal_a_plain_computation():
 
 def test_data_stats_of_a_folder_and_its_mistakes(root, photos, tmp_path):
     folder = ["data=folder", f"data.root={photos}", "data.size=24", "data.resize=28", "data.num_workers=0"]
-    result = run(root, "data_stats.py", *folder, f"out={tmp_path / 'a.png'}")
+    result = run(root, "data-stats", *folder, f"out={tmp_path / 'a.png'}")
     assert result.returncode == 0, result.stderr
     assert "files 49 x 40, 54 x 45, 60 x 51 (smallest, median, largest" in result.stdout
-    result = run(root, "data_stats.py", "split=vaildation")
+    result = run(root, "data-stats", "split=vaildation")
     assert result.returncode == 2 and "Did you mean validation?" in result.stderr
 
 
@@ -57,13 +57,13 @@ def test_data_stats_of_a_folder_and_its_mistakes(root, photos, tmp_path):
     ],
 )
 def test_a_sheet_that_cannot_be_written_is_refused_before_images_are_counted(root, out, message):
-    result = run(root, "data_stats.py", f"out={out}")
+    result = run(root, "data-stats", f"out={out}")
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert f"out={out} {message}" in result.stderr
 
 
 def test_prepare_data_of_several_sets(root, cifar10, mnist):
-    result = run(root, "prepare_data.py", "data=mnist,cifar10", f"data.root={cifar10}", "data.validation=0")
+    result = run(root, "prepare-data", "data=mnist,cifar10", f"data.root={cifar10}", "data.validation=0")
     assert result.returncode == 0, result.stderr
     assert "mnist: 40 train, 20 test; 10 classes" in result.stdout
     assert "cifar10: 100 train, 20 test; 10 classes" in result.stdout
@@ -71,5 +71,5 @@ def test_prepare_data_of_several_sets(root, cifar10, mnist):
 
 
 def test_prepare_data_of_missing_files(root, tmp_path):
-    result = run(root, "prepare_data.py", "data=stl10", f"data.root={tmp_path}", "data.download=false")
+    result = run(root, "prepare-data", "data=stl10", f"data.root={tmp_path}", "data.download=false")
     assert result.returncode == 2 and "stl10: train_X.bin is missing" in result.stderr

@@ -94,7 +94,7 @@ def test_every_script_explains_itself(execute):
         ("export", "formats=[torch,onnx,safetensors]"),
     ):
         done = execute(script, "--help")
-        assert done.returncode == 0 and word in done.stdout and f"python scripts/{script}.py" in done.stdout
+        assert done.returncode == 0 and word in done.stdout and f"hybrid {script}" in done.stdout
 
 
 def test_restore_refuses_what_is_no_run(finished, tmp_path):

@@ -115,7 +115,7 @@ def test_a_missing_package_is_named_with_the_extra_that_installs_it(finished, ca
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "safetensors", None)  # importing it fails now
     code, _, err = call("export", f"run={finished.path}", f"to={tmp_path / 'x'}", "formats=safetensors")
-    assert code == 2 and err == "error: safetensors needs safetensors.torch: pip install 'hybrid[export]'\n"
+    assert code == 2 and err == "error: safetensors needs safetensors.torch: pip install 'hybrid-scattering[export]'\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""scripts/fit_svm.py on the command line, and what other commands say to its runs' folders."""
+"""`hybrid svm` on the command line, and what other commands say to its runs' folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TINY = ["data=digits", "data.size=16", "data.subset.n=100", "model.frontend.J=1"
 def fitted(tmp_path_factory):
     """The folder that holds the folder of a finished run, called mine."""
     root = tmp_path_factory.mktemp("svm")
-    run(compose([*TINY, f"run.root={root}", "run.name=mine"], config_name="fit_svm"))
+    run(compose([*TINY, f"run.root={root}", "run.name=mine"], config_name="svm"))
     return root
 
 
@@ -37,7 +37,7 @@ def test_help_shows_its_own_groups_and_the_reasons(call):
 
 
 def test_training_has_no_group_of_support_vector_machines(execute, root):
-    assert "svm" not in execute("../train", "--help").stdout.split("Settings")[0]
+    assert "svm" not in execute("train", "--help").stdout.split("Settings")[0]
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_commands_that_need_weights_say_that_there_are_none(call, fitted, script
     more = [str(fitted / "mine" / "config.yaml")] if script == "predict" else []
     code, _, err = call(script, f"run={fitted / 'mine'}", *more)
     assert code == 2 and err.count("\n") == 1
-    assert "is a run of scripts/fit_svm.py" in err and "no weights" in err
+    assert "is a run of `hybrid svm`" in err and "no weights" in err
 
 
 def test_a_kept_configuration_is_run_again_by_the_command_that_made_it(call, execute, fitted, root):
     code, out, _ = call("svm", "--from", str(fitted / "mine"))
     assert code == 0 and "finished already" in out
-    wrong = execute("../train", "--from", str(fitted / "mine"))
-    assert wrong.returncode == 2 and "write python scripts/fit_svm.py --from" in wrong.stderr
+    wrong = execute("train", "--from", str(fitted / "mine"))
+    assert wrong.returncode == 2 and "write hybrid svm --from" in wrong.stderr

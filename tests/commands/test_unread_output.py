@@ -1,4 +1,4 @@
-"""A command whose output nobody reads any more: `python train.py | head -1`."""
+"""A command whose output nobody reads any more: `hybrid train | head -1`."""
 
 from __future__ import annotations
 

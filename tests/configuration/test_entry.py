@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 
 import pytest
 
+from hybrid.commands.main import main
 from hybrid.configuration.composition import compose
 from hybrid.configuration.hydra_arguments import refuse_deletions
 from hybrid.configuration.paths import folder
@@ -57,7 +57,7 @@ MISTAKES = [
     (["seed=range(3)"], "seed=range(3) are several values: -m before it makes a run of each."),
     (["seed=tag(a,choice(1,2))"], "seed=tag(a,choice(1,2)) are several values: -m before it makes a run of each."),
     (["seed=sort(2,1)"], "seed=sort(2,1) are several values: -m before it makes a run of each."),
-    (["optimizer.lr=interval(0.1,1)"], "optimizer.lr=interval(0.1,1) are several values: scripts/search.py tries some"),
+    (["optimizer.lr=interval(0.1,1)"], "optimizer.lr=interval(0.1,1) are several values: `hybrid search` tries some"),
     (["trainer.ema=2"], "trainer.ema=2.0 is not valid"),
     (["trainer.accumulation=200"], "trainer.accumulation=200 cuts a batch of 128 images"),
     (["model=null"], "the command line cannot be composed"),
@@ -87,12 +87,11 @@ MISTAKES = [
 ]
 
 
-def command(root, monkeypatch, capsys, *arguments, script="train.py"):
-    """Run a script in this process as if from the command line -> (exit code, stdout, stderr)."""
-    monkeypatch.setattr(sys, "argv", [script, *arguments])
-    monkeypatch.setattr(sys, "path", [str(root), *sys.path])
+def command(monkeypatch, capsys, *arguments):
+    """`hybrid train` with these arguments, in this process -> (exit code, stdout, stderr)."""
+    monkeypatch.setattr(sys, "argv", ["hybrid", "train", *arguments])
     with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(root / script), run_name="__main__")
+        main()
     captured = capsys.readouterr()
     return end.value.code or 0, captured.out, captured.err
 
@@ -101,9 +100,9 @@ def command(root, monkeypatch, capsys, *arguments, script="train.py"):
     ("overrides", "message"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )
 def test_a_mistake_is_answered_in_one_line_before_anything_is_written(
-    root, tmp_path, monkeypatch, capsys, overrides, message
+    tmp_path, monkeypatch, capsys, overrides, message
 ):
-    code, _, errors = command(root, monkeypatch, capsys, f"run.root={tmp_path / 'runs'}", *overrides)
+    code, _, errors = command(monkeypatch, capsys, f"run.root={tmp_path / 'runs'}", *overrides)
     assert code == 2
     assert errors.count("\n") == 1 and errors.startswith("error: "), errors
     assert message in errors
@@ -111,37 +110,37 @@ def test_a_mistake_is_answered_in_one_line_before_anything_is_written(
     assert not written
 
 
-def test_only_a_class_of_ones_own_takes_keys_that_no_yaml_lists(root, monkeypatch, capsys):
+def test_only_a_class_of_ones_own_takes_keys_that_no_yaml_lists(monkeypatch, capsys):
     for mistake in ("model.head.zzz=1", "trainer.bach_size=3", "data.nothing=1"):
-        assert "added with a sign" not in command(root, monkeypatch, capsys, mistake)[2]
+        assert "added with a sign" not in command(monkeypatch, capsys, mistake)[2]
     own = ["model/head=custom", "model.head._target_=torch.nn.Linear"]
     for mistake in ("~model.head.bias", "model.head.options.x=1"):
-        assert "added with a sign" not in command(root, monkeypatch, capsys, *own, mistake)[2]
+        assert "added with a sign" not in command(monkeypatch, capsys, *own, mistake)[2]
 
 
-def test_missing_data_is_one_line_that_says_where_it_was_looked_for(root, tmp_path, monkeypatch, capsys):
+def test_missing_data_is_one_line_that_says_where_it_was_looked_for(tmp_path, monkeypatch, capsys):
     arguments = ("data=cifar10", f"data.root={tmp_path}", "data.download=false", f"run.root={tmp_path / 'runs'}")
-    code, _, errors = command(root, monkeypatch, capsys, *arguments)
+    code, _, errors = command(monkeypatch, capsys, *arguments)
     assert code == 2 and errors.count("\n") == 1 and str(tmp_path) in errors
     assert not (tmp_path / "runs").exists()
 
 
-def test_help_explains_commands_groups_and_settings(root, monkeypatch, capsys):
-    code, out, errors = command(root, monkeypatch, capsys, "--help")
+def test_help_explains_commands_groups_and_settings(monkeypatch, capsys):
+    code, out, errors = command(monkeypatch, capsys, "--help")
     assert code == 0 and not errors
-    assert "python train.py model=scat_resnet data=cifar10" in out
+    assert "hybrid train model=scat_resnet data=cifar10" in out
     assert "scat_resnet*" in out and "digits*" in out
     assert "batch_size: 128             # images per step" in out
     assert "hydra:" not in out
 
 
-def test_help_of_a_choice_shows_its_settings(root, monkeypatch, capsys):
-    _, out, _ = command(root, monkeypatch, capsys, "schedule=step", "--help")
+def test_help_of_a_choice_shows_its_settings(monkeypatch, capsys):
+    _, out, _ = command(monkeypatch, capsys, "schedule=step", "--help")
     assert "milestones: [30%, 60%, 80%]" in out
 
 
-def test_the_version_is_this_projects(root, monkeypatch, capsys):
-    assert command(root, monkeypatch, capsys, "--version") == (0, f"hybrid {__version__}\n", "")
+def test_the_version_is_this_projects(monkeypatch, capsys):
+    assert command(monkeypatch, capsys, "--version") == (0, f"hybrid {__version__}\n", "")
 
 
 @pytest.mark.parametrize("overrides", [[], ["experiment=digits", "debug=fast"]])
@@ -160,25 +159,25 @@ def test_an_empty_variable_is_no_folder(monkeypatch):
 
 
 @pytest.mark.parametrize("flag", ["-m", "--multirun"])
-def test_a_sweep_under_torchrun_is_refused_once_with_what_to_do(root, tmp_path, monkeypatch, capsys, flag):
+def test_a_sweep_under_torchrun_is_refused_once_with_what_to_do(tmp_path, monkeypatch, capsys, flag):
     place = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
     for name, value in place.items():
         monkeypatch.setenv(name, value)
-    for rank, message in (("0", "start it with python train.py -m"), ("1", "")):
+    for rank, message in (("0", "start it with hybrid train -m"), ("1", "")):
         monkeypatch.setenv("RANK", rank)
-        code, _, errors = command(root, monkeypatch, capsys, flag, "seed=0,1", f"run.root={tmp_path / 'runs'}")
+        code, _, errors = command(monkeypatch, capsys, flag, "seed=0,1", f"run.root={tmp_path / 'runs'}")
         assert code == 2 and message in errors and errors.count("\n") == (rank == "0")
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_configuration_read_whole_is_the_same_run(root, tmp_path, monkeypatch, capsys):
+def test_a_configuration_read_whole_is_the_same_run(tmp_path, monkeypatch, capsys):
     tiny = ["model=scat_linear", "data.subset.n=100", "trainer.duration=2 steps", "trainer.tensorboard=false"]
-    code, out, _ = command(root, monkeypatch, capsys, *tiny, "analysis=none", f"run.root={tmp_path}")
+    code, out, _ = command(monkeypatch, capsys, *tiny, "analysis=none", f"run.root={tmp_path}")
     assert code == 0
     (config,) = tmp_path.glob("*/config.yaml")
-    code, out, _ = command(root, monkeypatch, capsys, "--from", str(config))
+    code, out, _ = command(monkeypatch, capsys, "--from", str(config))
     assert code == 0 and "finished already" in out and str(config.parent) in out
-    code, out, _ = command(root, monkeypatch, capsys, "--from", str(config.parent))
+    code, out, _ = command(monkeypatch, capsys, "--from", str(config.parent))
     assert code == 0 and "finished already" in out
 
 
@@ -199,5 +198,5 @@ def test_a_configuration_read_whole_is_the_same_run(root, tmp_path, monkeypatch,
 )
 def test_a_mistake_in_how_to_start_is_one_line(root, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(root)
-    code, _, errors = command(root, monkeypatch, capsys, *arguments)
+    code, _, errors = command(monkeypatch, capsys, *arguments)
     assert code == 2 and errors.count("\n") == 1 and message in errors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import functools
 import math
 
 import pytest
@@ -84,19 +84,8 @@ def test_fourier_transforms_of_a_small_scattering(make):
 
 
 @pytest.fixture
-def command(root, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location("describe_script", root / "hybrid/commands/describe.py")
-    script = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(__import__("sys").modules, "describe_script", script)
-    spec.loader.exec_module(script)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["describe.py", *arguments])
-        with pytest.raises(SystemExit) as end:
-            script.describe()
-        return end.value.code, *capsys.readouterr()
-
-    return run
+def command(call):
+    return functools.partial(call, "describe")
 
 
 def test_command_prints_the_table_without_the_data(command, tmp_path):

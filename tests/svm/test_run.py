@@ -1,4 +1,4 @@
-"""Runs of scripts/fit_svm.py: what they leave in their folders, and that the test images decide nothing."""
+"""Runs of `hybrid svm`: what they leave in their folders, and that the test images decide nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tiny(tmp_path):
     """tiny("svm.C=1", …) composes the configuration of such a run in a folder of this test."""
 
     def make(*overrides: str):
-        return compose([*TINY, f"run.root={tmp_path / 'runs'}", *overrides], config_name="fit_svm")
+        return compose([*TINY, f"run.root={tmp_path / 'runs'}", *overrides], config_name="svm")
 
     return make
 
@@ -149,5 +149,5 @@ def test_what_makes_no_sense_is_refused(tiny, overrides, words):
 
 def test_pixels_without_normalization_are_taken(tmp_path):
     more = ["data=digits", "data.subset.n=100", "model/frontend=identity", "model/normalization=none"]
-    summary = run(compose([*more, f"run.root={tmp_path}"], config_name="fit_svm"))
+    summary = run(compose([*more, f"run.root={tmp_path}"], config_name="svm"))
     assert summary["test"]["top1"] > 80

@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from hybrid.configuration.paths import CONFIGS
+import hybrid
 from hybrid.runs.sweeps.folder import SweepRun
 
 _ASKS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _STOPPED = {128 + number: "checkpoint written" for number in _ASKS}
 _STOPPED |= {-number: "it had not begun" for number in _ASKS}  # Python was still starting
 _LINES_KEPT = 60
+_TRAIN = (sys.executable, "-m", "hybrid", "train")
 
 
 class Outcome(NamedTuple):
@@ -47,11 +48,11 @@ class Job:
             file.flush()
             self._begin = file.tell()
             self.process = subprocess.Popen(
-                [sys.executable, str(CONFIGS.parent / "train.py"), "--from", str(run.config)],
+                [*_TRAIN, "--from", str(run.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={"PYTHONUNBUFFERED": "1", "HYBRID_TRACEBACK": "1", **os.environ, **(environment or {})},
+                env={"PYTHONUNBUFFERED": "1", "HYBRID_TRACEBACK": "1", **_environment(), **(environment or {})},
                 start_new_session=True,  # Ctrl-C reaches it through us alone, once
                 preexec_fn=_ignore_warning,
             )
@@ -88,6 +89,19 @@ class Job:
             file.seek(self._begin)
             lines = file.read().decode(errors="replace").splitlines()
         return "".join(f"{line}\n" for line in lines[-_LINES_KEPT:])
+
+
+def import_path() -> list[str]:
+    """The folders that a process started with this Python needs in $PYTHONPATH to import hybrid; none if it is installed."""
+    folder = Path(hybrid.__file__).resolve().parents[1]
+    return [] if folder.name in ("site-packages", "dist-packages") else [str(folder)]
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, in which a checkout that is not installed is found too."""
+    known = os.environ.get("PYTHONPATH")
+    places = [*import_path(), *([known] if known else [])]
+    return {**os.environ, **({"PYTHONPATH": os.pathsep.join(places)} if places else {})}
 
 
 def _ignore_warning() -> None:

@@ -1,4 +1,4 @@
-"""`python train.py -m …`: compose every run, note them in the sweep's folder, run what is not finished, say what came of it."""
+"""`hybrid train -m …`: compose every run, note them in the sweep's folder, run those that are not finished, report."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hybrid.configuration import build_record
+from hybrid.configuration.combinations import parse_overrides
 from hybrid.configuration.composition import compose
 from hybrid.errors import UserError, unknown_name
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun, counted
 from hybrid.runs.sweeps.local import LocalPool
-from hybrid.runs.sweeps.plan import Planned, parse_overrides, plan_runs
+from hybrid.runs.sweeps.plan import Planned, plan_runs
 from hybrid.runs.sweeps.settings import LocalSettings, SlurmSettings
 
 _RECORDS = {"local": LocalSettings, "slurm": SlurmSettings}
@@ -105,15 +106,20 @@ def _report(sweep: SweepFolder, *, interrupted: int = 0) -> int:
     missing = [run for run in runs if not run.folder.finished]
     if not missing:
         words = f"all {len(runs)} runs are finished" if len(runs) > 1 else "the run is finished"
-        print(f"{words}: python scripts/report.py sweep={sweep.path}", flush=True)
+        print(f"{words}: {_command('report', sweep)}", flush=True)
         return 0
     failed = sum(run.folder.error.is_file() for run in missing)
     if len(runs) > 1:
         words = f"{len(missing)} of {len(runs)} runs are not finished, {failed} of them failed"
     else:
         words = "the run failed" if failed else "the run is not finished"
-    words += f"; the same command tries again: python scripts/sweep_status.py sweep={sweep.path}"
+    words += f"; the same command tries again: {_command('sweep-status', sweep)}"
     print(words, file=sys.stderr, flush=True)
     if interrupted:
         return 128 + interrupted
     return min(len(missing), _MOST)
+
+
+def _command(name: str, sweep: SweepFolder) -> str:
+    """A command about the sweep, to be typed into a shell."""
+    return shlex.join(["hybrid", name, f"sweep={sweep.path}"])

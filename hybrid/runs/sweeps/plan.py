@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hybrid.configuration.combinations import expand
 from hybrid.configuration.composition import compose, in_one_line
 from hybrid.errors import UserError
 from hybrid.runs.folder import RunFolder, identity
@@ -31,19 +29,6 @@ class Planned:
     def folder(self) -> RunFolder:
         """Where the run leaves what it does."""
         return RunFolder.of(self.cfg)
-
-
-def expand(arguments: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every combination of the values that the arguments list: ["a=1,2", "b=3"] -> [("a=1", "b=3"), ("a=2", "b=3")].
-
-    The syntax is Hydra's: commas, choice(…), range(…), glob(…). Raises UserError for intervals, which only a search can try.
-    """
-    return [tuple(combination) for combination in itertools.product(*map(_values, parse_overrides(arguments)))]
-
-
-def parse_overrides(arguments: Sequence[str]) -> list[Override]:
-    """The arguments as Hydra reads them."""
-    return OverridesParser.create().parse_overrides(list(arguments))
 
 
 def plan_runs(arguments: Sequence[str]) -> list[Planned]:
@@ -92,15 +77,3 @@ def _plan_one_of(overrides: Sequence[str], arguments: Sequence[str]) -> Planned:
     except (HydraException, OmegaConfBaseException) as error:
         own = " ".join(text for text in overrides if text not in arguments)
         raise UserError(f"{f'{own}: ' if own else ''}{in_one_line(error, overrides)}") from error
-
-
-def _values(override: Override) -> list[str]:
-    if not override.is_sweep_override():
-        return [override.input_line]
-    if not override.is_discrete_sweep():
-        raise UserError(f"{override.input_line}: a sweep needs values one by one; scripts/search.py takes intervals.")
-    key = override.get_key_element()
-    values = [f"{key}={value}" for value in override.sweep_string_iterator()]
-    if not values:
-        raise UserError(f"{override.input_line} gives no value to try.")
-    return values

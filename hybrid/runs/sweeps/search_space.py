@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 
+from hybrid.configuration.combinations import parse_overrides
 from hybrid.errors import UserError
-from hybrid.runs.sweeps.plan import parse_overrides
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -18,10 +18,9 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
-from hybrid.configuration.paths import CONFIGS
 from hybrid.errors import UserError
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun, counted
-from hybrid.runs.sweeps.job import Job, Outcome
+from hybrid.runs.sweeps.job import Job, Outcome, import_path
 from hybrid.runs.sweeps.settings import SlurmSettings
 
 _PAUSE = 2.0  # seconds between two questions to the controller
@@ -60,9 +59,7 @@ def submit(sweep: SweepFolder, runs: Sequence[SweepRun], settings: SlurmSettings
     executor = submitit.AutoExecutor(
         folder=sweep.slurm / "%j", cluster="slurm", slurm_max_num_timeout=settings.requeues
     )
-    places = os.pathsep.join(
-        [str(CONFIGS.parent), os.getcwd()]
-    )  # so that the nodes find hybrid, and the user's own classes
+    places = os.pathsep.join([*import_path(), os.getcwd()])  # where the nodes find hybrid, and the user's own classes
     setup = [*settings.setup, f'export PYTHONPATH="{places}${{PYTHONPATH:+:$PYTHONPATH}}"']
     executor.update_parameters(name=job_name(sweep), slurm_setup=setup, **settings.sbatch())
     try:
@@ -80,8 +77,8 @@ def jobs_in_queue(sweep: SweepFolder) -> dict[str, str]:
     command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", f"--name={job_name(sweep)}"]
     answer = _ask(*command, "--format=%i %T")
     if answer.returncode:
-        reason = (answer.stderr.strip().splitlines() or ["without a word"])[-1]
-        raise UserError(f"cluster=slurm: SLURM does not answer here ({reason}). Start it on a cluster's login node.")
+        reason = (answer.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"cluster=slurm: SLURM did not respond ({reason}). Start it on a cluster's login node.")
     return dict(line.split() for line in answer.stdout.splitlines())
 
 
@@ -110,7 +107,7 @@ def import_submitit() -> Any:
     try:
         import submitit
     except ImportError:
-        raise UserError("cluster=slurm needs submitit: pip install 'hybrid[slurm]'.") from None
+        raise UserError("cluster=slurm needs submitit: pip install 'hybrid-scattering[slurm]'.") from None
     return submitit
 
 

@@ -61,7 +61,7 @@ def run_status(run: SweepRun, *, job: str | None = None) -> Status:
         return Status(run, "queued", done, None, _last_validation(records))
     if folder.error.is_file():
         lines = folder.error.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return Status(run, "failed", done, None, lines[-1][:200] if lines else "no words in error.txt")
+        return Status(run, "failed", done, None, lines[-1][:200] if lines else "error.txt is empty")
     if folder.config.is_file():
         return Status(run, "stopped", done, None, _last_validation(records))
     return Status(run, "waiting", 0.0, None, "")

@@ -1,6 +1,8 @@
-"""A stand-in for train.py that trains in no time, so that what starts and watches runs can be tested quickly."""
+"""A stand-in for `hybrid train` that trains in no time, so that what starts and watches runs can be tested quickly."""
 
 from __future__ import annotations
+
+import sys
 
 import pytest
 from omegaconf import DictConfig
@@ -68,9 +70,9 @@ def quick_compose(_base, monkeypatch):
 @pytest.fixture
 def quick_train(tmp_path, monkeypatch, quick_compose):
     """Runs take a fraction of a second, and their learning rate says how they end."""
-    (tmp_path / "code" / "configs").mkdir(parents=True)
-    (tmp_path / "code" / "train.py").write_text(_TRAIN)
-    monkeypatch.setattr(job, "CONFIGS", tmp_path / "code" / "configs")
+    script = tmp_path / "quick_train.py"
+    script.write_text(_TRAIN)
+    monkeypatch.setattr(job, "_TRAIN", (sys.executable, str(script)))
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def make_sweep(tmp_path, quick_compose):
     def do(*arguments: str, name: str | None = None) -> SweepFolder:
         runs = plan.plan_runs(["model=scat_linear", f"run.root={tmp_path / 'runs'}", *arguments])
         sweep = SweepFolder.of(runs, name=name)
-        sweep.write(runs, command="train.py -m …")
+        sweep.write(runs, command="hybrid train -m …")
         return sweep
 
     return do

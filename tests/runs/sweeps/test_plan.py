@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 
+from hybrid.configuration.combinations import expand
 from hybrid.errors import UserError
 from hybrid.runs.folder import run_name
 from hybrid.runs.sweeps.folder import SweepFolder
-from hybrid.runs.sweeps.plan import expand, plan_runs
+from hybrid.runs.sweeps.plan import plan_runs
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def test_every_combination(arguments, runs):
 
 
 def test_an_interval_is_not_for_sweeps():
-    with pytest.raises(UserError, match=r"scripts/search\.py"):
+    with pytest.raises(UserError, match="`hybrid search` takes intervals"):
         expand(["optimizer.lr=interval(0.1,1)"])
 
 

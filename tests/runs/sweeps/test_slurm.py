@@ -264,7 +264,7 @@ def test_a_slurm_that_does_not_answer_is_one_line_and_all_that_is_said(quick_tra
     with pytest.raises(UserError) as error:
         launch([f"run.root={tmp_path}", "cluster=slurm"])
     assert str(error.value) == (
-        "cluster=slurm: SLURM does not answer here (squeue: fatal: no configuration source). "
+        "cluster=slurm: SLURM did not respond (squeue: fatal: no configuration source). "
         "Start it on a cluster's login node."
     )
     assert capfd.readouterr().out == ""
@@ -272,7 +272,7 @@ def test_a_slurm_that_does_not_answer_is_one_line_and_all_that_is_said(quick_tra
 
 def test_without_submitit_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(Exception, match=r"pip install 'hybrid\[slurm\]'"):
+    with pytest.raises(Exception, match=r"pip install 'hybrid-scattering\[slurm\]'"):
         slurm.import_submitit()
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import json
 import os
-import sys
 
 import pytest
 
@@ -85,19 +83,10 @@ def test_time_left_is_work_over_workers():
     assert clock(3909.4) == "1:05:09"
 
 
-def test_the_command(sweep, root, tmp_path, monkeypatch, capsys):
-    path = root / "hybrid" / "commands" / "sweep_status.py"
-    spec = importlib.util.spec_from_file_location("scripts_sweep_status", path)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    for arguments, code in ((["sweep=six"], 0), (["format=json"], 0), (["sweep=seven"], 2)):
-        monkeypatch.setattr(sys, "argv", [str(path), f"root={tmp_path / 'runs'}", *arguments])
-        with pytest.raises(SystemExit) as end:
-            module.show()
-        out, errors = capsys.readouterr()
-        assert end.value.code == code
+def test_the_command(sweep, tmp_path, call):
+    for arguments, expected in ((["sweep=six"], 0), (["format=json"], 0), (["sweep=seven"], 2)):
+        code, out, errors = call("sweep_status", f"root={tmp_path / 'runs'}", *arguments)
+        assert code == expected
         if arguments == ["format=json"]:
             assert [json.loads(line)["state"] for line in out.splitlines()][:3] == ["finished", "waiting", "stopped"]
     assert errors.startswith("error: there is no sweep seven")

@@ -14,7 +14,7 @@ from hybrid.configuration.paths import CONFIGS
 from hybrid.svm import run as svm_run
 from hybrid.training import checks
 
-CHECKS = {"train": checks.check, "fit_svm": svm_run.check}
+CHECKS = {"train": checks.check, "svm": svm_run.check}
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ def test_a_row_without_runs_says_so_and_what_it_would_take(places, cells):
     (main, *_) = cells(results.page, "first, 1,000 labels")
     assert main[1:] == ["–", "**not run**", "", "", "two minutes"]
     assert cells(results.page, "other") == [["other", "95.5", "–", "", "", "no recipe"]]
-    assert "    python train.py experiment=digits data.subset.n=1000 trainer.duration='30 epochs'\n" in results.page
+    assert "    hybrid train experiment=digits data.subset.n=1000 trainer.duration='30 epochs'\n" in results.page
     assert "| `digits` | first, 100 labels | 91.5 ± 0.5 ᵐ | not run |" in results.readme
     assert results.readme.endswith("end\n") and results.pictures == {}
 
@@ -36,7 +36,7 @@ def test_seeds_of_the_row_s_own_command_are_averaged_and_their_provenance_is_sai
     main, details = cells(results.page, "first, 100 labels")
     assert main[1:] == ["91.5 ± 0.5 ᵐ", "92.00 ± 2.83", "2", "Digits (of Ada)", "the recipe's"]
     assert details[1:] == [
-        "`python train.py experiment=digits data.subset.n=100`", "0, 1", "0123456+", "Abacus, 2 cores, 1 thread", "2026-11-21",
+        "`hybrid train experiment=digits data.subset.n=100`", "0, 1", "0123456+", "Abacus, 2 cores, 1 thread", "2026-11-21",
         "10 (10 to 11) s", "100",
     ]  # fmt: skip
     assert "| 92.00 ± 2.83 | 2 | Digits (of Ada) |" in results.readme
@@ -158,7 +158,7 @@ def test_a_choice_that_differs_is_named_and_not_its_settings(places, archive, wr
 def test_a_command_repeats_the_settings_of_its_runs(places, archive, write_run):
     write_run("a", *RECIPE, "optimizer=adamw", "optimizer.lr=0.002", "trainer.duration=2 epochs", top1=80.0)
     ((row, (entry,)), *_) = entries(read_page(places.rows).sections[0], read_runs(places.root.parent / "runs"))
-    words = shlex.split(entry.command.removeprefix("python train.py "))
+    words = shlex.split(entry.command.removeprefix("hybrid train "))
     cfg = compose(words)
     assert (cfg.choices.optimizer, cfg.optimizer.lr, cfg.trainer.duration) == ("adamw", 0.002, "2 epochs")
     assert cfg.data.subset.n == row.labels == 100
@@ -181,7 +181,7 @@ def test_folds_are_averaged_like_seeds(write_run, places):
         .replace("keys: [model, data.subset.n]", "keys: [model]")
         .replace("takes: a minute,", "takes: a minute, repeats: {data.subset.n: [100, 200]},")
     )
-    assert "python train.py -m data.subset.n=100,200 experiment=digits" in make_results(places).page
+    assert "hybrid train -m data.subset.n=100,200 experiment=digits" in make_results(places).page
     for n, top1 in ((100, 80.0), (200, 90.0), (300, 10.0)):
         write_run(f"a{n}", "experiment=digits", f"data.subset.n={n}", top1=top1)
     ((_, (entry,)), *_) = entries(read_page(places.rows).sections[0], read_runs(places.root.parent / "runs"))

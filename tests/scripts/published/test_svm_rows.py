@@ -1,4 +1,4 @@
-"""Rows of another command than train.py: support vector machines and trained networks never take each other's runs."""
+"""Rows of another command than `hybrid train`: support vector machines and trained networks never take each other's runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hybrid.configuration.composition import compose
 from hybrid.reports.runs import read_runs
 
 SVM = """
-      - {name: svm, labels: 100, script: fit_svm, run: data=digits data.subset.n=100, takes: seconds,
+      - {name: svm, labels: 100, script: svm, run: data=digits data.subset.n=100, takes: seconds,
          published: "95.3", mark: memory}
       - {name: trained, labels: 300, run: data=digits model=scat_linear data.subset.n=300, takes: minutes}
 """
@@ -30,12 +30,12 @@ def section(places):
 
 @pytest.fixture
 def write_svm(tmp_path):
-    """write_svm("a", "svm.C=1", seed=1, top1=97.5) writes runs/a as scripts/fit_svm.py leaves it."""
+    """write_svm("a", "svm.C=1", seed=1, top1=97.5) writes runs/a as `hybrid svm` leaves it."""
 
     def do(name: str, *overrides: str, seed: int = 0, top1: float = 95.0):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
-        cfg = compose(["data=digits", "data.subset.n=100", *overrides, f"seed={seed}"], config_name="fit_svm")
+        cfg = compose(["data=digits", "data.subset.n=100", *overrides, f"seed={seed}"], config_name="svm")
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
         (folder / "metrics.jsonl").write_text(json.dumps({"step": 0, "epoch": 0.0, "test/top1": top1}) + "\n")
         summary = {"test": {"top1": top1, "images": 360}, "svm": {"C": 10.0}, "seconds": 2.0, "device": "cpu"}
@@ -71,24 +71,24 @@ def test_the_page_names_the_command_and_what_runs_change(section, places, archiv
     results = make_results(places)
     (own, details) = cells(results.page, "svm, 100 labels |")
     assert own[1:5] == ["95.3 ᵐ", "95.50 ± 0.71", "2", "digits"]
-    assert details[1] == "`python scripts/fit_svm.py data=digits data.subset.n=100`"
+    assert details[1] == "`hybrid svm data=digits data.subset.n=100`"
     (changed,) = cells(results.page, "↳")
     assert changed[0] == "↳ svm=linear" and changed[5] == "`svm=linear` instead of gaussian"
-    assert "`python scripts/fit_svm.py data=digits data.subset.n=100 svm=linear`" in results.page
+    assert "`hybrid svm data=digits data.subset.n=100 svm=linear`" in results.page
     assert "curves" not in "".join(results.pictures), "a test is no curve"
 
 
 def test_a_row_without_runs_shows_its_command(section, places):
-    assert "    python scripts/fit_svm.py data=digits data.subset.n=100\n" in make_results(places).page
+    assert "    hybrid svm data=digits data.subset.n=100\n" in make_results(places).page
 
 
 def test_a_run_of_no_row_is_told_by_its_command(section, places, archive, write_svm):
     write_svm("svm200", "data.subset.n=200")
     (line,) = why_left_out(read_page(places.rows), archive().left_out)
-    assert line.startswith("left out, no row of scripts/fit_svm.py has data.subset.n=200: ")
+    assert line.startswith("left out, no row of hybrid svm has data.subset.n=200: ")
 
 
 def test_an_unknown_command_is_one_line(places):
-    places.rows.write_text(places.rows.read_text() + SVM.replace("fit_svm,", "fit_swm,"))
-    with pytest.raises(ValueError, match="unknown script: fit_swm. Did you mean fit_svm"):
+    places.rows.write_text(places.rows.read_text() + SVM.replace("script: svm,", "script: smv,"))
+    with pytest.raises(ValueError, match="unknown script: smv. Did you mean svm"):
         read_page(places.rows)

@@ -1,0 +1,41 @@
+"""The runs that a command line with several values stands for, in Hydra's syntax."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+
+from hybrid.configuration.paths import ConfigFolders
+from hybrid.errors import UserError
+
+
+def expand(arguments: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every combination of the values that the arguments list: ["a=1,2", "b=3"] -> [("a=1", "b=3"), ("a=2", "b=3")].
+
+    The syntax is Hydra's: commas, choice(…), range(…), glob(…). Raises UserError for intervals, which only a search can try.
+    """
+    return [tuple(combination) for combination in itertools.product(*map(_values, parse_overrides(arguments)))]
+
+
+def parse_overrides(arguments: Sequence[str]) -> list[Override]:
+    """The arguments as Hydra reads them."""
+    return OverridesParser.create().parse_overrides(list(arguments))
+
+
+def _values(override: Override) -> list[str]:
+    if not override.is_sweep_override():
+        return [override.input_line]
+    if not override.is_discrete_sweep():
+        raise UserError(f"{override.input_line}: a sweep needs values one by one; `hybrid search` takes intervals.")
+    key = override.get_key_element()
+    listed = override.value()
+    if isinstance(listed, Glob):
+        values = listed.filter(ConfigFolders.read().options(override.key_or_group))
+    else:
+        values = list(override.sweep_string_iterator())
+    if not values:
+        raise UserError(f"{override.input_line} gives no value to try.")
+    return [f"{key}={value}" for value in values]
