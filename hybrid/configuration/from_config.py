@@ -21,7 +21,7 @@ from hybrid.errors import UserError, unknown_name
 from hybrid.models import HybridModel
 
 Section = Mapping[str, Any] | DictConfig
-_PARTS = ("frontend", "normalization", "head")
+PARTS = ("frontend", "normalization", "head")
 
 
 def model_from(section: Section, *, image_shape: tuple[int, int, int], num_classes: int) -> HybridModel:
@@ -31,12 +31,12 @@ def model_from(section: Section, *, image_shape: tuple[int, int, int], num_class
     `hybrid.models.build` do.
     """
     for name in section:
-        if name not in _PARTS:
-            raise unknown_name(str(name), _PARTS, what="key in model")
-    for name in _PARTS:
+        if name not in PARTS:
+            raise unknown_name(str(name), PARTS, what="key in model")
+    for name in PARTS:
         if section.get(name) is None:
             raise UserError(f"model.{name} is missing: choose one with model/{name}=…")
-    parts = {name: part_from(section[name], name) for name in _PARTS}
+    parts = {name: part_from(section[name], name) for name in PARTS}
     return hybrid.models.build(**parts, image_shape=image_shape, num_classes=num_classes)
 
 

@@ -77,9 +77,20 @@ class Loader(ABC):
             )
         self.name, self.samples, self.batch_size = name, samples, batch_size
         self.train, self.drop_last, self.seed, self.shares = train, drop_last, seed, shares
+        self._next_epoch = 0
 
     def __len__(self) -> int:
         return self.samples // self.batch_size if self.drop_last else -(-self.samples // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """(images, labels) of one epoch, for a training loop of one's own: epoch 0 at first, and the next one each time.
+
+        Images are (N, C, H, W) float32, labels (N,) int64, or (N, K) float32 class weights where mixup or cutmix mixed the
+        images: `torch.nn.functional.cross_entropy` takes both.
+        """
+        epoch, self._next_epoch = self._next_epoch, self._next_epoch + 1
+        for batch in self.epoch(epoch):
+            yield batch.images, batch.targets
 
     def share(self, step: int) -> Share:
         """This rank's part of an epoch's step `step`."""

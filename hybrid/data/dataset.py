@@ -22,6 +22,7 @@ from hybrid.distributed.rank_slices import ALONE, Shares
 from hybrid.errors import UserError, unknown_name
 
 _log = logging.getLogger(__name__)
+_USUAL_BATCH = 128  # images
 
 
 class Data:
@@ -99,6 +100,21 @@ class Data:
             _log.warning("%s: val/ is not used, because data.validation=%s; null uses it.", self.name, wanted)
         splits["test"] = self.source.stored("test")
         return splits
+
+    @cached_property
+    def train(self) -> Loader:
+        """The training images in batches of 128, shuffled and augmented anew each time: `for images, labels in data.train`."""
+        return self.loader("train", batch_size=_USUAL_BATCH, train=True)
+
+    @cached_property
+    def validation(self) -> Loader:
+        """The validation images in batches of 128, in order and as they are. Raises UserError where there are none."""
+        return self.loader("validation", batch_size=_USUAL_BATCH)
+
+    @cached_property
+    def test(self) -> Loader:
+        """The test images in batches of 128, in order and as they are."""
+        return self.loader("test", batch_size=_USUAL_BATCH)
 
     def loader(
         self,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hybrid.errors import UserError
 from hybrid.models import parts
 from hybrid.models.probe import check_part, shape_words
 
@@ -96,15 +98,22 @@ def build(
     """
     channels, height, width = (int(size) for size in image_shape)
     image_shape = (channels, height, width)
-    first = _made(frontend, image_shape=image_shape)
+    first = _made(frontend, "frontend", image_shape=image_shape)
     features = parts.output_shape(first)
     check_part(first, path="model.frontend", takes=image_shape, gives=features, trusted=first is not frontend)
-    second = _made(normalization, input_shape=features)
+    second = _made(normalization, "normalization", input_shape=features)
     check_part(second, path="model.normalization", takes=features, gives=features, trusted=second is not normalization)
-    third = _made(head, input_shape=features, num_classes=num_classes)
+    third = _made(head, "head", input_shape=features, num_classes=num_classes)
     check_part(third, path="model.head", takes=features, gives=(num_classes,), trusted=third is not head)
     return HybridModel(first, second, third, image_shape=image_shape, num_classes=num_classes)
 
 
-def _made(part: PartOrFactory, **shapes: Any) -> nn.Module:
-    return part if isinstance(part, nn.Module) else part(**shapes)
+def _made(part: PartOrFactory, name: str, **shapes: Any) -> nn.Module:
+    if isinstance(part, nn.Module):
+        return part
+    try:
+        inspect.signature(part).bind(**shapes)
+    except TypeError as error:
+        called = getattr(part, "__qualname__", type(part).__name__)
+        raise UserError(f"model.{name}: {called} is called with {' and '.join(shapes)}, and {error}.") from error
+    return part(**shapes)

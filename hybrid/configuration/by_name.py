@@ -1,0 +1,152 @@
+"""Models and data by the names of their configurations, with changes as keyword arguments: for Python, without a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import nn
+
+import hybrid.models
+from hybrid.configuration.composition import compose, in_one_line
+from hybrid.configuration.from_config import PARTS, data_from, part_from
+from hybrid.data import Data
+from hybrid.errors import UserError
+from hybrid.models import HybridModel
+
+Settings = Mapping[str, Any]
+PartChoice = str | Settings | nn.Module | Callable[..., nn.Module]
+
+
+def build_model(
+    name: str,
+    *,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    frontend: PartChoice | None = None,
+    normalization: PartChoice | None = None,
+    head: PartChoice | None = None,
+) -> HybridModel:
+    """Build a network by its name, such as "scat_wrn", with random weights.
+
+    Args:
+        name: a file of configs/model, or of model/ in a folder of $HYBRID_CONFIGS.
+        image_shape: (channels, height, width) of the images.
+        num_classes: the number of logits.
+        frontend, normalization, head: what takes the place of this part. A name ("identity") is a file of
+            configs/model/frontend, …/normalization or …/head; a dict changes settings of the part that the model has; a
+            module is taken as it is; a class or function makes one: it is called with `image_shape` (a front-end),
+            `input_shape` (the others) and `num_classes` (a head).
+
+    Returns:
+        A torch module: images (N, C, H, W), float and normalised -> logits (N, num_classes).
+
+    Raises:
+        hybrid.UserError: a name or setting does not exist, or a part does not fit the others.
+
+    Example:
+        >>> import hybrid, torch
+        >>> model = hybrid.build_model("scat_wrn", image_shape=(3, 32, 32), num_classes=10, head=dict(k=1))
+        >>> model(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
+        >>> pooled = lambda input_shape, num_classes: torch.nn.Sequential(
+        ...     torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(input_shape[0], num_classes))
+        >>> model = hybrid.build_model("scat_wrn", image_shape=(3, 32, 32), num_classes=10, head=pooled)
+    """
+    choices = {
+        part: choice for part, choice in zip(PARTS, (frontend, normalization, head), strict=True) if choice is not None
+    }
+    named = [f"model/{part}={choice}" for part, choice in choices.items() if isinstance(choice, str)]
+    section = _composed([f"model={name}", *named]).model
+    made = {part: _part(section[part], part, choices.get(part)) for part in PARTS}
+    return hybrid.models.build(**made, image_shape=image_shape, num_classes=num_classes)
+
+
+def load_data(
+    name: str,
+    *,
+    augmentation: str | Settings | None = None,
+    subset: int | Settings | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> Data:
+    """Load a data set by its name, such as "cifar10": splits, and loaders for a training loop of one's own.
+
+    Files are read, and downloaded where they are missing, when they are first needed. What is random depends on `seed`
+    alone: no global generator is read or moved.
+
+    Args:
+        name: a file of configs/data, or of data/ in a folder of $HYBRID_CONFIGS.
+        augmentation: the random changes of training images: a name of configs/augmentation ("none"), or a dict of settings
+            that change those which the data set comes with.
+        subset: how many of the training images to train on, or a dict of n, protocol and seed; all by default.
+        seed: decides the order of the images, their augmentation, and which images a subset has.
+        settings: the other keys of the data's yaml, such as `root`, the folder that holds the files ($HYBRID_DATA, or data,
+            by default), `validation`, the fraction or number of training images that validate, and `normalize`.
+
+    Returns:
+        A `Data`: `train`, `validation` and `test` are loaders of (images, labels) in batches of 128, `loader(…)` makes others;
+        `image_shape`, `num_classes`, `class_names` and `splits` say what is in it.
+
+    Raises:
+        hybrid.UserError: a name or setting does not exist, a value is out of range, or files are missing.
+
+    Example:
+        >>> import hybrid, torch
+        >>> data = hybrid.load_data("digits", subset=200, validation=100)
+        >>> {name: len(split) for name, split in data.splits.items()}
+        {'train': 200, 'validation': 100, 'test': 360}
+        >>> model = hybrid.build_model("scat_linear", image_shape=data.image_shape, num_classes=data.num_classes)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        >>> for epoch in range(2):
+        ...     for images, labels in data.train:
+        ...         loss = torch.nn.functional.cross_entropy(model(images), labels)
+        ...         optimizer.zero_grad()
+        ...         loss.backward()
+        ...         optimizer.step()
+    """
+    chosen = [f"augmentation={augmentation}"] if isinstance(augmentation, str) else []
+    cfg = _composed([f"data={name}", *chosen])
+    changes = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in settings.items()}
+    if subset is not None:
+        changes["subset"] = subset if isinstance(subset, Mapping) else {"n": subset}
+    random_changes = augmentation if isinstance(augmentation, Mapping) else {}
+    return data_from(_changed(cfg.data, changes), _changed(cfg.augmentation, random_changes), seed=seed)
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    try:
+        return compose(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(in_one_line(error, overrides)) from error
+
+
+def _part(section: DictConfig, name: str, choice: PartChoice | None) -> Any:
+    """The module that was chosen for a part, or what makes it."""
+    if choice is None or isinstance(choice, str):
+        return part_from(section, name)
+    if isinstance(choice, Mapping):
+        return part_from(_changed(section, choice), name)
+    if callable(choice):  # a module can be called, too
+        return choice
+    raise UserError(
+        f"{name}={choice!r} is not valid: it is a name, a dict of settings, a module, or a class that makes one."
+    )
+
+
+def _changed(section: DictConfig, changes: Settings) -> dict[str, Any]:
+    """The section with other values, those of its own sections included; one with a `_target_` of its own replaces it."""
+    if "_target_" in changes:
+        return dict(changes)
+    whole = OmegaConf.to_container(section, resolve=True)
+    return _merged(whole, changes)
+
+
+def _merged(whole: Any, changes: Settings) -> dict[str, Any]:
+    both = {name: _merged(whole[name], value) if isinstance(whole.get(name), dict) and isinstance(value, Mapping) else value
+            for name, value in changes.items()}  # fmt: skip
+    return {**whole, **both}
