@@ -113,7 +113,7 @@ def _made(part: PartOrFactory, name: str, **shapes: Any) -> nn.Module:
         return part
     try:
         inspect.signature(part).bind(**shapes)
-    except TypeError as error:
-        called = getattr(part, "__qualname__", type(part).__name__)
+    except (TypeError, ValueError) as error:  # the latter where a partial function's own arguments do not fit
+        called = getattr(part, "__qualname__", part)
         raise UserError(f"model.{name}: {called} is called with {' and '.join(shapes)}, and {error}.") from error
     return part(**shapes)

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from hybrid.errors import UserError
+from hybrid.errors import UserError, unknown_name
 
 Shape = tuple[int, int, int]
+_OF_A_GROUP = ("params", "lr_factor", "weight_decay")
 
 
 class Part(Protocol):
@@ -111,6 +112,12 @@ def prefers_channels_last(head: nn.Module) -> bool:
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """The groups that the parts of a model ask for: see `Part.parameter_groups`. Other parameters are in none of them."""
+    """The groups that the parts of a model ask for: see `Part.parameter_groups`. Other parameters are in none of them.
+
+    Raises UserError for a group with another key.
+    """
     parts = [part for part in model.children() if hasattr(part, "parameter_groups")]
-    return [dict(group) for part in parts for group in part.parameter_groups()]
+    groups = [dict(group) for part in parts for group in part.parameter_groups()]
+    for name in (name for group in groups for name in group if name not in _OF_A_GROUP):
+        raise unknown_name(name, _OF_A_GROUP, what="key in parameter_groups of a model's part")
+    return [{**group, "params": list(group["params"])} for group in groups]
