@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from hybrid.configuration.renamed import renamed
+from hybrid.configuration.renamed import removed, renamed
 from hybrid.configuration.values import convert
 from hybrid.errors import UserError, unknown_name
 
@@ -99,7 +99,7 @@ def _value(value: Any, annotation: Any, *, path: str) -> Any:
     try:
         return convert(value, annotation)
     except ValueError as error:
-        raise UserError(f"{path}: {error}.") from error
+        raise removed(path, value) or UserError(f"{path}: {error}.") from error
 
 
 def _located(error: ValueError, path: str) -> UserError:

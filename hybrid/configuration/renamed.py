@@ -1,4 +1,4 @@
-"""Settings that have another name than in earlier versions.
+"""Settings that have another name than in earlier versions, or are no longer there.
 
 A run's folder is named after a hash of its settings, and it holds the configuration that the run was made with. So the old
 names stay in two places: `old_names` puts them into the hash, so that the same command still finds the folder of an old run,
@@ -19,6 +19,13 @@ _RENAMED = {
     "model.head.norm.momentum": "model.head.bn_momentum",
     "model.head.norm.eps": "model.head.bn_eps",
     "model.head.norm.affine": "model.head.bn_affine",
+}
+# name, value -> what to know about a value that earlier versions had
+_REMOVED = {
+    (
+        "augmentation.policy",
+        "psn",
+    ): "the results page has its figures; such a run can be reported, not continued or evaluated",
 }
 _Config = TypeVar("_Config")
 
@@ -44,6 +51,12 @@ def renamed(name: str) -> UserError | None:
     """The error for a setting under its old name, which says the new one; None for any other name."""
     new = next((new for new, old in _RENAMED.items() if old == name), None)
     return None if new is None else UserError(f"{name} has another name now: write {new}=….")
+
+
+def removed(name: str, value: Any) -> UserError | None:
+    """The error for a value that earlier versions had; None for any other."""
+    words = _REMOVED.get((name, value)) if isinstance(value, str) else None
+    return None if words is None else UserError(f"{name}={value} is no longer part of hybrid: {words}.")
 
 
 def _is_ours(new: str, value_of: Any) -> bool:

@@ -16,9 +16,7 @@ from torch import Tensor
 from hybrid.data.randomness import torch_generator
 
 PadMode = Literal["symmetric", "reflect", "zero"]
-Policy = Literal[
-    "autoaugment_cifar10", "autoaugment_imagenet", "autoaugment_svhn", "randaugment", "trivialaugment", "psn"
-]  # fmt: skip
+Policy = Literal["autoaugment_cifar10", "autoaugment_imagenet", "autoaugment_svhn", "randaugment", "trivialaugment"]
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +29,7 @@ class Augmentation:
     pad_mode: symmetric repeats the edge pixel (OpenCV's BORDER_REFLECT, the published scattering protocol: d c b a | a b c d),
         reflect does not (torch's and torchvision's "reflect": d c b | a b c d), zero is black.
     flip: probability of a horizontal flip.
-    policy: one of torchvision's or psn (hybrid/data/psn_policy.py) on top, per image, on the CPU; randaugment alone takes
-        magnitude (0..30) and operations.
+    policy: one of torchvision's on top, image by image, on the CPU; randaugment alone takes magnitude (0..30) and operations.
     cutout: side in pixels of a square that is filled with the mean pixel, its centre anywhere in the image (DeVries and Taylor
         2017); 0: none.
     random_resized_crop: [smallest, largest] part of the area, for image files: the training crop of ImageNet.

@@ -23,6 +23,9 @@ from published.rows import Row, Section
 _CUT = (  # what debug=fast, overfit and profile set, and nothing else does
     "trainer.max_train_steps_per_epoch", "trainer.max_evaluation_batches", "trainer.overfit_batches", "trainer.profile",
 )  # fmt: skip
+_GONE = {
+    ("augmentation", "psn")
+}  # options that earlier versions had: their runs are named after them, as they were made
 _NO_DIFFERENCE = ("experiment", "analysis")  # the name of a recipe; what is measured beside the training
 
 
@@ -133,11 +136,15 @@ def _changes(row: Row, keys: Sequence[str], run: Run) -> dict[str, str] | None:
         for group, option in run.choices.items()
         if group not in _NO_DIFFERENCE and base.choices.get(group) != option
     }
-    whole = _attempt(_merged(row.overrides, [f"{group}={option}" for group, option in chosen.items()]), row.script)
+    gone = {group for group, option in chosen.items() if (group, option) in _GONE}
+    there = [f"{group}={option}" for group, option in chosen.items() if group not in gone]
+    whole = _attempt(_merged(row.overrides, there), row.script)
     if whole is None:  # chosen from yaml files that are not here
-        chosen, whole = {}, base
+        chosen, gone, whole = {}, set(), base
     changes = {f"{group}={option}": str(base.choices.get(group, ABSENT)) for group, option in chosen.items()}
     for name, value in settings.items():
+        if name.split(".")[0] in gone:
+            continue
         if whole.settings.get(name, ABSENT) != value:
             changes[quoted(f"{name}={setting_text(value)}")] = setting_text(base.settings.get(name, ABSENT))
     return changes

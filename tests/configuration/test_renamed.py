@@ -8,8 +8,10 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from hybrid.configuration.composition import compose, in_one_line
+from hybrid.configuration.from_config import data_from
 from hybrid.configuration.hydra_arguments import read_whole
 from hybrid.configuration.renamed import old_names, renamed, upgrade
+from hybrid.errors import UserError
 from hybrid.reports.runs import read_runs
 from hybrid.runs.folder import identity, run_name
 from hybrid.training.restore import restore
@@ -105,3 +107,12 @@ def test_an_old_name_on_the_command_line_is_one_line_that_says_the_new_one():
         assert in_one_line(error.value, [text]) == words
     assert str(renamed("model.head.bn_momentum")) == words
     assert renamed("model.head.norm.momentum") is None
+
+
+def test_a_value_that_is_gone_says_what_became_of_it():
+    cfg = compose(["augmentation.policy=psn"])
+    with pytest.raises(
+        UserError, match="augmentation.policy=psn is no longer part of hybrid: the results page"
+    ) as error:
+        data_from(cfg.data, cfg.augmentation, seed=0)
+    assert "\n" not in str(error.value)

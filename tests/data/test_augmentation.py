@@ -125,7 +125,7 @@ def test_both_mixings_take_turns():
 
 
 @pytest.mark.parametrize(
-    "name", ["autoaugment_cifar10", "autoaugment_imagenet", "autoaugment_svhn", "randaugment", "trivialaugment", "psn"]
+    "name", ["autoaugment_cifar10", "autoaugment_imagenet", "autoaugment_svhn", "randaugment", "trivialaugment"]
 )
 def test_policies_depend_on_their_seed_alone(name):
     policy = make_policy(Augmentation(policy=name))
