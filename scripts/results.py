@@ -30,7 +30,7 @@ from hybrid.errors import UserError, unknown_name
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from published.results import Places
 
-    from hybrid.reports.runs import Run
+    from hybrid.runs.reading import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +90,11 @@ def _take_in(options: Options, here: Places, archive: Path) -> None:
     from published.left_out import why_left_out
     from published.rows import read_page
 
-    from hybrid.reports.runs import read_runs
     from hybrid.runs.folder import RunFolder
+    from hybrid.runs.reading import find_runs
 
     page = read_page(here.rows)
-    runs = read_runs(options.runs)
+    runs = find_runs(options.runs)
     images = _images(options, runs)
     ended = [run for run in runs if not RunFolder(run.path).in_use]
     archived = archive_runs(ended, page, archive, images=images)

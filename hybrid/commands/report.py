@@ -12,6 +12,7 @@ named, and are in no average; of a sweep also those that have not begun. Nothing
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,8 @@ from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.reports.groups import Group
-    from hybrid.reports.runs import Run
-    from hybrid.reports.table import Table
+    from hybrid.reports.tables import Table
+    from hybrid.runs.reading import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class Options:
 def report(options: Options) -> None:
     """Read the runs, print or write the table, and draw the curves if they are wanted."""
     from hybrid.reports.groups import group_runs
-    from hybrid.reports.table import make_table, order
+    from hybrid.reports.tables import make_table, order
 
     groups = group_runs(_runs(options))
     groups = order(groups, metric=options.metric, by=options.by)
@@ -82,12 +83,12 @@ def report(options: Options) -> None:
 
 
 def _runs(options: Options) -> list[Run]:
-    from hybrid.reports.runs import read_runs, read_sweep
+    from hybrid.runs.reading import find_runs, sweep_runs
     from hybrid.runs.sweeps.folder import SweepFolder
 
     if options.sweep is None:
-        return read_runs(options.runs, where=options.where)
-    return read_sweep(SweepFolder.find(options.sweep, root=options.runs), where=options.where)
+        return find_runs(options.runs, where=options.where)
+    return sweep_runs(SweepFolder.find(options.sweep, root=options.runs), where=options.where)
 
 
 def _wanted(options: Options) -> list[str]:
@@ -107,10 +108,10 @@ def _drawing(options: Options, name: str, groups: list[Group]) -> bytes:
 
 
 def _show(options: Options, table: Table) -> None:
-    from hybrid.reports.table_formats import WRITERS, print_terminal
+    from hybrid.reports.tables import WRITERS, text
 
     if options.out is None and options.format == "text" and sys.stdout.isatty():
-        print_terminal(table)
+        print(text(table, width=shutil.get_terminal_size().columns))
         return
     document = WRITERS[options.format](table)
     if options.out is None:

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from hybrid.errors import UserError, unknown_name
 from hybrid.reports.groups import Group, telling_settings
-from hybrid.reports.runs import Run
 from hybrid.reports.style import COLOURS, WIDE, legend_below, log_scale, new_panels, paper_style
-from hybrid.reports.table import setting_text, title
+from hybrid.reports.tables import setting_text, title
+from hybrid.runs.reading import Run
 
 _STROKES = ("-", (0, (5, 1.5)))
 MOST_GROUPS = len(COLOURS) * len(_STROKES)

@@ -1,11 +1,10 @@
-"""Runs that differ in nothing but their seed, averaged; and the settings that tell such groups apart."""
+"""Groups of runs that differ in nothing but their seed: their mean ± std, and the settings that tell groups apart."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import json
-import math
 import statistics
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,23 +16,30 @@ from omegaconf.errors import OmegaConfBaseException
 from hybrid.configuration.composition import compose
 from hybrid.configuration.hydra_arguments import script_of
 from hybrid.errors import UserError
-from hybrid.reports.runs import Run, State, unknown_setting
 from hybrid.runs.folder import identity
+from hybrid.runs.reading import Run, State, unknown_setting
 
 ABSENT = "–"  # shown where a group has no such setting or number
 _IMPLIED_BY = {"augmentation": "data", "model/frontend": "model", "model/normalization": "model", "model/head": "model"}
 
 
-class Figure(NamedTuple):
-    """Mean over n runs, and their standard deviation with n - 1 in the denominator: None for a single run."""
+class MeanStd(NamedTuple):
+    """Mean over n runs, and their standard deviation with n - 1 in the denominator, which is None for a single run."""
 
     mean: float
     std: float | None
     n: int
 
+    @classmethod
+    def of(cls, values: Sequence[float]) -> MeanStd | None:
+        """Of these values; None if there are none."""
+        if not values:
+            return None
+        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
+
 
 class Middle(NamedTuple):
-    """Median over runs, the smallest and the largest value: of times, which one run that was held up does not shift."""
+    """Median over runs, the smallest and the largest value. One run that was held up does not shift a median of times."""
 
     median: float
     low: float
@@ -48,7 +54,7 @@ class Group:
 
     @property
     def finished(self) -> tuple[Run, ...]:
-        """The runs that the figures are means of."""
+        """The runs over which means are taken."""
         return self.of("finished")
 
     def of(self, state: State) -> tuple[Run, ...]:
@@ -57,22 +63,16 @@ class Group:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Settings and choices under one roof: "optimizer.lr" -> 0.1, "optimizer" -> "sgd"."""
+        """Settings and choices in one mapping: "optimizer.lr" -> 0.1, "optimizer" -> "sgd"."""
         return {**self.runs[0].settings, **self.runs[0].choices}
 
     def fact(self, name: str) -> Any:
         """A setting's or choice's value, ABSENT where the group has none."""
         return self.facts.get(name, ABSENT)
 
-    def figure(self, name: str) -> Figure | None:
+    def mean_std(self, name: str) -> MeanStd | None:
         """Mean and standard deviation of a number of summary.json; None if no run of the group has it."""
-        values = self._values(name)
-        if not values:
-            return None
-        mean = sum(values) / len(values)
-        if len(values) == 1:
-            return Figure(mean, None, 1)
-        return Figure(mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)), len(values))
+        return MeanStd.of(self._values(name))
 
     def middle(self, name: str) -> Middle | None:
         """Median and range of a number of summary.json; None if no run of the group has it."""
@@ -88,8 +88,8 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
     groups: dict[str, dict[int, Run]] = {}
     for run in sorted(
         runs, key=lambda run: run.state != "finished"
-    ):  # stable: a finished run comes before its failed attempts
-        seeds = groups.setdefault(_text(run.settings), {})
+    ):  # stable: a finished run before its failed attempts
+        seeds = groups.setdefault(configuration_key(run), {})
         if run.seed in seeds:
             kept = seeds[run.seed].path
             warnings.warn(f"{run.path} is left out: same configuration and seed as {kept}.", stacklevel=2)
@@ -98,11 +98,16 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
     return [Group(tuple(seeds[seed] for seed in sorted(seeds))) for seeds in groups.values()]
 
 
-def telling_settings(groups: Sequence[Group], by: Sequence[str] = ()) -> list[str]:
-    """The names of the columns that say what a group is: model, data, then what the groups differ in; or then those of `by`.
+def configuration_key(run: Run) -> str:
+    """Equal for runs that differ in nothing but their seed."""
+    return _text(run.settings)
 
-    A setting that is in every group what the group's choices give is not repeated: of scat_wrn and resnet18 the names say
-    enough. Raises UserError for a name in `by` that no group has.
+
+def telling_settings(groups: Sequence[Group], by: Sequence[str] = ()) -> list[str]:
+    """The names of the settings that tell groups apart: model, data, then those in which they differ, or those of `by`.
+
+    A setting that every group's choices bring with them is left out: the names scat_wrn and resnet18 say enough. Raises
+    UserError for a name in `by` that no group has.
     """
     if by:
         _check(by, {name for group in groups for name in group.facts})

@@ -1,6 +1,6 @@
 """Numbers per layer as a table: aligned text for a console, CSV for programs.
 
-A row is one layer: {"layer": "relu1", "depth": 2, "1nn": 47.31, "boundary_1": 21034}. Tables over runs are in table.py.
+A row is one layer: {"layer": "relu1", "depth": 2, "1nn": 47.31, "boundary_1": 21034}. Tables over runs are in tables.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from hybrid.errors import UserError
+from hybrid.files import write_text
+from hybrid.reports.columns import Column, aligned
 
 _ABSENT = "–"
 _DIGITS = 4  # significant ones of a column's largest number
@@ -29,17 +31,9 @@ def layer_table(rows: Sequence[Mapping[str, object]]) -> str:
     Raises UserError for no rows, and for a value that is neither a word nor a number.
     """
     names = _columns(rows)
-    columns = [[name, *_texts([row.get(name) for row in rows])] for name in names]
     numeric = [any(_is_number(row.get(name)) for row in rows) for name in names]
-    widths = [max(map(len, column)) for column in columns]
-    lines = [
-        "  ".join(
-            f"{cell:{'>' if right else '<'}{width}}" for cell, right, width in zip(line, numeric, widths, strict=True)
-        )
-        for line in zip(*columns, strict=True)
-    ]
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:]])
+    cells = [_texts([row.get(name) for row in rows]) for name in names]
+    return "\n".join(aligned([Column([name], *rest) for name, *rest in zip(names, cells, numeric, strict=True)]))
 
 
 def layer_csv(rows: Sequence[Mapping[str, object]]) -> str:
@@ -57,8 +51,6 @@ def layer_csv(rows: Sequence[Mapping[str, object]]) -> str:
 
 def write_layer_csv(path: Path | str, rows: Sequence[Mapping[str, object]]) -> None:
     """`layer_csv` into a file, whole or not at all; its folder is made. Raises UserError where it cannot be written."""
-    from hybrid.files import write_text  # its package loads torch, which a table does not need
-
     content = layer_csv(rows)
     try:
         write_text(Path(path), content)

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from hybrid.errors import UserError
 from hybrid.reports.curves import heading_of
 from hybrid.reports.groups import Group, telling_settings
-from hybrid.reports.runs import unknown_setting
 from hybrid.reports.style import COLOURS, SMALL, WIDE, legend_below, new_panels, paper_style
-from hybrid.reports.table import setting_text, sortable, title
+from hybrid.reports.tables import setting_text, sortable, title
+from hybrid.runs.reading import unknown_setting
 
 _FAR = 20  # times larger: the axis is logarithmic
 _MARGIN = 0.1  # of the axes, above and below the points: room for a line of text
@@ -39,7 +39,7 @@ def setting_figure(groups: Sequence[Group], *, over: str, metric: str) -> Figure
     values = list(dict.fromkeys(setting_text(group.fact(over)) for group in groups))
     if len(values) < 2:
         raise UserError(f"over={over}: all runs have {values[0]}; a figure needs two values or more.")
-    if all(group.figure(metric) is None for group in groups):
+    if all(group.mean_std(metric) is None for group in groups):
         raise UserError(f"figure: no finished run has {metric}.")
     positions = _positions(groups, over)
     ((axes,),) = new_panels(WIDE, 3.0)
@@ -84,12 +84,12 @@ def _draw(
     label: str,
 ) -> None:
     ordered = sorted(groups, key=lambda group: positions[setting_text(group.fact(over))])
-    points = [(positions[setting_text(group.fact(over))], group, group.figure(metric)) for group in ordered]
-    known = [(x, figure) for x, _, figure in points if figure is not None]
+    points = [(positions[setting_text(group.fact(over))], group, group.mean_std(metric)) for group in ordered]
+    known = [(x, found) for x, _, found in points if found is not None]
     axes.errorbar(
         [x for x, _ in known],
-        [figure.mean for _, figure in known],
-        yerr=[figure.std or 0.0 for _, figure in known],
+        [found.mean for _, found in known],
+        yerr=[found.std or 0.0 for _, found in known],
         color=colour,
         marker="o",
         markersize=4,
@@ -97,13 +97,13 @@ def _draw(
         capsize=3,
         label=label,
     )
-    for x, group, figure in points:
-        if figure is None:
+    for x, group, found in points:
+        if found is None:
             axis = axes.get_xaxis_transform()
             axes.plot([x], [0], "x", color=colour, markersize=7, markeredgewidth=2, transform=axis, clip_on=False)
             _note(axes, f"0 of {len(group.runs)}", (x, 0), colour=colour, xycoords=axis)
-        elif figure.n < len(group.runs):
-            _note(axes, f"{figure.n} of {len(group.runs)}", (x, figure.mean), colour=colour)
+        elif found.n < len(group.runs):
+            _note(axes, f"{found.n} of {len(group.runs)}", (x, found.mean), colour=colour)
 
 
 def _note(axes: Axes, words: str, place: tuple[float, float], *, colour: str, **more: Any) -> None:

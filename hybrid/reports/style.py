@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from hybrid.errors import UserError
+from hybrid.files import write_atomically
 
 COLUMN, WIDE, PAGE = 3.4, 5.2, 7.0  # widths in inches: one column, a figure of its own, the whole page
 # Okabe and Ito's colours without the yellow that white paper swallows. Strokes and markers repeat the difference for
@@ -167,8 +168,6 @@ def save_figure(figure: Figure, path: Path | str, formats: Sequence[str] | None 
 
     Raises UserError for an unknown format, for formats given twice, and where the file cannot be written.
     """
-    from hybrid.files import write_atomically  # its package loads torch, which drawing does not need
-
     path = Path(path)
     ending = path.suffix.removeprefix(".")
     if ending in FORMATS:

@@ -1,6 +1,18 @@
-"""A run's folder and what is written into it: metrics.jsonl (the truth), TensorBoard's files, lines on the console."""
+"""A run's folder, what is written into it, and reading it back: metrics.jsonl (the truth), TensorBoard's files, console lines.
 
-from hybrid.runs.folder import RunFolder
-from hybrid.runs.tracker import Tracker
+Importing the package loads no torch: a table of finished runs needs none.
+"""
 
-__all__ = ["RunFolder", "Tracker"]
+from hybrid.lazy import lazy_names
+
+__all__ = ["Run", "RunFolder", "Tracker", "find_runs"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Run": "hybrid.runs.reading",
+        "RunFolder": "hybrid.runs.folder",
+        "Tracker": "hybrid.runs.tracker",
+        "find_runs": "hybrid.runs.reading",
+    },
+)

@@ -22,9 +22,9 @@ from omegaconf import OmegaConf
 
 from hybrid.files import write_text
 from hybrid.reports.layer_table import layer_csv
-from hybrid.reports.runs import Run, read_runs
 from hybrid.runs.folder import RunFolder, run_name
 from hybrid.runs.jsonl import read_metrics
+from hybrid.runs.reading import Run, find_runs
 from published.entries import entries
 from published.rows import Page
 from published.sessions import unofficial
@@ -76,7 +76,7 @@ def archive_runs(runs: Sequence[Run], page: Page, to: Path, *, images: Mapping[s
 
 def read_archive(folder: Path) -> list[Run]:
     """The archived runs; none where there is no archive yet."""
-    return read_runs(folder) if any(folder.glob("*/config.yaml")) else []
+    return find_runs(folder) if any(folder.glob("*/config.yaml")) else []
 
 
 def images_of(run: Run) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from hybrid.reports.curves import Line, lines_figure
-from hybrid.reports.runs import Run
 from hybrid.reports.style import COLOURS, STROKES, shades
+from hybrid.runs.reading import Run
 from published.changes import in_short
 from published.entries import Entry, Rows
 

@@ -14,9 +14,9 @@ from hybrid.configuration.composition import compose
 from hybrid.configuration.hydra_arguments import Script, script_of
 from hybrid.errors import UserError
 from hybrid.reports.groups import ABSENT, Group
-from hybrid.reports.runs import Run
-from hybrid.reports.table import setting_text
+from hybrid.reports.tables import setting_text
 from hybrid.runs.folder import identity
+from hybrid.runs.reading import Run
 from published.changes import DURATION, duration, key, of_a_machine, of_a_schedule, place, quoted
 from published.rows import Row, Section
 
@@ -61,7 +61,7 @@ class Entry:
         wanted, unit = duration(_composed(self.row.overrides, self.row.script).settings[DURATION])
         done, own_unit = duration(self.group.fact(DURATION))
         if own_unit != unit:  # steps and epochs: as many as were made
-            made = self.group.figure(unit)
+            made = self.group.mean_std(unit)
             done = made.mean if made else wanted
         return done < wanted
 

@@ -145,5 +145,5 @@ def _layers(found: Sequence[Entry], columns: Mapping[str, str]) -> dict[str, dic
 
 
 def _figure(entry: Entry) -> tuple[float, float | None] | None:
-    figure = entry.group.figure("test.top1")
+    figure = entry.group.mean_std("test.top1")
     return figure and (figure.mean, figure.std)

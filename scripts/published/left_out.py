@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hybrid.reports.runs import Run
-from hybrid.reports.table import setting_text
+from hybrid.reports.tables import setting_text
+from hybrid.runs.reading import Run
 from published.entries import Recipe, is_debug, recipe_of, unlike
 from published.rows import Page
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hybrid.errors import UserError
 from hybrid.reports.groups import ABSENT, Group
-from hybrid.reports.table import STATES
+from hybrid.reports.tables import STATES
 from published import sessions
 from published.archive import images_of
 from published.changes import beside_the_row_s, in_full, in_short, quoted
@@ -61,7 +61,7 @@ def _closest(found: Sequence[Entry]) -> Entry | None:
 
 
 def _epochs(entry: Entry) -> float:
-    made = entry.group.figure("epochs")
+    made = entry.group.mean_std("epochs")
     return made.mean if made else 0.0
 
 
@@ -135,7 +135,7 @@ def _ours(entry: Entry) -> list[str]:
 
 
 def _accuracy(group: Group) -> str:
-    figure = group.figure("test.top1")
+    figure = group.mean_std("test.top1")
     if figure is None:
         return "not finished"
     return f"{figure.mean:.2f}{'' if figure.std is None else f' ± {figure.std:.2f}'}"

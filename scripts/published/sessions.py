@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from hybrid.reports.groups import Group
-from hybrid.reports.runs import Run
 from hybrid.runs.folder import RunFolder
+from hybrid.runs.reading import Run
 
 UNKNOWN = "?"
 

@@ -12,16 +12,15 @@ import numpy as np
 import pytest
 
 from hybrid.reports.curves import MOST_GROUPS, average, curves_figure
-from hybrid.reports.groups import Figure, group_runs, telling_settings
-from hybrid.reports.runs import read_runs
-from hybrid.reports.table import make_table, order, setting_text
-from hybrid.reports.table_formats import latex
+from hybrid.reports.groups import MeanStd, group_runs, telling_settings
+from hybrid.reports.tables import latex, make_table, order, setting_text
+from hybrid.runs.reading import find_runs
 
 
 @pytest.fixture
 def groups(tmp_path):
     def do(**options):
-        return order(group_runs(read_runs(tmp_path / "runs")), metric="test.top1", **options)
+        return order(group_runs(find_runs(tmp_path / "runs")), metric="test.top1", **options)
 
     return do
 
@@ -43,9 +42,9 @@ def read_csv(text: str) -> list[dict[str, str]]:
 def test_means_and_deviations_are_those_of_the_finished_seeds(sweep, groups):
     best, middle, none = groups()
     assert [group.fact("optimizer.lr") for group in (best, middle, none)] == [0.3, 0.2, 0.4]
-    assert middle.figure("test.top1") == Figure(92.0, pytest.approx(math.sqrt(8)), 2)  # n - 1 in the denominator
-    assert best.figure("test.top1") == Figure(95.0, None, 1)
-    assert none.figure("test.top1") is None
+    assert middle.mean_std("test.top1") == MeanStd(92.0, pytest.approx(math.sqrt(8)), 2)  # n - 1 in the denominator
+    assert best.mean_std("test.top1") == MeanStd(95.0, None, 1)
+    assert none.mean_std("test.top1") is None
     assert [len(middle.of(state)) for state in ("finished", "unfinished", "failed")] == [2, 1, 0]
 
 
@@ -151,13 +150,13 @@ def test_the_same_seed_twice_counts_once_and_the_finished_one_counts(write_run, 
     write_run("b", top1=90.0)
     with pytest.warns(UserWarning, match="a is left out: same configuration and seed as .*b"):
         (group,) = groups()
-    assert group.figure("test.top1") == Figure(90.0, None, 1)
+    assert group.mean_std("test.top1") == MeanStd(90.0, None, 1)
 
 
 def test_rows_that_by_cannot_tell_apart_are_not_merged(sweep, write_run, groups):
     write_run("d", "optimizer.lr=0.2", "trainer.batch_size=64", top1=50.0)
     table = make_table(groups(by=["optimizer.lr"]), metric="test.top1", by=["optimizer.lr"])
-    assert len(table.rows) == 4
+    assert len(table.frame) == 4
     assert table.notes[0] == "rows that look the same differ in trainer.batch_size."
 
 
@@ -272,7 +271,7 @@ def test_settings_are_shown_as_they_are_typed():
 def test_latex_escapes_what_a_setting_may_hold(write_run, groups):
     write_run("a", "run.init_from=a_b~50%", top1=90.0)
     write_run("b", top1=90.0)
-    assert r"a\_b\textasciitilde{}50\%" in latex(make_table(groups(), metric="test.top1"))
+    assert r"a\_b\textasciitilde 50\%" in latex(make_table(groups(), metric="test.top1"))
 
 
 def write_losses(folder, values):

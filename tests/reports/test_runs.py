@@ -1,116 +1,65 @@
-"""Reading run folders back: what counts as a run, its state, and which are selected."""
+"""Runs as a pandas table: its columns, its rows, what is loaded to make it."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
-from hybrid.configuration.composition import compose
 from hybrid.errors import UserError
 from hybrid.reports.runs import read_runs
-from hybrid.training.run import run
 
 
 @pytest.fixture
-def runs(tmp_path):
+def runs(tmp_path, write_run):
+    """Two seeds of lr 0.2, one of them unfinished, and a failed run of lr 0.4, one folder deeper."""
+    write_run("a0", "optimizer.lr=0.2", top1=90.0)
+    write_run("a1", "optimizer.lr=0.2", seed=1)
+    (write_run("deep/b", "optimizer.lr=0.4", "data.subset.n=100") / "error.txt").write_text(
+        "Traceback …\nValueError: broken\n"
+    )
     return tmp_path / "runs"
 
 
-def test_a_real_run_is_read_with_its_results_and_its_records(tmp_path):
-    tiny = [
-        "model=scat_linear",
-        "data.subset.n=100",
-        "data.validation=50",
-        "trainer.duration=4 steps",
-        "trainer.device=cpu",
-        "analysis=none",
-    ]
-    tiny += [
-        "trainer.batch_size=40",
-        "trainer.tensorboard=false",
-        "trainer.progress=none",
-        "trainer.evaluate_every=2 steps",
-    ]
-    summary = run(compose([*tiny, f"run.root={tmp_path}", "trainer.max_evaluation_batches=1", "seed=3"]))
-    (read,) = read_runs(tmp_path)
-    assert (read.state, read.seed, read.device, read.error) == ("finished", 3, "cpu", None)
-    assert read.settings["data.subset.n"] == 100 and "seed" not in read.settings and "run.root" not in read.settings
-    assert read.choices["model"] == "scat_linear"
-    assert read.numbers["test.top1"] == summary["test"]["top1"]
-    assert read.numbers["validation.best.top1"] == summary["validation"]["best"]["top1"]
-    assert [record["step"] for record in read.records() if "validation/top1" in record] == [2, 4]
+def test_a_row_a_run_with_the_settings_that_differ_and_the_numbers_of_the_finished(runs):
+    table = read_runs(runs)
+    assert list(table.columns[:9]) == [
+        "name", "folder", "state", "group", "seed", "model", "data", "optimizer.lr", "data.subset.n",
+    ]  # fmt: skip
+    assert list(table.name) == ["a0", "a1", "deep/b"] and table.folder[2] == str(runs / "deep" / "b")
+    assert list(table.state) == ["finished", "unfinished", "failed"]
+    assert list(table.group) == [0, 0, 1] and list(table.seed) == [0, 1, 0]
+    assert list(table["optimizer.lr"]) == [0.2, 0.2, 0.4] and list(table["data.subset.n"]) == [None, None, 100]
+    assert table["optimizer.lr"].dtype == float
+    assert table["test.top1"].fillna(-1).tolist() == [90.0, -1, -1]
+    assert table["validation.best.top1"][0] == 80.0 and table.parameters[0] == 1234 and table.seconds[0] == 10.0
+    assert list(table.device) == ["cpu", None, None] and list(table.error) == [None, None, "ValueError: broken"]
 
 
-def test_runs_are_found_at_any_depth_and_hidden_folders_are_not_searched(runs, write_run):
-    for name in ("one", "deep/er/two", ".sweep/three", "one/checkpoints/four"):
-        write_run(name, top1=90.0)
-    assert [run.path.relative_to(runs).as_posix() for run in read_runs(runs)] == ["deep/er/two", "one"]
+def test_groups_are_averaged_over_their_seeds(runs, write_run):
+    write_run("a2", "optimizer.lr=0.2", seed=2, top1=94.0)
+    means = read_runs(runs).groupby("group")["test.top1"].agg(["mean", "std", "count"])
+    assert means.loc[0].tolist() == [92.0, pytest.approx(8**0.5), 2] and means.loc[1, "count"] == 0
 
 
-def test_the_state_says_what_became_of_a_run(runs, write_run):
-    write_run("a", top1=90.0)
-    (write_run("b") / "error.txt").write_text("Traceback (most recent call last):\n  …\nRuntimeError: out of memory\n")
-    write_run("c")
-    (write_run("d", top1=90.0) / "summary.json").write_text('{"test": {"top')
-    with pytest.warns(UserWarning, match=r"d/summary.json is damaged .*left out of the averages"):
-        read = read_runs(runs)
-    assert [run.state for run in read] == ["finished", "failed", "unfinished", "damaged"]
-    assert read[1].error == "RuntimeError: out of memory"
-    assert not read[3].numbers
+def test_conditions_select_and_a_mistake_is_one_line(runs):
+    assert list(read_runs(runs, where=["state=failed"]).name) == ["deep/b"]
+    with pytest.raises(UserError, match="where: no run has optimizer.lr=7"):
+        read_runs(runs, where=["optimizer.lr=7"])
 
 
-@pytest.mark.parametrize("content", ["{a: 1", "- 1\n- 2\n", "name: mine\n", "model: a\ndata: b\nseed: ${nowhere}\n"])
-def test_a_config_that_is_not_a_runs_is_named_and_left_out(runs, write_run, content):
-    write_run("good", top1=90.0)
-    (write_run("other") / "config.yaml").write_text(content)
-    with pytest.warns(UserWarning, match=r"other/config.yaml is left out: "):
-        assert [run.path.name for run in read_runs(runs)] == ["good"]
+def test_lists_are_shown_as_they_are_typed(runs, write_run):
+    write_run("c", "data.normalize.mean=[0.5]", top1=50.0)
+    table = read_runs(runs)
+    assert "[0.5]" in table["data.normalize.mean"].tolist() and table.groupby("data.normalize.mean").size().sum() >= 1
 
 
-def test_without_runs_the_error_says_where_it_looked(tmp_path):
-    with pytest.raises(UserError, match=f"no runs found in {tmp_path}"):
-        read_runs(tmp_path)
-    with pytest.raises(UserError, match="nowhere is not a folder"):
-        read_runs(tmp_path / "nowhere")
-
-
-def test_where_selects_by_settings_choices_seed_and_state(runs, write_run):
-    write_run("a", top1=90.0)
-    write_run("b", "optimizer.lr=0.2", seed=1, top1=91.0)
-    write_run("c", "model=scat_linear", "trainer.duration=7 epochs")
-
-    def names(*where: str) -> str:
-        return "".join(run.path.name for run in read_runs(runs, where=where))
-
-    assert names("optimizer.lr=0.2") == names("optimizer.lr=2e-1") == names("seed=1") == "b"
-    assert names("model=scat_linear") == names("trainer.duration=7 epochs") == names("state=unfinished") == "c"
-    assert names("data.subset.n=null", "state=finished") == "ab"
-    assert names("optimizer.nesterov=false") == "abc"
-
-
-@pytest.mark.parametrize(
-    ("condition", "message"),
-    [
-        ("optimizer.lrr=1", "unknown setting in where: optimizer.lrr. Did you mean optimizer.lr"),
-        ("optimizer.lr=7", r"where: no run has optimizer.lr=7. There are: 0\.\d+\."),
-        ("optimizer.nesterov=0", "no run has"),
-        ("optimizer.lr", "cannot read optimizer.lr: write key=value"),
-    ],
-)
-def test_a_condition_that_cannot_hold_is_an_error(runs, write_run, condition, message):
-    write_run("a", top1=90.0)
-    with pytest.raises(UserError, match=message):
-        read_runs(runs, where=[condition])
-
-
-def test_a_cut_off_last_line_of_the_records_is_no_damage_but_one_before_is(runs, write_run):
-    metrics = write_run("a", validation=(1.0, 2.0, 3.0)) / "metrics.jsonl"
-    whole = metrics.read_text()
-    metrics.write_text(whole + '{"step": 40, "ep')
-    (read,) = read_runs(runs)
-    assert len(read.records()) == 3
-    metrics.write_text(whole.replace('"step": 20', '"step'))
-    with pytest.raises(UserError, match="metrics.jsonl is damaged at line 2"):
-        read.records()
-    metrics.write_text("17\n" + whole)
-    with pytest.raises(UserError, match="damaged at line 1"):
-        read.records()
+def test_reading_runs_loads_neither_torch_nor_pandas_before_it_is_asked(runs):
+    script = (
+        "import sys; from hybrid.reports.runs import read_runs; early = 'pandas' in sys.modules; "
+        f"read_runs({str(runs)!r}); print(early, *(n for n in sys.modules if n in ('torch', 'matplotlib')), "
+        "*(n for n in sys.modules if n.startswith(('hybrid.training', 'hybrid.models'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]

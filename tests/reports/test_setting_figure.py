@@ -6,8 +6,8 @@ import pytest
 
 from hybrid.errors import UserError
 from hybrid.reports.groups import group_runs
-from hybrid.reports.runs import read_runs, read_sweep
 from hybrid.reports.setting_figure import setting_figure
+from hybrid.runs.reading import find_runs, sweep_runs
 from hybrid.runs.sweeps.folder import SweepFolder
 from hybrid.runs.sweeps.plan import Planned
 
@@ -32,11 +32,11 @@ def sweep(tmp_path, write_run, composed):
 
 
 def test_all_runs_of_the_sweep_and_no_other(sweep, tmp_path):
-    assert [run.state for run in read_sweep(sweep)] == [
+    assert [run.state for run in sweep_runs(sweep)] == [
         "finished", "finished", "missing", "finished", "unfinished", "missing",
     ]  # fmt: skip
-    assert len(read_runs(tmp_path / "runs")) == 5
-    assert [run.seed for run in read_sweep(sweep, where=["state=missing"])] == [2, 0]
+    assert len(find_runs(tmp_path / "runs")) == 5
+    assert [run.seed for run in sweep_runs(sweep, where=["state=missing"])] == [2, 0]
 
 
 def test_missing_runs_are_shown_and_in_no_average(sweep, report):
@@ -53,7 +53,7 @@ def test_missing_runs_are_shown_and_in_no_average(sweep, report):
 
 
 def test_the_figure_has_bars_and_marks_what_is_missing(sweep):
-    groups = group_runs(read_sweep(sweep))
+    groups = group_runs(sweep_runs(sweep))
     (axes,) = setting_figure(groups, over="optimizer.lr", metric="test.top1").axes
     (container,) = axes.containers
     line, _, (bars,) = container.lines
@@ -67,7 +67,7 @@ def test_the_figure_has_bars_and_marks_what_is_missing(sweep):
 def test_the_legend_of_a_figure_says_what_its_values_are_of_and_sizes_are_in_their_order(write_run, tmp_path):
     for k, n in enumerate(("100", "1000", "500", "null")):
         write_run(f"a{k}", f"data.subset.n={n}", f"optimizer.lr={0.1 if k % 2 else 0.2}", top1=80.0 + k)
-    groups = group_runs(read_runs(tmp_path / "runs"))
+    groups = group_runs(find_runs(tmp_path / "runs"))
     figure = setting_figure(groups, over="data.subset.n", metric="test.top1")
     (axes,), (legend,) = figure.axes, figure.legends
     assert legend.get_title().get_text() == "lr"
@@ -76,7 +76,7 @@ def test_the_legend_of_a_figure_says_what_its_values_are_of_and_sizes_are_in_the
 
 
 def test_a_figure_needs_a_setting_that_varies(sweep):
-    groups = group_runs(read_sweep(sweep))
+    groups = group_runs(sweep_runs(sweep))
     with pytest.raises(UserError, match="all runs have 0.9"):
         setting_figure(groups, over="optimizer.momentum", metric="test.top1")
     with pytest.raises(UserError, match="unknown setting in over"):

@@ -9,7 +9,7 @@ from published.archive import archive_runs
 from published.results import Places
 from published.rows import read_page
 
-from hybrid.reports.runs import read_runs
+from hybrid.runs.reading import find_runs
 
 LIST = """
 text: What reproduces.
@@ -48,7 +48,7 @@ def archive(places, tmp_path):
     """archive() takes the runs of this test into the archive of `places`: (folders, runs of no row)."""
 
     def do(**images: str):
-        return archive_runs(read_runs(tmp_path / "runs"), read_page(places.rows), places.runs, images=images)
+        return archive_runs(find_runs(tmp_path / "runs"), read_page(places.rows), places.runs, images=images)
 
     return do
 

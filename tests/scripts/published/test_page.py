@@ -11,7 +11,7 @@ from published.rows import read_page
 
 from hybrid.configuration.composition import compose
 from hybrid.errors import UserError
-from hybrid.reports.runs import read_runs
+from hybrid.runs.reading import find_runs
 
 RECIPE = ("experiment=digits", "data.subset.n=100")
 
@@ -115,7 +115,7 @@ def test_the_main_table_begins_with_the_rows_that_have_runs(places, archive, wri
 )
 def test_a_schedule_is_shorter_or_longer_whatever_its_unit(places, write_run, duration, made, shorter):
     write_run("a", *RECIPE, f"trainer.duration={duration}", **({} if made is None else {"top1": 80.0, **made}))
-    ((_, (entry,)), *_) = entries(read_page(places.rows).sections[0], read_runs(places.root.parent / "runs"))
+    ((_, (entry,)), *_) = entries(read_page(places.rows).sections[0], find_runs(places.root.parent / "runs"))
     assert entry.stands_in == shorter
 
 
@@ -131,7 +131,7 @@ def test_a_schedule_is_shorter_or_longer_whatever_its_unit(places, write_run, du
 )
 def test_runs_of_another_precision_stand_in_for_the_row(places, write_run, changes, stands_in):
     write_run("a", *RECIPE, *changes)
-    ((_, (entry,)), *_) = entries(read_page(places.rows).sections[0], read_runs(places.root.parent / "runs"))
+    ((_, (entry,)), *_) = entries(read_page(places.rows).sections[0], find_runs(places.root.parent / "runs"))
     assert entry.stands_in == stands_in
 
 
@@ -157,7 +157,7 @@ def test_a_choice_that_differs_is_named_and_not_its_settings(places, archive, wr
 
 def test_a_command_repeats_the_settings_of_its_runs(places, archive, write_run):
     write_run("a", *RECIPE, "optimizer=adamw", "optimizer.lr=0.002", "trainer.duration=2 epochs", top1=80.0)
-    ((row, (entry,)), *_) = entries(read_page(places.rows).sections[0], read_runs(places.root.parent / "runs"))
+    ((row, (entry,)), *_) = entries(read_page(places.rows).sections[0], find_runs(places.root.parent / "runs"))
     words = shlex.split(entry.command.removeprefix("hybrid train "))
     cfg = compose(words)
     assert (cfg.choices.optimizer, cfg.optimizer.lr, cfg.trainer.duration) == ("adamw", 0.002, "2 epochs")
@@ -184,8 +184,8 @@ def test_folds_are_averaged_like_seeds(write_run, places):
     assert "hybrid train -m data.subset.n=100,200 experiment=digits" in make_results(places).page
     for n, top1 in ((100, 80.0), (200, 90.0), (300, 10.0)):
         write_run(f"a{n}", "experiment=digits", f"data.subset.n={n}", top1=top1)
-    ((_, (entry,)), *_) = entries(read_page(places.rows).sections[0], read_runs(places.root.parent / "runs"))
-    assert entry.changes == {} and entry.group.figure("test.top1").mean == 85.0
+    ((_, (entry,)), *_) = entries(read_page(places.rows).sections[0], find_runs(places.root.parent / "runs"))
+    assert entry.changes == {} and entry.group.mean_std("test.top1").mean == 85.0
 
 
 def test_pictures_are_drawn_for_what_there_is_and_removed_when_it_is_gone(places, archive, write_run):

@@ -11,7 +11,7 @@ from published.entries import entries
 from published.figures import labels_figure, section_figures
 from published.rows import read_page
 
-from hybrid.reports.runs import read_runs
+from hybrid.runs.reading import find_runs
 
 RECIPE = ("experiment=digits", "data.subset.n=100")
 
@@ -22,7 +22,7 @@ def section_and_rows(places):
 
     def do():
         (section,) = read_page(places.rows).sections
-        return section, entries(section, read_runs(places.root.parent / "runs"))
+        return section, entries(section, find_runs(places.root.parent / "runs"))
 
     return do
 

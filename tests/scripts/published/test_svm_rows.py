@@ -12,7 +12,7 @@ from published.results import make_results
 from published.rows import read_page
 
 from hybrid.configuration.composition import compose
-from hybrid.reports.runs import read_runs
+from hybrid.runs.reading import find_runs
 
 SVM = """
       - {name: svm, labels: 100, script: svm, run: data=digits data.subset.n=100, takes: seconds,
@@ -47,7 +47,7 @@ def write_svm(tmp_path):
 
 def taken(section, places) -> dict[str, list[str]]:
     """Row -> the folders of its runs."""
-    found = entries(section, read_runs(places.root.parent / "runs"))
+    found = entries(section, find_runs(places.root.parent / "runs"))
     return {
         f"{row.name} {row.labels}": [run.path.name for entry in own for run in entry.group.runs] for row, own in found
     }

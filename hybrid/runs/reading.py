@@ -1,0 +1,230 @@
+"""Runs, read back from their folders: what reports, the results page and `hybrid.read_runs` begin with.
+
+    for run in find_runs("outputs", where=["data=cifar10", "optimizer.lr=0.1"]):
+        print(run.path, run.state, run.seed, run.settings["data.subset.n"], run.numbers.get("test.top1"))
+        epochs = [(record["epoch"], record["validation/top1"]) for record in run.records() if "validation/top1" in record]
+
+Nothing in the folders is changed, and torch is not loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from hybrid.configuration.hydra_arguments import Script, script_of
+from hybrid.errors import UserError, unknown_name
+from hybrid.runs.folder import RunFolder, identity
+from hybrid.runs.jsonl import read_metrics
+
+if TYPE_CHECKING:  # loads Hydra
+    from hybrid.runs.sweeps.folder import SweepFolder, SweepRun
+
+State = Literal["finished", "unfinished", "failed", "damaged", "missing"]
+_NOT_SEARCHED = ("checkpoints", "tensorboard")  # within a run's folder: many files, no runs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run's folder, as it was when it was read.
+
+    Attributes:
+        path: the folder.
+        state: finished; unfinished (the run was stopped, or still runs); failed (it raised an error); damaged (its
+            summary.json cannot be read); missing (it belongs to a sweep and has not begun).
+        seed: the run's seed.
+        settings: dotted key -> value of everything else that can change the results: runs with equal settings are
+            repetitions of one experiment.
+        choices: config group -> the chosen option: {"model": "scat_wrn", "data": "cifar10", …}.
+        numbers: dotted key -> number of summary.json, such as "test.top1" in %; empty unless the run is finished.
+        device: the GPU's name, or "cpu"; None unless the run is finished.
+        error: the last line of a failed run's error.txt.
+    """
+
+    path: Path
+    state: State
+    seed: int
+    settings: Mapping[str, Any]
+    choices: Mapping[str, str]
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    device: str | None = None
+    error: str | None = None
+
+    @property
+    def script(self) -> Script:
+        """Which command made it."""
+        return script_of(self.choices)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The records of metrics.jsonl: {"step", "epoch", name: value, …}; a value that was not finite is None.
+
+        A crash may cut off the last line, which is then left out. Raises UserError for any other damage.
+        """
+        path = RunFolder(self.path).metrics
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+        records = read_metrics(path)
+        whole = list(itertools.takewhile(_is_record, records))
+        if len(whole) < len(records) or len(records) < len(lines) - 1:
+            raise UserError(f"{path} is damaged at line {len(whole) + 1}.")
+        return records
+
+
+def find_runs(folder: str | Path, *, where: Sequence[str] = ()) -> list[Run]:
+    """Every run in a folder or anywhere below it, in the order of their paths. Links to folders are not followed.
+
+    Args:
+        where: conditions "key=value", all of which must hold. A key is a setting ("optimizer.lr"), a config group
+            ("model", "model/head"), "seed" or "state"; values are read as yaml ("data.subset.n=null").
+
+    Raises UserError where there is no run, for a condition with an unknown key, and for one that no run meets. A folder that
+    cannot be read is named in a warning and left out.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"runs={folder} is not a folder.")
+    runs = [run for path in _folders(folder) if (run := _read_run(path)) is not None]
+    if not runs:
+        raise UserError(f"no runs found in {folder} or below: a run's folder holds a config.yaml.")
+    return _select(runs, where) if where else runs
+
+
+def sweep_runs(sweep: SweepFolder, *, where: Sequence[str] = ()) -> list[Run]:
+    """Every run of a sweep, in the order of its command, also runs that have not begun. Raises as find_runs does."""
+    runs = []
+    for planned in sweep.runs():
+        run = _read_run(planned.path) if planned.folder.config.is_file() else None
+        runs.append(run or _missing(planned))
+    return _select(runs, where) if where else runs
+
+
+def _missing(planned: SweepRun) -> Run:
+    cfg = planned.read_config()
+    settings = identity(cfg)
+    seed = settings.pop("seed")
+    return Run(path=planned.path, state="missing", seed=seed, settings=settings, choices=dict(cfg.choices))
+
+
+def unknown_setting(name: str, valid: Iterable[str], *, what: str) -> UserError:
+    """The error for a setting that no run has, with the names of the section that it would be in."""
+    valid = set(valid)
+    section = name.replace("/", ".").split(".")[0]
+    inside = {key for key in valid if key.replace("/", ".").split(".")[0] == section}
+    return unknown_name(name, inside or {key.split(".")[0] for key in valid}, what=what)
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    for place, subfolders, files in os.walk(folder):
+        is_run = "config.yaml" in files
+        pruned = _NOT_SEARCHED if is_run else ()
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in pruned)
+        if is_run:
+            yield Path(place)
+
+
+def _read_run(path: Path) -> Run | None:
+    folder = RunFolder(path)
+    try:
+        cfg = folder.read_config()
+        _check_is_run(cfg)
+        settings = identity(cfg)
+        seed = settings.pop("seed")
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        warnings.warn(f"{folder.config} is left out: {_first_line(error)}", stacklevel=2)
+        return None
+    common = {"path": path, "seed": seed, "settings": settings, "choices": dict(cfg.get("choices", {}))}
+    if folder.finished:
+        return _read_finished(folder, common)
+    if folder.error.is_file():
+        return Run(**common, state="failed", error=_last_line(folder.error))
+    return Run(**common, state="unfinished")
+
+
+def _check_is_run(cfg: Any) -> None:
+    if not isinstance(cfg, DictConfig) or not {"model", "data", "seed"} <= cfg.keys():
+        raise UserError("it is no configuration of a run (model, data, seed).")
+
+
+def _read_finished(folder: RunFolder, common: dict[str, Any]) -> Run:
+    try:
+        summary = folder.read_summary()
+        numbers = dict(_numbers(summary, ""))
+        if "test.top1" not in numbers:
+            raise ValueError("it has no test.top1")
+    except (OSError, ValueError) as error:  # json's and unicode's errors are ValueErrors
+        warnings.warn(
+            f"{folder.summary} is damaged ({_first_line(error)}): its run is left out of the averages.", stacklevel=2
+        )
+        return Run(**common, state="damaged")
+    return Run(**common, state="finished", numbers=numbers, device=summary.get("device"))
+
+
+def _is_record(record: Any) -> bool:
+    return isinstance(record, dict) and {"step", "epoch"} <= record.keys()
+
+
+def _numbers(node: Any, prefix: str) -> Iterator[tuple[str, float]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _numbers(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(node, (int, float)) and not isinstance(node, bool) and prefix != "seed":
+        yield prefix, node
+
+
+def _select(runs: list[Run], where: Sequence[str]) -> list[Run]:
+    for condition in where:
+        name, equals, text = condition.partition("=")
+        if not equals:
+            raise UserError(f"where: cannot read {condition}: write key=value, such as optimizer.lr=0.1.")
+        valid = {key for run in runs for key in _facts(run)}
+        if name not in valid:
+            raise unknown_setting(name, valid, what="setting in where")
+        kept = [run for run in runs if name in (facts := _facts(run)) and _equal(facts[name], text)]
+        if not kept:
+            there = sorted({str(facts[name]) for run in runs if name in (facts := _facts(run))})
+            raise UserError(
+                f"where: no run has {condition}. There are: {', '.join(there[:12])}{' …' * (len(there) > 12)}."
+            )
+        runs = kept
+    return runs
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    return {**run.settings, **run.choices, "seed": run.seed, "state": run.state}
+
+
+def _equal(value: Any, text: str) -> bool:
+    if str(value) == text:
+        return True
+    try:
+        wanted = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
+    except (YAMLError, OmegaConfBaseException):
+        return False
+    return value == wanted and isinstance(value, bool) == isinstance(wanted, bool)  # true is not 1
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON from line {error.lineno}"
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+
+
+def _last_line(path: Path) -> str:
+    """Of a traceback: the error itself."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1].strip()[:300] if lines else "error.txt is empty"
