@@ -30,7 +30,7 @@ from hybrid.errors import UserError, unknown_name
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from published.results import Places
 
-    from hybrid.runs.reading import Run
+    from hybrid.runs.reading import StoredRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def _take_in(options: Options, here: Places, archive: Path) -> None:
         print(line, file=sys.stderr)
 
 
-def _images(options: Options, runs: Sequence[Run]) -> dict[str, str]:
+def _images(options: Options, runs: Sequence[StoredRun]) -> dict[str, str]:
     """data -> what its images are. Raises UserError for data that do not exist, that no run has, or that need no other name."""
     from published.sessions import unofficial
 

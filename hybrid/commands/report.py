@@ -26,7 +26,7 @@ from hybrid.errors import UserError
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.reports.groups import Group
     from hybrid.reports.tables import Table
-    from hybrid.runs.reading import Run
+    from hybrid.runs.reading import StoredRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ def report(options: Options) -> None:
     _show(options, table)
 
 
-def _runs(options: Options) -> list[Run]:
+def _runs(options: Options) -> list[StoredRun]:
     from hybrid.runs.reading import find_runs, sweep_runs
     from hybrid.runs.sweeps.folder import SweepFolder
 

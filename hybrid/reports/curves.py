@@ -15,7 +15,7 @@ from hybrid.errors import UserError, unknown_name
 from hybrid.reports.groups import Group, telling_settings
 from hybrid.reports.style import COLOURS, WIDE, legend_below, log_scale, new_panels, paper_style
 from hybrid.reports.tables import setting_text, title
-from hybrid.runs.reading import Run
+from hybrid.runs.reading import StoredRun
 
 _STROKES = ("-", (0, (5, 1.5)))
 MOST_GROUPS = len(COLOURS) * len(_STROKES)
@@ -114,7 +114,7 @@ def average(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray
     return grid, values.mean(0), values.std(0, ddof=1) if len(curves) > 1 else None
 
 
-def _records(run: Run) -> list[dict[str, Any]]:
+def _records(run: StoredRun) -> list[dict[str, Any]]:
     try:
         return run.records()
     except UserError as error:
@@ -140,7 +140,9 @@ def _points(records: Sequence[dict[str, Any]], name: str, over: str) -> tuple[np
     return tuple(np.array(points, dtype=float).T) if points else None
 
 
-def _draw(axes: Axes, runs: Sequence[tuple[Run, np.ndarray, np.ndarray]], style: dict[str, Any], *, label: str) -> None:
+def _draw(
+    axes: Axes, runs: Sequence[tuple[StoredRun, np.ndarray, np.ndarray]], style: dict[str, Any], *, label: str
+) -> None:
     finished = [points for run, *points in runs if run.state == "finished"]
     if finished:
         places, mean, std = average(finished)
@@ -183,7 +185,7 @@ def heading_of(settings: Sequence[str]) -> str:
     return ", ".join(short if len(set(short)) == len(short) else settings)
 
 
-def _counted(label: str, drawn: Sequence[Run]) -> str:
+def _counted(label: str, drawn: Sequence[StoredRun]) -> str:
     states = [run.state for run in drawn]
     finished = states.count("finished")
     parts = [f"{finished} seed{'s' * (finished != 1)}"] if finished else []

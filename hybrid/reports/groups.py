@@ -17,7 +17,7 @@ from hybrid.configuration.composition import compose
 from hybrid.configuration.hydra_arguments import script_of
 from hybrid.errors import UserError
 from hybrid.runs.folder import identity
-from hybrid.runs.reading import Run, State, unknown_setting
+from hybrid.runs.reading import State, StoredRun, unknown_setting
 
 ABSENT = "–"  # shown where a group has no such setting or number
 _IMPLIED_BY = {"augmentation": "data", "model/frontend": "model", "model/normalization": "model", "model/head": "model"}
@@ -50,14 +50,14 @@ class Middle(NamedTuple):
 class Group:
     """Runs with one configuration and different seeds, in the order of the seeds."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[StoredRun, ...]
 
     @property
-    def finished(self) -> tuple[Run, ...]:
+    def finished(self) -> tuple[StoredRun, ...]:
         """The runs over which means are taken."""
         return self.of("finished")
 
-    def of(self, state: State) -> tuple[Run, ...]:
+    def of(self, state: State) -> tuple[StoredRun, ...]:
         """The runs in this state."""
         return tuple(run for run in self.runs if run.state == state)
 
@@ -83,9 +83,9 @@ class Group:
         return [run.numbers[name] for run in self.finished if name in run.numbers]
 
 
-def group_runs(runs: Iterable[Run]) -> list[Group]:
+def group_runs(runs: Iterable[StoredRun]) -> list[Group]:
     """Put repetitions together. The same configuration with the same seed counts once: a warning names the one left out."""
-    groups: dict[str, dict[int, Run]] = {}
+    groups: dict[str, dict[int, StoredRun]] = {}
     for run in sorted(
         runs, key=lambda run: run.state != "finished"
     ):  # stable: a finished run before its failed attempts
@@ -98,7 +98,7 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
     return [Group(tuple(seeds[seed] for seed in sorted(seeds))) for seeds in groups.values()]
 
 
-def configuration_key(run: Run) -> str:
+def configuration_key(run: StoredRun) -> str:
     """Equal for runs that differ in nothing but their seed."""
     return _text(run.settings)
 

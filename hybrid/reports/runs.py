@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid.reports.groups import Group, configuration_key, telling_settings
 from hybrid.reports.tables import METRICS, setting_text
-from hybrid.runs.reading import Run, find_runs
+from hybrid.runs.reading import StoredRun, find_runs
 
 if TYPE_CHECKING:  # takes a while to load
     from pandas import DataFrame
@@ -48,11 +48,11 @@ def read_runs(folder: str | Path = "outputs", *, where: Sequence[str] = ()) -> D
     return runs_table(find_runs(folder, where=where), below=folder)
 
 
-def runs_table(runs: Sequence[Run], *, below: str | Path) -> DataFrame:
+def runs_table(runs: Sequence[StoredRun], *, below: str | Path) -> DataFrame:
     """These runs as `read_runs` returns them; their names are the paths below the folder `below`."""
     import pandas
 
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, list[StoredRun]] = {}
     for run in runs:
         groups.setdefault(configuration_key(run), []).append(run)
     number = {key: k for k, key in enumerate(groups)}

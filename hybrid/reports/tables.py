@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from hybrid.errors import unknown_name
 from hybrid.reports.columns import Column, aligned, that_fit
 from hybrid.reports.groups import ABSENT, Group, MeanStd, telling_settings
-from hybrid.runs.reading import Run, State
+from hybrid.runs.reading import State, StoredRun
 
 if TYPE_CHECKING:  # takes a while to load
     from pandas import DataFrame, Series
@@ -262,5 +262,5 @@ def _notes(groups: Sequence[Group]) -> list[str]:
     return lines + [f"{state}: {_described(run)}" for state, run in others]
 
 
-def _described(run: Run) -> str:
+def _described(run: StoredRun) -> str:
     return f"{run.path}: {run.error}" if run.error else str(run.path)

@@ -5,12 +5,12 @@ Importing the package loads no torch: a table of finished runs needs none.
 
 from hybrid.lazy import lazy_names
 
-__all__ = ["Run", "RunFolder", "Tracker", "find_runs"]
+__all__ = ["RunFolder", "StoredRun", "Tracker", "find_runs"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Run": "hybrid.runs.reading",
+        "StoredRun": "hybrid.runs.reading",
         "RunFolder": "hybrid.runs.folder",
         "Tracker": "hybrid.runs.tracker",
         "find_runs": "hybrid.runs.reading",

@@ -35,7 +35,7 @@ _NOT_SEARCHED = ("checkpoints", "tensorboard")  # within a run's folder: many fi
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
+class StoredRun:
     """One run's folder, as it was when it was read.
 
     Attributes:
@@ -82,7 +82,7 @@ class Run:
         return records
 
 
-def find_runs(folder: str | Path, *, where: Sequence[str] = ()) -> list[Run]:
+def find_runs(folder: str | Path, *, where: Sequence[str] = ()) -> list[StoredRun]:
     """Every run in a folder or anywhere below it, in the order of their paths. Links to folders are not followed.
 
     Args:
@@ -101,7 +101,7 @@ def find_runs(folder: str | Path, *, where: Sequence[str] = ()) -> list[Run]:
     return _select(runs, where) if where else runs
 
 
-def sweep_runs(sweep: SweepFolder, *, where: Sequence[str] = ()) -> list[Run]:
+def sweep_runs(sweep: SweepFolder, *, where: Sequence[str] = ()) -> list[StoredRun]:
     """Every run of a sweep, in the order of its command, also runs that have not begun. Raises as find_runs does."""
     runs = []
     for planned in sweep.runs():
@@ -110,11 +110,11 @@ def sweep_runs(sweep: SweepFolder, *, where: Sequence[str] = ()) -> list[Run]:
     return _select(runs, where) if where else runs
 
 
-def _missing(planned: SweepRun) -> Run:
+def _missing(planned: SweepRun) -> StoredRun:
     cfg = planned.read_config()
     settings = identity(cfg)
     seed = settings.pop("seed")
-    return Run(path=planned.path, state="missing", seed=seed, settings=settings, choices=dict(cfg.choices))
+    return StoredRun(path=planned.path, state="missing", seed=seed, settings=settings, choices=dict(cfg.choices))
 
 
 def unknown_setting(name: str, valid: Iterable[str], *, what: str) -> UserError:
@@ -134,7 +134,7 @@ def _folders(folder: Path) -> Iterator[Path]:
             yield Path(place)
 
 
-def _read_run(path: Path) -> Run | None:
+def _read_run(path: Path) -> StoredRun | None:
     folder = RunFolder(path)
     try:
         cfg = folder.read_config()
@@ -148,8 +148,8 @@ def _read_run(path: Path) -> Run | None:
     if folder.finished:
         return _read_finished(folder, common)
     if folder.error.is_file():
-        return Run(**common, state="failed", error=_last_line(folder.error))
-    return Run(**common, state="unfinished")
+        return StoredRun(**common, state="failed", error=_last_line(folder.error))
+    return StoredRun(**common, state="unfinished")
 
 
 def _check_is_run(cfg: Any) -> None:
@@ -157,7 +157,7 @@ def _check_is_run(cfg: Any) -> None:
         raise UserError("it is no configuration of a run (model, data, seed).")
 
 
-def _read_finished(folder: RunFolder, common: dict[str, Any]) -> Run:
+def _read_finished(folder: RunFolder, common: dict[str, Any]) -> StoredRun:
     try:
         summary = folder.read_summary()
         numbers = dict(_numbers(summary, ""))
@@ -167,8 +167,8 @@ def _read_finished(folder: RunFolder, common: dict[str, Any]) -> Run:
         warnings.warn(
             f"{folder.summary} is damaged ({_first_line(error)}): its run is left out of the averages.", stacklevel=2
         )
-        return Run(**common, state="damaged")
-    return Run(**common, state="finished", numbers=numbers, device=summary.get("device"))
+        return StoredRun(**common, state="damaged")
+    return StoredRun(**common, state="finished", numbers=numbers, device=summary.get("device"))
 
 
 def _is_record(record: Any) -> bool:
@@ -183,7 +183,7 @@ def _numbers(node: Any, prefix: str) -> Iterator[tuple[str, float]]:
         yield prefix, node
 
 
-def _select(runs: list[Run], where: Sequence[str]) -> list[Run]:
+def _select(runs: list[StoredRun], where: Sequence[str]) -> list[StoredRun]:
     for condition in where:
         name, equals, text = condition.partition("=")
         if not equals:
@@ -201,7 +201,7 @@ def _select(runs: list[Run], where: Sequence[str]) -> list[Run]:
     return runs
 
 
-def _facts(run: Run) -> dict[str, Any]:
+def _facts(run: StoredRun) -> dict[str, Any]:
     return {**run.settings, **run.choices, "seed": run.seed, "state": run.state}
 
 

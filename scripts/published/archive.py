@@ -24,7 +24,7 @@ from hybrid.files import write_text
 from hybrid.reports.layer_table import layer_csv
 from hybrid.runs.folder import RunFolder, run_name
 from hybrid.runs.jsonl import read_metrics
-from hybrid.runs.reading import Run, find_runs
+from hybrid.runs.reading import StoredRun, find_runs
 from published.entries import entries
 from published.rows import Page
 from published.sessions import unofficial
@@ -49,10 +49,10 @@ class Archived(NamedTuple):
     new: list[Path]
     replaced: list[Path]
     same: list[Path]
-    left_out: list[Run]
+    left_out: list[StoredRun]
 
 
-def archive_runs(runs: Sequence[Run], page: Page, to: Path, *, images: Mapping[str, str]) -> Archived:
+def archive_runs(runs: Sequence[StoredRun], page: Page, to: Path, *, images: Mapping[str, str]) -> Archived:
     """Copy the runs that belong to a row of the page.
 
     images: data -> what its images are, where the data's own name says too little: {"cifar10": "CIFAR-10 (JPEG)"}. It is not
@@ -74,12 +74,12 @@ def archive_runs(runs: Sequence[Run], page: Page, to: Path, *, images: Mapping[s
     return archived
 
 
-def read_archive(folder: Path) -> list[Run]:
+def read_archive(folder: Path) -> list[StoredRun]:
     """The archived runs; none where there is no archive yet."""
     return find_runs(folder) if any(folder.glob("*/config.yaml")) else []
 
 
-def images_of(run: Run) -> str:
+def images_of(run: StoredRun) -> str:
     """What the run's images are: as was said when it was archived, or else the name of its data and what the run has recorded."""
     path = run.path / ABOUT
     if path.is_file():
@@ -93,7 +93,7 @@ def without_folders(text: str) -> str:
     return _FOLDERS.sub("", text)
 
 
-def _archive(run: Run, to: Path, images: Mapping[str, str]) -> tuple[Path, _Outcome]:
+def _archive(run: StoredRun, to: Path, images: Mapping[str, str]) -> tuple[Path, _Outcome]:
     """The run's folder in the archive, and what has become of it."""
     source = RunFolder(run.path)
     cfg = source.read_config()

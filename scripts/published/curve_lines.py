@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from hybrid.reports.curves import Line, lines_figure
 from hybrid.reports.style import COLOURS, STROKES, shades
-from hybrid.runs.reading import Run
+from hybrid.runs.reading import StoredRun
 from published.changes import in_short
 from published.entries import Entry, Rows
 
@@ -39,7 +39,7 @@ def curves_of(rows: Rows) -> tuple[str, Figure] | None:
     return "; ".join(words), lines_figure(_lines(chosen), over="step", heading=", ".join(_shared(chosen)))
 
 
-def _has_curve(run: Run) -> bool:
+def _has_curve(run: StoredRun) -> bool:
     """Whether it has logged more than its test, which is all that a support vector machine logs."""
     return any(not key.startswith("test/") for record in run.records() for key in record.keys() - {"step", "epoch"})
 

@@ -16,7 +16,7 @@ from hybrid.errors import UserError
 from hybrid.reports.groups import ABSENT, Group
 from hybrid.reports.tables import setting_text
 from hybrid.runs.folder import identity
-from hybrid.runs.reading import Run
+from hybrid.runs.reading import StoredRun
 from published.changes import DURATION, duration, key, of_a_machine, of_a_schedule, place, quoted
 from published.rows import Row, Section
 
@@ -80,7 +80,7 @@ class Recipe(NamedTuple):
 Rows = Sequence[tuple[Row, Sequence[Entry]]]
 
 
-def entries(section: Section, runs: Sequence[Run]) -> Rows:
+def entries(section: Section, runs: Sequence[StoredRun]) -> Rows:
     """Every row with its runs, those of its own command first; a row without runs has an empty list.
 
     Raises what Hydra does for a row whose command does not compose.
@@ -88,12 +88,12 @@ def entries(section: Section, runs: Sequence[Run]) -> Rows:
     return [(row, _entries(row, section.keys, runs)) for row in section.rows]
 
 
-def is_debug(run: Run) -> bool:
+def is_debug(run: StoredRun) -> bool:
     """Whether it was made to see that everything runs: debug=…, or with the limits by hand that these set."""
     return bool(run.choices.get("debug")) or any(run.settings.get(name) for name in _CUT)
 
 
-def unlike(row: Row, keys: Sequence[str], run: Run) -> list[str]:
+def unlike(row: Row, keys: Sequence[str], run: StoredRun) -> list[str]:
     """The keys of the row's table, and its data, in which the run is not what the row's command says."""
     base = _composed(row.overrides, row.script)
     own, facts = {**base.settings, **base.choices}, {**run.settings, **run.choices}
@@ -106,10 +106,10 @@ def recipe_of(row: Row) -> Recipe | None:
     return None if row.run is None else Recipe.of(_composed(row.overrides, row.script).choices)
 
 
-def _entries(row: Row, keys: Sequence[str], runs: Sequence[Run]) -> list[Entry]:
+def _entries(row: Row, keys: Sequence[str], runs: Sequence[StoredRun]) -> list[Entry]:
     if row.run is None:
         return []
-    found: dict[tuple[str, ...], tuple[dict[str, str], list[Run]]] = {}
+    found: dict[tuple[str, ...], tuple[dict[str, str], list[StoredRun]]] = {}
     for run in runs:
         changes = _changes(row, keys, run)
         if changes is not None:
@@ -118,7 +118,7 @@ def _entries(row: Row, keys: Sequence[str], runs: Sequence[Run]) -> list[Entry]:
     return [Entry(row, changes, Group(tuple(sorted(own, key=_order)))) for changes, own in ordered]
 
 
-def _changes(row: Row, keys: Sequence[str], run: Run) -> dict[str, str] | None:
+def _changes(row: Row, keys: Sequence[str], run: StoredRun) -> dict[str, str] | None:
     """override -> the row's value of what the run does otherwise; None: it is no run of this row, or a debug run.
 
     A setting that the run does not know was added later, with a default that changes nothing.
@@ -175,5 +175,5 @@ def _merged(overrides: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
     return (*(word for word in overrides if key(word) not in replaced), *more)
 
 
-def _order(run: Run) -> tuple[int, str]:
+def _order(run: StoredRun) -> tuple[int, str]:
     return run.seed, run.path.name

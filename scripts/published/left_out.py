@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hybrid.reports.tables import setting_text
-from hybrid.runs.reading import Run
+from hybrid.runs.reading import StoredRun
 from published.entries import Recipe, is_debug, recipe_of, unlike
 from published.rows import Page
 
 
-def why_left_out(page: Page, runs: Sequence[Run]) -> list[str]:
+def why_left_out(page: Page, runs: Sequence[StoredRun]) -> list[str]:
     """Of runs that belong to no row, a line for each reason: debug runs are counted, others named."""
     debug = [run for run in runs if is_debug(run)]
-    reasons: dict[str, list[Run]] = {}
+    reasons: dict[str, list[StoredRun]] = {}
     for run in runs:
         if run not in debug:
             reasons.setdefault(_reason(page, run), []).append(run)
@@ -23,7 +23,7 @@ def why_left_out(page: Page, runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _reason(page: Page, run: Run) -> str:
+def _reason(page: Page, run: StoredRun) -> str:
     recipe = Recipe.of(run.choices)
     if recipe == ("train", None):
         return "of no recipe (experiment=…)"

@@ -8,7 +8,7 @@ from typing import Any
 
 from hybrid.reports.groups import Group
 from hybrid.runs.folder import RunFolder
-from hybrid.runs.reading import Run
+from hybrid.runs.reading import StoredRun
 
 UNKNOWN = "?"
 
@@ -29,7 +29,7 @@ def days(group: Group) -> str:
     return UNKNOWN if not found else " … ".join(dict.fromkeys([found[0], found[-1]]))
 
 
-def unofficial(run: Run) -> bool | None:
+def unofficial(run: StoredRun) -> bool | None:
     """Whether the run read files that were not the published ones; None where it did not say, or nobody could."""
     said = [session.get("unofficial_files") for session in _sessions_of(run)]
     if any(said):
@@ -37,7 +37,7 @@ def unofficial(run: Run) -> bool | None:
     return None if not said or None in said else False
 
 
-def _machine(run: Run, session: dict[str, Any]) -> str:
+def _machine(run: StoredRun, session: dict[str, Any]) -> str:
     if run.device not in (None, "cpu"):
         ranks = session.get("ranks") or 1
         return f"{ranks} × {run.device}" if ranks > 1 else str(run.device)
@@ -53,7 +53,7 @@ def _sessions(group: Group) -> list[dict[str, Any]]:
     return [session for run in group.runs for session in _sessions_of(run)]
 
 
-def _sessions_of(run: Run) -> list[dict[str, Any]]:
+def _sessions_of(run: StoredRun) -> list[dict[str, Any]]:
     path = RunFolder(run.path).environment
     return json.loads(path.read_text())["sessions"] if path.is_file() else []
 

@@ -12,8 +12,8 @@ from hybrid.configuration.from_config import data_from
 from hybrid.configuration.hydra_arguments import read_whole
 from hybrid.configuration.renamed import old_names, renamed, upgrade
 from hybrid.errors import UserError
-from hybrid.reports.runs import read_runs
 from hybrid.runs.folder import identity, run_name
+from hybrid.runs.reading import find_runs
 from hybrid.training.restore import restore
 from hybrid.training.run import run
 
@@ -76,7 +76,7 @@ def test_an_old_run_is_restored_found_finished_repeated_and_reported(old_run, ti
     cfg = tiny("model=scat_wrn", "model.head.k=1", "model.head.n=1", "model.head.norm.momentum=0.3")
     assert cfg.run.root == str(old_run.path.parent) and run(cfg) == old_run.read_summary()
     assert identity(read_whole([str(old_run.path)])) == identity(cfg)
-    [reported] = read_runs(old_run.path.parent)
+    [reported] = find_runs(old_run.path.parent)
     assert reported.settings["model.head.norm.momentum"] == 0.3
     assert not [name for name in reported.settings if "bn_" in name]
 
