@@ -29,7 +29,8 @@ def instantiate(
 
     `path` is the place in the configuration (for example ``model.frontend``), which errors name; `also_valid` are keys that
     the section may have beside these, for the error about an unknown one. Raises UserError for a class path that cannot be
-    imported, an unknown or missing key, a value of the wrong type, and for any ValueError that the constructor itself raises.
+    imported, an unknown or missing key, a value of the wrong type, and for any ValueError that the constructor itself raises;
+    a UserError of the constructor's passes, as it says its own place.
     """
     values = _as_dict(config)
     target = values.pop("_target_", None)
@@ -83,10 +84,10 @@ def _call(
     accepted = runtime if takes_any else {name: value for name, value in runtime.items() if name in settable}
     try:
         return factory(**values, **accepted)
-    except UserError as error:
-        raise _located(error, path) from error
+    except UserError:  # it says its place
+        raise
     except ValueError as error:
-        raise _located(error, path) from error
+        raise UserError(f"{path}: {error}") from error
 
 
 def _value(value: Any, annotation: Any, *, path: str) -> Any:
@@ -100,12 +101,6 @@ def _value(value: Any, annotation: Any, *, path: str) -> Any:
         return convert(value, annotation)
     except ValueError as error:
         raise removed(path, value) or UserError(f"{path}: {error}.") from error
-
-
-def _located(error: ValueError, path: str) -> UserError:
-    """Put the place in front, once: an error from a nested part names a longer path already."""
-    text = str(error)
-    return UserError(text if text.startswith(path) or f" {path}" in text else f"{path}: {text}")
 
 
 def _hints(factory: Callable[..., Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hybrid.data.randomness import torch_generator
+from hybrid.errors import UserError
 
 PadMode = Literal["symmetric", "reflect", "zero"]
 Policy = Literal["autoaugment_cifar10", "autoaugment_imagenet", "autoaugment_svhn", "randaugment", "trivialaugment"]
@@ -50,26 +51,26 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("pad", "cutout", "mixup", "cutmix"):
             if getattr(self, name) < 0:
-                raise ValueError(f"augmentation.{name}={getattr(self, name)} is negative; it must be 0 (off) or more")
+                raise UserError(f"augmentation.{name}={getattr(self, name)} is negative; it must be 0 (off) or more")
         if not 0 <= self.flip <= 1:
-            raise ValueError(f"augmentation.flip={self.flip} is no probability; it must be from 0 to 1")
+            raise UserError(f"augmentation.flip={self.flip} is no probability; it must be from 0 to 1")
         self._check_policy()
         area = self.random_resized_crop
         if area is not None and not 0 < area[0] <= area[1] <= 1:
-            raise ValueError(f"augmentation.random_resized_crop={list(area)} must be [smallest, largest] within 0..1")
+            raise UserError(f"augmentation.random_resized_crop={list(area)} must be [smallest, largest] within 0..1")
         if area is not None and self.pad:
-            raise ValueError("augmentation.pad and augmentation.random_resized_crop both crop: set one of them")
+            raise UserError("augmentation.pad and augmentation.random_resized_crop both crop: set one of them")
         if self.pad == 0 and self.pad_mode != "symmetric":
             _log.warning("augmentation.pad_mode=%s has no effect while augmentation.pad is 0.", self.pad_mode)
 
     def _check_policy(self) -> None:
         set_here = [name for name in ("magnitude", "operations") if getattr(self, name) is not None]
         if set_here and self.policy != "randaugment":
-            raise ValueError(f"augmentation.{set_here[0]} has an effect with augmentation.policy=randaugment alone")
+            raise UserError(f"augmentation.{set_here[0]} has an effect with augmentation.policy=randaugment alone")
         if self.magnitude is not None and not 0 <= self.magnitude <= 30:
-            raise ValueError(f"augmentation.magnitude={self.magnitude} is outside 0..30")
+            raise UserError(f"augmentation.magnitude={self.magnitude} is outside 0..30")
         if self.operations is not None and self.operations < 1:
-            raise ValueError(f"augmentation.operations={self.operations} is not 1 or more")
+            raise UserError(f"augmentation.operations={self.operations} is not 1 or more")
 
     @property
     def mixes(self) -> bool:
@@ -82,15 +83,15 @@ class Augmentation:
         return tuple(f"augmentation.{name}={getattr(self, name)}" for name in names if getattr(self, name))
 
     def check_size(self, height: int, width: int) -> None:
-        """ValueError where the padding or the cutout is too large for the images."""
+        """Raises UserError where the padding or the cutout is too large for the images."""
         limit = min(height, width) - (self.pad_mode == "reflect")
         if self.pad > limit:
-            raise ValueError(
+            raise UserError(
                 f"augmentation.pad={self.pad} is too large for {height}x{width} images with pad_mode={self.pad_mode}: at most "
                 f"{limit}"
             )
         if self.cutout > 2 * max(height, width):
-            raise ValueError(f"augmentation.cutout={self.cutout} would cover {height}x{width} images wherever it falls")
+            raise UserError(f"augmentation.cutout={self.cutout} would cover {height}x{width} images wherever it falls")
 
 
 class BatchAugmenter:

@@ -52,10 +52,7 @@ def build(
 
 def _check_augmentation(augmentation: Augmentation, source: MemorySource | FileSource) -> None:
     _, height, width = source.image_shape
-    try:
-        augmentation.check_size(height, width)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    augmentation.check_size(height, width)
     if augmentation.random_resized_crop is not None and not isinstance(source, FileSource):
         raise UserError(
             f"augmentation.random_resized_crop works on image files (data=imagenet, data=folder), not on {source.name}: use "

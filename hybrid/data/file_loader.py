@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 
 _MOST_WORKERS = 16
+_workers: list[multiprocessing.Process] = []  # of the epoch that began last
 
 
 class _DecodedFiles(Dataset):
@@ -147,24 +149,35 @@ class FileLoader(Loader):
             worker_init_fn=_leave_signals_to_the_parent,
             generator=torch_generator(self.seed, "workers", epoch),  # or it would draw from the global generator
         )
+        others = set(multiprocessing.active_children())
+        decoding = iter(batches)
+        _workers[:] = set(multiprocessing.active_children()) - others
         try:
-            for images in batches:
+            for images in decoding:
                 if isinstance(images, str):
                     raise UserError(images)
                 yield images
         except RuntimeError as error:
-            if (explained := dead_worker(error)) is None:
+            if (explained := dead_worker()) is None:
                 raise
             raise explained from error
 
 
-def dead_worker(error: Exception) -> UserError | None:
-    """What to tell the user if the error says that a worker process died; torch may raise it at any moment of the main thread."""
-    if not isinstance(error, RuntimeError) or "DataLoader worker" not in str(error):
+def dead_worker() -> UserError | None:
+    """The error for a worker process that has died in this epoch or the last one; None while all are well.
+
+    torch raises a RuntimeError about it at any moment of the main thread, not only where the loader is asked for a batch.
+    """
+    died = [
+        worker for worker in _workers if worker.exitcode not in (None, 0, -signal.SIGTERM)
+    ]  # torch itself ends them so
+    if not died:
         return None
+    code = died[0].exitcode
+    end = f"exit code {code}" if code > 0 else signal.Signals(-code).name
     return UserError(
-        f"a process that decodes images died ({str(error).splitlines()[0]}): usually memory ran out; lower data.num_workers, or "
-        "set it to 0 to see the reason."
+        f"a process that decodes images died (process {died[0].pid}, {end}): usually memory ran out; lower data.num_workers, "
+        "or set it to 0 to see the reason."
     )
 
 

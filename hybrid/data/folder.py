@@ -36,11 +36,11 @@ class Folder(FileSource):
         name: str = "folder",
     ) -> None:
         if size < 1:
-            raise ValueError(f"data.size={size} is not 1 or more")
+            raise UserError(f"data.size={size} is not 1 or more")
         if resize < size:
-            raise ValueError(f"data.resize={resize} (the short side) is smaller than data.size={size} (the crop)")
+            raise UserError(f"data.resize={resize} (the short side) is smaller than data.size={size} (the crop)")
         if num_workers != "auto" and num_workers < 0:
-            raise ValueError(f"data.num_workers={num_workers} is negative; use 0 or more, or auto")
+            raise UserError(f"data.num_workers={num_workers} is negative; use 0 or more, or auto")
         self.root, self.name, self.channels = Path(root).expanduser(), name, channels
         self.size, self.resize, self.interpolation, self.num_workers = size, resize, interpolation, num_workers
 

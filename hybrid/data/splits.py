@@ -41,9 +41,9 @@ class Subset:
 
     def __post_init__(self) -> None:
         if self.n is not None and self.n < 1:
-            raise ValueError(f"data.subset.n={self.n} is not 1 or more (null: all training images)")
+            raise UserError(f"data.subset.n={self.n} is not 1 or more (null: all training images)")
         if self.seed is not None and not 0 <= self.seed < 2**32:
-            raise ValueError(f"data.subset.seed={self.seed} is outside 0..{2**32 - 1}")
+            raise UserError(f"data.subset.seed={self.seed} is outside 0..{2**32 - 1}")
         if self.n is None and (self.seed is not None or self.protocol != "published"):
             _log.warning("data.subset.protocol and data.subset.seed have no effect while data.subset.n is null.")
 

@@ -18,7 +18,7 @@ from hybrid.errors import UserError
 from hybrid.export import onnx_model, torch_program, weights
 from hybrid.export.optional import need
 from hybrid.export.pipeline import Pipeline
-from hybrid.export.verify import Difference, Function, check, probe_batches
+from hybrid.export.verify import Difference, Function, Unequal, check, probe_batches
 
 Format = Literal["torch", "onnx", "safetensors"]
 DESCRIPTION = "model.json"
@@ -62,6 +62,8 @@ def export(
             artefacts = [makers[name](Path(partial)) for name in dict.fromkeys(formats)]
             _describe(Path(partial) / DESCRIPTION, description, artefacts)
             _replace(Path(partial), to)
+    except Unequal as error:
+        raise UserError(f"{error}: nothing was exported.") from error
     except OSError as error:
         raise UserError(f"to={to} cannot be written: {error.strerror or error}.") from error
     return artefacts
@@ -104,7 +106,7 @@ def _onnx(pipeline: Pipeline, folder: Path, batches: list[Tensor]) -> Artefact:
         onnx_model.save_whole(pipeline, whole)
         return Artefact(whole.name, "images", _check_onnx(whole, pipeline, batches))
     except UserError as error:
-        reason = str(error).removesuffix(": nothing was exported.")
+        reason = error
         for path in folder.glob("model.onnx*"):
             path.unlink()
     onnx_model.save_head(pipeline, head)

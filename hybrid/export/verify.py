@@ -13,6 +13,10 @@ from hybrid.errors import UserError
 Function = Callable[[Tensor], Tensor]
 
 
+class Unequal(UserError):
+    """A written file does not give what the model gives."""
+
+
 class Difference(NamedTuple):
     """Largest absolute difference of any logit, the largest absolute logit, and how many images were compared."""
 
@@ -43,12 +47,12 @@ def difference(expected: Function, found: Function, batches: Iterable[Tensor]) -
 
 
 def check(name: str, expected: Function, found: Function, batches: Iterable[Tensor], *, tolerance: float) -> Difference:
-    """`difference`, or a UserError where it is not within the tolerance."""
+    """`difference`; raises Unequal where it is not within the tolerance."""
     result = difference(expected, found, batches)
     if not result.within(tolerance):
-        raise UserError(
+        raise Unequal(
             f"{name} differs from the model by {result.largest:.2g} (logits up to {result.scale:.3g}, allowed "
-            f"{tolerance:g} times the larger of 1 and that): nothing was exported."
+            f"{tolerance:g} times the larger of 1 and that)"
         )
     return result
 

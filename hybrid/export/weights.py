@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from hybrid.configuration.from_config import model_from
-from hybrid.errors import UserError
 from hybrid.export.optional import need
 from hybrid.export.pipeline import Pipeline
-from hybrid.export.verify import Function
+from hybrid.export.verify import Function, Unequal
 
 
 def save_weights(pipeline: Pipeline, path: Path) -> None:
@@ -28,7 +27,7 @@ def load_weights(pipeline: Pipeline, path: Path, model_config: dict[str, Any]) -
     weights: dict[str, Tensor] = safetensors.load_file(str(path))
     for name, tensor in pipeline.model.state_dict().items():
         if name not in weights or not torch.equal(weights[name], tensor.cpu()):
-            raise UserError(f"{path.name} does not hold {name} as the model has it: nothing was exported.")
+            raise Unequal(f"{path.name} does not hold {name} as the model has it")
     model = pipeline.model
     twin = model_from(model_config, image_shape=model.image_shape, num_classes=model.num_classes)
     twin.load_state_dict(weights)

@@ -47,7 +47,7 @@ def _network(name: str, num_classes: int, options: dict[str, object]) -> nn.Modu
 
     names = models.list_models(module=models)
     if name not in names:
-        raise unknown_name(name, names, what="torchvision classification model in name")
+        raise unknown_name(name, names, what="torchvision classification model in model.head.name")
     if name in ("googlenet", "inception_v3"):
         options = _WITHOUT_AUXILIARY_LOGITS | options
     try:

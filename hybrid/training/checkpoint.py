@@ -23,6 +23,10 @@ from hybrid.files import flush_folder, write_atomically
 FORMAT = 1
 
 
+class Damaged(UserError):
+    """A file is not as it was written."""
+
+
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint: temporary file, flush, rename. Raises OSError, naming the file, where there is no room for it."""
     write_atomically(path, lambda file: _write({"format": FORMAT, **content}, file), parents=False)
@@ -114,7 +118,7 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:  # torch.load does not compare the checksums that torch.save stores
             damaged = archive.testzip()
         if damaged is not None:
-            raise UserError(f"{path} is damaged: the checksum of {damaged} is wrong.")
+            raise Damaged(f"{path} is damaged: the checksum of {damaged} is wrong.")
         content = torch.load(path, map_location=device, weights_only=True)
     except (OSError, EOFError, RuntimeError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0][:120]}") from error

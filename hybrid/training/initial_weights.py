@@ -86,14 +86,13 @@ def _read(source: Path, given: str) -> dict[str, Tensor]:
 def _read_torch(path: Path) -> Any:
     try:
         return checkpoint.load(path)
+    except checkpoint.Damaged:
+        raise
     except UserError as own_error:
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)  # a pickle that runs code is refused
+            return torch.load(path, map_location="cpu", weights_only=True)  # a pickle that runs code is refused
         except (OSError, EOFError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError):
             raise own_error from None
-        if "damaged" in str(own_error):
-            raise
-        return content
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -51,7 +51,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         try:
             return _run(cfg)
         except RuntimeError as error:
-            if (explained := dead_worker(error)) is None:
+            if (explained := dead_worker()) is None:
                 raise
             raise explained from error
 
