@@ -25,7 +25,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from hybrid.analysis.boundary import boundary_counts, released_boundary_counts
-from hybrid.analysis.nearest.neighbours import nearest_neighbours
+from hybrid.analysis.nearest import nearest_neighbours
 from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.output_paths import check_file
 from hybrid.errors import UserError

@@ -149,11 +149,11 @@ def measure(images: Tensor, J: int, options: Options) -> dict[str, Any]:
 
 def translation(images: Tensor, scattering: Any, pixels: float, seed: int) -> float:
     """Mean relative change of the coefficients, or of the pixels, of images without their mean."""
-    from hybrid.analysis.stability import stability
+    from hybrid.analysis.stability import measure_stability
 
     centred = (images - images.mean((1, 2), keepdim=True))[:, None]
     represent = scattering if scattering is not None else lambda batch: batch
-    result = stability(
+    result = measure_stability(
         lambda batch: {"layer": represent(batch)}, centred, kind="translate", strengths=[pixels], seed=seed
     )
     return result.mean()["layer"].item()

@@ -13,13 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hybrid.analysis.nearest.neighbours import (
-    Neighbours,
-    checked_features,
-    checked_labels,
-    checked_table,
-    nearest_neighbours,
-)
+from hybrid.analysis.checks import checked_features, checked_labels
+from hybrid.analysis.nearest import Neighbours, nearest_neighbours
 from hybrid.errors import UserError
 
 _ROWS = 16384  # samples at a time: their (k, k) tables of equal labels take some 15 MB
@@ -27,14 +22,14 @@ _ROWS = 16384  # samples at a time: their (k, k) tables of equal labels take som
 
 @dataclass(frozen=True)
 class BoundaryCounts:
-    """Numbers of boundary samples for k = 1 … k_max, k_max integers each, and of how many samples.
+    """How many of `samples` samples are boundary samples, for k = 1 … k_max: three curves of k_max integers.
 
-    With w_k(x) the number of labels other than x's among the first k neighbours of x:
+    Let w_k(x) be the number of labels other than x's among the first k neighbours of x. Then
 
-    nested     |Γ^k|, Γ^k = {x in Γ^(k-1) : w_k(x) > k / 2} and Γ^0 all samples. Never increases.
-    plain      |{x : w_k(x) > k / 2}|: the same without memory of smaller k.
-    plurality  |{x : some wrong label has strictly more of the k votes than x's own}|. Equal to plain for two classes, at least
-               as natural for many; a tie is no error, so that the numbering of the classes has no effect.
+    nested     is |Γ^k|, with Γ^k = {x in Γ^(k-1) : w_k(x) > k / 2} and Γ^0 all samples. It never increases.
+    plain      is |{x : w_k(x) > k / 2}|: the same without memory of smaller k.
+    plurality  is |{x : some wrong label has strictly more of the k votes than x's own}|. It equals plain for two classes. A
+               tie is no error, so that the numbering of the classes has no effect.
     """
 
     samples: int
@@ -52,12 +47,12 @@ def boundary_counts(
     neighbours: Neighbours | None = None,
     memory_bytes: int = 2**30,
 ) -> BoundaryCounts:
-    """The boundary complexity of `features` (N, D) with int64 `labels` (N,), k = 1 … `k_max`.
+    """The boundary complexity of `features` (N, ...) with integer `labels` (N,), for k = 1 … `k_max`.
 
     `neighbours`, the table of `nearest_neighbours(features, k)` with k >= k_max, saves the search; else it is made within
     `memory_bytes`. Raises UserError as that does, and where no class has two samples: then every sample is boundary.
     """
-    neighbours = _table(features, labels, k_max, neighbours, memory_bytes)
+    labels, neighbours = _checked(features, labels, k_max, neighbours, memory_bytes)
 
     def memberships(own: Tensor, others: Tensor) -> Tensor:
         wrong = others != own[:, None]
@@ -85,7 +80,7 @@ def released_boundary_counts(
     good. Here a sample is its own first neighbour even where a duplicate has a smaller index; which of several points at
     one distance scikit-learn takes is not specified.
     """
-    neighbours = _table(features, labels, k_max, neighbours, memory_bytes)
+    labels, neighbours = _checked(features, labels, k_max, neighbours, memory_bytes)
 
     def memberships(own: Tensor, others: Tensor) -> Tensor:
         wrong = others != own[:, None]
@@ -96,19 +91,19 @@ def released_boundary_counts(
     return _counts(labels, neighbours, k_max, memberships)[0]
 
 
-def _table(
+def _checked(
     features: Tensor, labels: Tensor, k_max: int, neighbours: Neighbours | None, memory_bytes: int
-) -> Neighbours:
-    """The table of neighbours, and the checks of what makes curves of it."""
-    features = checked_features(features)
-    checked_labels(labels, len(features))
+) -> tuple[Tensor, Neighbours]:
+    """The labels and the table of neighbours, checked; the table is made where none is given."""
+    features = checked_features(features, finite=False)  # the search looks at that
+    labels = checked_labels(labels, len(features)).to(features.device)
     if k_max < 1:
         raise UserError(f"k_max={k_max} is not valid: it must be at least 1.")
     if labels.unique(return_counts=True)[1].max() < 2:
         raise UserError("labels give every class one sample: boundary complexity needs classes of several.")
     if neighbours is None:
-        return nearest_neighbours(features, k_max, memory_bytes=memory_bytes)
-    return checked_table(neighbours, len(features), k_max)
+        return labels, nearest_neighbours(features, k_max, memory_bytes=memory_bytes)
+    return labels, neighbours.checked(len(features), k_max)
 
 
 def _wrong_votes(others: Tensor, wrong: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hybrid.analysis.pairs import Pairs, check_features, check_labels, class_order, distances_of
+from hybrid.analysis.checks import checked_features, checked_labels
+from hybrid.analysis.pairs import class_order
 from hybrid.errors import UserError
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -107,16 +108,6 @@ def contraction_ratios(
     return ContractionRatios(ratios[apart & same_class], ratios[apart & ~same_class], left_out, tolerance)
 
 
-def contraction_ratios_of(
-    inputs: Tensor, outputs: Tensor, pairs: Pairs, *, tolerance: float = 1e-5, memory_bytes: int = 2**30
-) -> ContractionRatios:
-    """`contraction_ratios` of the `pairs` of samples of two features (N, ...) of the same N samples, held in memory."""
-    if len(inputs) != len(outputs):
-        raise UserError(f"inputs and outputs must be of the same samples, got {len(inputs)} and {len(outputs)}")
-    before, after = (distances_of(features, pairs, memory_bytes=memory_bytes) for features in (inputs, outputs))
-    return contraction_ratios(before, after, pairs.same_class, tolerance=tolerance)
-
-
 def class_distances(features: Tensor, labels: Tensor, *, memory_bytes: int = 2**30) -> ClassDistances:
     """Exact mean distances over all pairs of N samples: features (N, ...) flattened, labels (N,) integers.
 
@@ -124,7 +115,7 @@ def class_distances(features: Tensor, labels: Tensor, *, memory_bytes: int = 2**
     about 1e-8 of the spread of a class are rounding. The features are copied in float64 beside them. N²·D flops.
     Raises UserError for features that are not finite or all equal, fewer than two classes or a class with one sample.
     """
-    features, labels = check_features(features).flatten(1), check_labels(labels, len(features)).to(features.device)
+    features, labels = checked_features(features).flatten(1), checked_labels(labels, len(features)).to(features.device)
     order, bounds = class_order(labels)
     starts = [start for start, _ in bounds]
     classes, counts = labels[order[starts]], torch.tensor([stop - start for start, stop in bounds])

@@ -18,6 +18,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from hybrid.analysis.checks import checked_features, checked_labels
 from hybrid.analysis.layers import Layer, plain_model
 from hybrid.analysis.observation import observe
 from hybrid.errors import UserError, unknown_name
@@ -28,8 +29,9 @@ _ROWS = 4096  # of a block, where a copy of everything would be too large
 
 @dataclass(frozen=True)
 class Features:
-    """values: layer -> (N, D) float32, in depth order. labels: (N,) int64. And how the values were made.
+    """The features of N images.
 
+    values: layer -> (N, D) float32, in depth order. labels: (N,) int64. pooling, compensate_energy: how the values were made.
     sizes: how many of the N images each batch had.
     """
 
@@ -40,10 +42,12 @@ class Features:
     sizes: tuple[int, ...]
 
 
-def pooled(values: Tensor, pooling: Pooling = "average") -> Tensor:
-    """(N, D) as it is; (N, C, positions...) -> (N, C), means over all positions, or (N, C · positions) with "flatten".
+def pooled(values: Tensor, pooling: Pooling = "average", *, channels: int = 1) -> Tensor:
+    """One vector per image: the mean over all positions (N, C), or all values (N, C · positions) with pooling="flatten".
 
-    In the type of the values, but for half precision in float32. Raises ValueError for another shape.
+    values: (N, D), which stay as they are, or (N, ...) with the channels in the dimension `channels`: 1 for maps
+    (N, C, H, W), 2 for tokens (N, T, C). The result has the type of the values, but float32 for half precision.
+    Raises ValueError for another shape.
     """
     _check_pooling(pooling)
     if values.ndim < 2:
@@ -51,7 +55,9 @@ def pooled(values: Tensor, pooling: Pooling = "average") -> Tensor:
     values = values.to(torch.promote_types(values.dtype, torch.float32))
     if values.ndim == 2:
         return values
-    return values.flatten(1) if pooling == "flatten" else values.mean(dim=tuple(range(2, values.ndim)))
+    if pooling == "flatten":
+        return values.flatten(1)
+    return values.mean(dim=tuple(dimension for dimension in range(1, values.ndim) if dimension != channels))
 
 
 def collect(
@@ -65,9 +71,9 @@ def collect(
 ) -> Features:
     """The pooled features of all layers for all batches (images, labels, ...), by one forward per batch.
 
-    Every map is pooled as soon as it exists: besides a forward's own, memory holds the results and, at the end, a second
-    copy of one layer's. Batches go to the model's device; results stay there, or go to `device`. `compensate_energy` as
-    in `observe`. Raises ValueError without any image, and, naming the layer, where features are not finite.
+    Every map is pooled as soon as it exists, so memory holds a forward's own, the results and, at the end, a second copy of
+    one layer's. Batches go to the model's device; results stay there, or go to `device`. compensate_energy: as in `observe`.
+    Raises UserError if there is no image, and, naming the layer, if features are not finite.
     """
     _check_pooling(pooling)
     anchor = next(plain_model(model).parameters(), None)
@@ -76,7 +82,7 @@ def collect(
     labels: list[Tensor] = []
     sizes: list[int] = []
     for batch in batches:
-        _check_labels(batch[0], batch[1])
+        checked_labels(batch[1], len(batch[0]))
         sizes.append(len(batch[1]))
         if not sizes[-1]:  # a rank's share of a small batch
             continue
@@ -89,7 +95,7 @@ def collect(
         raise UserError("there are no images to measure features of")
     values = {layer.name: torch.cat(chunks.pop(layer.name)) for layer in layers}
     for name, rows in values.items():
-        _check_finite(name, rows)
+        checked_features(rows, f"{name}: features")
     return Features(values, torch.cat(labels), pooling, compensate_energy, tuple(sizes))
 
 
@@ -114,7 +120,7 @@ class Standardizer:
         """
         if features.ndim != 2 or not len(features):
             raise ValueError(f"a standardizer is fitted to features (N, D) with N from 1, got {tuple(features.shape)}")
-        _check_finite("standardizer", features)
+        checked_features(features, "features of a standardizer")
         blocks = features.split(_ROWS)
         mean = torch.stack([block.sum(0, dtype=torch.float64) for block in blocks]).sum(0) / len(features)
         squares = torch.stack([(block.double() - mean).square().sum(0) for block in blocks])
@@ -134,23 +140,12 @@ class Standardizer:
         return result
 
 
-def _row_per_image(values: Tensor, *, pooling: Pooling, device: torch.device | str | None) -> Tensor:
+def _row_per_image(values: Tensor, layer: Layer, *, pooling: Pooling, device: torch.device | str | None) -> Tensor:
     """The pooled values as a tensor of their own, so that the map is freed."""
-    return pooled(values, pooling).to(device=device or values.device, dtype=torch.float32, copy=True)
+    rows = pooled(values, pooling, channels=layer.channels)
+    return rows.to(device=device or values.device, dtype=torch.float32, copy=True)
 
 
 def _check_pooling(pooling: str) -> None:
     if pooling not in get_args(Pooling):
         raise unknown_name(str(pooling), get_args(Pooling), what="pooling")
-
-
-def _check_labels(images: Tensor, labels: Tensor) -> None:
-    if labels.ndim != 1 or len(labels) != len(images) or labels.is_floating_point():
-        kind = str(labels.dtype).removeprefix("torch.")
-        raise ValueError(f"{len(images)} images have ({len(images)},) integer labels, got {tuple(labels.shape)} {kind}")
-
-
-def _check_finite(name: str, rows: Tensor) -> None:
-    finite = torch.cat([block.isfinite().all(dim=1) for block in rows.split(_ROWS)])
-    if not finite.all():
-        raise ValueError(f"{name}: NaN or infinite features for {int((~finite).sum())} of {len(rows)} images")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hybrid.analysis.checks import checked_features, checked_labels
 from hybrid.errors import UserError
 
 _CACHED = 2**24  # bytes that stay near a CPU's caches: three times faster than blocks of 1 GiB
@@ -44,7 +45,7 @@ def sample_pairs(labels: Tensor, count: int, *, generator: torch.Generator) -> P
     returned. (i, j) and (j, i) are one pair. The same-class pairs come first. The result is on the device of the labels.
     Raises UserError for fewer than two samples or a count below 1.
     """
-    labels = check_labels(labels)
+    labels = checked_labels(labels)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise UserError(f"count, the number of pairs, must be an integer of at least 1, got {count!r}")
     if len(labels) < 2:
@@ -71,7 +72,7 @@ def pair_distances(first: Tensor, second: Tensor) -> Tensor:
     The difference is taken before the square, so near pairs lose no digits; half precision is widened first.
     Raises UserError for different shapes, a type that is not floating-point, or values that are not finite.
     """
-    first, second = check_features(first), check_features(second)
+    first, second = checked_features(first), checked_features(second)
     if first.shape != second.shape:
         raise UserError(
             f"the two sides of the pairs have different shapes: {tuple(first.shape)}, {tuple(second.shape)}"
@@ -81,7 +82,7 @@ def pair_distances(first: Tensor, second: Tensor) -> Tensor:
 
 def distances_of(features: Tensor, pairs: Pairs, *, memory_bytes: int = 2**30) -> Tensor:
     """The distances of `pairs` of samples of features (N, ...), at most about `memory_bytes` at a time: (P,) float64."""
-    features = check_features(features)
+    features = checked_features(features)
     if len(pairs) and int(torch.maximum(pairs.first.max(), pairs.second.max())) >= len(features):
         raise UserError(f"the pairs are of more samples than the {len(features)} of the features")
     if features.device.type == "cpu":
@@ -97,28 +98,6 @@ def distances_of(features: Tensor, pairs: Pairs, *, memory_bytes: int = 2**30) -
 def _distances(first: Tensor, second: Tensor) -> Tensor:
     difference = _widened(first) - _widened(second)
     return torch.linalg.vector_norm(difference.flatten(1), dim=1, dtype=torch.float64)
-
-
-def check_features(features: Tensor) -> Tensor:
-    """The features without their graph, or a UserError unless they are (N, ...), floating-point and finite."""
-    if features.ndim < 2 or not features.is_floating_point():
-        kind = str(features.dtype).removeprefix("torch.")
-        raise UserError(f"features must be floating-point (N, ...), got {kind} of shape {tuple(features.shape)}")
-    features = features.detach()
-    if not bool(torch.isfinite(features).all()):
-        wrong = int((~torch.isfinite(features)).flatten(1).any(1).sum())
-        raise UserError(f"features must be finite: {wrong} of {len(features)} samples have NaN or infinite values")
-    return features
-
-
-def check_labels(labels: Tensor, samples: int | None = None) -> Tensor:
-    """The labels as int64, or a UserError unless they are (N,) integers, and N is `samples` where given."""
-    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        kind = str(labels.dtype).removeprefix("torch.")
-        raise UserError(f"labels must be integers (N,), got {kind} of shape {tuple(labels.shape)}")
-    if samples is not None and len(labels) != samples:
-        raise UserError(f"{len(labels)} labels do not fit {samples} samples")
-    return labels.detach().long()
 
 
 def class_order(labels: Tensor) -> tuple[Tensor, list[tuple[int, int]]]:

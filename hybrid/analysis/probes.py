@@ -14,11 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybrid.analysis.nearest.neighbours import Neighbours, knn_accuracy, nearest_neighbours
+from hybrid.analysis.checks import checked_features, checked_labels
+from hybrid.analysis.nearest import Neighbours, nearest_neighbours
 from hybrid.errors import UserError, unknown_name
+from hybrid.stratified import stratified_positions
 
 PROBES = ("1nn", "knn", "linear", "svm")
 _ITERATIONS = 1000  # of L-BFGS
+_ROWS = 16384  # samples at a time where each needs a (k, k) table
 _log = logging.getLogger(__name__)
 
 
@@ -45,19 +48,19 @@ def probe_accuracies(
         train, test: (N, D) and (M, D) features; their labels are (N,) and (M,) integers.
         k: neighbours of "knn".
         neighbours: of the test images among the training images, at least k of each, where they are known already.
-        svm_images: train the SVM, whose time grows with the square, on at most so many images (see `stratified`); `seed`
+        svm_images: train the SVM, whose time grows with the square, on at most so many images, some of every class; `seed`
             decides which. None: on all.
         memory_bytes: bound of the search for neighbours.
 
-    Raises ValueError for an unknown probe, a k that is too large, shapes that do not fit, features that are not finite, a
+    Raises UserError for an unknown probe, a k that is too large, shapes that do not fit, features that are not finite, a
     single class, and a class of test images without a training image.
     """
     for probe in probes:
         if probe not in PROBES:
             raise unknown_name(str(probe), PROBES, what="probe")
-    train_labels, test_labels = train_labels.to(train.device), test_labels.to(train.device)
-    _check(train, train_labels, "training")
-    _check(test, test_labels, "test")
+    train, test = checked_features(train, "training features"), checked_features(test, "test features")
+    train_labels = checked_labels(train_labels, len(train), "training labels").to(train.device)
+    test_labels = checked_labels(test_labels, len(test), "test labels").to(train.device)
     _check_pair(train, train_labels, test, test_labels)
     known = (train, train_labels, test, test_labels)
     accuracies: dict[str, float] = {}
@@ -71,26 +74,37 @@ def probe_accuracies(
         elif probe == "linear":
             accuracies[probe] = _linear(*known)
         else:
-            accuracies[probe] = _svm(*known, chosen=stratified(train_labels, svm_images, seed=seed))
+            accuracies[probe] = _svm(*known, chosen=_shown(train_labels, svm_images, seed))
     return accuracies
 
 
-def stratified(labels: Tensor, count: int | None, *, seed: int = 0) -> Tensor:
-    """Indices, sorted, on the CPU, of at most `count` samples: the same share of every class, rounded down, at least one.
+def knn_accuracy(neighbours: Neighbours, train_labels: Tensor, test_labels: Tensor, k: int) -> float:
+    """Percentage of test samples whose k nearest training samples vote for their label; a tie goes to the smallest label.
 
-    None or a count of all samples or more: all. Raises ValueError for a count below the number of classes.
+    `neighbours` are those of the test samples among the training samples, at least k of them:
+    nearest_neighbours(train_features, k, queries=test_features). Uniform weights and ties as in scikit-learn's
+    KNeighborsClassifier.
     """
-    labels = labels.cpu()
+    if not 1 <= k <= neighbours.indices.shape[1]:
+        raise UserError(f"k={k} is not valid: the table holds {neighbours.indices.shape[1]} neighbours.")
+    if len(test_labels) != len(neighbours.indices) or neighbours.indices.max() >= len(train_labels):
+        raise UserError(
+            f"{len(train_labels)} train_labels and {len(test_labels)} test_labels do not fit a table of "
+            f"{len(neighbours.indices)} samples with neighbours up to {int(neighbours.indices.max())}."
+        )
+    right = 0
+    for indices, labels in zip(neighbours.indices.split(_ROWS), test_labels.split(_ROWS), strict=True):
+        votes = train_labels[indices[:, :k]].sort(1).values  # the first of the most frequent is the smallest of them
+        count = (votes[:, :, None] == votes[:, None, :]).sum(2)
+        right += (votes.gather(1, count.argmax(1, keepdim=True))[:, 0] == labels).sum().item()
+    return 100 * right / len(test_labels)
+
+
+def _shown(labels: Tensor, count: int | None, seed: int) -> Tensor:
+    """Positions of the images that the SVM is trained on: all, or `count` of every class's share."""
     if count is None or count >= len(labels):
-        return torch.arange(len(labels))
-    classes, sizes = labels.unique(return_counts=True)
-    if count < len(classes):
-        raise UserError(f"{count} images cannot show all {len(classes)} classes; choose {len(classes)} or more")
-    shares = ((sizes - 1) * (count - len(classes)) // (len(labels) - len(classes)) + 1).tolist()
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    shuffled = labels[order]
-    chosen = [order[shuffled == label][:share] for label, share in zip(classes, shares, strict=True)]
-    return torch.cat(chosen).sort().values
+        return torch.arange(len(labels), device=labels.device)
+    return stratified_positions(labels, count, seed=seed, every_class=True).to(labels.device)
 
 
 def _linear(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor) -> float:
@@ -108,7 +122,6 @@ def _linear(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tens
 def _svm(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, *, chosen: Tensor) -> float:
     from sklearn.svm import SVC
 
-    chosen = chosen.to(train.device)
     classifier = SVC(kernel="rbf", gamma=1 / (2 * train.shape[1]), C=1.0)
     return _score(classifier, train[chosen], train_labels[chosen], test, test_labels)
 
@@ -122,21 +135,10 @@ def _array(tensor: Tensor) -> Any:
     return tensor.detach().cpu().numpy()
 
 
-def _check(features: Tensor, labels: Tensor, what: str) -> None:
-    if features.ndim != 2 or not features.is_floating_point() or not features.numel():
-        raise UserError(f"{what} features are floating (N, D), got {tuple(features.shape)} {features.dtype}")
-    if labels.shape != features.shape[:1] or labels.is_floating_point():
-        raise UserError(
-            f"labels of {len(features)} {what} images are as many integers, got {tuple(labels.shape)} {labels.dtype}"
-        )
-    broken = int((~features.isfinite().all(dim=1)).sum())
-    if broken:
-        raise UserError(f"NaN or infinite features for {broken} of {len(features)} {what} images")
-
-
 def _check_pair(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor) -> None:
-    if train.shape[1] != test.shape[1]:
-        raise UserError(f"training features have {train.shape[1]} coordinates, test features {test.shape[1]}")
+    if train.ndim != 2 or train.shape[1:] != test.shape[1:]:
+        shapes = f"{tuple(train.shape)} and {tuple(test.shape)}"
+        raise UserError(f"training and test features must be (N, D) and (M, D), got {shapes}")
     classes = train_labels.unique()
     if len(classes) < 2:
         raise UserError(f"all training images are of class {int(classes[0])}: a probe needs two classes or more")

@@ -13,14 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hybrid.analysis.nearest.exact_search import Search
-from hybrid.analysis.nearest.neighbours import (
-    Neighbours,
-    checked_features,
-    checked_labels,
-    checked_table,
-    nearest_neighbours,
-)
+from hybrid.analysis.checks import checked_features, checked_labels
+from hybrid.analysis.nearest import Neighbours, nearest_neighbours, nearest_of_another_class
 from hybrid.errors import UserError
 
 _NEIGHBOURS = 31  # of a table made here: where it shows both kinds of neighbour, no further search is needed
@@ -28,14 +22,16 @@ _NEIGHBOURS = 31  # of a table made here: where it shows both kinds of neighbour
 
 @dataclass(frozen=True)
 class Separation:
-    """Per sample, in the units of the features, exact as `nearest_neighbours`."""
+    """Distances of each of N samples, in the units of the features, exact as `nearest_neighbours`.
+
+    same: (N,) float64, to the nearest other sample of the same class. other: (N,) float64, to the nearest sample of another
+    class. nearest_is_same: (N,) bool, whether the nearest of all has the same label; of several at one distance the first
+    decides.
+    """
 
     same: Tensor
-    """(N,) float64 distance to the nearest other sample of the same class."""
     other: Tensor
-    """(N,) float64 distance to the nearest sample of another class."""
     nearest_is_same: Tensor
-    """(N,) bool: whether the nearest of all has the same label; of several at one distance the first decides."""
 
     def minimum(self) -> float:
         """The ε of the definition: the smallest distance between two samples of different classes."""
@@ -67,17 +63,17 @@ class Separation:
         return self.same[self.nearest_is_same].sort().values, self.other[~self.nearest_is_same].sort().values
 
 
-def separation(
+def class_separation(
     features: Tensor, labels: Tensor, *, neighbours: Neighbours | None = None, memory_bytes: int = 2**30
 ) -> Separation:
-    """The nearest of the own class and of the others, for `features` (N, D) with int64 `labels` (N,).
+    """Distances to the nearest of the own class and of the others, for `features` (N, ...) with integer `labels` (N,).
 
     `neighbours`, the table of `nearest_neighbours(features, k)` with any k, saves a search. Samples whose neighbours in it are
     all of one kind are searched again for the other kind. Raises UserError as that does, for one class only, and for a
     class of one sample.
     """
-    features = checked_features(features)
-    checked_labels(labels, len(features))
+    features = checked_features(features, finite=False).flatten(1)
+    labels = checked_labels(labels, len(features)).to(features.device)
     classes, classed, sizes = labels.unique(return_inverse=True, return_counts=True)
     if len(classes) < 2:
         raise UserError("labels name one class: separation needs at least two.")
@@ -86,11 +82,13 @@ def separation(
         raise UserError(f"class {lonely[0]} has one sample ({len(lonely)} such classes): separation needs two of each.")
     if neighbours is None:
         neighbours = nearest_neighbours(features, min(_NEIGHBOURS, len(features) - 1), memory_bytes=memory_bytes)
-    distances, indices = checked_table(neighbours, len(features), 1)
+    distances, indices = neighbours.checked(len(features), 1)
     is_same = classed[indices] == classed[:, None]
     same, other = (_first(distances, kind) for kind in (is_same, ~is_same))
     _search_same(features, classed, same, memory_bytes)
-    _search_other(features, classed, sizes, other, memory_bytes)
+    missing = other.isinf().nonzero()[:, 0]
+    if len(missing):
+        other[missing] = nearest_of_another_class(features, classed, missing, memory_bytes=memory_bytes)
     return Separation(same, other, is_same[:, 0])
 
 
@@ -104,16 +102,3 @@ def _search_same(features: Tensor, classed: Tensor, same: Tensor, memory_bytes: 
     for number in classed[same.isinf()].unique().tolist():
         members = (classed == number).nonzero()[:, 0]
         same[members] = nearest_neighbours(features[members], 1, memory_bytes=memory_bytes).distances[:, 0]
-
-
-def _search_other(features: Tensor, classed: Tensor, sizes: Tensor, other: Tensor, memory_bytes: int) -> None:
-    """Fill in infinite distances to the other classes: one search in which a sample's class, sorted together, is left out."""
-    missing = other.isinf().nonzero()[:, 0]
-    if not len(missing):
-        return
-    missing = missing[classed[missing].argsort(stable=True)]
-    order = classed.argsort(stable=True)
-    ends = sizes.cumsum(0)
-    own = torch.stack([ends - sizes, ends], 1)[classed[missing]]
-    search = Search(features[order], features[missing], 1, memory_bytes, forbidden=own, labels=classed[order])
-    other[missing] = search.run()[0][:, 0]

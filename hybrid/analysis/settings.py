@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from hybrid.analysis.features import Pooling
-from hybrid.analysis.perturbations import perturbation
-from hybrid.errors import UserError
+from hybrid.analysis.perturbations import PERTURBATIONS
+from hybrid.errors import UserError, unknown_name
 
 Measure = Literal[
     "contraction",
@@ -25,18 +26,24 @@ Probe = Literal["1nn", "knn", "linear", "svm"]
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisSettings:
-    """Recorded with every figure, because every choice changes it.
+    """What is measured, how, and on how many images. It is recorded with every analysis, because every choice changes it.
 
     layers: names of taps (`layers_of`); None: pixels, scattering, every non-linearity, logits.
-    measures: what is measured; see the module of each. "released_boundary" is the procedure of the released code.
-    images, test_images: of the training images, and of those that the probes are tested on; None: all.
+    measures: what is measured; docs/analysis.md defines each. "released_boundary" is the procedure of the released code.
+    images, test_images: how many of the training images, and of those that the probes are tested on; None: all.
     classes: at most so many of the classes, evenly spread; None: all.
-    pooling, standardize: how features become vectors, for everything but contraction, Jacobian and stability, which measure
-    the layers as they are. compensate_energy: scattering layers times 2^J, everywhere.
-    neighbours: the largest k of the boundary counts. probes, knn: which classifiers, and the k of "knn".
-    pairs, pair_images: image pairs for the contraction ratios, drawn among so many images.
-    jacobian_images, jacobian_iterations; stability, stability_images: kinds of perturbation, with their usual strengths.
-    memory_mib: the most memory for a block of distances. seed: of all random choices.
+    pooling: how a layer's output becomes one vector per image, for every measure but contraction, Jacobian and stability,
+        which measure the layers as they are: its average over positions, or all values.
+    standardize: divide each coordinate of the vectors by its standard deviation over the measured images, after
+        subtracting its mean. compensate_energy: multiply scattering layers by 2^J, everywhere.
+    neighbours: the largest k of the boundary counts. probes: which classifiers. knn: the k of "knn".
+    svm_images: training images of "svm", whose time grows with the square of their number; None: all.
+    pairs: pairs of images for the contraction ratios, drawn among `pair_images` images.
+    jacobian_images: images at which the Jacobian is measured. jacobian_iterations: of its Lanczos iteration, at most.
+    stability: kinds of perturbation, each with its usual strengths. stability_images: how many images are perturbed.
+    memory_mib: the most memory for a block of distances, in MiB. seed: of all random choices, at least 0.
+
+    Raises UserError for an unknown name and a number out of its range.
     """
 
     layers: list[str] | None = None
@@ -61,6 +68,10 @@ class AnalysisSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, valid in _VALID.items():
+            _check_names(name, getattr(self, name), valid)
+        if self.pooling not in get_args(Pooling):
+            raise unknown_name(str(self.pooling), get_args(Pooling), what="analysis.pooling")
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -73,14 +84,33 @@ class AnalysisSettings:
             raise UserError("analysis.measures is empty: nothing would be measured.")
         if "probes" in self.measures and not self.probes:
             raise UserError("analysis.probes is empty; leave probes out of analysis.measures instead.")
-        for kind in self.stability:
-            perturbation(kind)
 
     @property
     def memory_bytes(self) -> int:
+        """`memory_mib` in bytes."""
         return self.memory_mib * 2**20
 
+    @property
+    def sample_images(self) -> int:
+        """How many images are measured as they are, not as vectors: the most that one of these measures wants."""
+        wanted = {"contraction": self.pair_images, "jacobian": self.jacobian_images}
+        wanted["stability"] = self.stability_images if self.stability else 0
+        return max((count for measure, count in wanted.items() if measure in self.measures), default=0)
 
+    def as_record(self) -> dict[str, Any]:
+        """The settings as JSON has them."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def _check_names(setting: str, names: Iterable[str], valid: Iterable[str]) -> None:
+    if isinstance(names, str):
+        raise UserError(f"analysis.{setting}={names} is not valid: it is a list of names.")
+    for name in names:
+        if name not in valid:
+            raise unknown_name(str(name), valid, what=f"name in analysis.{setting}")
+
+
+_VALID = {"measures": get_args(Measure), "probes": get_args(Probe), "stability": tuple(PERTURBATIONS)}
 _BY_NEIGHBOURS = {"separation", "boundary", "released_boundary"}
 _LEAST = {
     "images": 4,

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hybrid.analysis.pairs import check_features, check_labels, class_order
+from hybrid.analysis.checks import checked_features, checked_labels
+from hybrid.analysis.pairs import class_order
 from hybrid.errors import UserError
 
 
@@ -44,11 +45,6 @@ class ClassSpectra:
         return 1 / self._shares.square().sum(1)
 
     @property
-    def cumulative_share(self) -> Tensor:
-        """(K, D), rising to 1: the share of a class's variance in its first 1, 2, … D principal directions."""
-        return self._shares.cumsum(1)
-
-    @property
     def total_variance(self) -> Tensor:
         """(K,): the sum of the eigenvalues, which is the sum of the variances of the coordinates."""
         return self.eigenvalues.sum(1)
@@ -66,10 +62,8 @@ def class_spectra(features: Tensor, labels: Tensor) -> ClassSpectra:
     practical limit on a CPU. Average or subsample the features above it.
     Raises UserError for features that are not finite, a class with one sample or one whose samples are all equal.
     """
-    features = check_features(features).flatten(1)
-    labels = check_labels(labels, len(features)).to(features.device)
-    if len(labels) == 0:
-        raise UserError("spectra need samples, got none")
+    features = checked_features(features).flatten(1)
+    labels = checked_labels(labels, len(features)).to(features.device)
     order, bounds = class_order(labels)
     classes = labels[order[[start for start, _ in bounds]]].cpu()
     spectra = [

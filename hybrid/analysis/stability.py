@@ -3,7 +3,7 @@
 def represent(images):                        # (n, C, H, W) -> named tensors (n, ...)
     return {"pixels": images, "scattering": 2**J * scattering(images)}
 
-result = stability(represent, images, kind="deform", strengths=(0, 0.05, 0.1, 0.2))
+result = measure_stability(represent, images, kind="deform", strengths=(0, 0.05, 0.1, 0.2))
 result.mean()["scattering"], result.bound(J)
 """
 
@@ -47,11 +47,6 @@ class Stability:
         """Layer -> (S, N), ‖Φ(x') - Φ(x)‖ / ‖Φ(x)‖; NaN for the images with Φ(x) = 0, for which it has no meaning."""
         return {name: values / self.norms[name].where(self.norms[name] > 0, torch.nan) for name, values in self._items}
 
-    @property
-    def undefined(self) -> dict[str, int]:
-        """Layer -> how many images have Φ(x) = 0: they are left out of `mean` and `quantiles`."""
-        return {name: int((norms == 0).sum()) for name, norms in self.norms.items()}
-
     def mean(self) -> dict[str, Tensor]:
         """Layer -> (S,), the mean of `relative` over the images."""
         return {name: values.nanmean(1) for name, values in self.relative.items()}
@@ -65,16 +60,6 @@ class Stability:
         """Layer -> (S, N), ‖Φ(x') - Φ(x)‖ / ‖x' - x‖, at most 1 where Φ is non-expansive; NaN where x' = x."""
         inputs = self.input_distances.where(self.input_distances > 0, torch.nan)
         return {name: values / inputs for name, values in self._items}
-
-    def lipschitz(self) -> dict[str, Tensor] | None:
-        """Layer -> (S, N), ‖Φ(x_τ) - Φ(x)‖ / (‖∇τ‖∞ ‖x‖): the least C that a bound C ‖∇τ‖∞ ‖x‖ would need here.
-
-        None for perturbations that do not move pixels; NaN where ∇τ = 0 (strength 0, translations) or x = 0.
-        """
-        if self.gradient is None:
-            return None
-        size = self.gradient * self.input_norms
-        return {name: values / size.where(size > 0, torch.nan) for name, values in self._items}
 
     def bound(self, J: int) -> Tensor | None:
         """(S,): 2^-J ‖τ‖∞ + ‖∇τ‖∞, the mean over the images; None for noise and brightness.
@@ -93,7 +78,7 @@ class Stability:
 
 
 @torch.no_grad()
-def stability(
+def measure_stability(
     represent: Represent,
     images: Tensor,
     *,

@@ -25,7 +25,7 @@ from hybrid.configuration.output_paths import check_folder
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
-    from hybrid.analysis.record import Record
+    from hybrid.analysis.result import Analysis
     from hybrid.analysis.settings import AnalysisSettings
 
 
@@ -86,42 +86,34 @@ class Options:
         check_folder("to", self.to)
 
 
+_READING = ("split", "probe_split", "data", "data_root", "device", "batch_size")  # options that are fields of a Request
+
+
 @command(Options)
 def analyze(options: Options) -> None:
-    """Measure or read every record, write it, and draw the figures of all."""
-    from hybrid.analysis.record import Record
-    from hybrid.training.offline_analysis import analyse_model, analyse_run
+    """Make or read every analysis, write it, and draw the figures of all."""
+    from hybrid.analysis.result import Analysis
+    from hybrid.training.offline_analysis import Request, analyse_model, analyse_run
 
     settings, began = _settings(options), time.monotonic()
-    common = {
-        "settings": settings,
-        "split": options.split,
-        "probe_split": options.probe_split,
-        "data": options.data,
-        "data_root": options.data_root,
-        "device": options.device,
-        "batch_size": options.batch_size,
-    }
-    records: dict[str, Record] = {}
+    reading = {name: getattr(options, name) for name in _READING}
+    analyses: dict[str, Analysis] = {}
     folder = Path(options.to) if options.to else Path(options.run[0]) / "analysis" / options.preset
     if options.model is not None:
-        record = analyse_model(
-            options.model,
-            checkpoint=options.checkpoint,
-            match=options.match or "all",
-            num_classes=options.num_classes,
-            say=_teller(began),
-            **common,
-        )
-        records[options.model.rpartition(".")[2]] = _finish(record, folder, options.model.rpartition(".")[2])
+        name = options.model.rpartition(".")[2]
+        request = Request(settings=settings, say=_teller(began), **reading)
+        which = {"checkpoint": options.checkpoint, "num_classes": options.num_classes}
+        analysis = analyse_model(options.model, request, match=options.match or "all", **which)
+        analyses[name] = _finish(analysis, folder, name)
     for place in options.run:
         if place.endswith(".npz"):
-            records[_name(Path(place), records)] = Record.load(place)
+            analyses[_name(Path(place), analyses)] = Analysis.load(place)
             continue
-        name = _name(Path(place).resolve(), records)
-        record = analyse_run(place, weights=options.weights, say=_teller(began, f"{place}:"), **common)
-        records[name] = _finish(record, folder, name if options.to else options.preset)
-    _draw(_by_model(records), folder, options.formats)
+        name = _name(Path(place).resolve(), analyses)
+        request = Request(settings=settings, say=_teller(began, f"{place}:"), **reading)
+        analysis = analyse_run(place, request, weights=options.weights)
+        analyses[name] = _finish(analysis, folder, name if options.to else options.preset)
+    _draw(_by_model(analyses), folder, options.formats)
     print(f"{time.monotonic() - began:.1f} s in all")
 
 
@@ -152,31 +144,26 @@ def _settings(options: Options) -> AnalysisSettings:
     return live_settings(cfg)[1]
 
 
-def _finish(record: Record, folder: Path, name: str) -> Record:
-    """Print the table, write the record."""
-    from hybrid.files import write_atomically
+def _finish(analysis: Analysis, folder: Path, name: str) -> Analysis:
+    """Print the table, write the analysis."""
     from hybrid.reports.layer_table import layer_table, write_layer_csv
 
-    rows = record.rows()
+    rows = analysis.rows()
     print(f"\n{layer_table([_main_columns(row) for row in rows])}\n")
-    for problem in record.about["problems"]:
+    for problem in analysis.problems:
         print(f"note: {problem}")
-    content = record.to_bytes()
-    try:
-        write_atomically(folder / f"{name}.npz", lambda file: file.write(content))
-    except OSError as error:
-        raise UserError(f"to={folder} cannot be written: {error.strerror}.") from error
+    analysis.save(folder / f"{name}.npz")
     write_layer_csv(folder / f"{name}.csv", rows)
     print(f"written: {folder / name}.npz, .csv")
-    return record
+    return analysis
 
 
-def _by_model(records: dict[str, Record]) -> dict[str, Record]:
-    """The records under the names of their models, where these tell them apart: shorter in a legend than runs' names."""
-    models = [record.about.get("model") for record in records.values()]
+def _by_model(analyses: dict[str, Analysis]) -> dict[str, Analysis]:
+    """The analyses under the names of their models, where these tell them apart: shorter in a legend than runs' names."""
+    models = [analysis.about.get("model") for analysis in analyses.values()]
     if None in models or len(set(models)) < len(models):
-        return records
-    return {str(model).rpartition(".")[2]: record for model, record in zip(models, records.values(), strict=True)}
+        return analyses
+    return {str(model).rpartition(".")[2]: analysis for model, analysis in zip(models, analyses.values(), strict=True)}
 
 
 def _main_columns(row: dict[str, Any]) -> dict[str, Any]:
@@ -195,22 +182,24 @@ def _main_columns(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _draw(records: dict[str, Record], folder: Path, formats: tuple[str, ...]) -> None:
+def _draw(analyses: dict[str, Analysis], folder: Path, formats: tuple[str, ...]) -> None:
     if not formats:
         return
     from hybrid.reports.analysis_figures import analysis_figures
     from hybrid.reports.style import save_figure
 
-    single = len(records) == 1
-    reference = {name: record.about["accuracy"] for name, record in records.items() if record.about.get("accuracy")}
+    single = len(analyses) == 1
+    reference = {
+        name: analysis.about["accuracy"] for name, analysis in analyses.items() if analysis.about.get("accuracy")
+    }
     labelled = {"network": next(iter(reference.values()))} if single and reference else reference
-    drawn = analysis_figures({"": next(iter(records.values()))} if single else records, reference=labelled)
+    drawn = analysis_figures({"": next(iter(analyses.values()))} if single else analyses, reference=labelled)
     for name, figure in drawn.items():
         save_figure(figure, folder / name, formats)
     print(f"figures: {folder}/ {', '.join(drawn)} ({', '.join(formats)})")
 
 
-def _name(path: Path, taken: dict[str, Record]) -> str:
+def _name(path: Path, taken: dict[str, Analysis]) -> str:
     """The run's name; of an .npz file the name of the run that it lies in, if that is where it lies."""
     name = path.name
     if path.suffix == ".npz":

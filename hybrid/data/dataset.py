@@ -17,9 +17,10 @@ from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.memory_loader import MemoryLoader
 from hybrid.data.preprocessing import Normalize
 from hybrid.data.sources import FileSource, FileSplit, MemorySource, MemorySplit, Split
-from hybrid.data.splits import Division, stratified_positions
+from hybrid.data.splits import Division
 from hybrid.distributed.rank_slices import ALONE, Shares
 from hybrid.errors import UserError, unknown_name
+from hybrid.stratified import stratified_positions
 
 _log = logging.getLogger(__name__)
 _USUAL_BATCH = 128  # images

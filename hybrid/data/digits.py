@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hybrid.data.sources import MemorySource, Stored
-from hybrid.data.splits import stratified_positions
+from hybrid.stratified import stratified_positions
 
 _TEST_IMAGES = 360
 _SPLIT_SEED = 0  # a constant: the test set must be the same for every run, whatever its seed

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from hybrid.errors import UserError
+from hybrid.stratified import stratified_positions
 
 _log = logging.getLogger(__name__)
 _USUAL_VALIDATION = 0.1
@@ -115,21 +116,6 @@ def published_positions(labels: Tensor, n: int, *, num_classes: int, seed: int) 
         )
     within = np.random.RandomState(seed % 2**32).permutation(smallest)[: n // num_classes]
     return torch.from_numpy(np.sort(np.concatenate([positions[within] for positions in members])))
-
-
-def stratified_positions(labels: Tensor, count: int, *, seed: int) -> Tensor:
-    """`count` positions, ascending, each class in proportion to its size (largest remainders), drawn by RandomState(seed)."""
-    values = labels.numpy()
-    classes, sizes = np.unique(values, return_counts=True)
-    share = count * sizes / len(values)
-    quota = np.floor(share).astype(int)
-    quota[np.argsort(quota - share, kind="stable")[: count - quota.sum()]] += 1
-    random = np.random.RandomState(seed % 2**32)  # its streams are frozen across NumPy's versions, unlike default_rng's
-    chosen = [
-        random.permutation(np.flatnonzero(values == label))[:number]
-        for label, number in zip(classes, quota, strict=True)
-    ]
-    return torch.from_numpy(np.sort(np.concatenate(chosen)))
 
 
 def validation_count(validation: int | float, available: int) -> int:

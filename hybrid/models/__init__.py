@@ -2,6 +2,6 @@
 
 from hybrid.models.describe import Description, Layer, describe
 from hybrid.models.hybrid import HybridModel, build
-from hybrid.models.taps import capture, nonlinearity_taps
+from hybrid.taps import capture, nonlinearity_taps
 
 __all__ = ["Description", "HybridModel", "Layer", "build", "capture", "describe", "nonlinearity_taps"]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from hybrid.models.frontends import Scattering
 from hybrid.models.hybrid import HybridModel
-from hybrid.models.probe import probe
 from hybrid.scattering import pyscatwave_order
+from hybrid.taps import run_blank
 
 ChannelOrder = Literal["kymatio", "pyscatwave"]
 
@@ -74,7 +74,7 @@ def _with_weights_in_order(model: HybridModel) -> list[nn.Module]:
     own += [module for module in model.head.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     hooks = [module.register_forward_pre_hook(lambda module, _: met.append(module)) for module in dict.fromkeys(own)]
     try:
-        probe(model, model.image_shape)
+        run_blank(model, model.image_shape)
     finally:
         for hook in hooks:
             hook.remove()

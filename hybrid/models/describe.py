@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hybrid.models.frontends import Scattering
 from hybrid.models.hybrid import HybridModel
-from hybrid.models.probe import probe
+from hybrid.taps import run_blank
 
 # How convolutions and linear layers appear in the graph of autograd.
 _WEIGHTED = {"ConvolutionBackward0", "AddmmBackward0", "MmBackward0", "LinearBackward0"}
@@ -55,7 +55,7 @@ def describe(model: HybridModel, image_shape: tuple[int, int, int] | None = None
         for name, module in _rows(model):
             record = partial(_record, layers, counted, name)
             hooks.callback(module.register_forward_hook(record).remove)
-        logits = probe(model, image_shape or model.image_shape)
+        logits = run_blank(model, image_shape or model.image_shape, differentiable=True)
     return Description(
         layers=tuple(layers),
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),

@@ -1,26 +1,16 @@
-"""Blank images through a model, or through one part of it, leaving it as it was: for tables, the order of layers, and checks."""
+"""A check of a model's part: does it take and give the shapes that its place in the model asks for?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
-import torch
 from torch import Tensor, nn
 
 from hybrid.errors import UserError
 from hybrid.models.parts import is_fitted
+from hybrid.taps import run_blank
 
 _Shape = tuple[int, ...]
-
-
-def probe(model: nn.Module, image_shape: tuple[int, int, int]) -> Tensor:
-    """The logits of one blank image (C, H, W), in evaluation mode, on the model's device.
-
-    Gradients are recorded. Running statistics stay as they are, and a statistics normalization need not be fitted.
-    """
-    with _unchanged(model), torch.enable_grad():
-        return model(_blank(model, 1, image_shape))
 
 
 def check_part(part: nn.Module, *, path: str, takes: _Shape, gives: _Shape, trusted: bool) -> None:
@@ -36,8 +26,7 @@ def check_part(part: nn.Module, *, path: str, takes: _Shape, gives: _Shape, trus
         return
     place = f"{path}: {kind.__module__}.{kind.__name__}"
     try:
-        with _unchanged(part), torch.no_grad():
-            output = part(_blank(part, 2, takes))
+        output = run_blank(part, takes, count=2)
     except (RuntimeError, ValueError, IndexError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{place} does not take {shape_words(('N', *takes))}: {reason}") from error
@@ -53,24 +42,3 @@ def check_part(part: nn.Module, *, path: str, takes: _Shape, gives: _Shape, trus
 def shape_words(shape: Iterable[object]) -> str:
     """("N", 3, 32, 32) as "(N, 3, 32, 32)"."""
     return "(" + ", ".join(str(size) for size in shape) + ")"
-
-
-def _blank(module: nn.Module, count: int, shape: _Shape) -> Tensor:
-    anchor = next(module.parameters(), torch.zeros(()))
-    return torch.zeros(count, *shape, device=anchor.device, dtype=anchor.dtype)
-
-
-@contextmanager
-def _unchanged(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    unfitted = [module for module in model.modules() if not is_fitted(module)]
-    try:
-        model.eval()
-        for module in unfitted:
-            module.fitted = True
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for module in unfitted:
-            module.fitted = False

@@ -18,9 +18,9 @@ from hybrid.reports.layer_figures import boundary_curves, class_spectra, cumulat
 from hybrid.reports.stability_figures import StabilityPanel, stability_curves
 
 if TYPE_CHECKING:  # its package loads torch, which drawing does not need
-    from hybrid.analysis.record import Record
+    from hybrid.analysis.result import Analysis
 
-Records = Mapping[str, "Record"]
+Records = Mapping[str, "Analysis"]
 # A run draws these while it trains. The others show details, or numbers that are curves in TensorBoard already.
 MAIN_FIGURES = (
     "accuracy_by_depth",
@@ -146,7 +146,7 @@ def _stability(records: Records, *, stacked: bool) -> dict[str, Figure]:
     return found
 
 
-def _layer_medians(record: Record, kind: str) -> list[tuple[str, np.ndarray]]:
+def _layer_medians(record: Analysis, kind: str) -> list[tuple[str, np.ndarray]]:
     values = [(name, record.array(name, f"stability.{kind}")) for name in record.layers]
     return [(name, curve) for name, curve in values if curve is not None]
 

@@ -16,9 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from hybrid import distributed
-from hybrid.analysis.measuring import Abandoned
-from hybrid.analysis.record import Record
-from hybrid.analysis.report import Report
+from hybrid.analysis.measurements import Abandoned, Host
+from hybrid.analysis.result import Analysis
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.configuration import build_record
 from hybrid.data import Data
@@ -27,7 +26,7 @@ from hybrid.errors import PeerLost
 from hybrid.files import write_atomically, write_text
 from hybrid.runs import Tracker
 from hybrid.runs.console import Console
-from hybrid.training.measure import measure
+from hybrid.training.data_analysis import DataImages, analyse_data
 
 _SHARE = 0.05  # of the training time, for every=auto
 # In forwards per image: a training step, where a fixed front-end is half of the forward; an analysis, with its measurements.
@@ -88,7 +87,7 @@ class LiveAnalysis:
         self.every = self._interval()
         self._began, self._spent = time.monotonic(), 0.0
         self._said: set[str] = set()
-        self._earlier: Report | None = None
+        self._earlier: Analysis | None = None
 
     def due(self, step: int) -> bool:
         """Whether an analysis is to be made after this step: every so often, and at the end.
@@ -114,12 +113,12 @@ class LiveAnalysis:
         """
         began = time.monotonic()
         try:
-            report = self._measured(model, should_stop)
-            if report is None:
+            analysis = self._measured(model, should_stop)
+            if analysis is None:
                 return False
-            self._earlier = report
+            self._earlier = analysis
             if distributed.is_main():
-                self._keep(step, report, began)
+                self._keep(step, analysis, began)
         except PeerLost:
             raise
         except Exception as error:  # whatever it is: hours of training are worth more than one measurement
@@ -131,26 +130,30 @@ class LiveAnalysis:
             self._spent += time.monotonic() - began
         return True
 
-    def _measured(self, model: nn.Module, should_stop: Callable[[], bool]) -> Report | None:
+    def _measured(self, model: nn.Module, should_stop: Callable[[], bool]) -> Analysis | None:
         """What all ranks have measured; None where one has abandoned it, whatever the others have made of that."""
+        images = DataImages(
+            data=self.data, test_split=self._probe_split, batch_size=self.batch_size, device=self.device
+        )
         try:
-            report = measure(model, self.data, self.settings, device=self.device, batch_size=self.batch_size,
-                             test_split=self._probe_split, earlier=self._earlier, should_stop=should_stop)  # fmt: skip
+            analysis = analyse_data(
+                model, images, self.settings, earlier=self._earlier, host=Host(should_stop=should_stop)
+            )
         except PeerLost:
             raise
         except Exception as error:
             if _any_rank(isinstance(error, Abandoned)):
                 return None
             raise
-        return None if _any_rank(False) else report
+        return None if _any_rank(False) else analysis
 
-    def _keep(self, step: int, report: Report, began: float) -> None:
+    def _keep(self, step: int, analysis: Analysis, began: float) -> None:
         names = list(self.data.class_names)
-        record = report.record(**self.about, probe_split=self._probe_split, step=step, class_names=names)
-        self._log(step, record, time.monotonic() - began)
-        self._write(step, record)
+        analysis = analysis.with_about(**self.about, probe_split=self._probe_split, step=step, class_names=names)
+        self._log(step, analysis, time.monotonic() - began)
+        self._write(step, analysis)
         (self.folder / "error.txt").unlink(missing_ok=True)
-        self._warn(step, record)
+        self._warn(step, analysis)
 
     @property
     def _probe_split(self) -> str | None:
@@ -166,33 +169,33 @@ class LiveAnalysis:
         epochs = math.ceil(_ANALYSIS * images / (_SHARE * _STEP * trained))
         return epochs * self.steps_per_epoch
 
-    def _log(self, step: int, record: Record, seconds: float) -> None:
+    def _log(self, step: int, analysis: Analysis, seconds: float) -> None:
         numbers = {
             f"analysis/{number}/{row['depth']:02d}_{row['layer']}": value
-            for row in record.rows()
+            for row in analysis.rows()
             for number, value in row.items()
             if number not in ("layer", "kind", "depth", "dimension")
         }
         self.tracker.scalars(step, step / self.steps_per_epoch, {**numbers, "speed/analysis_seconds": seconds})
-        self.console.say(f"analysis  {_in_words(record.rows())}  {seconds:.1f} s")
+        self.console.say(f"analysis  {_in_words(analysis.rows())}  {seconds:.1f} s")
 
-    def _warn(self, step: int, record: Record) -> None:
-        for problem in record.about["problems"][:3]:
+    def _warn(self, step: int, analysis: Analysis) -> None:
+        for problem in analysis.problems[:3]:
             if problem not in self._said:  # it will be the same at the next analysis
                 warnings.warn(f"analysis at step {step}: {problem}", stacklevel=2)
                 self._said.add(problem)
 
-    def _write(self, step: int, record: Record) -> None:
+    def _write(self, step: int, analysis: Analysis) -> None:
         from hybrid.reports.analysis_figures import MAIN_FIGURES, analysis_figures
         from hybrid.reports.layer_table import layer_csv
         from hybrid.reports.style import pixels_of, write_png
 
-        content, name = record.to_bytes(), f"step-{step}"
+        content, name = analysis.to_bytes(), f"step-{step}"
         write_atomically(self.folder / f"{name}.npz", lambda file: file.write(content), parents=False)
-        write_text(self.folder / f"{name}.csv", layer_csv(record.rows()))
+        write_text(self.folder / f"{name}.csv", layer_csv(analysis.rows()))
         last = step == self.total_steps
         if self.live.figures == "always" or (self.live.figures == "last" and last):
-            for title, figure in analysis_figures({"": record}, only=MAIN_FIGURES, stacked=True).items():
+            for title, figure in analysis_figures({"": analysis}, only=MAIN_FIGURES, stacked=True).items():
                 pixels = pixels_of(figure)  # drawing takes longest: once for both
                 self.tracker.images(step, f"analysis/{title}", torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)
                 if last:

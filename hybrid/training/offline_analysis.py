@@ -1,50 +1,60 @@
-"""Analysis of what is trained already: a run's folder, or any network by its name and a file of weights."""
+"""Analysis of a trained network: of a run's folder, or of any network by its name and a file of weights."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from hybrid.analysis.record import Record
+from hybrid.analysis.measurements import Host, Say
+from hybrid.analysis.result import Analysis
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.configuration.paths import ConfigFolders
 from hybrid.data import Data
 from hybrid.errors import UserError, unknown_name
-from hybrid.models.probe import probe
 from hybrid.seeding import seed_everything
+from hybrid.taps import run_blank
+from hybrid.training.data_analysis import DataImages, analyse_data
 from hybrid.training.initial_weights import Match, load_initial_weights
-from hybrid.training.measure import measure
 from hybrid.training.restore import restore
 from hybrid.training.settings import resolve_device
 
-Say = Callable[[str], None]
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is measured, on which images, and how they are read.
+
+    split: the images that are measured. probe_split: the images that the probes are tested on. data: a name in configs/data;
+    None: the run's own. data_root: their folder, where it is not the usual one. device: auto, cpu, cuda or cuda:N.
+    batch_size: images at a time. say: is told what is being done.
+    """
+
+    settings: AnalysisSettings
+    split: str = "train"
+    probe_split: str = "test"
+    data: str | None = None
+    data_root: str | None = None
+    device: str = "auto"
+    batch_size: int = 256
+    say: Say = lambda text: None
 
 
-def analyse_run(
-    run: str | Path,
-    *,
-    settings: AnalysisSettings,
-    split: str = "train",
-    probe_split: str = "test",
-    weights: str | None = None,
-    data: str | None = None,
-    data_root: str | None = None,
-    device: str = "auto",
-    batch_size: int = 256,
-    say: Say = lambda text: None,
-) -> Record:
-    """Analyse a run's trained weights on its own data, or on `data`, a name in configs/data, with images of the same shape."""
-    restored = restore(run, weights=weights, device=device, data_root=None if data else data_root)
-    say(restored.describe())
-    chosen = restored.data if data is None else load_data(data, data_root)
+def analyse_run(run: str | Path, request: Request, *, weights: str | None = None) -> Analysis:
+    """Analyse a run's trained weights on its own data, or on `request.data`, with images of the same shape.
+
+    weights: "last", "best" or "best-STEP"; None: the weights that the run was tested with.
+    """
+    data, root = request.data, request.data_root
+    restored = restore(run, weights=weights, device=request.device, data_root=None if data else root)
+    request.say(restored.describe())
+    chosen = restored.data if data is None else load_data(data, root)
     if chosen.image_shape != restored.data.image_shape:
         raise UserError(f"data={data} has images of {chosen.image_shape}; the run's are {restored.data.image_shape}.")
     summary = restored.folder.read_summary() if restored.folder.finished else None
@@ -56,39 +66,33 @@ def analyse_run(
     }
     if summary is not None and data is None:
         about["accuracy"] = summary["test"]["top1"]
-    return _record(restored.model, chosen, settings, split, probe_split, restored.device, batch_size, say, about)
+    return _analysed(restored.model, chosen, request, restored.device, about)
 
 
 def analyse_model(
     model: str,
+    request: Request,
     *,
-    checkpoint: str | Path | None,
-    data: str,
-    num_classes: int | None = None,
+    checkpoint: str | Path | None = None,
     match: Match = "all",
-    settings: AnalysisSettings,
-    split: str = "train",
-    probe_split: str = "test",
-    data_root: str | None = None,
-    device: str = "auto",
-    batch_size: int = 256,
-    say: Say = lambda text: None,
-) -> Record:
+    num_classes: int | None = None,
+) -> Analysis:
     """Analyse a network that no run of ours made: a name in configs/model, or the path of a class or function.
 
-    Without a checkpoint its weights are random, drawn by settings.seed. A class or function is called with
-    num_classes=… if it has such an argument, by default the data's. match: see `load_initial_weights`. Raises UserError for an
-    unknown name, or weights that are another network's.
+    checkpoint: a file of weights; None: random weights, drawn by settings.seed. match: see `load_initial_weights`. A class or
+    function is called with num_classes=… if it has such an argument, by default the data's. Raises UserError for an
+    unknown name, and for weights of another network.
     """
-    place = resolve_device(device, path="device")
-    chosen = load_data(data, data_root)
-    seed_everything(settings.seed)
+    place, seed = resolve_device(request.device, path="device"), request.settings.seed
+    chosen = load_data(request.data, request.data_root)
+    seed_everything(seed)
     network = build_network(model, chosen, num_classes=num_classes)
     if checkpoint is not None:
         load_initial_weights(network, Path(checkpoint), match=match, given="checkpoint", relax="match")
-    say(f"{model} with {'the weights of ' + str(checkpoint) if checkpoint else 'random weights'} on {chosen.name}")
-    about = {"model": model, "seed": settings.seed, "checkpoint": str(checkpoint) if checkpoint else None}
-    return _record(network.to(place).eval(), chosen, settings, split, probe_split, place, batch_size, say, about)
+    weights = f"the weights of {checkpoint}" if checkpoint else "random weights"
+    request.say(f"{model} with {weights} on {chosen.name}")
+    about = {"model": model, "seed": seed, "checkpoint": str(checkpoint) if checkpoint else None}
+    return _analysed(network.to(place).eval(), chosen, request, place, about)
 
 
 def load_data(name: str, root: str | None) -> Data:
@@ -113,7 +117,7 @@ def build_network(name: str, data: Data, *, num_classes: int | None = None) -> n
     if not isinstance(network, nn.Module):
         raise UserError(f"model={name} makes no torch.nn.Module but a {type(network).__name__}.")
     try:
-        probe(network, data.image_shape)
+        run_blank(network, data.image_shape)
     except RuntimeError as error:
         shape = data.image_shape
         raise UserError(f"model={name} does not take images of {shape}: {str(error).splitlines()[0][:200]}") from error
@@ -121,7 +125,7 @@ def build_network(name: str, data: Data, *, num_classes: int | None = None) -> n
 
 
 def _find(path: str) -> Any:
-    """What a dotted path names; Hydra's own search prints three lines of its own before it fails."""
+    """The object that a dotted path names. Hydra's own search prints three lines before it fails."""
     module, _, attribute = path.rpartition(".")
     known = ConfigFolders.read().options("model")
     try:
@@ -137,20 +141,9 @@ def _find(path: str) -> Any:
     return getattr(found, attribute)
 
 
-def _record(
-    model: nn.Module,
-    data: Data,
-    settings: AnalysisSettings,
-    split: str,
-    probe_split: str,
-    device: torch.device,
-    batch_size: int,
-    say: Say,
-    about: dict[str, Any],
-) -> Record:
-    probed = probe_split if "probes" in settings.measures else None
-    report = measure(
-        model, data, settings, device=device, batch_size=batch_size, split=split, test_split=probed, say=say
-    )
-    about |= {"data": data.name, "split": split, "probe_split": probed, "class_names": list(data.class_names)}
-    return report.record(**about)
+def _analysed(model: nn.Module, data: Data, request: Request, device: torch.device, about: dict[str, Any]) -> Analysis:
+    probed = request.probe_split if "probes" in request.settings.measures else None
+    images = DataImages(data=data, split=request.split, test_split=probed, batch_size=request.batch_size, device=device)
+    analysis = analyse_data(model, images, request.settings, host=Host(say=request.say))
+    about |= {"data": data.name, "split": request.split, "probe_split": probed, "class_names": list(data.class_names)}
+    return analysis.with_about(**about)

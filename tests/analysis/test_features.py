@@ -154,6 +154,7 @@ def test_collected_rows_are_those_of_one_large_batch(hybrid, pooling):
 def test_no_map_outlives_its_pooling():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2))
     model(torch.zeros(1, *SHAPE))
+    layers = layers_of(model, image_shape=SHAPE)
     maps: list[weakref.ref] = []
 
     def first_layer_is_gone(_module, _inputs, output):
@@ -162,7 +163,6 @@ def test_no_map_outlives_its_pooling():
 
     model[1].register_forward_hook(lambda _module, _inputs, output: maps.append(weakref.ref(output)))
     model[3].register_forward_hook(first_layer_is_gone)
-    layers = layers_of(model, image_shape=SHAPE)
     collect(model, [(torch.randn(2, *SHAPE), torch.arange(2))] * 2, layers)
     assert not maps
 
@@ -170,13 +170,13 @@ def test_no_map_outlives_its_pooling():
 def test_an_image_that_is_not_finite_is_told_with_its_layer(hybrid):
     images = torch.zeros(5, *SHAPE)
     images[3, 0, 0, 0] = torch.nan
-    with pytest.raises(ValueError, match="pixels: NaN or infinite features for 1 of 5 images"):
+    with pytest.raises(ValueError, match="pixels: features must be finite: 1 of 5 samples"):
         collect(hybrid, [(images, torch.arange(5))], layers_of(hybrid))
 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [(torch.arange(3), r"\(2,\) integer labels, got \(3,\)"), (torch.zeros(2), "integer labels.*float32")],
+    [(torch.arange(3), "3 labels do not fit 2 samples"), (torch.zeros(2), "labels must be integers.*float32")],
 )
 def test_labels_that_do_not_fit(hybrid, labels, message):
     with pytest.raises(ValueError, match=message):

@@ -12,8 +12,8 @@ from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import model_from
 from hybrid.errors import UserError
 from hybrid.models import capture, nonlinearity_taps
-from hybrid.models.taps import NONLINEARITIES
 from hybrid.scattering import Scattering2D
+from hybrid.taps import NONLINEARITIES
 
 
 def whole(function, inputs):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hybrid.analysis.layers import Layer, layers_of, scattering_of, undisturbed
+from hybrid.analysis.layers import Layer, layers_of, scattering_of
 from hybrid.analysis.observation import observe
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import model_from
@@ -138,14 +138,6 @@ def test_looking_leaves_the_model_and_the_random_numbers_alone():
     assert model.training and model.act.training and not model.tail.training and not model.tail[0].training
     assert torch.equal(torch.get_rng_state(), state)
     assert not any(module._forward_hooks for module in model.modules())
-
-
-def test_modes_come_back_after_an_error():
-    model = nn.Sequential(nn.Dropout(), nn.ReLU()).train()
-    with pytest.raises(KeyError), undisturbed(model):
-        assert not model[0].training
-        raise KeyError
-    assert model.training and model[0].training
 
 
 def test_a_compiled_model_has_the_same_layers():

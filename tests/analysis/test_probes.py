@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from hybrid.analysis.nearest.neighbours import nearest_neighbours
-from hybrid.analysis.probes import PROBES, probe_accuracies, stratified
+from hybrid.analysis.nearest import nearest_neighbours
+from hybrid.analysis.probes import PROBES, knn_accuracy, probe_accuracies
 from hybrid.errors import UserError
+from hybrid.stratified import stratified_positions
 
 
 def blobs(count: int, *, classes: int = 3, width: int = 4, distance: float = 1.5, seed: int = 0):
@@ -71,32 +73,33 @@ def test_neighbours_that_are_known_are_used(data):
         probe_accuracies(*data, probes=["knn"], k=13, neighbours=known)
 
 
+@pytest.mark.parametrize("k", [1, 2, 5, 20])
+def test_knn_accuracy_is_scikit_learns(k):
+    labels = torch.randint(0, 4, (400,))
+    values = torch.randn(400, 6) + labels[:, None]
+    model = KNeighborsClassifier(k, algorithm="brute").fit(values[:300].double().numpy(), labels[:300].numpy())
+    wanted = 100 * np.mean(model.predict(values[300:].double().numpy()) == labels[300:].numpy())
+    table = nearest_neighbours(values[:300], 20, queries=values[300:])
+    assert knn_accuracy(table, labels[:300], labels[300:], k) == pytest.approx(wanted)
+
+
+def test_votes_of_too_few_neighbours_or_for_other_samples_are_refused():
+    values = torch.randn(50, 2)
+    table = nearest_neighbours(values, 3, queries=values[:4])
+    with pytest.raises(UserError, match="the table holds 3"):
+        knn_accuracy(table, torch.zeros(50).long(), torch.zeros(4).long(), 4)
+    with pytest.raises(UserError, match="do not fit a table"):
+        knn_accuracy(table, torch.zeros(50).long(), torch.zeros(5).long(), 3)
+
+
 def test_the_svm_can_see_fewer_images(data):
     train, train_labels, test, test_labels = data
-    chosen = stratified(train_labels, 24, seed=3)
+    chosen = stratified_positions(train_labels, 24, seed=3, every_class=True)
     expected = probe_accuracies(train[chosen], train_labels[chosen], test, test_labels, probes=["svm"])
     assert probe_accuracies(*data, probes=["svm"], svm_images=24, seed=3) == expected
     others = {probe_accuracies(*data, probes=["svm"], svm_images=24, seed=seed)["svm"] for seed in range(4)}
     assert len(others) > 1
     assert probe_accuracies(*data, probes=["svm"], svm_images=240) == probe_accuracies(*data, probes=["svm"])
-
-
-def test_stratified_keeps_the_proportions():
-    labels = torch.tensor([0] * 600 + [1] * 300 + [7] * 100)[torch.randperm(1000)]
-    chosen = stratified(labels, 100, seed=1)
-    assert torch.equal(chosen, chosen.unique()) and len(chosen) in range(97, 101)
-    shares = torch.bincount(labels[chosen], minlength=8)[[0, 1, 7]]
-    assert ((shares - torch.tensor([60, 30, 10])).abs() <= 1).all()
-    assert torch.equal(chosen, stratified(labels, 100, seed=1)) and not torch.equal(
-        chosen, stratified(labels, 100, seed=2)
-    )
-    assert torch.equal(stratified(labels, None), torch.arange(1000))
-    rare = torch.tensor([0] * 98 + [1, 2])
-    assert rare[stratified(rare, 3)].tolist() == [0, 1, 2] and len(stratified(rare, 10)) == 10
-    balanced = torch.arange(5000) % 10
-    assert torch.bincount(balanced[stratified(balanced, 1000)]).tolist() == [100] * 10
-    with pytest.raises(UserError, match="2 images cannot show all 3 classes"):
-        stratified(labels, 2)
 
 
 def test_a_linear_probe_that_is_stopped_says_so(caplog, monkeypatch, data):
@@ -115,11 +118,11 @@ def broken(data, index, value):
 @pytest.mark.parametrize(
     ("index", "value", "message"),
     [
-        (0, torch.full((240, 4), torch.nan), "NaN or infinite features for 240 of 240 training images"),
-        (2, torch.zeros(150, 3), "training features have 4 coordinates, test features 3"),
-        (2, torch.zeros(150, 4, 1), "test features are floating"),
+        (0, torch.full((240, 4), torch.nan), "training features must be finite: 240 of 240 samples"),
+        (2, torch.zeros(150, 3), r"must be \(N, D\) and \(M, D\), got \(240, 4\) and \(150, 3\)"),
+        (2, torch.zeros(150, 4, 1), r"got \(240, 4\) and \(150, 4, 1\)"),
         (1, torch.zeros(240, dtype=torch.int64), "all training images are of class 0"),
-        (1, torch.zeros(239, dtype=torch.int64), "labels of 240 training images"),
+        (1, torch.zeros(239, dtype=torch.int64), "239 training labels do not fit 240 samples"),
         (3, torch.full((150,), 8), "test images of class 8 and no training image"),
     ],
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hybrid.analysis.nearest.neighbours import nearest_neighbours
-from hybrid.analysis.separation import separation
+from hybrid.analysis.nearest import nearest_neighbours
+from hybrid.analysis.separation import class_separation
 
 
 def brute(values, labels):
@@ -38,7 +38,7 @@ def data(kind):
 def test_brute_force(kind, table):
     values, labels = data(kind)
     neighbours = table and nearest_neighbours(values, table)
-    result = separation(values, labels, neighbours=neighbours, memory_bytes=10**6)
+    result = class_separation(values, labels, neighbours=neighbours, memory_bytes=10**6)
     same, other, nearest_is_same = brute(values, labels)
     torch.testing.assert_close(result.same, same, rtol=1e-15, atol=0)
     torch.testing.assert_close(result.other, other, rtol=1e-15, atol=0)
@@ -49,14 +49,14 @@ def test_brute_force(kind, table):
 def test_classes_of_two_among_many():
     """The own class is rarely among 31 neighbours."""
     values, labels = torch.randn(200, 4), torch.arange(200) // 2
-    result = separation(values, labels)
+    result = class_separation(values, labels)
     expected = (values.double()[::2] - values.double()[1::2]).square().sum(1).sqrt().repeat_interleave(2)
     torch.testing.assert_close(result.same, expected, rtol=1e-15, atol=0)
 
 
 def test_figures():
     values = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
-    result = separation(values, torch.tensor([0, 0, 1, 1]))
+    result = class_separation(values, torch.tensor([0, 0, 1, 1]))
     assert result.same.tolist() == [1, 1, 4, 4] and result.other.tolist() == [3, 2, 2, 6]
     assert result.nearest_is_same.tolist() == [True, True, False, True]
     assert result.minimum() == 2
@@ -69,10 +69,10 @@ def test_figures():
 
 def test_invariances():
     values, labels = data("mixed")
-    result = separation(values, labels)
+    result = class_separation(values, labels)
     order = torch.randperm(400)
-    shuffled = separation(values[order], 100 - labels[order])
-    scaled = separation(values * 4, labels)
+    shuffled = class_separation(values[order], 100 - labels[order])
+    scaled = class_separation(values * 4, labels)
     assert torch.equal(shuffled.same, result.same[order]) and torch.equal(shuffled.other, result.other[order])
     assert torch.equal(scaled.other, 4 * result.other) and torch.equal(scaled.same, 4 * result.same)
 
@@ -80,14 +80,14 @@ def test_invariances():
 def test_mistakes():
     values, labels = data("mixed")
     with pytest.raises(ValueError, match="one class"):
-        separation(values, labels * 0)
+        class_separation(values, labels * 0)
     with pytest.raises(ValueError, match=r"class 0 has one sample \(400 such"):
-        separation(values, torch.arange(400))
+        class_separation(values, torch.arange(400))
     with pytest.raises(ValueError, match="class 9 has one sample"):
-        separation(values, torch.cat([labels[1:], torch.tensor([9])]))
+        class_separation(values, torch.cat([labels[1:], torch.tensor([9])]))
     with pytest.raises(ValueError, match="finite"):
-        separation(values * torch.nan, labels)
-    result = separation(values, labels)
+        class_separation(values * torch.nan, labels)
+    result = class_separation(values, labels)
     with pytest.raises(ValueError, match="between 0 and 1"):
         result.quantiles([2])
     with pytest.raises(ValueError, match="same or other"):

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from hybrid.analysis.record import Record
+from hybrid.analysis.result import Analysis
 
 SMALL = [
     "preset=light", "images=80", "pairs=40", "pair_images=20", "neighbours=5", "formats=png",
@@ -19,7 +19,7 @@ def test_a_runs_analysis_lies_in_its_folder(train_run, call):
     with (folder.analysis / "light" / "light.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["layer"] for row in rows] == ["pixels", "S0", "S1", "S2", "scattering", "logits"]
-    record = Record.load(folder.analysis / "light" / "light.npz")
+    record = Analysis.load(folder.analysis / "light" / "light.npz")
     assert record.about["accuracy"] == folder.read_summary()["test"]["top1"] and record.about["images"] == 80
     assert float(rows[-1]["probe.1nn"]) == record.rows()[-1]["probe.1nn"]
     pictures = {path.stem for path in (folder.analysis / "light").glob("*.png")}
@@ -34,7 +34,7 @@ def test_runs_are_compared_and_records_drawn_again_without_measuring(finished, t
     code, _, err = call("analyze", f"run={finished.path},{other.path}", f"to={to}", *SMALL)
     assert (code, err) == (0, "")
     assert {"tiny.npz", "other.npz", "tiny.csv", "other.csv", "boundary.png"} <= {path.name for path in to.iterdir()}
-    monkeypatch.setattr("hybrid.training.offline_analysis.measure", None)
+    monkeypatch.setattr("hybrid.training.offline_analysis.analyse_data", None)
     again = tmp_path / "again"
     code, out, err = call("analyze", f"run={to / 'tiny.npz'},{to / 'other.npz'}", f"to={again}", "formats=svg")
     assert (code, err) == (0, "")
@@ -52,7 +52,7 @@ def test_any_network_by_its_name(call, tmp_path, monkeypatch):
     to, options = tmp_path / "to", ["data=digits", *SMALL, "layers=pixels,relu,logits"]
     code, out, err = call("analyze", "model=theirs.net", f"to={to}", *options)
     assert (code, err) == (0, "") and "random weights" in out
-    assert Record.load(to / "net.npz").layers == ["pixels", "relu", "logits"]
+    assert Analysis.load(to / "net.npz").layers == ["pixels", "relu", "logits"]
     code, _, err = call("analyze", "model=torchvision.models.resnet18", f"to={to}", *options)
     assert code == 2 and "does not take images of (1, 32, 32)" in err and len(err.strip().splitlines()) == 1
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid.data.splits import Subset, divide, published_positions, stratified_positions, validation_count
+from hybrid.data.splits import Subset, divide, published_positions, validation_count
 from hybrid.errors import UserError
 
 LABELS = torch.from_numpy(np.random.RandomState(1).permutation(np.repeat(np.arange(5), 40)))
@@ -31,13 +31,6 @@ def test_published_protocol_with_unequal_classes_uses_the_smallest():
 def test_published_n_must_be_a_multiple():
     with pytest.raises(UserError, match=r"52 is not a multiple of the 5 classes; 50 would be"):
         published_positions(LABELS, 52, num_classes=5, seed=0)
-
-
-def test_stratified_keeps_proportions():
-    labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
-    chosen = stratified_positions(labels, 20, seed=0)
-    assert torch.bincount(labels[chosen]).tolist() == [12, 6, 2] and len(set(chosen.tolist())) == 20
-    assert stratified_positions(labels, 20, seed=1).tolist() != chosen.tolist()
 
 
 def test_validation_without_subset_is_cut_out_of_train():

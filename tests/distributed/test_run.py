@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hybrid import distributed
-from hybrid.analysis.measuring import Measuring
+from hybrid.analysis.measurements import Measurements
 from hybrid.errors import UserError
 from hybrid.runs import RunFolder
 from hybrid.runs.jsonl import read_metrics
@@ -160,7 +160,7 @@ def test_a_signal_to_one_rank_ends_the_analysis_of_all_and_the_continued_run_mak
     keys = [*PLAIN, "analysis=light", "analysis.every=3 steps", "analysis.figures=never", "analysis.neighbours=5"]
     whole, cfg = tiny(*keys, root=tmp_path / "whole"), tiny(*keys, root=tmp_path / "stopped")
     ranks(2, lambda: run(whole)).results()
-    original = getattr(Measuring, where)
+    original = getattr(Measurements, where)
 
     def signalled(self, *arguments):
         if distributed.rank() == 1:
@@ -173,7 +173,7 @@ def test_a_signal_to_one_rank_ends_the_analysis_of_all_and_the_continued_run_mak
         return original(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Measuring, where, signalled)
+        patch.setattr(Measurements, where, signalled)
         group = ranks(2, lambda: run(cfg))
         assert group.wait() == [128 + signal.SIGTERM] * 2, group.said(0) + group.said(1)
     assert group.said(0).startswith("stopped by SIGTERM at step 3, checkpoint written") and group.said(1) == ""

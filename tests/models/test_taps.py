@@ -8,6 +8,7 @@ from torch import nn
 
 from hybrid.errors import UserError
 from hybrid.models import capture, nonlinearity_taps
+from hybrid.taps import run_blank, undisturbed
 
 
 def test_taps_stand_in_depth_order_and_each_runs_once(make):
@@ -81,3 +82,32 @@ def test_an_unknown_name_is_refused(make):
         capture(make("scat_linear"), ["head.clasifier"]),
     ):
         pass
+
+
+class Counting(nn.Module):
+    """Writes to a buffer in evaluation mode, too, and draws random numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x):
+        self.seen += len(x)
+        return x + torch.rand(x.shape)
+
+
+def test_modes_buffers_and_random_numbers_come_back():
+    model = nn.Sequential(nn.Dropout(), Counting(), nn.BatchNorm1d(4)).train()
+    model[2].eval()
+    state = torch.get_rng_state()
+    assert run_blank(model, (4,), count=3).shape == (3, 4)
+    assert model[1].seen == 0 and torch.equal(torch.get_rng_state(), state)
+    assert [module.training for module in model] == [True, True, False] and model.training
+
+
+def test_modes_come_back_after_an_error():
+    model = nn.Sequential(nn.Dropout(), nn.ReLU()).train()
+    with pytest.raises(KeyError), undisturbed(model):
+        assert not model[0].training
+        raise KeyError
+    assert model.training and model[0].training

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybrid.analysis.record import Record
+from hybrid.analysis.result import Analysis
 from hybrid.reports.analysis_figures import MAIN_FIGURES, analysis_figures
 
 SIZES = {"pixels": 3, "S0": 3, "scattering": 48, "relu": 12}
 
 
-def record(sizes=SIZES, **about) -> Record:
+def record(sizes=SIZES, **about) -> Analysis:
     layers = [
         {"name": name, "kind": "module", "depth": depth, "order": 0 if name == "S0" else None, "dimension": size}
         | {"constant": 0, "numbers": {"probe.1nn": 50.0 + depth, "classes.ratio": 1.0 - depth / 10}}
@@ -23,7 +23,7 @@ def record(sizes=SIZES, **about) -> Record:
         arrays[f"{name}: classes.within"] = np.full(2, (2 * size) ** 0.5)  # like independent standardised vectors
         arrays[f"{name}: contraction.same"] = arrays[f"{name}: contraction.different"] = np.linspace(0.5, 1, 9)
     told = {"layers": layers, "stability": {}, "images": 10, "settings": {"standardize": True}, **about}
-    return Record(told, arrays)
+    return Analysis(told, arrays)
 
 
 def test_distances_are_per_dimension_where_dimensions_differ():

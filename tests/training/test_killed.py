@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hybrid.analysis.measuring import Measuring
+from hybrid.analysis.measurements import Measurements
 from hybrid.runs import RunFolder
 from hybrid.runs.jsonl import read_metrics
 from hybrid.training import checkpoint, live_analysis
@@ -93,7 +93,7 @@ ANALYSIS = [
 ]  # fmt: skip
 CALLS = {
     "a checkpoint is written": [(checkpoint._File, "write"), (os, "fsync"), (os, "replace")],
-    "layers are analysed": [(live_analysis, "measure"), (Measuring, "measure_vectors"), (LiveAnalysis, "_log"),
+    "layers are analysed": [(live_analysis, "analyse_data"), (Measurements, "measure_vectors"), (LiveAnalysis, "_log"),
                             (LiveAnalysis, "_write")],
 }  # fmt: skip
 

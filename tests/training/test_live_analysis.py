@@ -8,8 +8,8 @@ import signal
 import pytest
 import torch
 
-from hybrid.analysis.measuring import Measuring
-from hybrid.analysis.record import Record
+from hybrid.analysis.measurements import Measurements
+from hybrid.analysis.result import Analysis
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.errors import Stopped, UserError
 from hybrid.runs import RunFolder
@@ -50,7 +50,7 @@ def test_the_weights_are_bit_for_bit_those_without_analysis(train, tmp_path, ext
 def test_numbers_arrays_and_tables_are_in_the_folder(train):
     folder = train(*LIGHT)
     numbers = analyses(folder)[6]
-    record = Record.load(folder.analysis / "step-6.npz")
+    record = Analysis.load(folder.analysis / "step-6.npz")
     assert record.layers == ["pixels", "S0", "S1", "scattering", "logits"]
     assert record.about["model"] == "scat_linear" and record.about["images"] == 60 and record.about["J"] == 2
     for row in record.rows():
@@ -91,7 +91,7 @@ class Signalled:
 
     def __init__(self, monkeypatch, *, at: int) -> None:
         self.measured = 0
-        measure_vectors = Measuring.measure_vectors
+        measure_vectors = Measurements.measure_vectors
 
         def measure(work, *arguments):
             self.measured += 1
@@ -99,7 +99,7 @@ class Signalled:
                 os.kill(os.getpid(), signal.SIGTERM)
             measure_vectors(work, *arguments)
 
-        monkeypatch.setattr(Measuring, "measure_vectors", measure)
+        monkeypatch.setattr(Measurements, "measure_vectors", measure)
 
 
 def records(folder):
@@ -158,7 +158,7 @@ def test_an_analysis_that_fails_is_reported_and_training_goes_on(train, monkeypa
     def fail(*_, **__):
         raise ZeroDivisionError("no luck\nat all")
 
-    monkeypatch.setattr(live_analysis, "measure", fail)
+    monkeypatch.setattr(live_analysis, "analyse_data", fail)
     with pytest.warns(UserWarning, match="analysis at step 6 failed, training goes on: no luck"):
         folder = train(*LIGHT, "analysis.every=6 steps")
     assert folder.finished and not analyses(folder)

@@ -1,9 +1,4 @@
-"""Exact nearest neighbours: one table per layer, shared by boundary complexity, separation and the k-NN accuracies.
-
-neighbours = nearest_neighbours(features, 31)
-boundary_counts(features, labels, neighbours=neighbours)
-separation(features, labels, neighbours=neighbours)
-"""
+"""The two questions that the exact search answers: the k nearest of all, and the nearest of another class."""
 
 from __future__ import annotations
 
@@ -12,19 +7,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hybrid.analysis.checks import checked_features
 from hybrid.analysis.nearest.exact_search import Search
 from hybrid.errors import UserError
 
-_ROWS = 16384  # samples at a time where each needs a (k, k) table
-
 
 class Neighbours(NamedTuple):
-    """The k nearest of every sample, nearest first."""
+    """The k nearest of every sample, nearest first.
+
+    distances: (M, k) float64 Euclidean distances. indices: (M, k) int64 positions among the searched samples.
+    """
 
     distances: Tensor
-    """(M, k) float64 Euclidean distances."""
     indices: Tensor
-    """(M, k) int64 places among the searched samples."""
+
+    def checked(self, samples: int, k: int) -> Neighbours:
+        """This table. Raises UserError unless it has `samples` rows with at least k neighbours each."""
+        rows, width = self.indices.shape
+        if rows != samples or width < k:
+            raise UserError(f"neighbours must be {samples} x {k} or wider: this table is {rows} x {width}.")
+        return self
 
 
 def nearest_neighbours(
@@ -42,8 +44,8 @@ def nearest_neighbours(
     Time grows with N·M·D. Beside features and result at most about `memory_bytes` are used, on the device of the features.
     Raises UserError for fewer than k other samples, features that are not finite, or too little memory for one row.
     """
-    features = checked_features(features)
-    searched = features if queries is None else checked_features(queries, "queries")
+    features = _flattened(features, "features")
+    searched = features if queries is None else _flattened(queries, "queries")
     if queries is not None and (searched.shape[1] != features.shape[1] or searched.device != features.device):
         raise UserError(
             f"queries must have the {features.shape[1]} coordinates of features, on the same device: "
@@ -62,47 +64,24 @@ def nearest_neighbours(
     return Neighbours(*Search(features, searched, k, memory_bytes, forbidden=itself).run())
 
 
-def knn_accuracy(neighbours: Neighbours, train_labels: Tensor, test_labels: Tensor, k: int) -> float:
-    """Percentage of test samples whose k nearest training samples vote for their label; a tie goes to the smallest label.
+def nearest_of_another_class(features: Tensor, labels: Tensor, samples: Tensor, *, memory_bytes: int = 2**30) -> Tensor:
+    """(M,) float64 distances from `samples`, (M,) positions in `features` (N, D), to the nearest of another label (N,).
 
-    `neighbours` are those of the test samples among the training samples, at least k of them:
-    nearest_neighbours(train_features, k, queries=test_features). Uniform weights and ties as in scikit-learn's
-    KNeighborsClassifier.
+    Exact as `nearest_neighbours`, in one search in which each sample's own class is left out. Raises UserError as that does;
+    every sample must have one of another class.
     """
-    if not 1 <= k <= neighbours.indices.shape[1]:
-        raise UserError(f"k={k} is not valid: the table holds {neighbours.indices.shape[1]} neighbours.")
-    if len(test_labels) != len(neighbours.indices) or neighbours.indices.max() >= len(train_labels):
-        raise UserError(
-            f"{len(train_labels)} train_labels and {len(test_labels)} test_labels do not fit a table of "
-            f"{len(neighbours.indices)} samples with neighbours up to {int(neighbours.indices.max())}."
-        )
-    right = 0
-    for indices, labels in zip(neighbours.indices.split(_ROWS), test_labels.split(_ROWS), strict=True):
-        votes = train_labels[indices[:, :k]].sort(1).values  # the first of the most frequent is the smallest of them
-        count = (votes[:, :, None] == votes[:, None, :]).sum(2)
-        right += (votes.gather(1, count.argmax(1, keepdim=True))[:, 0] == labels).sum().item()
-    return 100 * right / len(test_labels)
+    features = _flattened(features, "features")
+    _, classed, sizes = labels.unique(return_inverse=True, return_counts=True)
+    sorted_samples = classed[samples].argsort(stable=True)
+    order, ends = classed.argsort(stable=True), sizes.cumsum(0)
+    own = torch.stack([ends - sizes, ends], 1)[classed[samples[sorted_samples]]]
+    queries = features[samples[sorted_samples]]
+    search = Search(features[order], queries, 1, memory_bytes, forbidden=own, labels=classed[order])
+    distances = torch.empty(len(samples), dtype=torch.float64, device=features.device)
+    distances[sorted_samples] = search.run()[0][:, 0]
+    return distances
 
 
-def checked_features(features: Tensor, name: str = "features") -> Tensor:
-    """(N, D) from (N, ...) floating features, at least one of each."""
-    if not features.is_floating_point() or features.ndim < 2 or not features.numel():
-        shape = tuple(features.shape)
-        raise UserError(f"{name} must be a floating (N, D) tensor, not {features.dtype} of shape {shape}.")
-    return features.detach().flatten(1)
-
-
-def checked_labels(labels: Tensor, samples: int) -> Tensor:
-    """(N,) int64 labels of that many samples."""
-    if labels.dtype != torch.int64 or labels.shape != (samples,):
-        shape = tuple(labels.shape)
-        raise UserError(f"labels must be an int64 tensor of shape ({samples},), not {labels.dtype} of shape {shape}.")
-    return labels
-
-
-def checked_table(neighbours: Neighbours, samples: int, k: int) -> Neighbours:
-    """A given table of that many samples among themselves, with at least k neighbours each."""
-    rows, width = neighbours.indices.shape
-    if rows != samples or width < k:
-        raise UserError(f"neighbours must be {samples} x {k} or wider: this table is {rows} x {width}.")
-    return neighbours
+def _flattened(features: Tensor, name: str) -> Tensor:
+    """(N, D) features; whether they are finite is seen by the search, which reads them all."""
+    return checked_features(features, name, finite=False).flatten(1)

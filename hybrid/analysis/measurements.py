@@ -1,12 +1,12 @@
-"""The measurements of one analysis as they are made, layer by layer; `hybrid.analysis.analyse` says in which order.
+"""The measurements of one analysis as they are made, layer by layer; `hybrid.analysis.batches` says in which order.
 
 The pairs of images for contraction are drawn within blocks, so that the maps of all layers fit in memory block by block.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,63 +14,84 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.analysis.boundary import boundary_counts, released_boundary_counts
+from hybrid.analysis.columns import OF_VECTORS, LayerFound, measure_of
 from hybrid.analysis.contraction import class_distances, contraction_ratios
 from hybrid.analysis.features import Features, Standardizer, collect
 from hybrid.analysis.jacobian import JacobianNorms, jacobian_norm
 from hybrid.analysis.layers import Layer, fixed_layers
-from hybrid.analysis.nearest.neighbours import nearest_neighbours
+from hybrid.analysis.nearest import Neighbours, nearest_neighbours
 from hybrid.analysis.observation import observe
 from hybrid.analysis.pairs import distances_of, sample_pairs
 from hybrid.analysis.probes import probe_accuracies
-from hybrid.analysis.report import Report
-from hybrid.analysis.separation import separation
+from hybrid.analysis.result import Analysis
+from hybrid.analysis.separation import class_separation
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.analysis.spectra import class_spectra
-from hybrid.analysis.stability import stability
+from hybrid.analysis.stability import Stability, measure_stability
 from hybrid.errors import UserError
 
 T = TypeVar("T")
 Batches = Iterable[Sequence[Tensor]]
+Say = Callable[[str], None]
 _BLOCK = 64  # images that are in memory at once with the maps of all layers
-_TABLE = ("separation", "boundary", "released_boundary")  # the measures that share one table of neighbours
-VECTOR_MEASURES = ("classes", "spectra", *_TABLE, "probes")  # those of one vector per image
+_BY_NEIGHBOURS = {"separation", "boundary", "released_boundary"}  # the measures that share one table of neighbours
 
 
 class Abandoned(Exception):
     """An analysis was asked to stop before it had measured everything."""
 
 
-@dataclasses.dataclass
-class Measuring:
-    """What is measured so far: found[layer] are fields of its LayerReport, problems the lines about what is missing.
+@dataclass(frozen=True)
+class Host:
+    """How an analysis speaks with the program that it runs in.
 
-    unmeasured: the layers whose vectors are still to be measured. should_stop: asked between two batches and two measurements.
+    say: is told the next measurement, for a progress line. should_stop: is asked between two batches and two measurements;
+    where it answers yes, `Abandoned` is raised. exchange: takes a function that collects the features of this process's
+    share of the batches, and returns the features of all processes.
     """
+
+    say: Say = lambda text: None
+    should_stop: Callable[[], bool] = lambda: False
+    exchange: Callable[[Callable[[], Features]], Features] = lambda collect: collect()
+
+
+@dataclass
+class Measurements:
+    """Measures the layers of a model; `found` has a LayerFound for each layer, `problems` a line for each failure."""
 
     model: nn.Module
     layers: tuple[Layer, ...]
-    unmeasured: tuple[Layer, ...]
     settings: AnalysisSettings
-    device: torch.device
-    problems: list[str]
-    found: dict[str, dict[str, Any]]
-    should_stop: Callable[[], bool] = lambda: False
+    host: Host
+    found: dict[str, LayerFound] = field(init=False)
+    problems: list[str] = field(init=False, default_factory=list)
 
-    def take_over(self, earlier: Report) -> None:
-        """The vectors of layers that are what they were."""
-        fixed = fixed_layers(self.model, self.layers)
-        if (earlier.settings, [each.layer for each in earlier.layers]) != (self.settings, list(self.layers)):
-            raise ValueError("the earlier report is of other settings or of another model")
-        for each in earlier.layers:
-            if each.layer in fixed:
-                self.found[each.layer.name] = {
-                    field: getattr(each, field) for field in ("dimension", "constant", *VECTOR_MEASURES)
-                }
-                self.problems += [line for line in earlier.problems if line.startswith(f"{each.layer.name}: ")]
-        self.unmeasured = tuple(layer for layer in self.layers if layer not in fixed)
+    def __post_init__(self) -> None:
+        self.found = {layer.name: LayerFound(layer) for layer in self.layers}
+
+    @property
+    def unmeasured(self) -> tuple[Layer, ...]:
+        """The layers whose vectors are still to be measured."""
+        return tuple(layer for layer in self.layers if self.found[layer.name].dimension is None)
+
+    def take_over(self, earlier: Analysis) -> None:
+        """Copy the measurements of vectors of the layers that training cannot change from an earlier analysis."""
+        fixed = {layer.name for layer in fixed_layers(self.model, self.layers)}
+        names = [layer.name for layer in self.layers]
+        if (earlier.about["settings"], earlier.layers) != (self.settings.as_record(), names):
+            raise ValueError("the earlier analysis has other settings or is of another model")
+        for each in earlier.about["layers"]:
+            if (name := each["name"]) not in fixed:
+                continue
+            found = self.found[name]
+            found.dimension, found.constant = each["dimension"], each["constant"]
+            found.numbers = {key: value for key, value in each["numbers"].items() if measure_of(key) in OF_VECTORS}
+            arrays = earlier.arrays_of(name).items()
+            found.arrays = {key: value for key, value in arrays if measure_of(key) in OF_VECTORS}
+            self.problems += [line for line in earlier.about["problems"] if line.startswith(f"{name}: ")]
 
     def note_few(self, labels: Tensor) -> None:
-        """Counts that say more about the size of the sample than about the layer."""
+        """Note counts that say more about the size of the sample than about the layer."""
         fewest, neighbours = int(labels.unique(return_counts=True)[1].min()), self.settings.neighbours
         if "boundary" in self.settings.measures and fewest <= neighbours:
             self.problems.append(
@@ -90,13 +111,13 @@ class Measuring:
         )
 
     def measure_vectors(self, name: str, features: Features, held: Features | None) -> None:
-        """Everything that takes one vector per image. The layer's features are released: layers come one after the other."""
-        settings, labels = self.settings, features.labels
+        """Measure all that takes one vector per image in one layer, and release the layer's features."""
+        settings, labels, found = self.settings, features.labels, self.found[name]
         values, test = features.values.pop(name), held.values.pop(name) if held is not None else None
-        self.found[name] |= {"dimension": values.shape[1]}
+        found.dimension = values.shape[1]
         if settings.standardize:
             standardize = Standardizer.fit(values)
-            self.found[name] |= {"constant": standardize.constant}
+            found.constant = standardize.constant
             values, test = standardize(values), standardize(test) if test is not None else None
         memory = {"memory_bytes": settings.memory_bytes}
         self._try(name, "classes", lambda: class_distances(values, labels, **memory))
@@ -104,45 +125,38 @@ class Measuring:
         table = self._table(name, values)
         if table is not None:
             near = {"neighbours": table, **memory}
-            self._try(name, "separation", lambda: separation(values, labels, **near))
+            self._try(name, "separation", lambda: class_separation(values, labels, **near))
             self._try(name, "boundary", lambda: boundary_counts(values, labels, settings.neighbours, **near))
             released = partial(released_boundary_counts, values, labels, settings.neighbours, **near)
             self._try(name, "released_boundary", released)
         if test is not None:
-            self._try(
-                name,
-                "probes",
-                lambda: probe_accuracies(
-                    values, labels, test, held.labels,
-                    probes=settings.probes, k=settings.knn, svm_images=settings.svm_images, seed=settings.seed, **memory,
-                ),
-            )  # fmt: skip
+            chosen = {"probes": settings.probes, "k": settings.knn, "svm_images": settings.svm_images}
+            known = (values, labels, test, held.labels)
+            self._try(name, "probes", lambda: probe_accuracies(*known, **chosen, seed=settings.seed, **memory))
 
-    def measure_maps(self, inputs: Tensor, labels: Tensor, say: Callable[[str], None]) -> None:
-        """Contraction and Jacobian of the layers as they are."""
+    def measure_maps(self, inputs: Tensor, labels: Tensor) -> None:
+        """Measure contraction and Jacobian, which see the layers' outputs as they are; inputs are what the model takes."""
         settings = self.settings
         if "contraction" in settings.measures:
-            say("contraction")
+            self.host.say("contraction")
             before, distances, same = self._pair_distances(inputs, labels)
             for layer in self.layers:
                 after = distances[layer.name]
                 base = distances[_before(layer, self.layers)] if layer.depth else before
-                self._try(layer.name, "contraction", lambda after=after: contraction_ratios(before, after, same))
-                self._try(
-                    layer.name, "contraction", lambda a=after, b=base: contraction_ratios(b, a, same), field="step"
-                )
+                for name, start in (("contraction", before), ("step", base)):
+                    self._try(layer.name, name, partial(contraction_ratios, start, after, same), wanted="contraction")
         for layer in self.layers if "jacobian" in settings.measures else ():
-            say(f"Jacobian of {layer.name}")
+            self.host.say(f"Jacobian of {layer.name}")
             self._try(layer.name, "jacobian", partial(self._jacobian, layer, inputs[: settings.jacobian_images]))
 
-    def measure_stability(self, images: Tensor, preprocessing: Callable, say: Callable[[str], None]) -> dict[str, Any]:
-        """How far each layer moves when the images are changed a little: kind -> Stability."""
+    def measure_stability(self, images: Tensor, preprocessing: Callable[[Tensor], Tensor]) -> dict[str, Stability]:
+        """Measure how far each layer moves when the images are changed a little: kind -> Stability."""
         settings, found = self.settings, {}
-        for kind in settings.stability:
-            say(f"stability against {kind}")
+        for kind in settings.stability if "stability" in settings.measures else ():
+            self.host.say(f"stability against {kind}")
             self._go_on()
             try:
-                found[kind] = stability(
+                found[kind] = measure_stability(
                     lambda changed: self._observe(preprocessing(changed)),
                     images[: settings.stability_images],
                     kind=kind,
@@ -153,10 +167,10 @@ class Measuring:
                 self.problems.append(f"stability against {kind}: {error}")
         return found
 
-    def _table(self, name: str, values: Tensor) -> Any:
+    def _table(self, name: str, values: Tensor) -> Neighbours | None:
         """Neighbours enough for every measure that wants them; None if there is none or it cannot be made."""
         settings = self.settings
-        if not set(settings.measures) & set(_TABLE):
+        if not set(settings.measures) & _BY_NEIGHBOURS:
             return None
         self._go_on()
         try:
@@ -166,7 +180,7 @@ class Measuring:
             return None
 
     def _pair_distances(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """Distances of pairs within blocks of images: those of the inputs, those of every layer, and whether of one class."""
+        """Distances of pairs within blocks of images: of the inputs, of every layer, and whether they are of one class."""
         settings = self.settings
         generator = torch.Generator().manual_seed(settings.seed)
         inputs, labels = inputs[: settings.pair_images], labels[: settings.pair_images]
@@ -176,7 +190,7 @@ class Measuring:
         parts = []
         for images, own in self._until_stopped(blocks):
             pairs = sample_pairs(own, -(-settings.pairs // len(blocks)), generator=generator)
-            values = self._observe(images, keep=lambda maps, pairs=pairs: distances_of(maps, pairs))
+            values = self._observe(images, keep=lambda maps, _layer, pairs=pairs: distances_of(maps, pairs))
             parts.append((distances_of(images, pairs), values, pairs.same_class))
         before, values, same = zip(*parts, strict=True)
         joined = {layer.name: torch.cat([value[layer.name] for value in values]) for layer in self.layers}
@@ -195,17 +209,18 @@ class Measuring:
         generator = torch.Generator().manual_seed(settings.seed)
         return jacobian_norm(output, inputs, iterations=settings.jacobian_iterations, generator=generator)
 
-    def _try(self, name: str, measure: str, compute: Callable[[], Any], *, field: str | None = None) -> None:
-        if measure not in self.settings.measures:
+    def _try(self, name: str, measure: str, compute: Callable[[], Any], *, wanted: str | None = None) -> None:
+        """Make one measurement if the settings want it (`wanted`, where that is another name); note it if it fails."""
+        if (wanted or measure) not in self.settings.measures:
             return
         self._go_on()
         try:
-            self.found[name][field or measure] = compute()
+            self.found[name].add(measure, compute())
         except ValueError as error:
-            self.problems.append(f"{name}: {field or measure}: {error}")
+            self.problems.append(f"{name}: {measure}: {error}")
 
     def _go_on(self) -> None:
-        if self.should_stop():
+        if self.host.should_stop():
             raise Abandoned
 
     def _until_stopped(self, parts: Iterable[T]) -> Iterator[T]:

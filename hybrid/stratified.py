@@ -1,0 +1,34 @@
+"""A sample of labelled images in which every class has its share."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hybrid.errors import UserError
+
+
+def stratified_positions(labels: Tensor, count: int, *, seed: int, every_class: bool = False) -> Tensor:
+    """`count` positions in `labels` (N,), ascending, each class in proportion to its size, drawn by RandomState(seed).
+
+    Shares are rounded by largest remainders, so a rare class may have none; with every_class=True each class has one at
+    least, and the rest is shared out. Raises UserError for a count above N, or one that cannot show every class so.
+    """
+    values = labels.cpu().numpy()
+    classes, sizes = np.unique(values, return_counts=True)
+    least = int(every_class)
+    if count > len(values):
+        raise UserError(f"{count} images are more than the {len(values)} that there are")
+    if count < least * len(classes):
+        raise UserError(f"{count} images cannot show all {len(classes)} classes; choose {len(classes)} or more")
+    total = max(len(values) - least * len(classes), 1)
+    share = (count - least * len(classes)) * (sizes - least) / total
+    quota = np.floor(share).astype(int)
+    quota[np.argsort(quota - share, kind="stable")[: count - least * len(classes) - quota.sum()]] += 1
+    random = np.random.RandomState(seed % 2**32)  # its streams are frozen across NumPy's versions, unlike default_rng's
+    chosen = [
+        random.permutation(np.flatnonzero(values == label))[: number + least]
+        for label, number in zip(classes, quota, strict=True)
+    ]
+    return torch.from_numpy(np.sort(np.concatenate(chosen)))
