@@ -1,8 +1,8 @@
 """Read a pickle that may hold arrays, lists, dictionaries, text and numbers, and nothing else.
 
 A pickle is a program: the plain unpickler imports and calls whatever the file names. Here a file can name only the handful
-of functions with which NumPy's own pickles rebuild an array, and even these are stand-ins of ours, which copy bytes into an
-array of a plain number type. Anything else ends the reading before it runs.
+of functions with which NumPy's pickles rebuild an array, and even these are not called: the reader records what the file asks
+for, and afterwards copies bytes into arrays of plain number types. Any other name ends the reading before anything runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from hybrid.errors import UserError
 
-_NUMBER_TYPES = frozenset(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)) | {"f4", "f8", "b1"}
+_NUMBERS = frozenset(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)) | {"f4", "f8", "b1"}
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
@@ -40,98 +40,71 @@ class _RefusedError(Exception):
     """Carries the name that the pickle asked for."""
 
 
-class _Dtype:
-    """Stands in for numpy.dtype while reading: remembers code and byte order."""
+class _Call:
+    """A call that the pickle asked for, recorded and not made; `state` is what it then wants to set on the result."""
 
-    __slots__ = ("code", "order")
+    def __init__(self, name: str, arguments: tuple[Any, ...]) -> None:
+        self.name, self.arguments, self.state = name, arguments, None
 
-    def __init__(self, code: Any, *_: Any) -> None:
-        self.code, self.order = _text(code), "|"
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = _text(state[1])
-
-    def numpy(self) -> np.dtype[Any]:
-        if self.code not in _NUMBER_TYPES or self.order not in ("<", ">", "|", "="):
-            raise ValueError(f"an array of type {self.code!r} instead of numbers")
-        return np.dtype(self.code).newbyteorder(self.order)
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
 
 
-class _Array:
-    """Stands in for numpy.ndarray while reading: gets its content through the pickle's state."""
-
-    __slots__ = ("array",)
-
-    def __init__(self, *_: Any) -> None:
-        self.array: np.ndarray | None = None
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, column_major, content = state
-        self.array = _from_bytes(content, dtype, shape, "F" if column_major else "C")
-
-
-def _from_bytes(content: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray:
-    if not isinstance(dtype, _Dtype) or not isinstance(content, (bytes, bytearray)) or not isinstance(shape, tuple):
-        raise ValueError("an array that is not made of numbers")
-    return np.frombuffer(content, dtype.numpy()).reshape(shape, order=_text(order)).copy()
-
-
-def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any = "C") -> _Array:
-    stand_in = _Array()
-    stand_in.array = _from_bytes(content, dtype, shape, order)
-    return stand_in
-
-
-def _scalar(dtype: Any, content: Any) -> Any:
-    return _from_bytes(content, dtype, ()).item()
-
-
-def _latin1(text: Any, encoding: Any) -> bytes:
-    """How Python 3 writes bytes for Python 2: the only codec that it uses there."""
-    if not isinstance(text, str) or _text(encoding) != "latin1":
-        raise ValueError("text in an unexpected encoding")
-    return text.encode("latin1")
-
-
-def _empty() -> bytes:
-    """How Python 3 writes b"" for Python 2: a call of bytes without arguments."""
-    return b""
-
-
-def _reconstruct(*_: Any) -> _Array:
-    return _Array()
+_RECORDED = {  # encode(text, "latin1") is how Python 3 writes bytes for Python 2, and bytes() is how it writes b""
+    "numpy.core.multiarray": ("_reconstruct", "scalar"),
+    "numpy.core.numeric": ("_frombuffer",),
+    "numpy": ("ndarray", "dtype"),
+    "_codecs": ("encode",),
+    "__builtin__": ("bytes",),
+}
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        base = module.replace("numpy._core", "numpy.core")  # NumPy 2 renamed it
-        allowed = {
-            ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-            ("numpy.core.multiarray", "scalar"): _scalar,
-            ("numpy.core.numeric", "_frombuffer"): _frombuffer,
-            ("numpy", "ndarray"): _Array,
-            ("numpy", "dtype"): _Dtype,
-            ("_codecs", "encode"): _latin1,
-            ("__builtin__", "bytes"): _empty,
-        }
-        if (base, name) not in allowed:
+        if name not in _RECORDED.get(module.replace("numpy._core", "numpy.core"), ()):  # NumPy 2 renamed it
             raise _RefusedError(f"{module}.{name}")
-        return allowed[base, name]
+        return lambda *arguments: _Call(
+            name, arguments
+        )  # a new one each time, so that no file can leave anything in it
 
 
 def _plain(value: Any) -> Any:
-    """Stand-ins to arrays, byte strings of Python 2 to text; ValueError for anything that is not plain data."""
-    if isinstance(value, _Array) and value.array is not None:
-        return value.array
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, bytes):
-        return _text(value)
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
+    """Recorded calls to arrays and numbers, byte strings to text; ValueError for anything that is not plain data."""
+    match value:
+        case _Call(name="_reconstruct", state=(_, shape, dtype, by_columns, content)):
+            return _array(content, dtype, shape, "F" if by_columns else "C")
+        case _Call(name="_frombuffer", arguments=(content, dtype, shape, order)):
+            return _array(content, dtype, shape, _text(order))
+        case _Call(name="scalar", arguments=(dtype, content)):
+            return _array(content, dtype, (), "C").item()
+        case _Call(name="encode" | "bytes") | bytes():
+            return _text(_bytes(value))
+        case dict():
+            return {_plain(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case None | str() | int() | float():
+            return value
     raise ValueError(f"an unexpected {type(value).__name__}")
+
+
+def _array(content: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
+    match dtype:
+        case _Call(name="dtype", arguments=(code, *_), state=state) if _text(code) in _NUMBERS:
+            kind = np.dtype(_text(code)).newbyteorder("|" if state is None else _text(state[1]))
+            return np.frombuffer(_bytes(content), kind).reshape(shape, order=order).copy()
+    raise ValueError("an array that is not made of numbers")
+
+
+def _bytes(value: Any) -> bytes:
+    match value:
+        case bytes() | bytearray():
+            return value
+        case _Call(name="encode", arguments=(str() as text, "latin1" | b"latin1")):
+            return text.encode("latin1")
+        case _Call(name="bytes", arguments=()):
+            return b""
+    raise ValueError("bytes in an unexpected form")
 
 
 def _text(value: Any) -> Any:
