@@ -10,19 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybrid.data.files import OfficialFile, require
-from hybrid.data.sources import MemorySource, Stored, check_labels
+from hybrid.data.files import OfficialFile
+from hybrid.data.official import OfficialSource
+from hybrid.data.sources import Stored, check_labels
 from hybrid.data.unpickle import read_pickle
 from hybrid.errors import UserError
 
-_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
+class _Cifar(OfficialSource):
+    """A folder of pickled dictionaries, with images as rows of three planes of 32 × 32 pixels."""
 
-class _Cifar(MemorySource):
-    """What the two have in common: a folder of pickled dictionaries with planes of 32 × 32 pixels."""
-
+    page, native_size = "https://www.cs.toronto.edu/~kriz/cifar.html", 32
     folder: str
-    archive: str
     parts: dict[str, tuple[str, ...]]
     labels_key: str
     meta_file: str
@@ -30,25 +29,10 @@ class _Cifar(MemorySource):
     num_classes: int  # a constant: a model can be built before anything is read
     md5: dict[str, str]
 
-    def __init__(self, *, root: str, download: bool = True, size: int = 32) -> None:
-        if size < 1:
-            raise ValueError(f"size={size} is not 1 or more")
-        self.root, self.download, self.size = Path(root).expanduser(), download, size
-
     def official_files(self) -> list[OfficialFile]:
         return [OfficialFile(self.root / self.folder / name, md5) for name, md5 in self.md5.items()]
 
-    def prepare(self) -> None:
-        require(
-            self.official_files,
-            name=self.name,
-            root=self.root,
-            archive=self.archive,
-            page=_PAGE,
-            download=self._download if self.download else None,
-        )
-
-    def _download(self) -> None:
+    def fetch(self) -> None:
         from torchvision import datasets
         from torchvision.datasets.utils import download_and_extract_archive
 
@@ -56,16 +40,12 @@ class _Cifar(MemorySource):
         download_and_extract_archive(official.url, str(self.root), filename=official.filename, md5=official.tgz_md5)
 
     @cached_property
-    def _names(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
         path = self.root / self.folder / self.meta_file
         names = read_pickle(path).get(self.names_key)
         if not isinstance(names, list) or len(names) != self.num_classes:
             raise UserError(f"{path}: no list of {self.num_classes} class names under {self.names_key!r}.")
         return tuple(str(name) for name in names)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self._names
 
     def read(self, part: Stored) -> tuple[Tensor, Tensor]:
         batches = [self._read_file(self.root / self.folder / name) for name in self.parts[part]]
@@ -73,18 +53,12 @@ class _Cifar(MemorySource):
 
     def _read_file(self, path: Path) -> tuple[Tensor, Tensor]:
         content = read_pickle(path)
-        pixels, labels = content.get("data"), content.get(self.labels_key)
-        if (
-            not isinstance(pixels, np.ndarray)
-            or pixels.dtype != np.uint8
-            or pixels.ndim != 2
-            or pixels.shape[1] != 3072
-        ):
+        pixels = content.get("data")
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (3072,):
             raise UserError(f"{path}: no uint8 array of shape (images, 3072) under 'data'.")
-        images = torch.from_numpy(pixels).view(-1, 3, 32, 32)
-        classes = _as_labels(labels, path, self.labels_key)
-        check_labels(classes, num_classes=self.num_classes, count=len(images), where=path)
-        return images, classes
+        labels = _as_labels(content.get(self.labels_key), path, self.labels_key)
+        check_labels(labels, num_classes=self.num_classes, count=len(pixels), where=path)
+        return torch.from_numpy(pixels).view(-1, 3, 32, 32), labels
 
 
 def _as_labels(labels: Any, path: Path, key: str) -> Tensor:
@@ -98,7 +72,7 @@ def _as_labels(labels: Any, path: Path, key: str) -> Tensor:
 class Cifar10(_Cifar):
     """50,000 training and 10,000 test images, 32 × 32 RGB, 10 classes, in `root`/cifar-10-batches-py.
 
-    `size`: images are resized to it where it is not 32. `download`: fetch the archive (170 MB) where files are missing.
+    `size`: images are resized to it. `download`: fetch the archive (170 MB) where files are missing.
     """
 
     name = "cifar10"

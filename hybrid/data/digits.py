@@ -23,15 +23,12 @@ class Digits(MemorySource):
 
     name = "digits"
     channels = 1
+    class_names = tuple("0123456789")
 
     def __init__(self, *, size: int = 32) -> None:
         if size < 8:
             raise ValueError(f"size={size} is smaller than the images (8)")
         self.size = size
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(str(digit) for digit in range(10))
 
     def read(self, part: Stored) -> tuple[Tensor, Tensor]:
         from sklearn.datasets import load_digits  # here: scikit-learn takes a second to import

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybrid.data.files import OfficialFile, require
-from hybrid.data.sources import MemorySource, Stored, check_labels
+from hybrid.data.files import OfficialFile
+from hybrid.data.official import OfficialSource
+from hybrid.data.sources import Stored, check_labels
 from hybrid.errors import UserError
 
 _UINT8 = 0x08  # the IDX code of the element type, third byte of the file
@@ -24,36 +25,20 @@ _MD5 = {  # of the unpacked file, of the packed one
 }
 
 
-class Mnist(MemorySource):
+class Mnist(OfficialSource):
     """60,000 training and 10,000 test images, 28 × 28 grey, 10 classes, in `root`/MNIST/raw.
 
-    `size`: images are resized to it where it is not 28. `download`: fetch the files (11 MB) where they are missing.
+    `size`: images are resized to it. `download`: fetch the files (11 MB) where they are missing.
     """
 
     name = "mnist"
-    channels = 1
-
-    def __init__(self, *, root: str, download: bool = True, size: int = 28) -> None:
-        if size < 1:
-            raise ValueError(f"size={size} is not 1 or more")
-        self.root, self.download, self.size = Path(root).expanduser(), download, size
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(str(digit) for digit in range(10))
+    channels, native_size = 1, 28
+    class_names = tuple("0123456789")
+    archive = "the four idx-ubyte.gz files"
+    page = "https://ossci-datasets.s3.amazonaws.com/mnist/ (into MNIST/raw)"
 
     def official_files(self) -> list[OfficialFile]:
         return [self._file(name) for name in _MD5]
-
-    def prepare(self) -> None:
-        require(
-            self.official_files,
-            name=self.name,
-            root=self.root,
-            archive="the four idx-ubyte.gz files",
-            page="https://ossci-datasets.s3.amazonaws.com/mnist/ (into MNIST/raw)",
-            download=self._download if self.download else None,
-        )
 
     def read(self, part: Stored) -> tuple[Tensor, Tensor]:
         prefix = "train" if part == "train" else "t10k"
@@ -73,7 +58,7 @@ class Mnist(MemorySource):
             return OfficialFile(packed, _MD5[name][1])
         return OfficialFile(plain, _MD5[name][0])
 
-    def _download(self) -> None:
+    def fetch(self) -> None:
         from torchvision.datasets import MNIST
         from torchvision.datasets.utils import download_url
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hybrid.data.files import OfficialFile, require
-from hybrid.data.sources import MemorySource, Stored, check_labels
+from hybrid.data.files import OfficialFile
+from hybrid.data.official import OfficialSource
+from hybrid.data.sources import Stored, check_labels
 from hybrid.errors import UserError
 
 _FOLDER = "stl10_binary"
@@ -27,7 +27,7 @@ _MD5 = {
 }
 
 
-class Stl10(MemorySource):
+class Stl10(OfficialSource):
     """5,000 training and 8,000 test images, 96 × 96 RGB, 10 classes, in `root`/stl10_binary.
 
     `fold`: 0 to 9 trains on one of the ten predefined folds of 1,000 images, "all" on all of them. Validation images of a fold
@@ -35,19 +35,21 @@ class Stl10(MemorySource):
     """
 
     name = "stl10"
+    native_size = _SIDE
     num_classes = 10
+    archive = "stl10_binary.tar.gz"
+    page = "https://cs.stanford.edu/~acoates/stl10/"
 
     def __init__(
         self,
         *,
         root: str,
         download: bool = True,
-        size: int = _SIDE,
+        size: int | None = None,
         fold: Literal["all", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9] = "all",
     ) -> None:
-        if size < 1:
-            raise ValueError(f"size={size} is not 1 or more")
-        self.root, self.download, self.size, self.fold = Path(root).expanduser(), download, size, fold
+        super().__init__(root=root, download=download, size=size)
+        self.fold = fold
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -60,17 +62,7 @@ class Stl10(MemorySource):
     def official_files(self) -> list[OfficialFile]:
         return [OfficialFile(self.root / _FOLDER / name, md5) for name, md5 in _MD5.items()]
 
-    def prepare(self) -> None:
-        require(
-            self.official_files,
-            name=self.name,
-            root=self.root,
-            archive="stl10_binary.tar.gz",
-            page="https://cs.stanford.edu/~acoates/stl10/",
-            download=self._download if self.download else None,
-        )
-
-    def _download(self) -> None:
+    def fetch(self) -> None:
         from torchvision.datasets import STL10
         from torchvision.datasets.utils import download_and_extract_archive
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid.data import files
+from hybrid.data import official
 from hybrid.data.cifar import Cifar10, Cifar100
 from hybrid.data.digits import Digits
 from hybrid.data.mnist import Mnist
@@ -164,7 +164,7 @@ def test_download_is_called_for_missing_files_only(cifar10, monkeypatch):
         whole = (cifar10 / "cifar-10-batches-py" / "data_batch_2").read_bytes()
         (cifar10 / "cifar-10-batches-py" / "data_batch_1").write_bytes(whole)
 
-    monkeypatch.setattr(Cifar10, "_download", fetch)
+    monkeypatch.setattr(Cifar10, "fetch", fetch)
     Cifar10(root=str(cifar10)).prepare()
     assert calls == []
     (cifar10 / "cifar-10-batches-py" / "data_batch_1").unlink()
@@ -173,7 +173,7 @@ def test_download_is_called_for_missing_files_only(cifar10, monkeypatch):
 
 
 def test_unofficial_checksum_warns_once_and_is_used(cifar10, caplog):
-    files._warn_once.cache_clear()
+    official._warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         Cifar10(root=str(cifar10), download=False).prepare()
         Cifar10(root=str(cifar10), download=False).prepare()

@@ -1,0 +1,98 @@
+"""Data sets of published files: they are checked, and fetched where they are missing, or the user is told how to get them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from abc import abstractmethod
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from hybrid.data.files import OfficialFile, is_official
+from hybrid.data.sources import MemorySource
+from hybrid.errors import UserError
+
+_log = logging.getLogger(__name__)
+_NETWORK_TIMEOUT_SECONDS = 60
+
+
+class OfficialSource(MemorySource):
+    """A data set in memory whose files are published. Subclasses write `official_files`, `fetch`, `read` and `class_names`.
+
+    archive: what is downloaded. page: where it is. native_size: the images' side in pixels.
+    """
+
+    archive: str
+    page: str
+    native_size: int
+
+    def __init__(self, *, root: str, download: bool = True, size: int | None = None) -> None:
+        """`root`: the folder of the files. `download`: fetch those that are missing. `size`: resize the images to it."""
+        self.root, self.download = Path(root).expanduser(), download
+        self.size = self.native_size if size is None else size
+        if self.size < 1:
+            raise ValueError(f"size={size} is not 1 or more")
+
+    @abstractmethod
+    def official_files(self) -> list[OfficialFile]:
+        """The files that it reads, with their published checksums where there are any."""
+
+    @abstractmethod
+    def fetch(self) -> None:
+        """Download the archive and unpack it in `root`. Raises OSError or RuntimeError where that fails."""
+
+    def prepare(self) -> None:
+        """Return if all files are there, downloading them first where that is allowed. UserError, one line, otherwise.
+
+        A file whose checksum is not the official one is reported once as a warning: a re-encoded or shortened copy is a
+        legitimate data set, but nobody should compare it with published figures without knowing.
+        """
+        missing = [file.path for file in self.official_files() if not file.path.is_file()]
+        if missing:
+            self._fetch(missing[0])
+        files = self.official_files()  # again: what was downloaded may be packed, under another name
+        for file in files:
+            if not file.path.is_file():
+                raise UserError(
+                    f"{self.name}: {file.path} is still missing after unpacking {self.archive} in {self.root}."
+                )
+        unofficial = tuple(str(file.path) for file in files if not is_official(file))
+        if unofficial:
+            _warn_once(self.name, unofficial)
+
+    def _fetch(self, missing: Path) -> None:
+        place = f"{self.name}: {missing.name} is missing in {missing.parent.absolute()}"
+        advice = f"Get {self.archive} from {self.page}, unpack it in {self.root.absolute()}, or set data.root or $HYBRID_DATA"
+        if not self.download:
+            raise UserError(f"{place} and data.download=false forbids the download. {advice}.")
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with _network_timeout():
+                self.fetch()
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # no network, no such page, a full disk, or torchvision's checksum error
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(f"{place} and the download failed ({reason}). {advice}.") from error
+
+
+@contextlib.contextmanager
+def _network_timeout() -> Iterator[None]:
+    """torchvision's download waits forever on a silent server; a data set's server does get silent."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_NETWORK_TIMEOUT_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@cache
+def _warn_once(name: str, paths: tuple[str, ...]) -> None:
+    others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    _log.warning(
+        "%s: %s%s: the checksum is not the official one; the files are used as they are.", name, paths[0], others
+    )
