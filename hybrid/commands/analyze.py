@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line may say."""
+    """The options of the command line."""
 
     run: tuple[str, ...] = option("runs' folders, or analyses made before (.npz files)", default=())
     model: str | None = option("instead of a run: a name in configs/model, or a class path", default=None)

@@ -10,17 +10,17 @@ them: resized and cropped, not augmented.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.entry import main
-from hybrid.configuration.from_config import data_from
 from hybrid.configuration.output_paths import check_file, writing
 from hybrid.configuration.paths import folder
-from hybrid.data import Data
-from hybrid.data.sources import FileSplit
-from hybrid.data.statistics import class_counts, contact_sheet, file_sizes, pixel_statistics
 from hybrid.errors import UserError, unknown_name
+
+if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from hybrid.data import Data
 
 _SHEETS = (".png", ".jpg", ".jpeg")
 
@@ -28,6 +28,9 @@ _SHEETS = (".png", ".jpg", ".jpeg")
 @main("data_stats")
 def data_stats(cfg: DictConfig) -> None:
     """Count, print, draw."""
+    from hybrid.configuration.from_config import data_from
+    from hybrid.data.statistics import contact_sheet
+
     if not isinstance(cfg.columns, int) or cfg.columns < 1:
         raise UserError(f"columns={cfg.columns} is not a whole number of 1 or more.")
     OmegaConf.update(cfg, "data.normalize", "none", merge=False)
@@ -44,6 +47,8 @@ def data_stats(cfg: DictConfig) -> None:
 
 
 def _print_counts(data: Data) -> None:
+    from hybrid.data.statistics import class_counts
+
     counts = class_counts(data)
     width = max(len("class"), *(len(name) for name in data.class_names))
     print(f"{'class':<{width}}" + "".join(f"{name:>12}" for name in counts))
@@ -53,6 +58,9 @@ def _print_counts(data: Data) -> None:
 
 
 def _print_pixels(data: Data) -> None:
+    from hybrid.data.sources import FileSplit
+    from hybrid.data.statistics import file_sizes, pixel_statistics
+
     pixels = pixel_statistics(data.loader("train", batch_size=256))
     for name, values in (("mean", pixels.mean), ("std", pixels.std)):
         small, large = ", ".join(f"{v:.4f}" for v in values), ", ".join(f"{v * 255:.1f}" for v in values)

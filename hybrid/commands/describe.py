@@ -1,35 +1,43 @@
-"""Print a model layer by layer: output shapes, parameters, multiply-accumulates (MACs), depth. Reads no images.
+"""Print a model layer by layer: output shapes, parameters, multiply-accumulates (MACs), depth.
 
-hybrid describe model=scat_resnet data=cifar10
-hybrid describe model=scat_wrn model.head.k=16 data=cifar10
-hybrid describe model=scat_resnet data=imagenet num_classes=1000
-hybrid describe model=scat_linear image_shape=[1,28,28] num_classes=10
+    hybrid describe model=scat_resnet data=cifar10
+    hybrid describe model=scat_wrn model.head.k=16 data=cifar10
+    hybrid describe model=scat_resnet data=imagenet num_classes=1000
+    hybrid describe model=scat_linear image_shape=[1,28,28] num_classes=10
+
+No images are read: the size of the images and the number of classes are those that the data set declares.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, ListConfig
 
-import hybrid.data
-import hybrid.models
 from hybrid.configuration.entry import main
-from hybrid.configuration.from_config import data_from, model_from
 from hybrid.errors import UserError
-from hybrid.models.describe import Description, table, totals
+
+if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from hybrid.data import Data
+    from hybrid.models.describe import Description
 
 
 @main("describe")
 def describe(cfg: DictConfig) -> None:
     """Build the model and print its table."""
+    from hybrid.configuration.from_config import model_from
+    from hybrid.models import describe as describe_model
+
     shape, classes = image_shape_and_classes(cfg)
     model = model_from(cfg.model, image_shape=shape, num_classes=classes)
-    show(hybrid.models.describe(model), title=f"{cfg.choices.model} on {'x'.join(map(str, shape))}, {classes} classes")
+    show(describe_model(model), title=f"{cfg.choices.model} on {'x'.join(map(str, shape))}, {classes} classes")
 
 
 def image_shape_and_classes(cfg: DictConfig) -> tuple[tuple[int, int, int], int]:
-    """From the command line where given, else from the data set's description."""
+    """(channels, height, width) and the number of classes: from the command line where given, else as the data set declares."""
+    from hybrid.configuration.from_config import data_from
+
     shape, classes = cfg.image_shape, cfg.num_classes
     if shape is not None and not isinstance(shape, ListConfig):
         raise UserError(f"image_shape={shape}: it is a list [channels, height, width] of whole numbers from 1")
@@ -44,7 +52,7 @@ def image_shape_and_classes(cfg: DictConfig) -> tuple[tuple[int, int, int], int]
     return tuple(shape), classes
 
 
-def _known_classes(data: hybrid.data.Data) -> int:
+def _known_classes(data: Data) -> int:
     try:
         return data.num_classes
     except UserError as error:
@@ -52,6 +60,9 @@ def _known_classes(data: hybrid.data.Data) -> int:
 
 
 def show(description: Description, *, title: str) -> None:
+    """Print the table and its totals, in colours on a terminal."""
+    from hybrid.models.describe import table, totals
+
     rows = table(description)
     if not (sys.stdout.isatty() and _show_with_rich(rows, title)):
         print(title)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line may say."""
+    """The options of the command line."""
 
     run: str = option("the run's folder")
     split: Literal["test", "validation", "train"] = option("which images", default="test")

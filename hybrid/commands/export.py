@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line may say."""
+    """The options of the command line."""
 
     run: str = option("the run's folder")
     to: str | None = option("folder to write; null: exported/ and the run's name", default=None)

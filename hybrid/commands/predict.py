@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line may say."""
+    """The options of the command line."""
 
     images: tuple[str, ...] = option("image files, and folders of them", positional=True)
     run: str = option("the run's folder")

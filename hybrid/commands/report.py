@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line may say."""
+    """The options of the command line."""
 
     runs: str = option(
         "a folder; runs are looked for in it and everywhere below", default=folder("HYBRID_OUTPUTS", "outputs")

@@ -28,7 +28,7 @@ from hybrid.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line may say beside the training settings."""
+    """The options of the command line, beside the settings of training."""
 
     trials: int = option("trials, over all sessions; failed ones are not counted")
     name: str | None = option(

@@ -1,28 +1,28 @@
-"""Draw what the scattering transform sees in an image: its coefficients, arranged by order, scale and angle.
+"""Draw the scattering coefficients of an image, arranged by order, scale and angle.
 
-hybrid show-scattering                          scikit-learn's photograph of a flower
-hybrid show-scattering image=photo.jpg J=4 out=photo.png
+    hybrid show-scattering                          scikit-learn's photograph of a flower
+    hybrid show-scattering image=photo.jpg J=4 out=photo.png
+
+The image is cropped to a square and transformed in grey.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-
-import numpy as np
-import torch
-from PIL import Image, UnidentifiedImageError
+from typing import TYPE_CHECKING
 
 from hybrid.configuration.arguments import command, option
 from hybrid.configuration.output_paths import PICTURES, check_file, writing
 from hybrid.errors import UserError
-from hybrid.reports.scattering_figures import scattering_figure
-from hybrid.scattering import Scattering2D
+
+if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from PIL import Image
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """See --help."""
+    """The options of the command line."""
 
     image: str | None = option("an image file; null: a photograph that comes with scikit-learn", default=None)
     J: int = option("scales; coefficients are averages over 2^J pixels", default=3)
@@ -39,6 +39,12 @@ class Options:
 @command(Options)
 def show_scattering(options: Options) -> None:
     """Transform, draw, write."""
+    import numpy as np
+    import torch
+
+    from hybrid.reports.scattering_figures import scattering_figure
+    from hybrid.scattering import Scattering2D
+
     image = _square(_open(options.image), options.size)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
     try:
@@ -53,6 +59,8 @@ def show_scattering(options: Options) -> None:
 
 
 def _open(path: str | None) -> Image.Image:
+    from PIL import Image, UnidentifiedImageError
+
     if path is None:
         from sklearn.datasets import load_sample_image
 
@@ -64,6 +72,8 @@ def _open(path: str | None) -> Image.Image:
 
 
 def _square(image: Image.Image, size: int) -> Image.Image:
+    from PIL import Image
+
     scale = size / min(image.size)
     image = image.resize([max(size, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
     left, top = ((side - size) // 2 for side in image.size)

@@ -18,7 +18,7 @@ from hybrid.configuration.paths import folder
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line may say."""
+    """The options of the command line."""
 
     sweep: str = option("the name of a sweep, its folder, or last", default="last")
     root: str = option("the folder of all runs, in which sweeps/ is", default=folder("HYBRID_OUTPUTS", "outputs"))
