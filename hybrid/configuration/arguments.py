@@ -62,8 +62,6 @@ def command(options: type[T]) -> Callable[[Callable[[T], Any]], Callable[..., No
                 sys.exit(guarded(lambda: print(f"hybrid {__version__}")))
             sys.exit(guarded(lambda: task(parse(options, given)), folders=folders))
 
-        run.options = options  # for the shell's completion
-
         return run
 
     return decorate
@@ -120,7 +118,9 @@ def check_not_empty(options: Any, *names: str) -> None:
 
 def help_text(options: type, docstring: str) -> str:
     """The command's docstring, then every option with its default and explanation."""
-    lines = [docstring.strip(), "", "Options (KEY=VALUE; * must be given):", ""]
+    lines = [docstring.strip(), ""]
+    if dataclasses.fields(options):
+        lines += ["Options (KEY=VALUE; * must be given):", ""]
     for field in dataclasses.fields(options):
         required = field.default is dataclasses.MISSING
         name = f"{field.name}…" if field.metadata["positional"] else field.name
@@ -128,7 +128,7 @@ def help_text(options: type, docstring: str) -> str:
         choices = _choices(typing.get_type_hints(options)[field.name])
         text = field.metadata["help"] + (f" ({choices})" if choices else "")
         lines += textwrap.wrap(text, 110, initial_indent=f"{head:<26} ", subsequent_indent=" " * 27)
-    lines += ["", "HYBRID_TRACEBACK=1 shows where in the code an error comes from."]
+    lines += [*([""] if dataclasses.fields(options) else []), "HYBRID_TRACEBACK=1 shows where in the code an error comes from."]
     return "\n".join(lines)
 
 

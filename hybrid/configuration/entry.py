@@ -27,7 +27,6 @@ from hybrid.configuration.combinations import expand
 from hybrid.configuration.composition import compose, composing, in_one_line
 from hybrid.configuration.help import print_help
 from hybrid.configuration.hydra_arguments import (
-    choosable_groups,
     config_folders_apart,
     is_display,
     is_sweep,
@@ -37,7 +36,7 @@ from hybrid.configuration.hydra_arguments import (
     refuse_flags,
     refuse_many_processes,
 )
-from hybrid.configuration.paths import CONFIGS, ConfigFolders, add_folder
+from hybrid.configuration.paths import CONFIGS, add_folder
 from hybrid.distributed.launch import Launch
 from hybrid.errors import PeerLost, Stopped, UserError
 from hybrid.streams import discard, is_patient, outliving_readers
@@ -115,7 +114,7 @@ class _Start:
     def _explain(self, overrides: Sequence[str]) -> None:
         document = sys.modules[self.task.__module__].__doc__ or ""
         choices = compose(overrides, config_name=self.config_name).choices
-        print_help(document, ConfigFolders.read(), self.config_name, choices, groups=choosable_groups(self.config_name))
+        print_help(document, self.config_name, choices)
 
     def _many(self, arguments: Sequence[str]) -> None:
         """Every combination of the values; all are composed first, so that a typo costs nothing."""

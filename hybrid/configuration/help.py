@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from hybrid.configuration.hydra_arguments import choosable_groups
 from hybrid.configuration.paths import ConfigFolders
 
 
-def print_help(
-    docstring: str, configs: ConfigFolders, config_name: str, choices: Mapping[str, str], *, groups: Collection[str]
-) -> None:
+def print_help(docstring: str, config_name: str, choices: Mapping[str, str]) -> None:
     """Print the help of a command whose configuration is `<config_name>.yaml`.
 
-    `choices` are the chosen options, group by group: their settings are shown, in the words of their files. `groups` are
-    the groups that the command has; groups within them (model/head) are shown with them, and so are a user's own.
+    `choices` are the chosen options, group by group: their settings are shown, in the words of their files.
     """
+    configs = ConfigFolders.read()
     print(docstring.strip() + "\n")
-    _print_groups(configs, choices, groups)
+    print("Groups (GROUP=OPTION chooses; * is chosen here):\n")
+    for name in choosable(configs, config_name):
+        group = name.lstrip("+")
+        line = "  ".join(f"{each}*" if each == choices.get(group) else each for each in configs.options(group))
+        print(textwrap.fill(line, 100, initial_indent=f"  {name:<20} ", subsequent_indent=" " * 23))
     print("\nSettings (KEY=VALUE changes one: seed=1 trainer.batch_size=64):\n")
     print(textwrap.indent(_settings(configs.find(config_name).read_text()), "  "))
     for group, option in sorted(choices.items()):
@@ -32,16 +35,12 @@ def print_help(
     print("HYBRID_TRACEBACK=1 shows where in the code an error comes from.")
 
 
-def _print_groups(configs: ConfigFolders, choices: Mapping[str, str], groups: Collection[str]) -> None:
-    """The groups with their options; a group that only the user has is chosen with a sign in front."""
-    print("Groups (GROUP=OPTION chooses; * is chosen here):\n")
+def choosable(configs: ConfigFolders, config_name: str) -> list[str]:
+    """The groups that a command can choose from, with those within them (model/head); a user's own group has a + in front."""
     hybrids = ConfigFolders(configs.folders[-1:]).groups()
-    for group in configs.groups():
-        if group in hybrids and group.split("/")[0] not in groups:
-            continue  # of another command
-        name = group if group in hybrids else f"+{group}"
-        line = "  ".join(f"{each}*" if each == choices.get(group) else each for each in configs.options(group))
-        print(textwrap.fill(line, 100, initial_indent=f"  {name:<20} ", subsequent_indent=" " * 23))
+    own = choosable_groups(config_name)
+    names = {group: group if group in hybrids else f"+{group}" for group in configs.groups()}
+    return [name for group, name in names.items() if group.split("/")[0] in own or group not in hybrids]
 
 
 def _files(configs: ConfigFolders, name: str) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, machine, commit. `python -m hybrid.runs.environment` prints it, for bug reports."""
+"""What a run ran on: versions, machine, commit. `hybrid info` prints it, and more, for bug reports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def describe_environment() -> dict[str, Any]:
         "hybrid": __version__,
         "commit": _commit(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: version_of(name) for name in _PACKAGES},
         "system": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -53,7 +53,7 @@ def record_session(path: Path, *, step: int, ranks: int = 1, **more: Any) -> Non
     session = {
         "started": now,
         "step": step,
-        "command": shlex.join(sys.argv),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "host": platform.node(),
         "ranks": ranks,
         **more,
@@ -62,7 +62,8 @@ def record_session(path: Path, *, step: int, ranks: int = 1, **more: Any) -> Non
     write_json(path, {"sessions": sessions})
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """The version of an installed package; None if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -80,7 +81,10 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that the code runs from, with "+changes" where files differ from it."""
+    """The commit of the checkout that the code runs from, with "+changes" where files differ from it.
+
+    None for an installed package, also if it is installed within a repository of the user's.
+    """
     folder = Path(__file__).resolve().parents[2]
 
     def git(*arguments: str) -> str:
@@ -89,10 +93,8 @@ def _commit() -> str | None:
         ).stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")) != folder:
+            return None
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-if __name__ == "__main__":
-    print(json.dumps(describe_environment(), indent=2))

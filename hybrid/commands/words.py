@@ -1,0 +1,150 @@
+"""The words that can complete a command line: commands, groups, their options, settings and their values."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from hybrid.commands.main import COMMANDS, load
+from hybrid.configuration.composition import compose
+from hybrid.configuration.help import choosable
+from hybrid.configuration.hydra_arguments import config_folders_apart, is_of_cluster, is_sweep
+from hybrid.configuration.paths import ConfigFolders, add_folder
+
+# Commands whose arguments compose a configuration -> its name.
+_CONFIGURATIONS = {
+    "train": "train", "search": "train", "svm": "svm", "describe": "describe", "data-stats": "data_stats",
+    "prepare-data": "prepare_data",
+}  # fmt: skip
+_FLAGS = ("--help", "--version", "--config-dir", "--from", "--cfg", "-m")
+
+
+def candidates(words: Sequence[str]) -> list[str]:
+    """All words that can stand in place of the last one, sorted; `words` are what follows `hybrid` on the command line.
+
+    A candidate that ends in one of = . / , goes on; any other is a whole word. A command line with mistakes has none.
+    """
+    *before, word = words or [""]
+    if not before:
+        found = iter([*COMMANDS, "--help", "--version"])
+    elif before[0] not in COMMANDS:
+        found = iter(())
+    else:
+        found = _arguments(before[0], before[1:], word)
+    return sorted({text for text in found if text.startswith(word)})
+
+
+def _arguments(command: str, before: Sequence[str], word: str) -> Iterator[str]:
+    if before[-1:] in (["--from"], ["--config-dir"]):
+        yield from paths(word)
+        return
+    if word.startswith("-"):
+        yield from _FLAGS if command in _CONFIGURATIONS else ("--help", "--version")
+        return
+    rest, folders = config_folders_apart(before)
+    for folder in reversed(folders):
+        add_folder(folder)
+    if command == "completion":
+        yield from ("bash", "zsh", "fish")
+    options = getattr(sys.modules[load(command).__module__], "Options", None)
+    if options is not None:
+        yield from _of_options(options, word)
+    if command in _CONFIGURATIONS:
+        yield from _of_configuration(_CONFIGURATIONS[command], rest, word)
+
+
+def paths(text: str) -> Iterator[str]:
+    """Files and folders whose path begins so; a folder ends in a slash."""
+    folder, slash, beginning = text.rpartition("/")
+    try:
+        places = sorted(Path(folder + slash or ".").expanduser().iterdir())
+    except OSError:
+        return
+    for place in places:
+        if place.name.startswith(beginning) and (beginning or not place.name.startswith(".")):
+            yield f"{folder}{slash}{place.name}{'/' * place.is_dir()}"
+
+
+def _of_options(options: type, word: str) -> Iterator[str]:
+    """Of a command with a dataclass of options: run=, then its values."""
+    name, equals, value = word.partition("=")
+    hints = typing.get_type_hints(options)
+    fields = {field.name: field for field in dataclasses.fields(options)}
+    if not equals:
+        yield from (f"{key}=" for key, field in fields.items() if not field.metadata["positional"])
+        if any(field.metadata["positional"] for field in fields.values()):
+            yield from paths(word)
+    elif name in fields:
+        known = [*_choices(hints[name]), *ConfigFolders.read().options(name)]
+        yield from (f"{name}={each}" for each in _in_list(known, value))
+        if not known:
+            yield from (f"{name}={each}" for each in paths(value))
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The values that a Literal or a bool admits, also within a list or beside None."""
+    if annotation is bool:
+        return ["true", "false"]
+    if typing.get_origin(annotation) is Literal:
+        return [str(choice) for choice in typing.get_args(annotation)]
+    return [choice for part in typing.get_args(annotation) for choice in _choices(part)]
+
+
+def _of_configuration(config_name: str, before: Sequence[str], word: str) -> Iterator[str]:
+    """Of a command that composes a configuration: groups, their options, and the settings of what is chosen before."""
+    key, equals, value = word.partition("=")
+    configs = ConfigFolders.read()
+    groups = choosable(configs, config_name)
+    if key in groups and equals:
+        yield from (f"{key}={each}" for each in _in_list(configs.options(key.lstrip("+")), value))
+    elif equals:
+        yield from (
+            f"{key}={each}" for each in _values(OmegaConf.select(_compose(config_name, before, key), key), value)
+        )
+    else:
+        yield from (f"{group}=" for group in groups)
+        yield from _settings(_compose(config_name, before, key), key)
+
+
+def _values(now: Any, value: str) -> list[str]:
+    """Of a setting that has the value `now`: true and false, the number that it is, or a path for a text."""
+    if isinstance(now, bool):
+        return ["true", "false"]
+    if isinstance(now, DictConfig | ListConfig):
+        return []
+    if isinstance(now, int | float):
+        return [str(now)]
+    return [*([] if now is None else [str(now)]), *paths(value)]
+
+
+def _in_list(options: Sequence[str], value: str) -> Iterator[str]:
+    """The options in place of the last of several values: for "a,b", after "a,"."""
+    kept = value[: value.rfind(",") + 1]
+    return (f"{kept}{option}" for option in options)
+
+
+def _compose(config_name: str, before: Sequence[str], key: str) -> DictConfig:
+    """The configuration as far as it is typed; the defaults where that is not valid yet."""
+    of_cluster = is_of_cluster(key) and is_sweep(before)
+    name = "sweep" if of_cluster else config_name
+    overrides = [text for text in before if "=" in text and is_of_cluster(text) == of_cluster and "," not in text]
+    try:
+        return compose(overrides, config_name=name)
+    except Exception:  # whatever is wrong with it will be said when the command is given
+        return compose(config_name=name)
+
+
+def _settings(cfg: DictConfig, beginning: str) -> Iterator[str]:
+    """The keys beside the one that begins so: "trainer.b" gives trainer.batch_size= and the other keys of trainer."""
+    above, dot, _ = beginning.rpartition(".")
+    section = OmegaConf.select(cfg, above) if above else cfg
+    if isinstance(section, DictConfig):
+        for key in section:
+            if above or key != "choices":
+                yield f"{above}{dot}{key}{'.' if isinstance(section._get_node(key), DictConfig) else '='}"
