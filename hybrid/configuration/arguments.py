@@ -128,7 +128,10 @@ def help_text(options: type, docstring: str) -> str:
         choices = _choices(typing.get_type_hints(options)[field.name])
         text = field.metadata["help"] + (f" ({choices})" if choices else "")
         lines += textwrap.wrap(text, 110, initial_indent=f"{head:<26} ", subsequent_indent=" " * 27)
-    lines += [*([""] if dataclasses.fields(options) else []), "HYBRID_TRACEBACK=1 shows where in the code an error comes from."]
+    lines += [
+        *([""] if dataclasses.fields(options) else []),
+        "HYBRID_TRACEBACK=1 shows where in the code an error comes from.",
+    ]
     return "\n".join(lines)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
+from hybrid.configuration.composition import in_one_line
 from hybrid.configuration.paths import ConfigFolders
 from hybrid.errors import UserError
 
@@ -18,6 +22,22 @@ def expand(arguments: Sequence[str]) -> list[tuple[str, ...]]:
     The syntax is Hydra's: commas, choice(…), range(…), glob(…). Raises UserError for intervals, which only a search can try.
     """
     return [tuple(combination) for combination in itertools.product(*map(_values, parse_overrides(arguments)))]
+
+
+@contextlib.contextmanager
+def composing_one_of(
+    overrides: Sequence[str], arguments: Sequence[str], *, config_name: str = "train"
+) -> Iterator[None]:
+    """A context that composes one combination of these arguments: an error names the values that are its own.
+
+    Values that Hydra refuses may be valid in other combinations.
+    """
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        own = " ".join(text for text in overrides if text not in arguments)
+        words = in_one_line(error, overrides, config_name=config_name)
+        raise UserError(f"{own}: {words}" if own else words) from error
 
 
 def parse_overrides(arguments: Sequence[str]) -> list[Override]:

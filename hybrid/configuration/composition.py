@@ -44,6 +44,8 @@ def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> Dic
 
 def in_one_line(error: Exception, overrides: Sequence[str], *, config_name: str = "train") -> str:
     """Says what is wrong with a command line of these overrides, and what is valid, from the error that composing it raised."""
+    if isinstance(error, UserError):
+        return str(error)
     known = functools.partial(_compose_without, overrides, config_name)
     return explain(error, known, choosable_groups(config_name))
 

@@ -23,7 +23,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from hybrid.configuration.combinations import expand
+from hybrid.configuration.combinations import composing_one_of, expand
 from hybrid.configuration.composition import compose, composing, in_one_line
 from hybrid.configuration.help import print_help
 from hybrid.configuration.hydra_arguments import (
@@ -122,7 +122,10 @@ class _Start:
             self.sweep(arguments)
             return
         combinations = expand(arguments)
-        configurations = [compose(overrides, config_name=self.config_name) for overrides in combinations]
+        configurations = []
+        for overrides in combinations:
+            with composing_one_of(overrides, arguments, config_name=self.config_name):
+                configurations.append(compose(overrides, config_name=self.config_name))
         failures = []
         for overrides, cfg in zip(combinations, configurations, strict=True):
             try:

@@ -9,7 +9,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.renamed import renamed
-from hybrid.errors import UserError, unknown_name
+from hybrid.errors import unknown_name
 
 
 def explain(error: Exception, compose_without: Callable[[str], DictConfig], groups: Sequence[str] = ()) -> str:
@@ -19,8 +19,6 @@ def explain(error: Exception, compose_without: Callable[[str], DictConfig], grou
     that a command line may choose from, also where this one has not.
     """
     text = _whole_text(error)
-    if isinstance(error, UserError):
-        return str(error)
     if isinstance(error, OverrideParseException):
         return f"cannot read the argument {error.override!r}: write key=value (quote values with commas, colons or brackets)."
     if several := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", text):

@@ -7,12 +7,10 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from hybrid.configuration.combinations import expand
-from hybrid.configuration.composition import compose, in_one_line
+from hybrid.configuration.combinations import composing_one_of, expand
+from hybrid.configuration.composition import compose
 from hybrid.errors import UserError
 from hybrid.runs.folder import RunFolder, identity
 
@@ -39,7 +37,8 @@ def plan_runs(arguments: Sequence[str]) -> list[Planned]:
     """
     runs: dict[str, Planned] = {}
     for overrides in expand(arguments):
-        run = _plan_one_of(overrides, arguments)
+        with composing_one_of(overrides, arguments):
+            run = plan_run(overrides)
         there = runs.setdefault(run.name, run)
         if there is run:
             continue
@@ -68,12 +67,3 @@ def plan_run(overrides: Sequence[str]) -> Planned:
     if cfg.data.get("root") is not None:
         cfg.data.root = str(Path(cfg.data.root).resolve())
     return Planned(RunFolder.of(cfg).path.name, tuple(overrides), cfg)
-
-
-def _plan_one_of(overrides: Sequence[str], arguments: Sequence[str]) -> Planned:
-    """The run of one combination. What Hydra refuses may be valid in others: the error names what is this one's own."""
-    try:
-        return plan_run(overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        own = " ".join(text for text in overrides if text not in arguments)
-        raise UserError(f"{f'{own}: ' if own else ''}{in_one_line(error, overrides)}") from error
