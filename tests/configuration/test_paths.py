@@ -80,11 +80,8 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path, monkeypatch, call):
 
 def test_help_lists_them_with_ours(mine, call):
     code, out, _ = call("train", "--help", f"--config-dir={mine}", "data=small")
-    groups = {
-        line.split()[0]: line.split()[1:]
-        for line in out.split("Groups")[1].split("Settings")[0].splitlines()
-        if line.startswith("  ")
-    }
+    listed = out.split("\nGroups")[1].split("\nSettings")[0].replace("\n" + 23 * " ", " ").splitlines()
+    groups = {line.split()[0]: line.split()[1:] for line in listed if line.startswith("  ")}
     assert code == 0
     assert "mine" in groups["experiment"] and {"small*", "digits"} <= set(groups["data"])
     assert groups["+noise"] == ["strong"] and "svm" not in groups
