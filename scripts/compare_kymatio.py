@@ -29,9 +29,8 @@ from torch import Tensor
 from hybrid.configuration.arguments import check_not_empty, command, option
 from hybrid.configuration.output_paths import check_file
 from hybrid.errors import UserError
-from hybrid.scattering import KymatioScattering2D, Scattering2D, make_scattering
-from hybrid.scattering.compiled.tables import Settings
-from hybrid.scattering.geometry import largest_scale
+from hybrid.scattering import Scattering2D, TorchScattering2D
+from hybrid.scattering.geometry import Settings, largest_scale
 
 SIZES = ("28x28", "32x32", "33x47", "64x96", "96x96", "224x224")
 Engine = Literal["torch", "cpu"]
@@ -146,8 +145,8 @@ def compare(chosen: dict[tuple[str, int], tuple[str, ...]], options: Options) ->
                 print(f"{text}, J={J}, L={L}: filters …", file=sys.stderr, flush=True)
             kymatio = make_kymatio(J, shape, L)
             for order in options.orders:
-                exact = Scattering2D(J, shape, L, order)
-                modules = {engine: make_scattering(J, shape, L, order, engine=engine) for engine in engines}
+                exact = TorchScattering2D(J, shape, L, order)
+                modules = {engine: Scattering2D(J, shape, L, order, engine=engine) for engine in engines}
                 for kind, image in images.items():
                     setting = {"size": text, "J": J, "L": L, "order": order, "input": kind}
                     others = kymatio(image)[:, : len(exact.paths)].double(), exact(image.double())
@@ -155,10 +154,10 @@ def compare(chosen: dict[tuple[str, int], tuple[str, ...]], options: Options) ->
                         yield setting | {"engine": engine} | errors(module(image).double(), *others)
 
 
-def make_kymatio(J: int, shape: tuple[int, int], L: int) -> KymatioScattering2D:
+def make_kymatio(J: int, shape: tuple[int, int], L: int) -> Scattering2D:
     """Order 2, which serves for order 1 too: that is its first channels, and it is slow to build."""
     try:
-        return KymatioScattering2D(J, shape, L)
+        return Scattering2D(J, shape, L, engine="kymatio")
     except ImportError as error:
         raise UserError(str(error)) from error
 

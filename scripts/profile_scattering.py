@@ -3,7 +3,7 @@
     python scripts/profile_scattering.py figure=stages.png
     python scripts/profile_scattering.py cases=[cifar] batch=16 kymatio=false json=stages.json
 
-One thread. Of the engine a second library is compiled, with counters between its stages (hybrid/scattering/cpu/stages.cpp);
+One thread. Of the engine a second library is compiled, with counters between its stages (hybrid/scattering/compiled/cpu/stages.cpp);
 kymatio's functions are timed one by one. Shares are medians over the rounds; ms is a share of the time that the engine takes
 without counters, and the first line of a case says how much longer it takes with them. "filter" is the product and the sum over
 aliases, "inverse_rows" the modulus too, "input" padding and interleaving, "output" also what the system needs to hand out the
@@ -29,7 +29,7 @@ from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.output_paths import PICTURES, check_file
 from hybrid.errors import UserError
 from hybrid.reports.style import save_figure
-from hybrid.scattering.compiled.cache import CompilerError
+from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled.cpu.kernels import kernel_for
 from hybrid.scattering.compiled.cpu.stages import StagedKernel
 
@@ -123,7 +123,7 @@ def kymatio_engine(case: Case, images: Tensor) -> Engine:
     """kymatio's. Raises UserError where it is not installed."""
     plain, staged = make(case, "kymatio"), make(case, "kymatio")
     seconds: Counter[str] = Counter()
-    inner = staged.engine
+    inner = staged.engine.kymatio
     methods = {name: staticmethod(timed(getattr(inner.backend, name), name, seconds)) for name in KYMATIO}
     inner.backend = type("Timed", (inner.backend,), methods)
     inner.pad, inner.unpad = timed(inner.pad, "pad", seconds), timed(inner.unpad, "unpad", seconds)

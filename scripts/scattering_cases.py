@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.errors import UserError
-from hybrid.scattering import make_scattering
-from hybrid.scattering.compiled.cache import CompilerError
+from hybrid.scattering import Scattering2D
+from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled.codelets.plans import is_supported
 from hybrid.scattering.compiled.cpu.kernels import kernel_for
-from hybrid.scattering.compiled.cpu.source import map_sizes
 from hybrid.scattering.compiled.cuda.devices import transform_for
 from hybrid.scattering.compiled.engine import is_usable
-from hybrid.scattering.compiled.tables import Settings
+from hybrid.scattering.geometry import Settings, map_sizes
 
 LARGEST_L2, LARGEST_WORST = 3e-7, 1e-6
 COLOURS = 3
@@ -78,7 +77,7 @@ def make(case: Case, engine: str) -> nn.Module:
 
         return nn.Sequential(ScatLayer(), ScatLayer())
     try:
-        return make_scattering(case.J, (case.side, case.side), max_order=case.order, engine=engine)
+        return Scattering2D(case.J, (case.side, case.side), max_order=case.order, engine=engine)
     except ImportError as error:
         raise UserError(str(error)) from error
 

@@ -129,9 +129,9 @@ def measure(images: Tensor, J: int, options: Options) -> dict[str, Any]:
     """One row: everything that depends on J."""
     from verification.scattering_checks import littlewood_paley, padded, propagate, sampled_expansion
 
-    from hybrid.scattering import Scattering2D
+    from hybrid.scattering import TorchScattering2D
 
-    scattering = Scattering2D(J, tuple(images.shape[1:]), options.L)
+    scattering = TorchScattering2D(J, tuple(images.shape[1:]), options.L)
     bank = littlewood_paley(J, scattering.padded_shape, options.L)
     waves = propagate(padded(images, J), J, options.L)
     expansions = dict(zip(("W", "S"), waves.expansion(), strict=True))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hybrid.analysis.layers import LOGITS, PIXELS, Layer, output_tensor, plain_model, scattering_of
 from hybrid.errors import UserError
-from hybrid.scattering import ScatteringModule
+from hybrid.scattering import Scattering2D
 from hybrid.taps import modules_of, undisturbed, watch
 
 Keep = Callable[[Tensor, Layer], Tensor]
@@ -88,7 +88,7 @@ def _whole(output: Tensor) -> Tensor:
     return output
 
 
-def _orders(module: ScatteringModule, order: int | None, compensate: bool, output: Tensor) -> Tensor:
+def _orders(module: Scattering2D, order: int | None, compensate: bool, output: Tensor) -> Tensor:
     """(N, ..., paths, h, w) -> (N, channels, h, w): the paths of one order, or all; paths are sorted by order."""
     if order is not None:
         positions = [index for index, path in enumerate(module.paths) if path.order == order]

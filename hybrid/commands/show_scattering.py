@@ -43,12 +43,12 @@ def show_scattering(options: Options) -> None:
     import torch
 
     from hybrid.reports.scattering_figures import scattering_figure
-    from hybrid.scattering import Scattering2D
+    from hybrid.scattering import TorchScattering2D
 
     image = _square(_open(options.image), options.size)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
     try:
-        scattering = Scattering2D(options.J, (options.size, options.size), L=options.L)
+        scattering = TorchScattering2D(options.J, (options.size, options.size), L=options.L)
     except ValueError as error:
         raise UserError(str(error)) from error
     figure = scattering_figure(pixels, scattering(pixels.mean(0)), scattering.paths)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.models import HybridModel
-from hybrid.scattering import Scattering2D, ScatteringModule
+from hybrid.scattering import Scattering2D, TorchScattering2D
 
 
 class Pipeline(nn.Module):
@@ -42,7 +42,7 @@ class Head(nn.Module):
 
 
 def for_export(
-    pipeline: Pipeline, *, engine: Callable[[int, tuple[int, int], int, int], nn.Module] = Scattering2D
+    pipeline: Pipeline, *, engine: Callable[[int, tuple[int, int], int, int], nn.Module] = TorchScattering2D
 ) -> Pipeline:
     """A copy on the CPU, in evaluation mode and contiguous memory format, whose scattering is computed by `engine`.
 
@@ -54,7 +54,7 @@ def for_export(
     twin.preprocessing.to("cpu")
     for parent in list(twin.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, ScatteringModule) and type(child) is not engine:
+            if isinstance(child, Scattering2D) and type(child) is not engine:
                 setattr(parent, name, engine(child.J, child.shape, child.L, child.max_order))
     for parameter in twin.parameters():
         parameter.requires_grad_(False)

@@ -1,7 +1,7 @@
-"""Front-ends: what turns an image into the maps that a head learns on. They have no state to save or to train.
+"""Front-ends turn an image into the maps that a head learns on. They have no state to save or to train.
 
-One with `fixed = True` promises that an image's maps depend on that image alone, in training as in evaluation: they may be
-computed once and kept (trainer.feature_cache).
+A front-end with `fixed = True` promises that an image's maps depend on that image alone, in training as in evaluation. They
+may then be computed once and kept (trainer.feature_cache).
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from hybrid.scattering import Engine, make_scattering
+from hybrid.scattering import Engine, Scattering2D
 
 
 class Scattering(nn.Module):
-    """Scattering coefficients: images (N, C, H, W) -> (N, C · paths, H // 2^J, W // 2^J), colour outer, path inner.
+    """`Scattering2D` as a front-end: images (N, C, H, W) -> (N, C · P, H // 2^J, W // 2^J), colour outer, path inner.
 
-    `J` auto chooses the number of octaves from the shorter side of the image: 3 from 128 pixels on (ImageNet as
-    published), 2 from 16 on (CIFAR, MNIST, STL-10 as published), else 1. Computed in float32 also under autocast: a
-    half-precision modulus loses the small second-order coefficients.
+    J="auto" takes the number of octaves from the shorter side of the image: 3 from 128 pixels on (ImageNet as published),
+    2 from 16 on (CIFAR, MNIST, STL-10 as published), else 1. It computes in float32 also under autocast, because the small
+    second-order coefficients underflow in half precision.
     """
 
     fixed = True
@@ -35,7 +35,7 @@ class Scattering(nn.Module):
         super().__init__()
         channels, height, width = image_shape
         octaves = auto_octaves(min(height, width)) if J == "auto" else J
-        self.transform = make_scattering(octaves, (height, width), L, max_order, engine=engine)
+        self.transform = Scattering2D(octaves, (height, width), L, max_order, engine=engine)
         paths, out_height, out_width = self.transform.output_shape
         self.output_shape = (channels * paths, out_height, out_width)
 

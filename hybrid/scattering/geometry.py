@@ -1,31 +1,113 @@
-"""Sizes: which scales fit an image, how far it is padded, how many samples come out."""
+"""Parameters and sizes: which scales fit an image, how far it is padded, how many samples come out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybrid.errors import UserError
+from hybrid.scattering.paths import Path, scattering_paths
 
 
-def check_parameters(J: int, shape: Sequence[int], L: int, max_order: int) -> tuple[int, int]:
-    """Return `shape` as (H, W), or raise a ValueError that says which values fit."""
-    if not isinstance(shape, Sequence) or len(shape) != 2 or not all(_is_count(side) for side in shape):
-        given = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else shape
-        raise ValueError(f"shape must be two positive integers (H, W), got {given!r}")
-    height, width = (int(side) for side in shape)
-    if not _is_count(L):
-        raise ValueError(f"L, the number of angles, must be an integer of at least 1, got {L!r}")
-    if isinstance(max_order, bool) or max_order not in (1, 2):
-        raise ValueError(f"max_order must be 1 or 2, got {max_order!r}")
+class ScatteringError(UserError, TypeError, RuntimeError):
+    """Parameters or images that the transform cannot take. The message is one line that says which values are valid.
+
+    It is a ValueError. kymatio raises TypeError or RuntimeError for the same mistakes, so code that catches those works, too.
+    """
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of one transform; hashable. `check_parameters` makes one from what a user gives.
+
+    J: the largest scale is 2^J pixels. shape: (H, W) of the images. L: angles over half a turn. max_order: 1 or 2.
+    pre_pad: the images come already padded to `padded`.
+    """
+
+    J: int
+    shape: tuple[int, int]
+    L: int = 8
+    max_order: int = 2
+    pre_pad: bool = False
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """(H, W) of the padded images, on which the filters live."""
+        return padded_shape(self.shape, self.J)
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """(H, W) of the images as the transform takes them."""
+        return self.padded if self.pre_pad else self.shape
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The paths in the order of the output channels."""
+        return scattering_paths(self.J, self.L, self.max_order)
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """(P, h, w) of one image."""
+        return (len(self.paths), *output_size(self.shape, self.J))
+
+
+def check_parameters(J: Any, shape: Any, L: Any = 8, max_order: Any = 2, pre_pad: Any = False) -> Settings:
+    """Return the parameters as plain Python numbers, or raise a ScatteringError that says which values are valid.
+
+    NumPy's integers and truth values are taken, also as arrays of one number, as `numpy.load` gives them.
+    """
+    height, width = _sides(shape)
+    angles = _count(L)
+    if angles is None:
+        raise ScatteringError(f"L, the number of angles, must be an integer of at least 1, got {L!r}")
+    order = _count(max_order)
+    if order not in (1, 2):
+        raise ScatteringError(f"max_order must be 1 or 2, got {max_order!r}")
+    truth = pre_pad.item() if isinstance(pre_pad, np.bool_) or _is_number(pre_pad) else pre_pad
+    if not isinstance(truth, bool):
+        raise ScatteringError(f"pre_pad must be True or False, got {pre_pad!r}")
+    return Settings(_scale(J, height, width), (height, width), angles, order, truth)
+
+
+def _sides(shape: Any) -> tuple[int, int]:
+    is_list = isinstance(shape, (tuple, list)) or (isinstance(shape, np.ndarray) and shape.ndim == 1)
+    counts = [_count(side) for side in shape] if is_list else []
+    if len(counts) != 2 or counts[0] is None or counts[1] is None:
+        given = tuple(shape) if isinstance(shape, list) else shape
+        raise ScatteringError(f"shape must be two positive integers (H, W), got {given!r}")
+    return counts[0], counts[1]
+
+
+def _scale(J: Any, height: int, width: int) -> int:
     largest = largest_scale((height, width))
     if largest < 1:
-        raise ValueError(f"images of {height}x{width} are too small: scattering needs at least 2x2 pixels")
-    if not _is_count(J):
-        raise ValueError(f"J must be an integer from 1 to {largest} for images of {height}x{width}, got {J!r}")
-    if largest < J:
-        raise ValueError(
-            f"J={J} does not fit images of {height}x{width}: 2^J={2**J} exceeds the shorter side, "
+        raise ScatteringError(f"images of {height}x{width} are too small: scattering needs at least 2x2 pixels")
+    octaves = _count(J)
+    if octaves is None:
+        raise ScatteringError(f"J must be an integer from 1 to {largest} for images of {height}x{width}, got {J!r}")
+    if largest < octaves:
+        raise ScatteringError(
+            f"J={octaves} does not fit images of {height}x{width}: 2^J={2**octaves} exceeds the smallest dimension, "
             f"so J can be 1 to {largest} here"
         )
-    return height, width
+    return octaves
+
+
+def _count(value: Any) -> int | None:
+    """A positive integer of Python or NumPy as an int; None for anything else."""
+    try:
+        number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        return None
+    return number if number is not None and number >= 1 else None
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is an array of one number without dimensions."""
+    return isinstance(value, np.ndarray) and value.ndim == 0
 
 
 def largest_scale(shape: tuple[int, int]) -> int:
@@ -51,5 +133,6 @@ def output_size(shape: tuple[int, int], J: int) -> tuple[int, int]:
     return shape[0] // 2**J, shape[1] // 2**J
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def map_sizes(padded: tuple[int, int], J: int) -> list[int]:
+    """Every side of every intermediate map of images padded to `padded`, in increasing order."""
+    return sorted({side >> level for side in padded for level in range(J)})

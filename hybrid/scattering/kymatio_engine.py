@@ -1,44 +1,52 @@
-"""kymatio's own engine behind the same interface: for cross-checks, several times slower."""
+"""kymatio's own code as an engine: for comparisons. It is several times slower than the others."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hybrid.scattering.interface import ScatteringModule
+from hybrid.scattering.geometry import Settings
+from hybrid.scattering.torch_engine import keep_precision
 
 
-class KymatioScattering2D(ScatteringModule):
-    """kymatio 0.3's `Scattering2D` with this package's checks, input types, strides and empty state_dict.
+class KymatioEngine(nn.Module):
+    """(B, H, W) float32 or float64 images, B ≥ 1 -> (B, P, h, w) coefficients of the same type, by kymatio 0.3.
 
-    Parameters, shapes and errors are those of `hybrid.scattering.Scattering2D`. Its filters are computed by kymatio in
-    single precision, up to 2e-7 of their maximum from the exact ones, and serve float64 images too.
-    Raises ImportError when kymatio is not installed.
+    kymatio computes its filters in single precision, up to 2e-7 of their maximum from the exact ones, and they serve
+    float64 images, too. Raises ImportError when kymatio is not installed.
     """
 
-    engine_name = "kymatio"
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        scattering = _kymatio_class()
+        self.kymatio = scattering(
+            settings.J, settings.shape, L=settings.L, max_order=settings.max_order, pre_pad=settings.pre_pad
+        )
+        if settings.pre_pad:
+            self.kymatio.pad = _append_axis  # kymatio's is a lambda, which cannot be pickled
+        for name, filters in list(self.kymatio.named_buffers()):
+            self.kymatio.register_buffer(name, filters, persistent=False)
 
-    def __init__(
-        self, J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, pre_pad: bool = False
-    ) -> None:
-        super().__init__(J, shape, L, max_order, pre_pad=pre_pad)
-        self.engine = _engine_class()(J, self.shape, L=L, max_order=max_order, pre_pad=pre_pad)
-        if pre_pad:
-            self.engine.pad = _append_axis  # kymatio's is a lambda, which cannot be pickled
-        for name, filters in list(self.engine.named_buffers()):
-            self.engine.register_buffer(name, filters, persistent=False)
-
-    def _transform(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, H, W) -> (B, P, h, w)."""
         images = images.contiguous()
         if images.dtype == torch.float32:
-            return self.engine(images)
-        filters = {name: buffer.double() for name, buffer in self.engine.named_buffers()}
-        return torch.func.functional_call(self.engine, filters, images)
+            return self.kymatio(images)
+        filters = {name: buffer.double() for name, buffer in self.kymatio.named_buffers()}
+        return torch.func.functional_call(self.kymatio, filters, images)
+
+    def words(self, device: torch.device) -> str:
+        """The engine's name, as `Scattering2D.engine_on` gives it."""
+        return "kymatio engine"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> KymatioEngine:
+        return super()._apply(keep_precision(fn), recurse)
 
 
-def _engine_class() -> Any:
+def _kymatio_class() -> Any:
     try:
         # Not kymatio.torch: that imports the 3-D transform, which SciPy 1.17 broke, and renames classes so that they
         # cannot be pickled.

@@ -17,15 +17,14 @@ import torch
 from torch import Tensor
 
 from hybrid.errors import UserError
-from hybrid.scattering.compiled.cache import cache_folder, locked
-from hybrid.scattering.compiled.cpu.compiler import CompilerError
+from hybrid.scattering.compiled.cache import NoCacheFolder, cache_folder, locked
 
 
 def feature_folder() -> Path:
     """The cache folder; UserError if there is none that can be written."""
     try:
         return cache_folder()
-    except CompilerError as error:
+    except NoCacheFolder as error:
         raise UserError(f"trainer.feature_cache=disk is not possible: {error}.") from error
 
 

@@ -9,7 +9,7 @@ from hybrid.data import Data, Loader
 from hybrid.reports.confusion_figure import confusion_figure
 from hybrid.reports.scattering_figures import filter_bank_figure
 from hybrid.runs import Tracker
-from hybrid.scattering import ScatteringModule
+from hybrid.scattering import Scattering2D
 from hybrid.scattering.filters import morlet_bank
 from hybrid.training.evaluation import Evaluation
 
@@ -29,7 +29,7 @@ class Pictures:
         images = next(iter(loader.epoch(0))).images[:64].detach().float().cpu()
         self.tracker.images(0, "train/augmented_batch", _displayable(images))
         transform = getattr(getattr(model, "frontend", None), "transform", None)
-        if isinstance(transform, ScatteringModule):
+        if isinstance(transform, Scattering2D):
             columns = min(_COLUMNS, transform.L)
             self.tracker.figure(0, "wavelets/filter_bank", filter_bank_figure(_filters(transform), columns=columns))
 
@@ -46,7 +46,7 @@ def _displayable(images: torch.Tensor) -> torch.Tensor:
     return ((images - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
 
 
-def _filters(transform: ScatteringModule) -> list[tuple[str, torch.Tensor]]:
+def _filters(transform: Scattering2D) -> list[tuple[str, torch.Tensor]]:
     """(title, spectrum) of every wavelet, scale by scale, and of the low-pass."""
     bank = morlet_bank(transform.J, transform.padded_shape, transform.L)
     named = [

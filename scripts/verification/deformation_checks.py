@@ -21,7 +21,7 @@ from torch import Tensor
 from hybrid.analysis.perturbations import random_deformation
 from hybrid.analysis.warping import warp
 from hybrid.errors import UserError
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import TorchScattering2D
 
 _OVERSAMPLING = 8  # interpolation must not be what is measured
 _DIRECTIONS = 5  # no multiple or divisor of the usual number of angles
@@ -50,7 +50,7 @@ def wave_packet_constants(
     """
     if not 0 < dilation < 1 or not 0 < width <= size / 8:
         raise UserError(f"wave packets: 0 < dilation < 1 and width at most {size / 8}: got {dilation} and {width}.")
-    scattering = Scattering2D(J, (size, size), L)
+    scattering = TorchScattering2D(J, (size, size), L)
     angles = torch.arange(_DIRECTIONS, dtype=torch.float64) * math.pi / _DIRECTIONS
     rows = []
     for frequency in sorted(frequencies):
@@ -74,7 +74,7 @@ def image_constants(images: Tensor, J: int, *, L: int = 8, gradient: float = 0.1
     canvas = F.pad(faded, (left, width - left, top, height - top))
     shape = (2 * height, 2 * width)
     field = random_deformation(len(images), shape, gradient, torch.Generator().manual_seed(seed))
-    scattering = Scattering2D(J, shape, L).to(images.device)
+    scattering = TorchScattering2D(J, shape, L).to(images.device)
     frequencies = [0.75 * math.pi / 2**k for k in range(J, -1, -1)]
     rows = []
     for frequency in frequencies:
@@ -85,7 +85,7 @@ def image_constants(images: Tensor, J: int, *, L: int = 8, gradient: float = 0.1
 
 
 @torch.no_grad()
-def _constants(scattering: Scattering2D, images: Tensor, moved: Tensor, gradient: float) -> tuple[Tensor, ...]:
+def _constants(scattering: TorchScattering2D, images: Tensor, moved: Tensor, gradient: float) -> tuple[Tensor, ...]:
     """Scattering, Fourier modulus, pixels: (n,) each."""
     norms = images.flatten(1).norm(dim=1)
     if not (norms > 0).all():

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from hybrid.errors import UserError
+from hybrid.scattering import Scattering2D
 from hybrid.scattering.filters import morlet_bank, wavelet
 from hybrid.scattering.geometry import check_parameters, margins
-from hybrid.scattering.interface import ScatteringModule
 from hybrid.scattering.spectral import reflect_pad
 
 
@@ -143,12 +143,12 @@ def propagate(images: Tensor, J: int, L: int = 8) -> Propagation:
 
 def padded(images: Tensor, J: int) -> Tensor:
     """(N, H, W) -> extended by reflection as Scattering2D extends them."""
-    shape = check_parameters(J, tuple(images.shape[-2:]), 8, 2)
+    shape = check_parameters(J, images.shape[-2:]).shape
     return reflect_pad(images, margins(shape, J))
 
 
 @torch.no_grad()
-def sampled_expansion(scattering: ScatteringModule, images: Tensor) -> tuple[Tensor, Tensor]:
+def sampled_expansion(scattering: Scattering2D, images: Tensor) -> tuple[Tensor, Tensor]:
     """2^J ‖Sx - Sx'‖ over ‖Px - Px'‖, P the padding, and over ‖x - x'‖: the transform as networks use it.
 
     Of all pairs of different (N, H, W) images. Sampling every 2^J pixels divides norms by about 2^J, which is put back. Only the

@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist, pdist
 from hybrid.analysis.contraction import class_distances, contraction_ratios
 from hybrid.analysis.pairs import distances_of, sample_pairs
 from hybrid.errors import UserError
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import TorchScattering2D
 from hybrid.scattering.filters import morlet_bank
 
 
@@ -81,7 +81,7 @@ def test_compensated_scattering_is_non_expansive_up_to_the_bank(J, pairs):
 
     A is the Littlewood-Paley sum; the bank is applied three times, wavelets twice and the low-pass (Mallat 2012, section 2).
     """
-    scattering = Scattering2D(J, (24, 24), pre_pad=True).double()
+    scattering = TorchScattering2D(J, (24, 24), pre_pad=True).double()
     side = scattering.padded_shape[0]
     left = (side - 24) // 2
     bound = littlewood_paley_maximum(J, side) ** 1.5

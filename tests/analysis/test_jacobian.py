@@ -12,7 +12,7 @@ from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import model_from
 from hybrid.errors import UserError
 from hybrid.models import capture, nonlinearity_taps
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import TorchScattering2D
 from hybrid.taps import NONLINEARITIES
 
 
@@ -73,7 +73,7 @@ def test_every_nonlinearity_has_its_derivative(kind):
 @pytest.mark.parametrize("kind", ["noise", "zero", "half"])
 def test_the_scattering_at_8x8(kind):
     """Also where the modulus is zero, everywhere or in part: its derivative there is 0, as for the gradients of training."""
-    scattering = Scattering2D(2, (8, 8)).double()
+    scattering = TorchScattering2D(2, (8, 8)).double()
     images = torch.randn(2, 1, 8, 8, dtype=torch.float64)
     if kind == "zero":
         images = torch.zeros_like(images)
@@ -85,7 +85,7 @@ def test_the_scattering_at_8x8(kind):
 
 
 def test_compensated_scattering_does_not_stretch_padded_images():
-    scattering = Scattering2D(2, (8, 8), pre_pad=True).double()
+    scattering = TorchScattering2D(2, (8, 8), pre_pad=True).double()
     images = torch.randn(3, *scattering.padded_shape, dtype=torch.float64)
     assert (jacobian_norm(lambda x: 4 * scattering(x), images).values <= 1.0001).all()
 

@@ -15,7 +15,7 @@ from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import model_from
 from hybrid.errors import UserError
 from hybrid.models import nonlinearity_taps
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import TorchScattering2D
 
 
 def model_of(name: str, *overrides: str) -> nn.Module:
@@ -44,7 +44,7 @@ class Filtered(nn.Module):
         super().__init__()
         self.sharpen, self.wavelets, self.logits = (
             nn.Conv2d(3, 1, 1),
-            Scattering2D(1, (8, 8), L=4),
+            TorchScattering2D(1, (8, 8), L=4),
             nn.Linear(5 * 16, 2),
         )
 

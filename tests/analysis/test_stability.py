@@ -10,7 +10,7 @@ import torch
 from hybrid.analysis.perturbations import perturb
 from hybrid.analysis.stability import measure_stability
 from hybrid.errors import UserError
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import TorchScattering2D
 
 
 def represent(images):
@@ -104,7 +104,7 @@ def test_scattering_moves_less_than_pixels_and_noise_is_not_amplified():
     images = torch.stack([torch.sin(positions[:, None] * a + positions[None, :] * b) for a, b in [(1, 0.4), (0.3, 2)]])[
         :, None
     ]
-    scattering = Scattering2D(3, (32, 32))
+    scattering = TorchScattering2D(3, (32, 32))
 
     def both(batch):
         return {"pixels": batch, "scattering": 8 * scattering(batch)}

@@ -5,7 +5,7 @@ import torch
 
 from hybrid.export import Pipeline, for_export
 from hybrid.export.dft_scattering import DftScattering
-from hybrid.scattering import Scattering2D, make_scattering
+from hybrid.scattering import TorchScattering2D, make_scattering
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from hybrid.scattering import Scattering2D, make_scattering
 )  # fmt: skip
 def test_it_equals_scattering2d(J, shape, L, order):
     images = torch.rand(2, 3, *shape)
-    wanted = Scattering2D(J, shape, L, order)(images.double())
+    wanted = TorchScattering2D(J, shape, L, order)(images.double())
     found = DftScattering(J, shape, L, order)(images)
     assert found.shape == wanted.shape
     scale = wanted.abs().amax((0, 1, 3, 4), keepdim=True)
@@ -53,6 +53,6 @@ def test_for_export_replaces_the_scattering_of_a_copy(engine):
     assert type(pipeline.model.frontend[0]) is before and pipeline.training
     assert isinstance(twin.model.frontend[0], DftScattering) and not twin.training
     assert all(not parameter.requires_grad for parameter in twin.parameters())
-    assert isinstance(for_export(pipeline).model.frontend[0], Scattering2D)
+    assert isinstance(for_export(pipeline).model.frontend[0], TorchScattering2D)
     images = torch.rand(2, 1, 16, 16)
     torch.testing.assert_close(twin(images), pipeline(images), atol=1e-6, rtol=1e-5)

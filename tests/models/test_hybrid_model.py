@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import TorchScattering2D
 
 CONFIGS = sorted(path.stem for path in (Path(__file__).parents[2] / "configs/model").glob("*.yaml"))
 
@@ -44,7 +44,7 @@ def test_scat_resnet_takes_other_sizes(make, shape):
 def test_frontend_puts_colour_outside_and_coefficient_inside(make):
     frontend = make("scat_linear").frontend
     images = torch.randn(2, 3, 32, 32)
-    reference = Scattering2D(2, (32, 32))(images)  # (N, 3, 81, 8, 8)
+    reference = TorchScattering2D(2, (32, 32))(images)  # (N, 3, 81, 8, 8)
     features = frontend(images)
     assert features.shape == (2, *frontend.output_shape) == (2, 243, 8, 8)
     torch.testing.assert_close(features[:, 81 * 2 + 5], reference[:, 2, 5])

@@ -9,8 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+<<<<<<< HEAD:tests/reports/test_scattering_figures.py
 from hybrid.reports.scattering_figures import filter_bank_figure, scattering_figure
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import TorchScattering2D
+=======
+from hybrid.reports.figures import confusion_figure, filter_bank_figure
+from hybrid.reports.scattering_figure import scattering_figure
+from hybrid.scattering import TorchScattering2D
+>>>>>>> 102c526 (TorchScattering2D is one module that holds its engine; the torch engine, kymatio's and the compiled one are chosen, not inherited):tests/reports/test_figures.py
 
 
 def drawn(figure) -> np.ndarray:
@@ -34,7 +40,7 @@ def test_a_filter_is_drawn_in_space_and_below_it_in_fourier_space():
 @pytest.mark.parametrize("channels", [(), (3,)])
 def test_scattering_coefficients_are_arranged_by_scale_and_angle(channels):
     J, L = 2, 4
-    scattering = Scattering2D(J, (16, 16), L=L)
+    scattering = TorchScattering2D(J, (16, 16), L=L)
     image = torch.rand(*channels, 16, 16)
     grey = image.mean(0) if channels else image
     figure = scattering_figure(image, scattering(grey), scattering.paths)
@@ -48,7 +54,7 @@ def test_scattering_coefficients_are_arranged_by_scale_and_angle(channels):
 
 @pytest.mark.parametrize("J", [2, 3])
 def test_the_parts_of_a_scattering_figure_leave_little_paper_between_them(J):
-    scattering = Scattering2D(J, (32, 32), L=8)
+    scattering = TorchScattering2D(J, (32, 32), L=8)
     image = torch.rand(32, 32) / 2
     pixels = drawn(scattering_figure(image, scattering(image), scattering.paths))
     maps = pixels[len(pixels) // 8 :, :, :3]  # below the titles
@@ -58,7 +64,7 @@ def test_the_parts_of_a_scattering_figure_leave_little_paper_between_them(J):
 
 
 def test_one_scale_has_no_second_order():
-    scattering = Scattering2D(1, (16, 16), L=2)
+    scattering = TorchScattering2D(1, (16, 16), L=2)
     figure = scattering_figure(torch.rand(16, 16), scattering(torch.rand(16, 16)), scattering.paths)
     drawn(figure)
     assert len(figure.axes) == 2 + 2

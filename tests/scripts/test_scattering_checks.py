@@ -10,7 +10,7 @@ from verification.deformation_checks import image_constants, wave_packet_constan
 from verification.scattering_checks import littlewood_paley, padded, propagate, sampled_expansion
 
 from hybrid.errors import UserError
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import TorchScattering2D
 
 
 def textures(count, size=32):
@@ -56,10 +56,10 @@ def test_a_wave_at_the_largest_frequency_shows_that_the_bound_is_reached_and_abo
 
 
 def test_propagation_is_the_transform_before_sampling():
-    """Averaged over all shifts of the image, a sample of Scattering2D's maps has the mean square of the whole map."""
+    """Averaged over all shifts of the image, a sample of the transform's maps has the mean square of the whole map."""
     columns = textures(2, 40)[:, :, :1].expand(2, 40, 40)
     shifted = torch.stack([columns.roll(shift, 1) for shift in range(40)], 1)
-    scattering = Scattering2D(2, (32, 32), pre_pad=True)
+    scattering = TorchScattering2D(2, (32, 32), pre_pad=True)
     orders = [sum(path.order <= order for path in scattering.paths) for order in (0, 1)]
     result = propagate(columns, 2)
     for order, part in enumerate(scattering(shifted).tensor_split(orders, 2)):
@@ -101,12 +101,12 @@ def test_non_expansive_up_to_the_constant_of_the_bank(J):
     assert len(frame) == len(scattering) == 7 * 6 // 2
     assert (frame**2 <= bank.maximum).all() and (frame**2 >= bank.minimum).all()
     assert (scattering <= bank.maximum**1.5).all() and scattering.max() > 0.1
-    in_padding, on_image = sampled_expansion(Scattering2D(J, (32, 32)), images)
+    in_padding, on_image = sampled_expansion(TorchScattering2D(J, (32, 32)), images)
     assert (in_padding < 1.05).all() and (on_image > in_padding).all()
 
 
 def test_sampled_expansion_is_the_definition():
-    images, scattering = textures(2), Scattering2D(2, (32, 32))
+    images, scattering = textures(2), TorchScattering2D(2, (32, 32))
     (in_padding,), (on_image,) = sampled_expansion(scattering, images)
     distance = 4 * (scattering(images[0]) - scattering(images[1])).norm()
     torch.testing.assert_close(on_image, distance / (images[0] - images[1]).norm())
@@ -141,7 +141,7 @@ def test_constants_of_images_by_octave():
         (lambda: propagate(torch.full((2, 32, 32), torch.nan), 2), "finite"),
         (lambda: propagate(torch.ones(2, 8, 8), 1).expansion(), "two images that differ"),
         (lambda: propagate(torch.ones(2, 8, 8), 1).energies(), "not constant"),
-        (lambda: sampled_expansion(Scattering2D(1, (8, 8)), torch.ones(2, 8, 8)), "two images that differ"),
+        (lambda: sampled_expansion(TorchScattering2D(1, (8, 8)), torch.ones(2, 8, 8)), "two images that differ"),
         (lambda: image_constants(torch.zeros(1, 16, 16), 2), "not zero in any band"),
         (lambda: wave_packet_constants(2, [1.0], size=64, width=9), "width"),
         (lambda: wave_packet_constants(2, [1.0], size=64, width=8, dilation=1), "dilation"),

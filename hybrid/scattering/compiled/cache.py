@@ -7,6 +7,7 @@ folder that is this user's alone. Deleting it costs only compile time.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import getpass
 import hashlib
 import logging
@@ -16,35 +17,31 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: two processes may build the same file; the second replaces the first's
-    fcntl = None  # type: ignore[assignment]
 
 _log = logging.getLogger(__name__)
 
 
-class CompilerError(RuntimeError):
-    """There is no compiler, or it refused. The message is one line."""
+class NoCacheFolder(RuntimeError):
+    """There is no folder that can be written. The message is one line that names the folders that were tried."""
 
 
-def cached_file(name: str, made_of: str, suffix: str, build: Callable[[Path], None]) -> Path:
+def cached_file(name: str, made_of: str, suffix: str, build: Callable[[Path], None], *, again: bool = False) -> Path:
     """The file name-hash.suffix, from the cache or built now by build(path); the hash is that of everything it is made of.
 
-    A file that was damaged is built again. Raises CompilerError if no folder can be written.
+    A file that was damaged is built anew; with `again` every file is. Raises NoCacheFolder if no folder can be written.
     """
     key = hashlib.sha256(made_of.encode()).hexdigest()[:20]
     folder = cache_folder()
     file = folder / f"{name}-{key}.{suffix}"
-    if not _is_intact(file):
+    if again or not is_intact(file):
         with locked(folder / f"{file.name}.lock"):
-            if not _is_intact(file):
+            if again or not is_intact(file):
                 _build(build, file)
     return file
 
 
 def cache_folder() -> Path:
-    """An existing folder that can be written. Raises CompilerError if there is none."""
+    """An existing folder that can be written. Raises NoCacheFolder if there is none."""
     chosen = os.environ.get("HYBRID_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = Path(chosen) if chosen else Path(base, "hybrid")
@@ -52,7 +49,7 @@ def cache_folder() -> Path:
     for candidate in (folder, fallback):
         if _is_ours(candidate):
             return candidate
-    raise CompilerError(f"neither {folder} nor {fallback} can be written")
+    raise NoCacheFolder(f"neither {folder} nor {fallback} can be written")
 
 
 def _user() -> str:
@@ -68,12 +65,12 @@ def _is_ours(folder: Path) -> bool:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
-        return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+        return folder.stat().st_uid == os.getuid()
     except OSError:
         return False
 
 
-def _is_intact(file: Path) -> bool:
+def is_intact(file: Path) -> bool:
     """Whether the file is there and is what was written: a truncated library may kill the process that loads it."""
     try:
         return _checksum(file).read_text() == _digest(file)
@@ -106,6 +103,5 @@ def _digest(file: Path) -> str:
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock; the operating system releases it if the process dies."""
     with open(path, "w") as file:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield

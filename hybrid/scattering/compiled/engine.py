@@ -1,24 +1,24 @@
-"""The scattering transform compiled for this machine's CPU, or for its GPUs."""
+"""The engine that is compiled for this machine's CPU, or for its GPUs, and that asks the torch engine for the rest."""
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hybrid.scattering.compiled.cache import CompilerError
-from hybrid.scattering.compiled.choice import speedup
+from hybrid.scattering.compiled import CompilerError, selftest
 from hybrid.scattering.compiled.codelets.plans import is_supported
 from hybrid.scattering.compiled.cpu.kernels import kernel_for
-from hybrid.scattering.compiled.cpu.source import map_sizes
 from hybrid.scattering.compiled.cuda.devices import transform_for
+from hybrid.scattering.compiled.fastest_engine import speedup
 from hybrid.scattering.compiled.operator import apply
-from hybrid.scattering.compiled.tables import Settings
-from hybrid.scattering.transform import Scattering2D
+from hybrid.scattering.geometry import Settings, map_sizes
+from hybrid.scattering.torch_engine import TorchEngine, keep_precision
 
 _log = logging.getLogger(__name__)
 # Pixels of the largest padded images whose gradient is compiled: it keeps some 100 bytes per pixel and thread. The torch engine
@@ -26,68 +26,52 @@ _log = logging.getLogger(__name__)
 _LARGEST_GRADIENT = 1100 * 1100
 
 
-class CompiledScattering2D(Scattering2D):
-    """`Scattering2D` with code generated for these sizes and compiled at first use: C++ on a CPU, CUDA C++ on an NVIDIA GPU.
+class CompiledEngine(nn.Module):
+    """(B, H, W) images, B ≥ 1 -> (B, P, h, w) coefficients of the same type: C++ on a CPU, CUDA C++ on an NVIDIA GPU.
 
-    Parameters, shapes, values and errors are those of `hybrid.scattering.Scattering2D`. Its torch engine is asked for what this
-    one does not do: float64, other devices, exported programs (they must run where no compiler is), the transforms of
-    torch.func, second derivatives; and for everything where there is no compiler, or where a padded side is not a product of
-    two factors of at most 64. A log line says which of the two computes.
+    The code is generated for these sizes and compiled at the first call. The torch engine computes what compiled code does not do:
+    float64, other devices, exported programs (they must run where no compiler is), the transforms of torch.func, and second
+    derivatives. It computes everything where there is no compiler, or where a padded side is not a product of two factors of
+    at most 64. A log line says which of the two computes.
 
     A CUDA graph may hold it, if it was called once before the capture, its gradient too if that is captured. The machine code
-    is kept in a folder of the user's (`hybrid.scattering.compiled.cache`); a second process finds it there.
+    is kept in a folder of the user's (`hybrid.scattering.compiled.cache`), where later processes find it.
+
+    devices: the types of device that get compiled code. measured: compiled code must also be the faster one here, and a GPU must
+    have passed its self-test (`fastest_engine`, `selftest`).
     """
 
-    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")  # which have compiled code
-    measured: ClassVar[bool] = False  # whether it must be the faster one, too
+    def __init__(self, settings: Settings, *, devices: tuple[str, ...], measured: bool) -> None:
+        super().__init__()
+        self.settings, self.devices, self.measured = settings, devices, measured
+        self.torch_engine = TorchEngine(settings)
 
-    def __init__(
-        self, J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, pre_pad: bool = False
-    ) -> None:
-        super().__init__(J, shape, L, max_order, pre_pad=pre_pad)
-        self._settings = Settings(J, self.shape, L, max_order, pre_pad)
-
-    def _transform(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, H, W) -> (B, P, h, w)."""
         if self._suits(images) and is_usable(
-            self._settings, images.device.type, images.device.index or 0, self.devices, measured=self.measured
+            self.settings, images.device.type, images.device.index or 0, self.devices, measured=self.measured
         ):
-            return apply(images, self._settings)
-        return super()._transform(images)
+            return apply(images, self.settings)
+        return self.torch_engine.forward(images)
 
-    def engine_on(self, device: torch.device | str) -> str:
-        device = torch.device(device)
+    def words(self, device: torch.device) -> str:
+        """Which engine computes float32 images on this device, and why."""
         if device.type not in ("cpu", "cuda"):
-            return super().engine_on(device)
-        return _choose(self._settings, device.type, device.index or 0, self.devices, self.measured)[1]
+            return self.torch_engine.words(device)
+        return _choose(self.settings, device.type, device.index or 0, self.devices, self.measured).words
 
     def _suits(self, images: Tensor) -> bool:
         if images.dtype != torch.float32 or images.device.type not in ("cpu", "cuda"):
             return False
-        if images.requires_grad and torch.is_grad_enabled() and math.prod(self.padded_shape) > _LARGEST_GRADIENT:
+        if images.requires_grad and torch.is_grad_enabled() and math.prod(self.settings.padded) > _LARGEST_GRADIENT:
             return False
         # An exported program must run where no compiler is. torch.func cannot differentiate an operator of torch.library.
         return not torch.compiler.is_exporting() and not torch._C._are_functorch_transforms_active()
 
-
-class AutoScattering2D(CompiledScattering2D):
-    """The faster of the compiled and the torch engine, measured once per size and machine (`choice`)."""
-
-    measured = True
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> CompiledEngine:
+        return super()._apply(keep_precision(fn), recurse)
 
 
-class CpuScattering2D(CompiledScattering2D):
-    """Compiled for CPUs only: on other devices it is the torch engine."""
-
-    devices = ("cpu",)
-
-
-class CudaScattering2D(CompiledScattering2D):
-    """Compiled for GPUs only: on other devices it is the torch engine."""
-
-    devices = ("cuda",)
-
-
-@torch.compiler.assume_constant_result
 def is_usable(
     settings: Settings,
     device: str,
@@ -100,43 +84,56 @@ def is_usable(
 
     measured: whether it must be faster than the torch engine, too.
     """
-    return _choose(settings, device, index, devices, measured)[0]
+    return _choose(settings, device, index, devices, measured).compiled
+
+
+# A compiler that traces the caller asks once and takes the answer as constant. torch.compiler.assume_constant_result does the
+# same, but imports torch._dynamo, which takes as long as torch itself.
+is_usable._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Whether the compiled engine computes, the same in words, and the level at which to log them."""
+
+    compiled: bool
+    words: str
+    level: int = logging.INFO
 
 
 @cache
-def _choose(settings: Settings, device: str, index: int, devices: tuple[str, ...], measured: bool) -> tuple[bool, str]:
-    """Whether the compiled engine computes, and that in words."""
+def _choose(settings: Settings, device: str, index: int, devices: tuple[str, ...], measured: bool) -> Choice:
     height, width = settings.shape
-    usable, words, level = _decide(settings, device, index, devices, measured)
-    words = f"scattering of {height}x{width} images, J={settings.J}: {words}"
-    _log.log(level, words)
-    return usable, words
+    choice = _decide(settings, device, index, devices, measured)
+    _log.log(choice.level, f"scattering of {height}x{width} images, J={settings.J}: {choice.words}")
+    return choice
 
 
-def _decide(
-    settings: Settings, device: str, index: int, devices: tuple[str, ...], measured: bool
-) -> tuple[bool, str, int]:
-    """Whether the compiled engine computes, which one does and why, and how loud to say it."""
+def _decide(settings: Settings, device: str, index: int, devices: tuple[str, ...], measured: bool) -> Choice:
     # Who asks for one engine by name is warned when it is another.
     level = logging.INFO if len(devices) > 1 else logging.WARNING
     if device not in devices:
-        return False, f"torch engine (images on a device of type {device}, engine={'|'.join(devices)})", level
+        return Choice(False, f"torch engine (images on a device of type {device}, engine={'|'.join(devices)})", level)
     if not all(map(is_supported, map_sizes(settings.padded, settings.J))):
         height, width = settings.padded
-        return False, f"torch engine (padded to {height}x{width}, which codelets do not serve)", level
+        return Choice(False, f"torch engine (padded to {height}x{width}, which codelets do not serve)", level)
     try:
+        if measured and device == "cuda":
+            verdict = selftest.verdict(index)
+            if not verdict.passed:
+                return Choice(False, f"torch engine; {verdict.line}", logging.WARNING)
         engine = _build(settings, device, index)
     except CompilerError as error:
-        return False, f"torch engine, several times slower than the compiled one: {error}", logging.WARNING
-    if not measured:
-        return True, engine, logging.INFO
+        slower = "torch engine, several times slower than the compiled one"
+        return Choice(False, f"{slower}: {error}", logging.WARNING)
+    return _measured(settings, device, index, engine) if measured else Choice(True, engine)
+
+
+def _measured(settings: Settings, device: str, index: int, engine: str) -> Choice:
+    """The faster one of the compiled engine, here called `engine`, and the torch engine."""
     ratio = speedup(settings, device, index)
     chosen = engine if ratio > 1 else "torch engine"
-    return (
-        ratio > 1,
-        f"{chosen}; measured here, {engine} is {ratio:.1f} times as fast as the torch engine",
-        logging.INFO,
-    )
+    return Choice(ratio > 1, f"{chosen}; measured here, {engine} is {ratio:.1f} times as fast as the torch engine")
 
 
 def _build(settings: Settings, device: str, index: int) -> str:

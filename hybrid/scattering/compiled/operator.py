@@ -10,46 +10,43 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import custom_op
 
 from hybrid.scattering.compiled.cpu.kernels import kernel_for
 from hybrid.scattering.compiled.cuda.devices import transform_for
-from hybrid.scattering.compiled.tables import Settings
-from hybrid.scattering.transform import Scattering2D
+from hybrid.scattering.geometry import Settings
+from hybrid.scattering.torch_engine import TorchEngine
 
+# Not torch.library.custom_op: its operators import torch._dynamo at their first call, which takes as long as torch itself.
+_library = torch.library.Library("hybrid", "FRAGMENT")
 _SETTINGS = "int J, int height, int width, int L, int max_order, bool pre_pad"
+for _schema in (
+    f"scattering(Tensor images, {_SETTINGS}) -> Tensor",
+    f"scattering_backward(Tensor images, Tensor gradients, {_SETTINGS}) -> Tensor",
+):
+    _library.define(_schema, tags=(torch.Tag.pt2_compliant_tag,))
 
 
 def apply(images: Tensor, settings: Settings) -> Tensor:
     """(B, H, W) float32 on a CPU or a CUDA device -> (B, P, h, w), differentiable."""
-    return scattering(images, settings.J, *settings.shape, settings.L, settings.max_order, settings.pre_pad)
+    return torch.ops.hybrid.scattering.default(
+        images, settings.J, *settings.shape, settings.L, settings.max_order, settings.pre_pad
+    )
 
 
-@custom_op("hybrid::scattering", mutates_args=(), device_types="cpu", schema=f"(Tensor images, {_SETTINGS}) -> Tensor")
-def scattering(images: Tensor, *numbers: int) -> Tensor:
-    """The coefficients."""
+def _forward_on_cpu(images: Tensor, *numbers: int) -> Tensor:
     return kernel_for(_settings(numbers), len(images)).forward(images)
 
 
-@custom_op(
-    "hybrid::scattering_backward",
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor images, Tensor gradients, {_SETTINGS}) -> Tensor",
-)
-def scattering_backward(images: Tensor, gradients: Tensor, *numbers: int) -> Tensor:
-    """The gradient of sum(gradients · coefficients) with respect to the images."""
+def _backward_on_cpu(images: Tensor, gradients: Tensor, *numbers: int) -> Tensor:
     return kernel_for(_settings(numbers), len(images), "backward").backward(images, gradients)
 
 
-@scattering.register_kernel("cuda")
-def _(images: Tensor, *numbers: int) -> Tensor:
+def _forward_on_cuda(images: Tensor, *numbers: int) -> Tensor:
     with torch.cuda.device(images.device):
         return transform_for(_settings(numbers), "forward", images.device).forward(images)
 
 
-@scattering_backward.register_kernel("cuda")
-def _(images: Tensor, gradients: Tensor, *numbers: int) -> Tensor:
+def _backward_on_cuda(images: Tensor, gradients: Tensor, *numbers: int) -> Tensor:
     with torch.cuda.device(images.device):
         return transform_for(_settings(numbers), "backward", images.device).backward(images, gradients)
 
@@ -59,13 +56,11 @@ def _settings(numbers: tuple[int, ...]) -> Settings:
     return Settings(J, (height, width), L, max_order, bool(pre_pad))
 
 
-@scattering.register_fake
-def _(images: Tensor, *numbers: int) -> Tensor:
+def _empty_coefficients(images: Tensor, *numbers: int) -> Tensor:
     return images.new_empty(images.shape[0], *_settings(numbers).output_shape)
 
 
-@scattering_backward.register_fake
-def _(images: Tensor, gradients: Tensor, *numbers: int) -> Tensor:
+def _empty_gradient(images: Tensor, gradients: Tensor, *numbers: int) -> Tensor:
     return torch.empty_like(images, memory_format=torch.contiguous_format)
 
 
@@ -77,12 +72,13 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _gradient(ctx: Any, gradients: Tensor) -> tuple[Any, ...]:
     (images,) = ctx.saved_tensors
-    return scattering_backward(images, gradients, *ctx.numbers), *[None] * len(ctx.numbers)
+    result = torch.ops.hybrid.scattering_backward.default(images, gradients, *ctx.numbers)
+    return result, *[None] * len(ctx.numbers)
 
 
 def _gradient_of_gradient(ctx: Any, cotangents: Tensor) -> tuple[Any, ...]:
     """With respect to the images and to the gradients that came in, through the torch engine."""
-    engine = _torch_engine(_settings(ctx.numbers)).to(cotangents.device)
+    engine = TorchEngine(_settings(ctx.numbers)).to(cotangents.device)
     further = torch.is_grad_enabled()  # a third derivative will be asked for
     with torch.enable_grad():
         # New tensors: the gradients that came in usually depend on the images, and that path is autograd's, not ours.
@@ -94,9 +90,13 @@ def _gradient_of_gradient(ctx: Any, cotangents: Tensor) -> tuple[Any, ...]:
     return *second, *[None] * len(ctx.numbers)
 
 
-def _torch_engine(settings: Settings) -> Scattering2D:
-    return Scattering2D(settings.J, settings.shape, settings.L, settings.max_order, pre_pad=settings.pre_pad)
-
-
-scattering.register_autograd(_gradient, setup_context=_remember)
-scattering_backward.register_autograd(_gradient_of_gradient, setup_context=_remember)
+_library.impl("scattering", _forward_on_cpu, "CPU")
+_library.impl("scattering", _forward_on_cuda, "CUDA")
+_library.impl("scattering_backward", _backward_on_cpu, "CPU")
+_library.impl("scattering_backward", _backward_on_cuda, "CUDA")
+torch.library.register_fake("hybrid::scattering", _empty_coefficients, lib=_library)
+torch.library.register_fake("hybrid::scattering_backward", _empty_gradient, lib=_library)
+torch.library.register_autograd("hybrid::scattering", _gradient, setup_context=_remember, lib=_library)
+torch.library.register_autograd(
+    "hybrid::scattering_backward", _gradient_of_gradient, setup_context=_remember, lib=_library
+)

@@ -10,37 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hybrid.scattering.filters import MorletBank, morlet_bank
-from hybrid.scattering.geometry import margins, output_size, padded_shape
-from hybrid.scattering.paths import scattering_paths
+from hybrid.scattering.geometry import Settings, margins
 
 # What is left out, relative to the largest value. On 1/f images in float64, 1e-7 of the wavelets moves the worst channel by
 # 1.8e-7, 1e-6 by 3.6e-7, 1e-5 by 3e-6; the taps matter as much.
 _NEGLIGIBLE_FILTER = 1e-7
 _NEGLIGIBLE_TAP = 1e-8
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What distinguishes one transform from another; hashable."""
-
-    J: int
-    shape: tuple[int, int]
-    L: int
-    max_order: int
-    pre_pad: bool
-
-    @property
-    def padded(self) -> tuple[int, int]:
-        return padded_shape(self.shape, self.J)
-
-    @property
-    def input_shape(self) -> tuple[int, int]:
-        return self.padded if self.pre_pad else self.shape
-
-    @property
-    def output_shape(self) -> tuple[int, int, int]:
-        """(P, h, w) of one image."""
-        return (len(scattering_paths(self.J, self.L, self.max_order)), *output_size(self.shape, self.J))
 
 
 class Fold(ctypes.Structure):

@@ -12,7 +12,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from hybrid.scattering.compiled.cache import CompilerError, cached_file
+from hybrid.scattering.compiled import CompilerError
+from hybrid.scattering.compiled.cache import NoCacheFolder, cached_file
 
 # -ffp-contract: a product and a sum become one instruction. No -ffast-math: NaN and infinity must go through.
 _FLAGS = [
@@ -44,9 +45,11 @@ def load_library(source: str, name: str) -> ctypes.CDLL:
     Raises CompilerError if there is no compiler, it fails, or no folder can be written.
     """
     compiler = tuple(find_compiler())
-    file = cached_file(name, identity(compiler) + source, "so", lambda file: compile_library(compiler, source, file))
+    made_of = identity(compiler) + source
     try:
-        return ctypes.CDLL(str(file))
+        return ctypes.CDLL(str(cached_file(name, made_of, "so", lambda file: compile_library(compiler, source, file))))
+    except NoCacheFolder as error:
+        raise CompilerError(f"compiled code has no place: {error}") from error
     except OSError as error:
         raise CompilerError(f"the compiled library cannot be loaded: {error}") from error
 

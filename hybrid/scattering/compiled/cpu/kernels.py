@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from hybrid.scattering.compiled.cpu.compiler import load_library, native_lanes
-from hybrid.scattering.compiled.cpu.source import Direction, Layout, cpu_source
-from hybrid.scattering.compiled.tables import Settings, Tables, make_tables
+from hybrid.scattering.compiled.cpu.source import Layout, cpu_source
+from hybrid.scattering.compiled.source_parts import Direction
+from hybrid.scattering.compiled.tables import Tables, make_tables
+from hybrid.scattering.geometry import Settings
 
 # Maps up to which lanes are images, in padded pixels. The maps of a full vector of images must stay near a core: with all lanes
 # used, 104x104 and 112x112 take 20 % longer by rows, 240x240 25 % less. Few images of a middle size waste too many lanes.

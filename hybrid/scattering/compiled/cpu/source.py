@@ -8,19 +8,15 @@ from typing import Literal
 from hybrid.scattering.compiled.codelets.cplusplus import print_transforms
 from hybrid.scattering.compiled.codelets.plans import is_supported, operations
 from hybrid.scattering.compiled.codelets.programs import Kind
+from hybrid.scattering.compiled.source_parts import Direction, shared_text
+from hybrid.scattering.geometry import map_sizes
 
 Layout = Literal["images", "rows"]
-Direction = Literal["forward", "backward"]
 
 # What the passes of the forward transform are made of, in STAGE(…); "outside" is the time between two calls.
 STAGES = (
     "outside", "input", "filter", "inverse_columns", "inverse_rows", "forward_rows", "forward_columns", "lowpass", "output",
 )  # fmt: skip
-
-
-def map_sizes(padded: tuple[int, int], J: int) -> list[int]:
-    """Every side of every intermediate map."""
-    return sorted({side >> level for side in padded for level in range(J)})
 
 
 def cpu_source(
@@ -43,8 +39,8 @@ def cpu_source(
     head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
     passes = [_text("stages.cpp"), _text("lines.cpp"), _text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
     if layout == "images":
-        passes.insert(0, package_text("image_lanes.h"))
-    foundation = [package_text("tables.h"), _text("vectors.cpp"), transpose_function(lanes)]
+        passes.insert(0, shared_text("image_lanes.h"))
+    foundation = [shared_text("tables.h"), _text("vectors.cpp"), transpose_function(lanes)]
     return "\n".join([head, *foundation, transforms, *passes])
 
 
@@ -89,11 +85,6 @@ def transpose_function(lanes: int) -> str:
 
 def _list(indices: list[int]) -> str:
     return ", ".join(map(str, indices))
-
-
-def package_text(name: str) -> str:
-    """A file of C++ that both compiled engines include."""
-    return (files("hybrid.scattering.compiled") / name).read_text()
 
 
 def _text(name: str) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hybrid.scattering.compiled.cpu.kernels import Kernel, lanes_and_layout
 from hybrid.scattering.compiled.cpu.source import STAGES
-from hybrid.scattering.compiled.tables import Settings
+from hybrid.scattering.geometry import Settings
 
 ORDERS = 3
 

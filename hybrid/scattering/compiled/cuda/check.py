@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hybrid.scattering.compiled.cache import CompilerError
+from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled.cuda.kernels import Transform
-from hybrid.scattering.transform import Scattering2D
+from hybrid.scattering.torch_engine import TorchEngine
 
 # Errors of a working kernel are 1e-7 for values and 1e-6 to 1e-5 for gradients; those of a broken one are near 1.
 _LARGEST_ERROR = 1e-3
@@ -18,8 +18,7 @@ _STEP = 1e-4  # of the difference quotient, for pixels between 0 and 1
 def check(transform: Transform) -> None:
     """Compare it with the torch engine in float64 on a few images. Raises CompilerError if it is wrong."""
     settings, generator = transform.settings, torch.Generator().manual_seed(0)
-    engine = Scattering2D(settings.J, settings.shape, settings.L, settings.max_order, pre_pad=settings.pre_pad)
-    engine = engine.to(transform.device)
+    engine = TorchEngine(settings).to(transform.device)
     images = torch.rand(3, *settings.input_shape, generator=generator).to(transform.device)
     if transform.direction == "forward":
         expected = engine(images.double())
@@ -30,7 +29,7 @@ def check(transform: Transform) -> None:
         raise CompilerError(f"the {transform.direction} kernels compute wrong numbers here, relative error {error:.1e}")
 
 
-def _gradient_error(transform: Transform, engine: Scattering2D, images: Tensor, generator: torch.Generator) -> Tensor:
+def _gradient_error(transform: Transform, engine: TorchEngine, images: Tensor, generator: torch.Generator) -> Tensor:
     """Of the slope along a random direction, relative to the gradient's length."""
     weights = torch.randn(3, *transform.settings.output_shape, generator=generator).to(images)
     direction = torch.randn(images.shape, generator=generator).to(images)

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hybrid.scattering.compiled.cache import CompilerError, cached_file
+from hybrid.scattering.compiled import CompilerError
+from hybrid.scattering.compiled.cache import NoCacheFolder, cached_file
 
 _OPTIONS = ["--std=c++17", "--disable-warnings"]
 
@@ -20,8 +21,10 @@ def load_code(source: str, name: str, capability: tuple[int, int]) -> bytes:
     options = [*_OPTIONS, architecture(capability)]
     made_of = "\n".join([*options, ".".join(map(str, version())), source])
     suffix = "ptx" if "compute_" in options[-1] else "cubin"
-    file = cached_file(name, made_of, suffix, lambda file: _compile(source, options, file))
-    return file.read_bytes()
+    try:
+        return cached_file(name, made_of, suffix, lambda file: _compile(source, options, file)).read_bytes()
+    except NoCacheFolder as error:
+        raise CompilerError(f"compiled code has no place: {error}") from error
 
 
 @cache

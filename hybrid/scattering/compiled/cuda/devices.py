@@ -7,15 +7,15 @@ from functools import cache
 
 import torch
 
-from hybrid.scattering.compiled.cache import CompilerError
-from hybrid.scattering.compiled.cpu.source import Direction
+from hybrid.scattering.compiled import CompilerError
+from hybrid.scattering.compiled.source_parts import DIRECTIONS, Direction
 from hybrid.scattering.compiled.cuda.check import check
 from hybrid.scattering.compiled.cuda.compiler import load_code
 from hybrid.scattering.compiled.cuda.driver import Kernels
 from hybrid.scattering.compiled.cuda.kernels import Transform
 from hybrid.scattering.compiled.cuda.schedule import make_schedule
 from hybrid.scattering.compiled.cuda.source import cuda_source, kernel_names
-from hybrid.scattering.compiled.tables import Settings
+from hybrid.scattering.geometry import Settings
 
 _building = threading.Lock()
 
@@ -49,5 +49,4 @@ def _transform(settings: Settings, direction: Direction, device: torch.device) -
 
 def shared_bytes(settings: Settings) -> int:
     """The most shared memory that a block of the grid needs, in either direction."""
-    ways: tuple[Direction, ...] = ("forward", "backward")
-    return max(launch.shared_bytes for way in ways for launch in make_schedule(settings, way, 1).launches)
+    return max(launch.shared_bytes for way in DIRECTIONS for launch in make_schedule(settings, way, 1).launches)

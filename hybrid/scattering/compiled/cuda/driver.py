@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hybrid.scattering.compiled.cache import CompilerError
+from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled.cuda.launches import Launch
 from hybrid.scattering.compiled.cuda.source import LANES
 

@@ -10,12 +10,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hybrid.scattering.compiled.cpu.source import Direction
+from hybrid.scattering.compiled.source_parts import Direction
 from hybrid.scattering.compiled.cuda.launches import Launch, Schedule
 from hybrid.scattering.compiled.cuda.schedule import make_schedule
 from hybrid.scattering.compiled.cuda.source import LANES
-from hybrid.scattering.compiled.cuda.tables import make_memory
-from hybrid.scattering.compiled.tables import Plan, Settings
+from hybrid.scattering.compiled.cuda.memory import make_memory
+from hybrid.scattering.compiled.tables import Plan
+from hybrid.scattering.geometry import Settings
 
 # Workspace of one piece of the batch. Less of it would stay in the second-level cache (H100 and H200: 50 MB), but pieces must
 # fill the device, and every piece costs the host a few microseconds per launch: 128 colour images of 32x32 pixels are one piece

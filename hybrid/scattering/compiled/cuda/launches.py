@@ -8,7 +8,7 @@ from functools import cached_property
 from hybrid.scattering.compiled.codelets.cuda import scratch_numbers
 from hybrid.scattering.compiled.codelets.plans import LONGEST_STRAIGHT
 from hybrid.scattering.compiled.cuda.source import LANES, LARGEST_TEAM
-from hybrid.scattering.compiled.tables import Settings
+from hybrid.scattering.geometry import Settings
 
 _LINES_TOGETHER = 4  # short lines that one block of the grid takes, a warp each
 _FLOAT = 4  # bytes

@@ -12,10 +12,10 @@ share:
 
 from __future__ import annotations
 
-from hybrid.scattering.compiled.cpu.source import Direction
+from hybrid.scattering.compiled.source_parts import Direction
 from hybrid.scattering.compiled.cuda.launches import Launch, Schedule
-from hybrid.scattering.compiled.cuda.tables import first_filter, second_filter, weights_table
-from hybrid.scattering.compiled.tables import Settings
+from hybrid.scattering.compiled.cuda.memory import first_filter, second_filter, weights_table
+from hybrid.scattering.geometry import Settings
 from hybrid.scattering.paths import scattering_paths
 
 

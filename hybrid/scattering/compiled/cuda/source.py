@@ -9,9 +9,10 @@ import numpy as np
 from hybrid.scattering.compiled.codelets.cuda import print_device_transforms
 from hybrid.scattering.compiled.codelets.plans import LONGEST_STRAIGHT
 from hybrid.scattering.compiled.codelets.programs import Kind
-from hybrid.scattering.compiled.cpu.source import Direction, map_sizes, package_text
+from hybrid.scattering.compiled.source_parts import Direction, shared_text
 from hybrid.scattering.compiled.tables import lowpass_window
 from hybrid.scattering.filters import lowpass_spectra
+from hybrid.scattering.geometry import map_sizes
 
 LANES = 32  # of a warp
 LARGEST_TEAM = 8  # warps that share a long line; a block of the grid has no more
@@ -39,7 +40,7 @@ def cuda_source(padded: tuple[int, int], J: int, direction: Direction) -> str:
     head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
     passes = [_text("forward.cu"), *([_text("backward.cu")] if direction == "backward" else [])]
     kernels = "".join(f"KERNEL({name}, {level})\n" for name, level in kernel_names(J, direction))
-    foundation = [package_text("tables.h"), _text("device.cu"), package_text("image_lanes.h"), transforms]
+    foundation = [shared_text("tables.h"), _text("device.cu"), shared_text("image_lanes.h"), transforms]
     return "\n".join([head, *foundation, _windows(padded, J), _text("lines.cu"), *passes, kernels])
 
 

@@ -1,4 +1,4 @@
-"""Which engine is the faster one here: measured once per machine and size, kept beside the compiled code."""
+"""Whether the compiled or the torch engine is faster here: measured once per machine and size, kept beside the compiled code."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from pathlib import Path
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from hybrid.scattering.compiled.cache import CompilerError, cached_file
+from hybrid.scattering.compiled.cache import NoCacheFolder, cached_file
 from hybrid.scattering.compiled.cpu.compiler import find_compiler, identity
 from hybrid.scattering.compiled.operator import apply
-from hybrid.scattering.compiled.tables import Settings
-from hybrid.scattering.transform import Scattering2D
+from hybrid.scattering.geometry import Settings
+from hybrid.scattering.torch_engine import TorchEngine
 from hybrid.version import __version__
 
-_IMAGES, _PIXELS = (
-    64,
-    64 * 112 * 112,
-)  # of the batch that is measured, at most: half a second with the torch engine on one core
+# Of the batch that is measured, at most. It takes the torch engine half a second on one core.
+_IMAGES, _PIXELS = 64, 64 * 112 * 112
 _ROUNDS, _ENOUGH = 3, 1.0  # rounds at most; and seconds after which no other begins, for large images
 
 
@@ -41,7 +39,7 @@ def speedup(settings: Settings, device: str, index: int) -> float:
     try:
         name = f"speed-{device}-{height}x{width}-J{settings.J}"
         seconds = json.loads(cached_file(name, _conditions(settings, device, index), "json", write).read_text())
-    except CompilerError:
+    except NoCacheFolder:
         seconds = measure(settings, device, index)
     return seconds["torch"] / seconds["compiled"]
 
@@ -60,8 +58,7 @@ def _conditions(settings: Settings, device: str, index: int) -> str:
 def measure(settings: Settings, device: str, index: int) -> dict[str, float]:
     """Seconds of one call with each engine, the least of a few alternating calls."""
     where = torch.device(device, index if device == "cuda" else None)
-    engine = Scattering2D(settings.J, settings.shape, settings.L, settings.max_order, pre_pad=settings.pre_pad)
-    engine = engine.to(where)
+    engine = TorchEngine(settings).to(where)
     count = min(_IMAGES, max(1, _PIXELS // math.prod(settings.padded)))
     images = torch.rand(count, *settings.input_shape, generator=torch.Generator().manual_seed(0)).to(where)
     calls = {"torch": lambda: engine(images), "compiled": lambda: apply(images, settings)}
@@ -69,13 +66,14 @@ def measure(settings: Settings, device: str, index: int) -> dict[str, float]:
     started = time.perf_counter()
     for _ in range(_ROUNDS):
         for name, call in calls.items():
-            seconds[name] = min(seconds[name], _seconds(call, where))
+            seconds[name] = min(seconds[name], seconds_of(call, where))
         if time.perf_counter() - started > _ENOUGH:
             break
     return seconds
 
 
-def _seconds(call: Callable[[], object], device: torch.device) -> float:
+def seconds_of(call: Callable[[], object], device: torch.device) -> float:
+    """The time of one call, until the device has finished."""
     synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda _: None
     synchronize(device)
     started = time.perf_counter()

@@ -1,0 +1,219 @@
+"""`Scattering2D`: the transform as a module, whichever engine computes it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hybrid.scattering.geometry import ScatteringError, Settings, check_parameters
+from hybrid.scattering.kymatio_interface import check_frontend, list_of_paths, path_table
+from hybrid.scattering.paths import Path
+from hybrid.scattering.torch_engine import TorchEngine
+
+Engine = Literal["auto", "torch", "cpu", "cuda", "kymatio"]
+OutType = Literal["array", "list"]
+Images = TypeVar("Images", Tensor, np.ndarray)
+
+_TENSOR_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_ARRAY_TYPES = (np.float16, np.float32, np.float64)
+
+
+class Scattering2D(nn.Module):
+    """Scattering of order ≤ 2 with Morlet wavelets (Mallat 2012; Bruna & Mallat 2013), with the values of kymatio 0.3.
+
+    It maps (..., H, W) real images to (..., P, ⌊H/2^J⌋, ⌊W/2^J⌋) coefficients of each image by itself. Order 0 is x ⋆ φ,
+    order 1 |x ⋆ ψ1| ⋆ φ, order 2 ||x ⋆ ψ1| ⋆ ψ2| ⋆ φ with ψ2 of larger scale than ψ1, all sampled every 2^J pixels, on the
+    image extended by reflection. `paths` says which of the P channels is which.
+
+        scattering = Scattering2D(J=2, shape=(32, 32))
+        coefficients = scattering(images)                   # (N, 3, 32, 32) -> (N, 3, 81, 8, 8)
+
+    It has nothing to train and its state_dict is empty. It is differentiable (the modulus has gradient 0 at 0), and may be
+    moved to a device, pickled, copied, compiled as one graph, exported with a dynamic batch, and captured in a CUDA graph
+    after one call. `.half()`, `.double()` and autocast change neither its filters nor its precision.
+
+    Args:
+        J: the largest scale is 2^J pixels; 1 ≤ J and 2^J ≤ min(H, W).
+        shape: (H, W) of the images.
+        L: the number of angles over half a turn.
+        max_order: 1 or 2.
+        pre_pad: the images come already padded to `padded_shape`, so no reflection is added.
+        engine: "auto" takes code that is compiled for this size and machine where it can be built and a short measurement
+            at the first call finds it faster, else "torch". "torch" uses torch operations alone. "cpu" and "cuda" are the
+            compiled engines by name; they warn and use torch where they cannot be built. "kymatio" is kymatio's own code.
+        out_type: "array" returns all channels as one tensor. "list" returns a list of dictionaries, one for each path, as
+            kymatio does: "coef" (..., h, w), and the tuples "j", "n" and "theta".
+        frontend, backend: kymatio's. "torch" and "numpy" are taken and change nothing: NumPy arrays give NumPy arrays,
+            tensors give tensors.
+
+    Raises:
+        ScatteringError: parameters or images do not fit; one line says what would fit. It is a ValueError.
+        ImportError: engine="kymatio", and kymatio is not installed.
+    """
+
+    def __init__(
+        self,
+        J: int,
+        shape: tuple[int, int],
+        L: int = 8,
+        max_order: int = 2,
+        *,
+        pre_pad: bool = False,
+        engine: Engine = "auto",
+        out_type: OutType = "array",
+        frontend: str | None = None,
+        backend: Any = None,
+    ) -> None:
+        super().__init__()
+        _check_word("engine", engine, get_args(Engine))
+        _check_word("out_type", out_type, get_args(OutType))
+        check_frontend(frontend, backend)
+        self.settings = check_parameters(J, shape, L, max_order, pre_pad)
+        self.engine_name, self.out_type = engine, out_type
+        self.paths: tuple[Path, ...] = self.settings.paths
+        self.output_shape: tuple[int, int, int] = self.settings.output_shape
+        self.engine = _make_engine(engine, self.settings)
+
+    @property
+    def J(self) -> int:
+        """The largest scale is 2^J pixels."""
+        return self.settings.J
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the images."""
+        return self.settings.shape
+
+    @property
+    def L(self) -> int:
+        """The number of angles."""
+        return self.settings.L
+
+    @property
+    def max_order(self) -> int:
+        """1 or 2."""
+        return self.settings.max_order
+
+    @property
+    def pre_pad(self) -> bool:
+        """Whether the images come already padded."""
+        return self.settings.pre_pad
+
+    @property
+    def padded_shape(self) -> tuple[int, int]:
+        """(H, W) of the padded images."""
+        return self.settings.padded
+
+    def forward(self, images: Images) -> Images | list[dict[str, Any]]:
+        """Transform images of any leading dimensions (none, or empty, too), any strides and any floating-point type.
+
+        float64 is computed and returned in float64, by the torch engine. float32 is computed in float32, also under autocast.
+        float16 and bfloat16 are computed and returned in float32, because second-order coefficients underflow in half
+        precision. NumPy arrays are computed on the module's device and returned as NumPy arrays, without a gradient.
+        Raises ScatteringError for anything else and for a size that is not the module's.
+        """
+        if isinstance(images, np.ndarray):
+            coefficients = self._of_array(images)
+        else:
+            coefficients = self._of_tensor(images)
+        return coefficients if self.out_type == "array" else list_of_paths(coefficients, self.paths, self.L)
+
+    def scattering(self, images: Images) -> Images | list[dict[str, Any]]:
+        """The same as calling the module: kymatio's name for it."""
+        return self(images)
+
+    def meta(self) -> dict[str, Any]:
+        """The paths as a table of arrays with a row for each channel, laid out as kymatio's 1-D transform does it.
+
+        order: (P,) int64. j, theta, n: (P, max_order) float64, NaN where the order has no such step; n = j · L + theta is the
+        number of the wavelet. key: a list of P tuples of wavelet numbers.
+        """
+        return path_table(self.paths, self.L, self.max_order)
+
+    def engine_on(self, device: torch.device | str) -> str:
+        """Which engine computes float32 images on this device, in words. Code is compiled now if it is not there."""
+        height, width = self.shape
+        return f"scattering of {height}x{width} images, J={self.J}: {self.engine.words(torch.device(device))}"
+
+    def _of_array(self, images: np.ndarray) -> np.ndarray:
+        if images.dtype.type not in _ARRAY_TYPES:
+            raise ScatteringError(_not_floating(images.dtype, ".astype(np.float32)"))
+        self._check_size(images.shape, "array" if self.pre_pad else "NumPy array")
+        native = np.require(images, images.dtype.newbyteorder("="), ["C", "W"])  # torch takes no other
+        device = next(self.buffers()).device
+        with torch.no_grad():
+            return self._coefficients(torch.from_numpy(native).to(device)).cpu().numpy()
+
+    def _of_tensor(self, images: Tensor) -> Tensor:
+        if not isinstance(images, Tensor):
+            raise ScatteringError(f"the input should be a torch tensor or a NumPy array, got a {type(images).__name__}")
+        if images.dtype not in _TENSOR_TYPES:
+            raise ScatteringError(_not_floating(str(images.dtype).removeprefix("torch."), ".float()"))
+        self._check_size(tuple(images.shape), "tensor" if self.pre_pad else "Tensor")
+        return self._coefficients(images)
+
+    def _check_size(self, shape: tuple[int, ...], noun: str) -> None:
+        height, width = self.settings.input_shape
+        if len(shape) < 2:
+            raise ScatteringError(f"images must have at least two dimensions, (..., {height}, {width}), got {shape}")
+        if shape[-2] != height or shape[-1] != width:
+            what = f"Padded {noun}" if self.pre_pad else noun
+            why = "; pre_pad=True takes images that are already padded" if self.pre_pad else ""
+            raise ScatteringError(f"{what} must be of spatial size (..., {height}, {width}), got {shape}{why}")
+
+    def _coefficients(self, images: Tensor) -> Tensor:
+        if images.dtype != torch.float64:
+            images = images.float()
+        batch = images.shape[:-2]
+        if not torch.compiler.is_exporting() and images.numel() == 0:
+            return images.reshape(*batch, *self.output_shape)  # some Fourier transforms refuse an empty batch
+        flat = images.flatten(0, -3) if batch else images.unsqueeze(0)
+        # Not self.engine(…): an engine is no layer of a model, so hooks and recorders of layers do not see it.
+        return self.engine.forward(flat).reshape(*batch, *self.output_shape)
+
+    def __repr__(self) -> str:
+        settings: dict[str, Any] = {"J": self.J, "shape": self.shape, "L": self.L, "max_order": self.max_order}
+        defaults = {"pre_pad": False, "engine_name": "auto", "out_type": "array"}
+        chosen = {name: getattr(self, name) for name, default in defaults.items() if getattr(self, name) != default}
+        words = [f"{name.removesuffix('_name')}={value}" for name, value in {**settings, **chosen}.items()]
+        return f"{type(self).__name__}({', '.join(words)})"
+
+
+class TorchScattering2D(Scattering2D):
+    """`Scattering2D` with engine="torch": torch operations alone, for programs that must run without a compiler."""
+
+    def __init__(
+        self, J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, pre_pad: bool = False
+    ) -> None:
+        super().__init__(J, shape, L, max_order, pre_pad=pre_pad, engine="torch")
+
+
+def engines_of(model: nn.Module, device: torch.device) -> list[str]:
+    """Which engine computes each scattering transform of a model on this device, in words."""
+    modules = (module for module in model.modules() if isinstance(module, Scattering2D))
+    return list(dict.fromkeys(module.engine_on(device) for module in modules))
+
+
+def _make_engine(name: Engine, settings: Settings) -> nn.Module:
+    """The engine of this name. The imports are here because few programs need all of them."""
+    if name == "torch":
+        return TorchEngine(settings)
+    if name == "kymatio":
+        from hybrid.scattering.kymatio_engine import KymatioEngine
+
+        return KymatioEngine(settings)
+    from hybrid.scattering.compiled.engine import CompiledEngine
+
+    return CompiledEngine(settings, devices=("cpu", "cuda") if name == "auto" else (name,), measured=name == "auto")
+
+
+def _check_word(what: str, word: Any, valid: tuple[str, ...]) -> None:
+    if not isinstance(word, str) or word not in valid:
+        raise ScatteringError(f"unknown {what} {word!r}; valid: {', '.join(valid)}")
+
+
+def _not_floating(kind: object, conversion: str) -> str:
+    return f"scattering takes real floating-point images, got {kind}: convert them with {conversion}"

@@ -1,0 +1,263 @@
+"""The engine on plain torch operations: every device, any derivative, any program. The others are compared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hybrid.scattering.filters import MorletBank, lowpass_matrix, morlet_bank
+from hybrid.scattering.geometry import Settings, margins
+from hybrid.scattering.spectral import (
+    apply_separable,
+    apply_separable_adjoint,
+    filter_and_fold,
+    filter_and_fold_adjoint,
+    inverse,
+    inverse_modulus,
+    is_traced,
+    modulus,
+    modulus_adjoint,
+    reflect_pad,
+    spectrum,
+    spectrum_adjoint,
+)
+
+# Largest temporary tensor, in bytes, when a batch is taken in pieces. On the CPU it should stay in the last-level cache: 6 to
+# 26 MB took the same time on one of 32 MB, 3 MB a sixth longer. Elsewhere it bounds memory.
+_CPU_PIECE, _DEVICE_PIECE = 8 * 2**20, 2**30
+
+
+class TorchEngine(nn.Module):
+    """(B, H, W) float32 or float64 images, B ≥ 1 -> (B, P, h, w) coefficients of the same type.
+
+    Convolutions are products of Fourier transforms; every intermediate map is sampled at the rate of its own scale, 2^j.
+    A batch is computed in pieces of bounded memory, a large image by a few angles at a time. For the gradient only the
+    images are kept: the backward pass computes each piece again.
+
+    The filters are non-persistent buffers, in two sets: exact ones for float64 images, rounded ones for float32 images.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        self._margins = margins(settings.shape, settings.J)
+        self._register_wavelets(morlet_bank(settings.J, settings.padded, settings.L, dtype=np.float32), "float32")
+        bank = morlet_bank(settings.J, settings.padded, settings.L)
+        self._register_wavelets(bank, "float64")
+        for level, (rows, columns) in enumerate(bank.phi):
+            self._constant(f"phi_{level}_rows", lowpass_matrix(rows, 2 ** (settings.J - level)))
+            self._constant(f"phi_{level}_columns", lowpass_matrix(columns, 2 ** (settings.J - level)))
+
+    def _register_wavelets(self, bank: MorletBank, dtype: str) -> None:
+        for (j, level), spectra in bank.psi.items():
+            if level > 0 and self.settings.max_order < 2:
+                continue
+            # The mean over aliases (1/step²) and the inverse transform (1/size after folding) both divide: once, here.
+            multipliers = (spectra / spectra[0].size).astype(dtype)
+            if dtype == "float32":
+                # One factor for the real part, one for the imaginary part. float64, which is rare, repeats them later.
+                multipliers = np.repeat(multipliers, 2, axis=-1)
+            self._constant(f"psi_{j}_{level}_{dtype}", multipliers)
+
+    def _constant(self, name: str, values: np.ndarray) -> None:
+        self.register_buffer(name, torch.from_numpy(values), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, H, W) -> (B, P, h, w)."""
+        if is_traced():
+            return self.coefficients(images, self.settings.L)
+        if _records_gradients(images):
+            return _Recomputed.apply(images, self)
+        return self.in_pieces(images)
+
+    def words(self, device: torch.device) -> str:
+        """The engine's name, as `Scattering2D.engine_on` gives it."""
+        return "torch engine"
+
+    def in_pieces(self, images: Tensor) -> Tensor:
+        """(B, H, W) -> (B, P, h, w), a few images or angles at a time."""
+        pieces, angles = self._pieces(images)
+        coefficients = [self.coefficients(piece, angles) for piece in pieces]
+        return torch.cat(coefficients) if len(coefficients) > 1 else coefficients[0]
+
+    def gradient_in_pieces(self, images: Tensor, gradients: Tensor) -> Tensor:
+        """The gradient of sum(gradients · coefficients): (B, H, W), (B, P, h, w) -> (B, H, W)."""
+        pieces, angles = self._pieces(images)
+        parts = gradients.split([len(piece) for piece in pieces])
+        results = [self.gradient(piece, part, angles) for piece, part in zip(pieces, parts, strict=True)]
+        return torch.cat(results) if len(results) > 1 else results[0]
+
+    def _pieces(self, images: Tensor) -> tuple[tuple[Tensor, ...], int]:
+        """The batch in pieces, and how many angles of the first order to take at a time: temporaries then stay small."""
+        (height, width), L = self.settings.padded, self.settings.L
+        per_angle = height * width * 2 * images.element_size()
+        if self.settings.max_order == 2 and self.settings.J > 1:
+            per_angle *= max(1, L // 2)
+        limit = _CPU_PIECE if images.device.type == "cpu" else _DEVICE_PIECE
+        count = max(1, limit // (per_angle * L))
+        angles = min(L, max(1, limit // per_angle))
+        return images.split(count), angles
+
+    # The names below are those of the papers. ^ is the Fourier transform, ⋆ a convolution, λ = (j, θ) a scale and an angle:
+    #
+    #     U0 = x, the padded image       S0 = U0 ⋆ φ
+    #     U1[λ1] = |U0 ⋆ ψ[λ1]|          S1[λ1] = U1[λ1] ⋆ φ
+    #     U2[λ1, λ2] = |U1[λ1] ⋆ ψ[λ2]|  S2[λ1, λ2] = U2[λ1, λ2] ⋆ φ           j2 > j1
+    #
+    # U1 is sampled every 2^j1 pixels, U2 every 2^j2, and S0, S1, S2 every 2^J. "level" is the exponent of a map's sampling.
+
+    def coefficients(self, images: Tensor, angles: int) -> Tensor:
+        """S0, S1 and S2 of (B, H, W) images: (B, P, h, w). angles: how many θ1 to take at a time."""
+        J, max_order = self.settings.J, self.settings.max_order
+        U0 = self._pad(images)
+        U0_hat = spectrum(U0).unsqueeze(1)
+        # In float64: order 0 has most of the energy, so its rounding is half the error over all; it is one path of many.
+        S0 = self._lowpass(U0.double(), 0).to(U0.dtype).unsqueeze(1)
+        S1, S2 = [], []
+        for j1 in range(J):
+            for thetas in _slices(self.settings.L, angles):
+                U1 = self._wavelet_modulus(U0_hat, j1, level=0, angles=thetas)  # (B, θ1, h, w)
+                S1.append(self._lowpass(U1, j1))
+                if max_order == 2 and j1 < J - 1:
+                    S2.append(self._second_order(U1, j1))
+        return torch.cat([S0, *S1, *S2], 1)
+
+    def _second_order(self, U1: Tensor, j1: int) -> Tensor:
+        """S2 of all paths that begin with these maps of scale j1: (B, θ1, h, w) -> (B, paths, h', w'), θ1 outermost."""
+        U1_hat = spectrum(U1).unsqueeze(2)
+        S2 = []
+        for j2 in range(j1 + 1, self.settings.J):
+            U2 = self._wavelet_modulus(U1_hat, j2, level=j1)  # (B, θ1, θ2, h, w)
+            S2.append(self._lowpass(U2, j2))
+        return torch.cat(S2, 2).flatten(1, 2)
+
+    def _wavelet_modulus(self, spectra: Tensor, j: int, *, level: int, angles: slice = slice(None)) -> Tensor:
+        """Spectra of maps sampled every 2^level -> moduli of their wavelet coefficients of scale j, sampled every 2^j."""
+        differentiable = is_traced() or _records_gradients(spectra)
+        wavelets = self._wavelets(j, level, spectra.dtype, angles)
+        folded = filter_and_fold(spectra, wavelets, 2 ** (j - level), differentiable=differentiable)
+        return inverse_modulus(folded, differentiable=differentiable)
+
+    def _lowpass(self, maps: Tensor, level: int) -> Tensor:
+        """Maps sampled every 2^level -> their averages over 2^J pixels, without the padding."""
+        return apply_separable(maps, *self._lowpass_factors(level))
+
+    def _pad(self, images: Tensor) -> Tensor:
+        """(B, H, W) -> (B, padded H, padded W)."""
+        return images if self.settings.pre_pad else reflect_pad(images, self._margins)
+
+    def _wavelets(self, j: int, level: int, dtype: torch.dtype, angles: slice = slice(None)) -> Tensor:
+        """The multipliers of scale j for spectra of maps sampled every 2^level: (angles, h, 2w)."""
+        if dtype == torch.float64:
+            return getattr(self, f"psi_{j}_{level}_float64")[angles].repeat_interleave(2, -1)
+        return getattr(self, f"psi_{j}_{level}_float32")[angles]
+
+    def _lowpass_factors(self, level: int) -> tuple[Tensor, Tensor]:
+        """The matrices over rows and over columns of the last low-pass, for maps sampled every 2^level."""
+        return getattr(self, f"phi_{level}_rows"), getattr(self, f"phi_{level}_columns")
+
+    # The gradient. Every map is computed again, and each step is followed by its adjoint. dU1 is the gradient with respect to
+    # U1, and so on.
+
+    def gradient(self, images: Tensor, gradients: Tensor, angles: int) -> Tensor:
+        """The gradient of sum(gradients · coefficients) with respect to the images: (B, H, W), (B, P, h, w) -> (B, H, W).
+
+        angles: how many θ1 to take at a time.
+        """
+        with torch.enable_grad():
+            leaf = images.detach().requires_grad_()
+            U0 = self._pad(leaf)
+        U0_hat = spectrum(U0.detach())
+        dU0_hat = torch.zeros_like(U0_hat)
+        for j1 in range(self.settings.J):
+            for thetas in _slices(self.settings.L, angles):
+                dU0_hat += self._path_gradient(U0_hat, gradients, j1, thetas)
+        dU0 = spectrum_adjoint(dU0_hat) + self._lowpass_adjoint(gradients[:, 0], 0)
+        return torch.autograd.grad(U0, leaf, dU0)[0]
+
+    def _path_gradient(self, U0_hat: Tensor, gradients: Tensor, j1: int, angles: slice) -> Tensor:
+        """With respect to the spectra of the images, through all paths that begin with scale j1 and these angles."""
+        J, L = self.settings.J, self.settings.L
+        dS1 = gradients[:, 1 + L * j1 + angles.start : 1 + L * j1 + angles.stop]
+        wavelets = self._wavelets(j1, 0, U0_hat.dtype, angles)
+        waves = inverse(filter_and_fold(U0_hat.unsqueeze(1), wavelets, 2**j1))  # (B, θ1, h, w), complex
+        U1 = modulus(waves)
+        dU1 = self._lowpass_adjoint(dS1, j1)
+        if self.settings.max_order == 2 and j1 < J - 1:
+            before = 1 + L * J + sum(L * L * (J - 1 - j) for j in range(j1))
+            paths = L * (J - 1 - j1)  # of one angle of the first order
+            dS2 = gradients[:, before + paths * angles.start : before + paths * angles.stop].unflatten(1, (-1, paths))
+            dU1 += self._second_order_gradient(spectrum(U1), dS2, j1)
+        return _wavelet_adjoint(waves, U1, dU1, wavelets, 2**j1)
+
+    def _second_order_gradient(self, U1_hat: Tensor, dS2: Tensor, j1: int) -> Tensor:
+        """With respect to U1: its spectra (B, θ1, h, 2w) and gradients (B, θ1, paths, h', w') -> (B, θ1, h, w)."""
+        L, dU1_hat = self.settings.L, torch.zeros_like(U1_hat)
+        for j2 in range(j1 + 1, self.settings.J):
+            wavelets = self._wavelets(j2, j1, U1_hat.dtype)
+            waves = inverse(filter_and_fold(U1_hat.unsqueeze(2), wavelets, 2 ** (j2 - j1)))
+            dU2 = self._lowpass_adjoint(dS2[:, :, L * (j2 - j1 - 1) : L * (j2 - j1)], j2)
+            dU1_hat += _wavelet_adjoint(waves, modulus(waves), dU2, wavelets, 2 ** (j2 - j1))
+        return spectrum_adjoint(dU1_hat)
+
+    def _lowpass_adjoint(self, gradients: Tensor, level: int) -> Tensor:
+        return apply_separable_adjoint(gradients, *self._lowpass_factors(level))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TorchEngine:
+        return super()._apply(keep_precision(fn), recurse)
+
+
+def keep_precision(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The function of `nn.Module._apply`, which then moves tensors to a device and leaves their type alone."""
+
+    def move(tensor: Tensor) -> Tensor:
+        moved = fn(tensor)
+        return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+    return move
+
+
+def _wavelet_adjoint(waves: Tensor, moduli: Tensor, gradients: Tensor, wavelets: Tensor, step: int) -> Tensor:
+    """The adjoint of modulus, inverse transform and filter: (..., K, h/step, w/step) -> (..., h, 2w). Writes over `moduli`."""
+    of_waves = modulus_adjoint(waves, moduli, gradients)
+    folded = torch.view_as_real(torch.fft.fft2(of_waves)).flatten(-2)
+    return filter_and_fold_adjoint(folded, wavelets, step)
+
+
+def _slices(total: int, count: int) -> Iterator[slice]:
+    """0 … total in slices of `count`."""
+    return (slice(begin, min(begin + count, total)) for begin in range(0, total, count))
+
+
+class _Recomputed(torch.autograd.Function):
+    """The transform, of which only the images are kept; second derivatives go through the plain operations."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, engine: TorchEngine) -> Tensor:
+        ctx.save_for_backward(images)
+        ctx.engine = engine
+        return engine.in_pieces(images)
+
+    @staticmethod
+    def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, None]:
+        (images,) = ctx.saved_tensors
+        differentiable = torch.is_grad_enabled()
+        if not differentiable and not _is_many_gradients(gradients):
+            return ctx.engine.gradient_in_pieces(images, gradients), None
+        with torch.enable_grad():
+            images = images.view_as(images)  # a new node: the gradients that came in may depend on the images, too
+            coefficients = ctx.engine.coefficients(images, ctx.engine.settings.L)
+        return torch.autograd.grad(coefficients, images, gradients, create_graph=differentiable)[0], None
+
+
+def _is_many_gradients(gradients: Tensor) -> bool:
+    """Whether `torch.autograd.grad(..., is_grads_batched=True)` hands several over as one: it has no in-place operations."""
+    return torch._C._dispatch_keys(gradients).has(torch._C._dispatch_key_parse("Batched"))
+
+
+def _records_gradients(tensor: Tensor) -> bool:
+    return torch.is_grad_enabled() and tensor.requires_grad
