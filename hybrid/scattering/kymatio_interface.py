@@ -1,4 +1,4 @@
-"""kymatio's names and formats, with which `Scattering2D` takes the place of kymatio's class: frontends, list output, path table."""
+"""kymatio's names and formats, so that `Scattering2D` can take the place of kymatio's class: frontends, lists, path table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _OTHER_WAYS = {
     "sklearn": "use hybrid.scattering.ScatteringTransformer2D",
     "torch_skcuda": "engine='auto' or 'cuda' is the fast engine on NVIDIA GPUs",
 }
-_ONLY_THESE = "hybrid computes with PyTorch and takes torch tensors and NumPy arrays: leave it out, or say torch or numpy"
+_ONLY_THESE = (
+    "hybrid computes with PyTorch and takes torch tensors and NumPy arrays: leave it out, or say torch or numpy"
+)
 
 
 class UnsupportedFrontend(ScatteringError, ImportError):

@@ -115,10 +115,7 @@ class Scattering2D(nn.Module):
         precision. NumPy arrays are computed on the module's device and returned as NumPy arrays, without a gradient.
         Raises ScatteringError for anything else and for a size that is not the module's.
         """
-        if isinstance(images, np.ndarray):
-            coefficients = self._of_array(images)
-        else:
-            coefficients = self._of_tensor(images)
+        coefficients = self._of_array(images) if isinstance(images, np.ndarray) else self._of_tensor(images)
         return coefficients if self.out_type == "array" else list_of_paths(coefficients, self.paths, self.L)
 
     def scattering(self, images: Images) -> Images | list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import torch
 
 from hybrid.export import Pipeline, for_export
 from hybrid.export.dft_scattering import DftScattering
-from hybrid.scattering import TorchScattering2D, make_scattering
+from hybrid.scattering import Scattering2D, TorchScattering2D
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ class Model(torch.nn.Module):
 
     def __init__(self, engine):
         super().__init__()
-        self.frontend = torch.nn.Sequential(make_scattering(2, (16, 16), 4, 2, engine=engine))
+        self.frontend = torch.nn.Sequential(Scattering2D(2, (16, 16), 4, 2, engine=engine))
         self.head = torch.nn.Conv2d(1, 1, 1)
 
     def forward(self, images):

@@ -9,14 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-<<<<<<< HEAD:tests/reports/test_scattering_figures.py
 from hybrid.reports.scattering_figures import filter_bank_figure, scattering_figure
 from hybrid.scattering import TorchScattering2D
-=======
-from hybrid.reports.figures import confusion_figure, filter_bank_figure
-from hybrid.reports.scattering_figure import scattering_figure
-from hybrid.scattering import TorchScattering2D
->>>>>>> 102c526 (TorchScattering2D is one module that holds its engine; the torch engine, kymatio's and the compiled one are chosen, not inherited):tests/reports/test_figures.py
 
 
 def drawn(figure) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import TorchScattering2D
 
 
 def gabor(size, sigma, slant, alpha, xi):
@@ -94,7 +94,7 @@ MANY = [setting for setting in MANY if min(setting[0]) >= 2 ** setting[1]]
 def check(shape, J, L, order, image, make_images, channel_error):
     images = make_images(image, shape)[:1]
     expected = direct_scattering(images[0].numpy(), J, L, order)[None]
-    scattering = Scattering2D(J, shape, L, order)
+    scattering = TorchScattering2D(J, shape, L, order)
     values = scattering(images)
     assert values.dtype == torch.float64 and values.shape == (1, *scattering.output_shape)
     assert channel_error(values, expected) <= 1e-10
@@ -114,7 +114,7 @@ def test_float64_is_the_definition_everywhere(shape, J, L, order, image, make_im
 def test_one_second_order_path_alone(make_images):
     """A path's index is right if computing that path by itself gives that channel."""
     (image,) = make_images("photo", (32, 32))[:1].numpy()
-    scattering = Scattering2D(3, (32, 32), 4)
+    scattering = TorchScattering2D(3, (32, 32), 4)
     values = scattering(torch.from_numpy(image)).numpy()
     index = scattering.paths.index((2, 0, 3, 2, 1))
     padded = np.pad(image, 8, mode="reflect")

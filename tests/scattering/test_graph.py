@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.export import Dim, export
 
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import TorchScattering2D
 
 
 @pytest.mark.parametrize("shape", [(16, 20), (4, 5)])  # (4, 5) is padded by as much as it is high
 def test_compile_is_one_graph_for_every_batch(shape):
     torch._dynamo.reset()
-    scattering = Scattering2D(2, shape, 4)
+    scattering = TorchScattering2D(2, shape, 4)
     compiled = torch.compile(scattering, fullgraph=True, dynamic=True, backend="aot_eager")
     for batch in [(3, 2), (5, 2), (4, 3)]:
         images = torch.rand(*batch, *shape)
@@ -21,7 +21,7 @@ def test_compile_is_one_graph_for_every_batch(shape):
 
 def test_compiled_gradients():
     torch._dynamo.reset()
-    scattering = Scattering2D(2, (16, 16), 4)
+    scattering = TorchScattering2D(2, (16, 16), 4)
     compiled = torch.compile(scattering, fullgraph=True, backend="aot_eager")
     images = torch.rand(2, 16, 16)
     images[1] = 0  # the gradient of the modulus at 0
@@ -35,8 +35,8 @@ def test_compiled_gradients():
 
 def test_wrong_images_are_refused_when_compiled():
     torch._dynamo.reset()
-    compiled = torch.compile(Scattering2D(2, (16, 16), 4), backend="eager")
-    with pytest.raises(ValueError, match="expected images of shape"):
+    compiled = torch.compile(TorchScattering2D(2, (16, 16), 4), backend="eager")
+    with pytest.raises(ValueError, match="Tensor must be of spatial size"):
         compiled(torch.zeros(2, 16, 17))
 
 
@@ -44,7 +44,7 @@ def test_wrong_images_are_refused_when_compiled():
 @pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex")
 def test_inductor():
     torch._dynamo.reset()
-    scattering = Scattering2D(2, (32, 32), 4)
+    scattering = TorchScattering2D(2, (32, 32), 4)
     compiled = torch.compile(scattering, fullgraph=True)
     images = torch.rand(4, 3, 32, 32)
     torch.testing.assert_close(compiled(images), scattering(images), rtol=1e-5, atol=1e-6)
@@ -52,7 +52,7 @@ def test_inductor():
 
 @pytest.mark.parametrize("max_order", [1, 2])
 def test_export_with_a_dynamic_batch(max_order):
-    scattering = Scattering2D(2, (16, 20), 4, max_order)
+    scattering = TorchScattering2D(2, (16, 20), 4, max_order)
     program = export(scattering, (torch.rand(3, 2, 16, 20),), dynamic_shapes=({0: Dim("batch")},))
     for batch in (1, 2, 7):
         images = torch.rand(batch, 2, 16, 20)
@@ -60,7 +60,7 @@ def test_export_with_a_dynamic_batch(max_order):
 
 
 def test_exported_modulus_has_a_gradient_at_zero():
-    scattering = Scattering2D(1, (8, 8), 4)
+    scattering = TorchScattering2D(1, (8, 8), 4)
     program = export(scattering, (torch.rand(2, 8, 8),))
     images = torch.zeros(2, 8, 8, requires_grad=True)
     program.module()(images).sum().backward()

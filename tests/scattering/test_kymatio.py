@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid.scattering import KymatioScattering2D, Scattering2D, make_scattering
+from hybrid.scattering import Scattering2D, TorchScattering2D
 from hybrid.scattering.filters import morlet_bank
+from hybrid.scattering.kymatio_engine import KymatioEngine
+from hybrid.scattering.torch_engine import TorchEngine
 
 pytest.importorskip("kymatio")
 IMAGES = ["noise", "smooth", "constant", "photo", "cifar"]
@@ -36,7 +38,7 @@ MANY = [setting for setting in MANY if min(setting[0]) >= 2 ** setting[1]]
 
 @functools.cache
 def kymatio(shape, J, L):
-    return KymatioScattering2D(J, shape, L)
+    return Scattering2D(J, shape, L, engine="kymatio")
 
 
 def check(shape, J, L, make_images, channel_error):
@@ -44,7 +46,7 @@ def check(shape, J, L, make_images, channel_error):
     # The widest of its filters, in single precision, are that far from ours: 1.1e-6 at J = 5 before any arithmetic of images.
     largest = 1e-6 if J < 5 else 1.3e-6
     for order in (1, 2):
-        scattering = Scattering2D(J, shape, L, order)
+        scattering = TorchScattering2D(J, shape, L, order)
         for kind in [image for image in IMAGES if image != "cifar"]:
             images = make_images(kind, shape).float()
             expected = reference(images.double())[:, : len(scattering.paths)]  # its order 1 is a prefix: tested below
@@ -67,19 +69,19 @@ def test_equal_to_kymatio_everywhere(shape, J, L, make_images, channel_error):
 @pytest.mark.parametrize("J", [2, 3])
 def test_equal_to_kymatio_on_cifar(J, make_images, channel_error):
     images = make_images("cifar", (32, 32)).float()
-    assert channel_error(Scattering2D(J, (32, 32))(images), kymatio((32, 32), J, 8)(images)) <= 2e-6
+    assert channel_error(TorchScattering2D(J, (32, 32))(images), kymatio((32, 32), J, 8)(images)) <= 2e-6
 
 
 def test_kymatio_order_one_is_a_prefix(make_images):
     images = make_images("photo", (28, 28)).float()
-    first = KymatioScattering2D(2, (28, 28), 4, 1)(images)
-    assert torch.equal(first, KymatioScattering2D(2, (28, 28), 4)(images)[:, :9])
+    first = Scattering2D(2, (28, 28), 4, 1, engine="kymatio")(images)
+    assert torch.equal(first, Scattering2D(2, (28, 28), 4, engine="kymatio")(images)[:, :9])
 
 
 def test_pre_padded_images(make_images, channel_error):
     images = make_images("photo", (40, 48)).float()
-    ours = Scattering2D(2, (33, 40), 4, pre_pad=True)
-    reference = KymatioScattering2D(2, (33, 40), 4, pre_pad=True)
+    ours = TorchScattering2D(2, (33, 40), 4, pre_pad=True)
+    reference = Scattering2D(2, (33, 40), 4, pre_pad=True, engine="kymatio")
     assert ours.padded_shape == (40, 48)
     assert channel_error(ours(images), reference(images)) <= 2e-6
     with pytest.raises(ValueError, match=r"\(\.\.\., 40, 48\).*pre_pad"):
@@ -91,7 +93,7 @@ def test_gradient_equals_kymatio(make_images):
     weights = torch.randn(81, 8, 8, generator=torch.Generator().manual_seed(0))
     ours, theirs = (
         torch.autograd.grad((engine(images) * weights).sum(), images)[0]
-        for engine in (Scattering2D(2, (32, 32)), kymatio((32, 32), 2, 8))
+        for engine in (TorchScattering2D(2, (32, 32)), kymatio((32, 32), 2, 8))
     )
     # looser than the values: where a modulus is small, its gradient z / |z| is rounding-sensitive
     assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
@@ -99,18 +101,18 @@ def test_gradient_equals_kymatio(make_images):
 
 def test_single_precision_filters_are_kymatios():
     """The float32 bank makes kymatio's roundings: equal to a few units in the last place of the maximum."""
-    engine = kymatio((32, 32), 5, 4).engine
+    engine = kymatio((32, 32), 5, 4).engine.kymatio
     bank = morlet_bank(5, (96, 96), 4, dtype=np.float32)
     for n, psi in enumerate(engine.psi):
         for level, spectrum in enumerate(psi["levels"][: max(psi["j"], 1)]):
             assert abs(bank.psi[psi["j"], level][n % 4] - spectrum).max() <= 3e-7
 
 
-def test_make_scattering_chooses_the_engine(make_images, channel_error):
+def test_the_engine_is_chosen_by_name(make_images, channel_error):
     images = make_images("photo", (28, 28)).float()
-    ours, theirs = (make_scattering(2, (28, 28), 4, 1, engine=name) for name in ("torch", "kymatio"))
-    assert type(ours) is Scattering2D and type(theirs) is KymatioScattering2D
+    ours, theirs = (Scattering2D(2, (28, 28), 4, 1, engine=name) for name in ("torch", "kymatio"))
+    assert type(ours.engine) is TorchEngine and type(theirs.engine) is KymatioEngine
     assert ours.paths == theirs.paths and ours.output_shape == theirs.output_shape == (9, 7, 7)
     assert channel_error(ours(images), theirs(images)) <= 2e-6
     with pytest.raises(ValueError, match="'gpu'; valid: auto, torch, cpu, cuda, kymatio"):
-        make_scattering(2, (28, 28), engine="gpu")
+        Scattering2D(2, (28, 28), engine="gpu")

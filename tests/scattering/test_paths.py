@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from hybrid.scattering import Path, Scattering2D, pyscatwave_order, scattering_paths
+from hybrid.scattering import Path, TorchScattering2D, pyscatwave_order, scattering_paths
 from hybrid.scattering.filters import angle, centre_frequency
 
 
@@ -30,7 +30,7 @@ def wave(shape, frequency, alpha):
 
 @pytest.mark.parametrize("L", [4, 6, 8])
 def test_a_sinusoid_answers_most_in_its_own_path(L):
-    scattering = Scattering2D(3, (64, 96), L, 1)
+    scattering = TorchScattering2D(3, (64, 96), L, 1)
     for j in range(3):
         for theta in range(L):
             values = scattering(wave((64, 96), centre_frequency(j), angle(theta, L)))
@@ -41,7 +41,7 @@ def test_a_sinusoid_answers_most_in_its_own_path(L):
 @pytest.mark.parametrize(("theta1", "theta2"), [(0, 5), (3, 3), (7, 2)])
 def test_a_modulated_sinusoid_answers_most_in_its_second_order_path(theta1, theta2):
     """A fast wave whose amplitude is a slow wave: the modulus of the first wavelet gives the slow one to the second."""
-    scattering = Scattering2D(4, (96, 96))
+    scattering = TorchScattering2D(4, (96, 96))
     carrier, envelope = (
         wave((96, 96), centre_frequency(0), angle(theta1)),
         wave((96, 96), centre_frequency(3), angle(theta2)),

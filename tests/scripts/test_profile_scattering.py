@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hybrid.scattering.compiled.cache import CompilerError
+from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled.cpu.compiler import find_compiler
 
 try:

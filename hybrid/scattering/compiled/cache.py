@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-
 _log = logging.getLogger(__name__)
 
 

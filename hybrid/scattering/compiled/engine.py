@@ -29,10 +29,10 @@ _LARGEST_GRADIENT = 1100 * 1100
 class CompiledEngine(nn.Module):
     """(B, H, W) images, B ≥ 1 -> (B, P, h, w) coefficients of the same type: C++ on a CPU, CUDA C++ on an NVIDIA GPU.
 
-    The code is generated for these sizes and compiled at the first call. The torch engine computes what compiled code does not do:
-    float64, other devices, exported programs (they must run where no compiler is), the transforms of torch.func, and second
-    derivatives. It computes everything where there is no compiler, or where a padded side is not a product of two factors of
-    at most 64. A log line says which of the two computes.
+    The code is generated for these sizes and compiled at the first call. The torch engine computes what compiled code does
+    not do: float64, other devices, exported programs (they must run where no compiler is), the transforms of torch.func, and
+    second derivatives. It computes everything where there is no compiler, or where a padded side is not a product of two
+    factors of at most 64. A log line says which of the two computes.
 
     A CUDA graph may hold it, if it was called once before the capture, its gradient too if that is captured. The machine code
     is kept in a folder of the user's (`hybrid.scattering.compiled.cache`), where later processes find it.

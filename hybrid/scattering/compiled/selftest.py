@@ -53,8 +53,8 @@ LARGEST_ERROR, LARGEST_GRADIENT_ERROR = 1e-6, 1e-4
 class Verdict:
     """What the self-test of one GPU found.
 
-    passed: whether engine="auto" may take compiled code there. line: the same in one line, with the figures or the reason. gpu: its
-    name. versions: of hybrid, torch, CUDA and NVRTC. seconds: how long the test took.
+    passed: whether engine="auto" may take compiled code there. line: the same in one line, with the figures or the reason.
+    gpu: its name. versions: of hybrid, torch, CUDA and NVRTC. seconds: how long the test took.
     """
 
     passed: bool

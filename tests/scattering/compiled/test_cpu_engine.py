@@ -8,13 +8,13 @@ import logging
 import pytest
 import torch
 
-from hybrid.scattering import CpuScattering2D, Scattering2D, ScatteringModule, make_scattering
+from hybrid.scattering import Scattering2D, TorchScattering2D
+from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled import engine as module_under_test
-from hybrid.scattering.compiled.cache import CompilerError
 from hybrid.scattering.compiled.cpu import kernels
 from hybrid.scattering.compiled.cpu.compiler import find_compiler, native_lanes
 from hybrid.scattering.compiled.cpu.kernels import Kernel, kernel_for
-from hybrid.scattering.compiled.tables import Settings
+from hybrid.scattering.geometry import Settings
 
 try:
     find_compiler()
@@ -88,7 +88,11 @@ def test_any_batch_and_threads(batch, threads, order, channel_error, exact):
     images, before = torch.rand(batch, 28, 28), torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        check(CpuScattering2D(2, (28, 28), 8, order)(images), exact(images, 2, (28, 28), 8, order), channel_error)
+        check(
+            Scattering2D(2, (28, 28), 8, order, engine="cpu")(images),
+            exact(images, 2, (28, 28), 8, order),
+            channel_error,
+        )
         rows = Kernel(Settings(2, (28, 28), 8, order, False), native_lanes(), "rows", "forward")
         check(rows.forward(images[:17]), exact(images[:17], 2, (28, 28), 8, order), channel_error)
     finally:
@@ -106,8 +110,8 @@ def test_the_layout_follows_size_and_batch():
 
 def test_pre_padded_images(channel_error):
     images = torch.rand(3, 36, 36)
-    compiled = CpuScattering2D(2, (28, 28), pre_pad=True)
-    assert channel_error(compiled(images), Scattering2D(2, (28, 28), pre_pad=True)(images.double())) <= 2e-6
+    compiled = Scattering2D(2, (28, 28), pre_pad=True, engine="cpu")
+    assert channel_error(compiled(images), TorchScattering2D(2, (28, 28), pre_pad=True)(images.double())) <= 2e-6
     with pytest.raises(ValueError, match=r"\(\.\.\., 36, 36\).*pre_pad"):
         compiled(images[..., :28, :28])
 
@@ -126,14 +130,14 @@ def test_nan_and_infinity_stay_in_their_image(value, layout):
 
 
 def test_constant_images_have_no_waves():
-    values = CpuScattering2D(2, (28, 28))(torch.full((2, 28, 28), 0.7))
+    values = Scattering2D(2, (28, 28), engine="cpu")(torch.full((2, 28, 28), 0.7))
     assert values[:, 1:].abs().max() < 1e-6
 
 
 def test_one_line_says_which_engine(caplog):
     caplog.set_level(logging.INFO, logger="hybrid.scattering")
     module_under_test._choose.cache_clear()
-    scattering = make_scattering(2, (28, 28), engine="cpu")
+    scattering = Scattering2D(2, (28, 28), engine="cpu")
     for _ in range(3):
         scattering(torch.rand(5, 28, 28))
     lines = [record.getMessage() for record in caplog.records if "engine" in record.getMessage()]
@@ -145,24 +149,24 @@ def test_one_line_says_which_engine(caplog):
 def test_sizes_without_codelets_take_the_torch_engine(caplog):
     caplog.set_level(logging.INFO, logger="hybrid.scattering")
     module_under_test._choose.cache_clear()
-    scattering, images = CpuScattering2D(1, (138, 20), 2), torch.rand(2, 138, 20)
+    scattering, images = Scattering2D(1, (138, 20), 2, engine="cpu"), torch.rand(2, 138, 20)
     assert scattering.padded_shape[0] == 2 * 71
-    assert torch.equal(scattering(images), Scattering2D(1, (138, 20), 2)(images))
+    assert torch.equal(scattering(images), TorchScattering2D(1, (138, 20), 2)(images))
     assert "torch engine (padded to 142x24" in caplog.text
 
 
 def test_what_the_torch_engine_does(monkeypatch):
     """float64, other devices and torch.func; the compiled one is never asked."""
     monkeypatch.setattr(module_under_test, "apply", None)
-    scattering, images = CpuScattering2D(2, (28, 28)), torch.rand(3, 28, 28)
+    scattering, images = Scattering2D(2, (28, 28), engine="cpu"), torch.rand(3, 28, 28)
     assert scattering(images.double()).dtype == torch.float64
     assert copy.deepcopy(scattering).to("meta")(images.to("meta")).device.type == "meta"
     assert torch.vmap(scattering)(images).shape == (3, 81, 7, 7)
 
 
 def test_a_model_holds_one_scattering_module():
-    """What looks for a model's scattering must not find the torch engine beside this one."""
-    assert sum(isinstance(part, ScatteringModule) for part in CpuScattering2D(2, (28, 28)).modules()) == 1
+    """A search for a model's scattering must not find the engines that it holds."""
+    assert sum(isinstance(part, Scattering2D) for part in Scattering2D(2, (28, 28), engine="cpu").modules()) == 1
 
 
 def test_the_kernel_is_made_once():

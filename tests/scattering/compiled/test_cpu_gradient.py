@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.export import Dim, export
 
-from hybrid.scattering import CpuScattering2D, Scattering2D
+from hybrid.scattering import Scattering2D, TorchScattering2D
+from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled import engine as compiled_engine
-from hybrid.scattering.compiled.cache import CompilerError
 from hybrid.scattering.compiled.cpu import kernels
 from hybrid.scattering.compiled.cpu.compiler import find_compiler
 
@@ -21,7 +21,7 @@ SHAPE = (16, 20)
 
 
 def engines(J=2, L=4, order=2, shape=SHAPE):
-    return CpuScattering2D(J, shape, L, order), Scattering2D(J, shape, L, order)
+    return Scattering2D(J, shape, L, order, engine="cpu"), TorchScattering2D(J, shape, L, order)
 
 
 def gradient(engine, images, weights):
@@ -77,8 +77,8 @@ def test_gradients_of_large_images_take_bounded_memory(monkeypatch):
     images, weights = torch.rand(9, *SHAPE), torch.randn(9, *compiled.output_shape)
     expected = gradient(compiled, images, weights)
     monkeypatch.setattr(kernels, "_LARGE", 1)
-    built = kernels.kernel_for(compiled._settings, 9, "backward")
-    assert built is kernels.kernel_for(compiled._settings, 1, "backward")
+    built = kernels.kernel_for(compiled.settings, 9, "backward")
+    assert built is kernels.kernel_for(compiled.settings, 1, "backward")
     torch.testing.assert_close(gradient(compiled, images, weights), expected, rtol=1e-4, atol=1e-5)
     monkeypatch.setattr(compiled_engine, "_LARGEST_GRADIENT", 1)
     monkeypatch.setattr(compiled_engine, "apply", None)

@@ -7,7 +7,7 @@ import logging
 import pytest
 import torch
 
-from hybrid.scattering import CudaScattering2D, Scattering2D, make_scattering
+from hybrid.scattering import Scattering2D, TorchScattering2D
 from hybrid.scattering.compiled import engine as compiled_engine
 from hybrid.scattering.compiled.cuda import kernels
 
@@ -35,18 +35,18 @@ def test_values_and_gradient_on_a_gpu(shape, J, L, order, batch, caplog, exact, 
     caplog.set_level(logging.INFO, logger="hybrid.scattering")
     compiled_engine._choose.cache_clear()  # it says once what it found
     images = torch.rand(batch, *shape)
-    scattering = make_scattering(J, shape, L, order, engine="auto").to("cuda")
+    scattering = Scattering2D(J, shape, L, order, engine="auto").to("cuda")
     assert channel_error(scattering(images.cuda()).cpu(), exact(images, J, shape, L, order)) <= 1e-6
     assert "cuda engine" in caplog.text
     weights = torch.randn(batch, *scattering.output_shape)
-    expected = gradient(Scattering2D(J, shape, L, order), images.double(), weights.double())
+    expected = gradient(TorchScattering2D(J, shape, L, order), images.double(), weights.double())
     result = gradient(scattering, images.cuda(), weights.cuda())
     assert (result.cpu() - expected).norm() <= 1e-5 * expected.norm()
     assert torch.equal(result, gradient(scattering, images.cuda(), weights.cuda()))  # no order of work in it
 
 
 def test_pieces_on_a_gpu(monkeypatch):
-    scattering, images = CudaScattering2D(2, SHAPE).to("cuda"), torch.rand(1000, *SHAPE, device="cuda")
+    scattering, images = Scattering2D(2, SHAPE, engine="cuda").to("cuda"), torch.rand(1000, *SHAPE, device="cuda")
     whole = scattering(images)
     monkeypatch.setattr(kernels, "WORKSPACE_BYTES", 2**20)
     assert torch.equal(scattering(images), whole)
@@ -56,7 +56,7 @@ def test_a_cuda_graph_holds_values_and_gradient(root, monkeypatch):
     monkeypatch.syspath_prepend(root / "scripts")
     from scattering_cases import capture
 
-    scattering = CudaScattering2D(2, SHAPE, 4).to("cuda")
+    scattering = Scattering2D(2, SHAPE, 4, engine="cuda").to("cuda")
     images = torch.rand(40, *SHAPE, device="cuda", requires_grad=True)
     weights = torch.randn(40, *scattering.output_shape, device="cuda")
 
@@ -73,7 +73,7 @@ def test_a_cuda_graph_holds_values_and_gradient(root, monkeypatch):
 
 def test_compile_autocast_and_second_derivative_on_a_gpu():
     torch._dynamo.reset()
-    scattering, reference = (kind(1, (4, 5), 2).to("cuda") for kind in (CudaScattering2D, Scattering2D))
+    scattering, reference = (Scattering2D(1, (4, 5), 2, engine=engine).to("cuda") for engine in ("cuda", "torch"))
     images = torch.rand(3, 4, 5, device="cuda")
     compiled = torch.compile(scattering, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(images), scattering(images))
@@ -89,6 +89,6 @@ def test_compile_autocast_and_second_derivative_on_a_gpu():
 
 
 def test_what_the_torch_engine_does_on_a_gpu():
-    scattering, images = CudaScattering2D(2, SHAPE, 4).to("cuda"), torch.rand(3, *SHAPE, device="cuda")
+    scattering, images = Scattering2D(2, SHAPE, 4, engine="cuda").to("cuda"), torch.rand(3, *SHAPE, device="cuda")
     assert scattering(images.double()).dtype == torch.float64
     assert torch.vmap(scattering)(images).shape == (3, 25, 4, 5)

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from hybrid.scattering import CudaScattering2D, Scattering2D, make_scattering
+from hybrid.scattering import Scattering2D, TorchScattering2D
+from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled import engine as compiled_engine
-from hybrid.scattering.compiled.cache import CompilerError
 from hybrid.scattering.compiled.cuda import compiler, devices, driver
 from hybrid.scattering.compiled.cuda.compiler import architecture, load_code
 from hybrid.scattering.compiled.cuda.launches import Launch
 from hybrid.scattering.compiled.cuda.source import cuda_source, kernel_names
-from hybrid.scattering.compiled.tables import Settings
+from hybrid.scattering.geometry import Settings
 
 try:
     compiler.nvrtc()
@@ -125,10 +125,10 @@ def test_sizes_without_codelets_take_the_torch_engine(monkeypatch, caplog):
 
 def test_images_on_a_cpu_take_the_torch_engine(caplog):
     caplog.set_level(logging.INFO, logger="hybrid.scattering")
-    scattering, images = make_scattering(2, SHAPE, 4, engine="cuda"), torch.rand(3, *SHAPE)
-    assert type(scattering) is CudaScattering2D
+    scattering, images = Scattering2D(2, SHAPE, 4, engine="cuda"), torch.rand(3, *SHAPE)
+    assert scattering.engine.devices == ("cuda",)
     for _ in range(2):
-        assert torch.equal(scattering(images), Scattering2D(2, SHAPE, 4)(images))
+        assert torch.equal(scattering(images), TorchScattering2D(2, SHAPE, 4)(images))
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.endswith("J=2: torch engine (images on a device of type cpu, engine=cuda)")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hybrid.scattering import Scattering2D
-from hybrid.scattering.compiled.cache import CompilerError
+from hybrid.scattering import TorchScattering2D
+from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled.cpu.compiler import find_compiler
 from hybrid.scattering.compiled.cuda import kernels
 from hybrid.scattering.compiled.cuda.check import check
 from hybrid.scattering.compiled.cuda.kernels import choose_schedule
-from hybrid.scattering.compiled.tables import Settings
+from hybrid.scattering.geometry import Settings
 
 try:
     find_compiler()
@@ -33,7 +33,7 @@ MANY = [
 
 
 def gradient(settings, images, weights):
-    engine = Scattering2D(settings.J, settings.shape, settings.L, settings.max_order, pre_pad=settings.pre_pad)
+    engine = TorchScattering2D(settings.J, settings.shape, settings.L, settings.max_order, pre_pad=settings.pre_pad)
     leaf = images.double().requires_grad_()
     return torch.autograd.grad((engine(leaf) * weights.double()).sum(), leaf)[0]
 
@@ -94,7 +94,7 @@ def test_a_team_that_does_not_wait_is_noticed(on_cpu, cuda_on_cpu, monkeypatch, 
 def test_pre_padded_images(on_cpu, channel_error):
     settings = Settings(2, (28, 28), 4, 2, True)
     images = torch.rand(3, 36, 36)
-    expected = Scattering2D(2, (28, 28), 4, pre_pad=True)(images.double())
+    expected = TorchScattering2D(2, (28, 28), 4, pre_pad=True)(images.double())
     assert channel_error(on_cpu(settings).forward(images), expected) <= 2e-6
     check_gradient(on_cpu, settings, 3)
 

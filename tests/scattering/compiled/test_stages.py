@@ -7,12 +7,12 @@ import ctypes
 import pytest
 import torch
 
-from hybrid.scattering.compiled.cache import CompilerError
+from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled.cpu.compiler import find_compiler
 from hybrid.scattering.compiled.cpu.kernels import Kernel, kernel_for
 from hybrid.scattering.compiled.cpu.source import STAGES, cpu_source
 from hybrid.scattering.compiled.cpu.stages import StagedKernel
-from hybrid.scattering.compiled.tables import Settings
+from hybrid.scattering.geometry import Settings
 
 try:
     find_compiler()

@@ -8,13 +8,13 @@ from functools import cache
 import torch
 
 from hybrid.scattering.compiled import CompilerError
-from hybrid.scattering.compiled.source_parts import DIRECTIONS, Direction
 from hybrid.scattering.compiled.cuda.check import check
 from hybrid.scattering.compiled.cuda.compiler import load_code
 from hybrid.scattering.compiled.cuda.driver import Kernels
 from hybrid.scattering.compiled.cuda.kernels import Transform
 from hybrid.scattering.compiled.cuda.schedule import make_schedule
 from hybrid.scattering.compiled.cuda.source import cuda_source, kernel_names
+from hybrid.scattering.compiled.source_parts import DIRECTIONS, Direction
 from hybrid.scattering.geometry import Settings
 
 _building = threading.Lock()

@@ -10,11 +10,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hybrid.scattering.compiled.source_parts import Direction
 from hybrid.scattering.compiled.cuda.launches import Launch, Schedule
+from hybrid.scattering.compiled.cuda.memory import make_memory
 from hybrid.scattering.compiled.cuda.schedule import make_schedule
 from hybrid.scattering.compiled.cuda.source import LANES
-from hybrid.scattering.compiled.cuda.memory import make_memory
+from hybrid.scattering.compiled.source_parts import Direction
 from hybrid.scattering.compiled.tables import Plan
 from hybrid.scattering.geometry import Settings
 

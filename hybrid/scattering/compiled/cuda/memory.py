@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid.scattering.compiled.source_parts import Direction
 from hybrid.scattering.compiled.cuda.source import LANES
+from hybrid.scattering.compiled.source_parts import Direction
 from hybrid.scattering.compiled.tables import Plan, filter_weights, image_fold, source_positions
 from hybrid.scattering.filters import MorletBank, morlet_bank
 from hybrid.scattering.geometry import Settings

@@ -12,9 +12,9 @@ share:
 
 from __future__ import annotations
 
-from hybrid.scattering.compiled.source_parts import Direction
 from hybrid.scattering.compiled.cuda.launches import Launch, Schedule
 from hybrid.scattering.compiled.cuda.memory import first_filter, second_filter, weights_table
+from hybrid.scattering.compiled.source_parts import Direction
 from hybrid.scattering.geometry import Settings
 from hybrid.scattering.paths import scattering_paths
 

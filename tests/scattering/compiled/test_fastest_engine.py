@@ -7,12 +7,12 @@ import logging
 import pytest
 import torch
 
-from hybrid.scattering import AutoScattering2D, Scattering2D
-from hybrid.scattering.compiled import choice
+from hybrid.scattering import Scattering2D, TorchScattering2D
+from hybrid.scattering.compiled import CompilerError, fastest_engine
 from hybrid.scattering.compiled import engine as compiled_engine
-from hybrid.scattering.compiled.cache import CompilerError
+from hybrid.scattering.compiled.cache import NoCacheFolder
 from hybrid.scattering.compiled.cpu.compiler import find_compiler
-from hybrid.scattering.compiled.tables import Settings
+from hybrid.scattering.geometry import Settings
 
 try:
     find_compiler()
@@ -33,7 +33,7 @@ def fresh(tmp_path, monkeypatch, caplog):
 
 def forget():
     """As in a new process."""
-    choice.speedup.cache_clear()
+    fastest_engine.speedup.cache_clear()
     compiled_engine._choose.cache_clear()
 
 
@@ -44,15 +44,15 @@ def measured(monkeypatch, *, torch_seconds, compiled_seconds):
         calls.append((settings, device, index))
         return {"torch": torch_seconds, "compiled": compiled_seconds}
 
-    monkeypatch.setattr(choice, "measure", measure)
+    monkeypatch.setattr(fastest_engine, "measure", measure)
     return calls
 
 
 def test_the_compiled_engine_where_it_is_faster(monkeypatch, caplog):
     calls = measured(monkeypatch, torch_seconds=3.0, compiled_seconds=0.25)
-    scattering = AutoScattering2D(2, (16, 16))
+    scattering = Scattering2D(2, (16, 16))
     values = [scattering(IMAGES) for _ in range(2)]
-    assert torch.equal(values[0], compiled_engine.CpuScattering2D(2, (16, 16))(IMAGES))
+    assert torch.equal(values[0], Scattering2D(2, (16, 16), engine="cpu")(IMAGES))
     assert len(calls) == 1
     (line,) = [record.getMessage() for record in caplog.records if "measured" in record.getMessage()]
     name = f"cpu engine, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
@@ -64,17 +64,17 @@ def test_the_compiled_engine_where_it_is_faster(monkeypatch, caplog):
 
 def test_the_torch_engine_where_it_is_faster(monkeypatch, caplog):
     measured(monkeypatch, torch_seconds=1.0, compiled_seconds=2.0)
-    assert torch.equal(AutoScattering2D(2, (16, 16))(IMAGES), Scattering2D(2, (16, 16))(IMAGES))
+    assert torch.equal(Scattering2D(2, (16, 16))(IMAGES), TorchScattering2D(2, (16, 16))(IMAGES))
     assert "J=2: torch engine; measured here" in caplog.text and "0.5 times as fast" in caplog.text
 
 
 def test_another_process_finds_the_measurement(monkeypatch):
     calls = measured(monkeypatch, torch_seconds=1.0, compiled_seconds=2.0)
     for _ in range(2):
-        AutoScattering2D(2, (16, 16))(IMAGES)
+        Scattering2D(2, (16, 16))(IMAGES)
         forget()
     assert len(calls) == 1
-    AutoScattering2D(1, (16, 16))(IMAGES)
+    Scattering2D(1, (16, 16))(IMAGES)
     assert len(calls) == 2
 
 
@@ -83,15 +83,15 @@ def test_without_a_folder_it_is_measured_in_every_process(monkeypatch):
     settings = Settings(2, (16, 16), 8, 2, False)
 
     def refuse(*_):
-        raise CompilerError("nothing can be written")
+        raise NoCacheFolder("nothing can be written")
 
-    monkeypatch.setattr(choice, "cached_file", refuse)
-    assert choice.speedup(settings, "cpu", 0) == 2.0 and len(calls) == 1
+    monkeypatch.setattr(fastest_engine, "cached_file", refuse)
+    assert fastest_engine.speedup(settings, "cpu", 0) == 2.0 and len(calls) == 1
 
 
 def test_measuring_takes_seconds_and_no_random_numbers():
     before = torch.get_rng_state()
-    seconds = choice.measure(Settings(2, (16, 16), 8, 2, False), "cpu", 0)
+    seconds = fastest_engine.measure(Settings(2, (16, 16), 8, 2, False), "cpu", 0)
     assert set(seconds) == {"torch", "compiled"} and all(0 < value < 60 for value in seconds.values())
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -99,12 +99,12 @@ def test_measuring_takes_seconds_and_no_random_numbers():
 def test_measuring_under_autocast_gradients_and_other_modes():
     mine, reference = IMAGES.clone().requires_grad_(), IMAGES.clone().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16), torch.enable_grad():
-        AutoScattering2D(2, (16, 16))(mine).sum().backward()
-    Scattering2D(2, (16, 16))(reference).sum().backward()
+        Scattering2D(2, (16, 16))(mine).sum().backward()
+    TorchScattering2D(2, (16, 16))(reference).sum().backward()
     torch.testing.assert_close(mine.grad, reference.grad, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
 def test_first_use_within_a_compiled_function():
-    scattering = torch.compile(AutoScattering2D(2, (16, 16)), fullgraph=True)
-    torch.testing.assert_close(scattering(IMAGES), Scattering2D(2, (16, 16))(IMAGES), rtol=1e-5, atol=1e-6)
+    scattering = torch.compile(Scattering2D(2, (16, 16)), fullgraph=True)
+    torch.testing.assert_close(scattering(IMAGES), TorchScattering2D(2, (16, 16))(IMAGES), rtol=1e-5, atol=1e-6)
