@@ -4,10 +4,10 @@
     python scripts/profile_scattering.py cases=[cifar] batch=16 kymatio=false json=stages.json
 
 One thread. Of the engine a second library is compiled, with counters between its stages
-(hybrid/scattering/compiled/cpu/stages.cpp); kymatio's functions are timed one by one. Shares are medians over the rounds; ms is a share of the time that the engine takes
-without counters, and the first line of a case says how much longer it takes with them. "filter" is the product and the sum over
-aliases, "inverse_rows" the modulus too, "input" padding and interleaving, "output" also what the system needs to hand out the
-result's memory.
+(hybrid/scattering/compiled/cpu/stages.cpp); kymatio's functions are timed one by one. Shares are medians over the rounds; ms is
+a share of the time that the engine takes without counters, and the first line of a case says how much longer it takes with them.
+"filter" is the product and the sum over aliases, "inverse_rows" the modulus too, "input" padding and interleaving, "output" also
+what the system needs to hand out the result's memory.
 """
 
 from __future__ import annotations

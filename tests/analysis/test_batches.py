@@ -14,7 +14,7 @@ from hybrid.analysis.layers import layers_of
 from hybrid.analysis.measurements import Abandoned, Host
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.errors import UserError
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import TorchScattering2D
 
 EVERYTHING = AnalysisSettings(
     measures=[
@@ -31,7 +31,7 @@ class Network(nn.Module):
 
     def __init__(self, dead: bool = False) -> None:
         super().__init__()
-        self.scattering = Scattering2D(1, (8, 8), L=2, max_order=1)
+        self.scattering = TorchScattering2D(1, (8, 8), L=2, max_order=1)
         self.conv, self.norm, self.relu = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU()
         self.drop, self.linear = nn.Dropout(0.5), nn.Linear(6, 3)
         if dead:
