@@ -46,7 +46,7 @@ def train(*overrides: str) -> Run:
         hybrid.errors.Stopped: a signal stopped the run; a checkpoint is written.
         hybrid.errors.PeerLost: another process of a run with several processes died.
 
-    Example:
+    Examples:
         >>> import hybrid
         >>> run = hybrid.train("experiment=digits", "trainer.duration=2 epochs", "analysis=none")
         >>> run.summary["test"]["top1"] > 50
@@ -86,7 +86,7 @@ def load_run(folder: str | Path, *, weights: str | None = None, device: str = "a
     Raises:
         hybrid.UserError: the folder is not a run's folder.
 
-    Example:
+    Examples:
         >>> import hybrid, torch
         >>> path = hybrid.train("experiment=digits", "trainer.duration=2 epochs", "analysis=none").path
         >>> run = hybrid.load_run(path)

@@ -45,7 +45,10 @@ def probe_accuracies(
     The features are used as they are: γ and C presume standardised ones.
 
     Args:
-        train, test: (N, D) and (M, D) features; their labels are (N,) and (M,) integers.
+        train: (N, D) features to learn from.
+        train_labels: (N,) integers.
+        test: (M, D) features to classify.
+        test_labels: (M,) integers.
         k: neighbours of "knn".
         neighbours: of the test images among the training images, at least k of each, where they are known already.
         svm_images: train the SVM, whose time grows with the square, on at most so many images, some of every class; `seed`
