@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import os
 import re
 import tempfile
 from dataclasses import dataclass, field
@@ -74,7 +75,8 @@ def execute(source: str, name: str) -> Page:
     notebook = jupytext.reads(source, fmt="py:percent")
     with tempfile.TemporaryDirectory() as folder:
         options = {"kernel_name": "python3", "extra_arguments": ["--log-level=40"], "timeout": TIMEOUT}
-        NotebookClient(notebook, resources={"metadata": {"path": folder}}, **options).execute()
+        client = NotebookClient(notebook, resources={"metadata": {"path": folder}}, **options)
+        client.execute(env=os.environ | {"OMP_NUM_THREADS": "1"})  # many threads on a busy machine wait for each other
     page = Page(name)
     for cell in notebook.cells:
         _add(page, cell)

@@ -7,20 +7,21 @@
 #
 # ## The transform
 #
-# We begin with the fixed part. `Scattering2D` takes images of one size and returns their *scattering coefficients*:
-# averages of wavelet responses, at several scales and angles.
+# We begin with the images, 360 of them, and with the fixed part of the network. `Scattering2D` takes images of one size and
+# returns their *scattering coefficients*: averages of wavelet responses, at several scales and angles.
 
 # %%
 import matplotlib.pyplot as plt
-import torch
-from sklearn.datasets import load_digits
 
 import hybrid
 
-digits = load_digits()
-images = torch.from_numpy(digits.images).float().unsqueeze(1) / 16  # (1797, 1, 8, 8), values from 0 to 1
-images = torch.nn.functional.interpolate(images, size=(32, 32), mode="bicubic", antialias=True)
+digits = hybrid.load_data("digits")
+images, labels = next(
+    iter(digits.loader("test", batch_size=360, raw=True))
+)  # raw: values from 0 to 1
+images.shape  # images, channels, height, width
 
+# %%
 scattering = hybrid.Scattering2D(J=2, shape=(32, 32))
 coefficients = scattering(images[:8])
 coefficients.shape  # images, channels, paths, height, width
@@ -35,7 +36,11 @@ for row, image in enumerate((3, 7)):
     axes[row, 0].imshow(images[image, 0], cmap="gray")
     for column, path in enumerate((0, 1, 5, 30), start=1):
         axes[row, column].imshow(coefficients[image, 0, path], cmap="gray")
-for axis, title in zip(axes[0], ("image", "order 0", "order 1", "order 1, other angle", "order 2"), strict=True):
+for axis, title in zip(
+    axes[0],
+    ("image", "order 0", "order 1", "order 1, other angle", "order 2"),
+    strict=True,
+):
     axis.set_title(title, fontsize=10)
 for axis in axes.flat:
     axis.set_axis_off()
@@ -49,7 +54,9 @@ figure.tight_layout()
 # are enough to see it learn.
 
 # %%
-run = hybrid.train("experiment=digits", "trainer.duration=3 epochs", "trainer.progress=none")
+run = hybrid.train(
+    "experiment=digits", "trainer.duration=3 epochs", "trainer.progress=none"
+)
 run
 
 # %% [markdown]
@@ -72,10 +79,14 @@ training = run.metrics[["epoch", "train/top1"]].dropna()
 
 figure, axis = plt.subplots(figsize=(6, 3.2))
 axis.plot(training["epoch"], training["train/top1"], label="training images")
-axis.plot(validation["epoch"], validation["validation/top1"], marker="o", label="validation images")
+axis.plot(
+    validation["epoch"],
+    validation["validation/top1"],
+    marker="o",
+    label="validation images",
+)
 axis.set(xlabel="epoch", ylabel="accuracy (%)")
-axis.legend();
-
+axis.legend()
 # %% [markdown]
 # ## Prediction
 #
@@ -85,4 +96,4 @@ axis.legend();
 run.predict(images[:5], top=2)
 
 # %%
-digits.target[:5]
+labels[:5]

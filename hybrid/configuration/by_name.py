@@ -37,10 +37,10 @@ def build_model(
         name: a file of configs/model, or of model/ in a folder of $HYBRID_CONFIGS.
         image_shape: (channels, height, width) of the images.
         num_classes: the number of logits.
-        frontend, normalization, head: what takes the place of this part. A name ("identity") is a file of
-            configs/model/frontend, …/normalization or …/head; a dict changes settings of the part that the model has; a
-            module is taken as it is; a class or function makes one: it is called with `image_shape` (a front-end),
-            `input_shape` (the others) and `num_classes` (a head).
+        frontend: replaces or changes the model's own front-end. A name ("identity") is a file of configs/model/frontend. A
+            dict changes settings. A module is used as it is. A class or function is called with `image_shape`.
+        normalization: the same for the normalization, from configs/model/normalization; called with `input_shape`.
+        head: the same for the head, from configs/model/head; called with `input_shape` and `num_classes`.
 
     Returns:
         A torch module: images (N, C, H, W), float and normalised -> logits (N, num_classes).
@@ -48,7 +48,7 @@ def build_model(
     Raises:
         hybrid.UserError: a name or setting does not exist, or a part does not fit the others.
 
-    Example:
+    Examples:
         >>> import hybrid, torch
         >>> model = hybrid.build_model("scat_wrn", image_shape=(3, 32, 32), num_classes=10, head=dict(k=1))
         >>> model(torch.zeros(2, 3, 32, 32)).shape
@@ -95,7 +95,7 @@ def load_data(
     Raises:
         hybrid.UserError: a name or setting does not exist, a value is out of range, or files are missing.
 
-    Example:
+    Examples:
         >>> import hybrid, torch
         >>> data = hybrid.load_data("digits", subset=200, validation=100)
         >>> {name: len(split) for name, split in data.splits.items()}
