@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -24,9 +24,9 @@ _FOLDER_FLAGS = ("--config-dir", "-cd")
 Script = Literal["train", "svm"]  # the commands that make a run's folder
 
 
-def script_of(choices: Mapping[str, str]) -> Script:
-    """The command that made a run, by the options that it chose; its configuration in configs/ has the same name."""
-    return "svm" if "svm" in choices else "train"
+def script_of(sections: Container[str]) -> Script:
+    """The command that a configuration with these sections is for: one of `hybrid svm` has a section svm."""
+    return "svm" if "svm" in sections else "train"
 
 
 def program_of(script: Script) -> str:
@@ -139,7 +139,7 @@ def read_whole(arguments: Sequence[str], config_name: str = "train") -> DictConf
         raise UserError(f"--from {arguments[0]} cannot be read: {str(error).splitlines()[0]}.") from error
     if not isinstance(cfg, DictConfig) or "choices" not in cfg:
         raise UserError(f"--from {arguments[0]}: it is not the configuration of a run.")
-    if config_name in get_args(Script) and (script := script_of(cfg.choices)) != config_name:
+    if config_name in get_args(Script) and (script := script_of(cfg)) != config_name:
         right = f"{program_of(script)} --from {arguments[0]}"
         raise UserError(f"--from {arguments[0]}: another command made this run; write {right}.")
     return cfg

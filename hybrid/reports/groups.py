@@ -14,13 +14,13 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from hybrid.configuration.composition import compose
-from hybrid.configuration.hydra_arguments import script_of
+from hybrid.configuration.hydra_arguments import Script
 from hybrid.errors import UserError
 from hybrid.runs.folder import identity
 from hybrid.runs.reading import State, StoredRun, unknown_setting
 
 ABSENT = "–"  # shown where a group has no such setting or number
-_IMPLIED_BY = {"augmentation": "data", "model/frontend": "model", "model/normalization": "model", "model/head": "model"}
+_COLUMNS = ("model", "data")  # the choices that every table shows
 
 
 class MeanStd(NamedTuple):
@@ -111,12 +111,12 @@ def telling_settings(groups: Sequence[Group], by: Sequence[str] = ()) -> list[st
     """
     if by:
         _check(by, {name for group in groups for name in group.facts})
-        return list(dict.fromkeys([*(name for name in ("model", "data") if name not in by), *by]))
+        return list(dict.fromkeys([*(name for name in _COLUMNS if name not in by), *by]))
     choices = [name for name in _varying(groups, "choices") if not _is_implied(name, groups)]
     settings = _varying(groups, "settings")
     if settings:
         settings = [name for name in settings if any(_is_chosen(name, group) for group in groups)]
-    return list(dict.fromkeys(["model", "data", *choices, *settings]))
+    return list(dict.fromkeys([*_COLUMNS, *choices, *settings]))
 
 
 def _varying(groups: Sequence[Group], kind: str) -> list[str]:
@@ -126,26 +126,34 @@ def _varying(groups: Sequence[Group], kind: str) -> list[str]:
 
 
 def _is_implied(choice: str, groups: Sequence[Group]) -> bool:
-    """Whether another choice, which has a column, brings this one with it: a data set its augmentation, a model its head."""
-    above = _IMPLIED_BY.get(choice)
-    if above is None:
-        return False
-    pairs = {(group.fact(above), group.fact(choice)) for group in groups}
-    return len(pairs) == len({pair[0] for pair in pairs})
+    """Whether model and data, which have columns, bring this choice with them: a data set its augmentation, a model its head."""
+    return all(_brought(group).get(choice, ABSENT) == group.runs[0].choices.get(choice, ABSENT) for group in groups)
 
 
 def _is_chosen(name: str, group: Group) -> bool:
     """Whether a group's setting is other than its choices alone would make it, as far as this checkout knows them."""
-    known = _defaults(tuple(group.runs[0].choices.items()))
-    return known is None or known.get(name, ABSENT) != group.runs[0].settings.get(name, ABSENT)
+    run = group.runs[0]
+    known = _composed(run.script, tuple(run.choices.items()))
+    return known is None or known.settings.get(name, ABSENT) != run.settings.get(name, ABSENT)
+
+
+def _brought(group: Group) -> Mapping[str, str]:
+    """The options that the choice of model and data alone brings with it; none if this checkout does not know them."""
+    run = group.runs[0]
+    known = _composed(run.script, tuple((name, run.choices[name]) for name in _COLUMNS if name in run.choices))
+    return {} if known is None else known.choices
+
+
+class _Composed(NamedTuple):
+    settings: Mapping[str, Any]
+    choices: Mapping[str, str]
 
 
 @functools.cache  # composing takes about a second, and groups share their choices
-def _defaults(choices: tuple[tuple[str, str], ...]) -> Mapping[str, Any] | None:
+def _composed(script: Script, choices: tuple[tuple[str, str], ...]) -> _Composed | None:
     try:
-        return identity(
-            compose([f"{group}={option}" for group, option in choices], config_name=script_of(dict(choices)))
-        )
+        cfg = compose([f"{group}={option}" for group, option in choices], config_name=script)
+        return _Composed(identity(cfg), dict(cfg.choices))
     except (HydraException, OmegaConfBaseException, UserError):
         return None  # chosen from yaml files that are not here
 

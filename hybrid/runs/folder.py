@@ -93,7 +93,7 @@ class RunFolder:
                 write_text(self.classes, json.dumps(list(class_names), ensure_ascii=False) + "\n")
             if not self.config.is_file():
                 write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
-            if script_of(cfg.choices) == "train":
+            if script_of(cfg) == "train":
                 self.checkpoints.mkdir(exist_ok=True)
             self.error.unlink(missing_ok=True)
             shutil.rmtree(self.errors, ignore_errors=True)

@@ -63,7 +63,7 @@ class StoredRun:
     @property
     def script(self) -> Script:
         """Which command made it."""
-        return script_of(self.choices)
+        return script_of({name.partition(".")[0] for name in self.settings})
 
     def records(self) -> list[dict[str, Any]]:
         """The records of metrics.jsonl: {"step", "epoch", name: value, …}; a value that was not finite is None.

@@ -106,7 +106,7 @@ def read_config(folder: RunFolder) -> DictConfig:
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{folder.config} cannot be read: {reason}") from error
-    if isinstance(cfg, DictConfig) and script_of(cfg.get("choices") or {}) == "svm":
+    if isinstance(cfg, DictConfig) and script_of(cfg) == "svm":
         raise UserError(
             f"{folder.path} is a run of `hybrid svm`: a support vector machine on a fixed front-end has no weights of a "
             "network to restore. Its results are in summary.json; `hybrid report` shows them."
