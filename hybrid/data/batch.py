@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -46,28 +47,34 @@ class Portion(NamedTuple):
     total: int
 
 
+@dataclass(frozen=True)
+class Batching:
+    """How the images of a split come.
+
+    batch_size: images of a step on all ranks together.
+    train: whether they are shuffled and augmented, by draws that depend on `seed` and the epoch.
+    drop_last: whether an epoch leaves out a last batch that is smaller.
+    shares: which part of each batch this process takes.
+    """
+
+    batch_size: int
+    train: bool = False
+    drop_last: bool = False
+    seed: int = 0
+    shares: Shares = ALONE
+
+
 class Loader(ABC):
     """An endless supply of epochs over one split; `len()` is the number of steps of each.
 
-    `batch_size` counts the images of all ranks together. Of each batch the loader yields the part that `shares` gives to
-    its rank, which may be empty at an epoch's end; the batches and every image in them are the same for any number of ranks.
-
-    With `train=True` the order is shuffled by (seed, epoch) and images are augmented; otherwise the order is the split's and
-    every epoch is the same. Raises UserError for a batch size below 1, and for one above the number of samples when
-    `drop_last` would leave no step at all.
+    Of each batch it yields the part of this process's rank, which may be empty at an epoch's end; the batches and every image
+    in them are the same for any number of ranks. Where it trains, the order is shuffled by (seed, epoch) and images are
+    augmented; otherwise the order is the split's and every epoch is the same. Raises UserError for a batch size below 1, and
+    for one above the number of samples where `drop_last` would leave no step at all.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        samples: int,
-        batch_size: int,
-        train: bool,
-        drop_last: bool,
-        seed: int,
-        shares: Shares = ALONE,
-    ) -> None:
+    def __init__(self, name: str, samples: int, batching: Batching) -> None:
+        batch_size, drop_last = batching.batch_size, batching.drop_last
         if batch_size < 1:
             raise UserError(f"a batch of {batch_size} images is not possible; the batch size must be 1 or more.")
         if drop_last and batch_size > samples:
@@ -75,8 +82,9 @@ class Loader(ABC):
                 f"a batch of {batch_size} images is larger than the {samples} of the {name} split, and drop_last would "
                 f"drop it: use a batch size of {samples} or less, or drop_last=false."
             )
-        self.name, self.samples, self.batch_size = name, samples, batch_size
-        self.train, self.drop_last, self.seed, self.shares = train, drop_last, seed, shares
+        self.name, self.samples, self.batching = name, samples, batching
+        self.batch_size, self.drop_last, self.train = batch_size, drop_last, batching.train
+        self.seed, self.shares = batching.seed, batching.shares
         self._next_epoch = 0
 
     def __len__(self) -> int:
@@ -118,7 +126,7 @@ class Loader(ABC):
             batch = order[first : first + total]
             rows = self.shares.rows(total)
             if mixes:
-                partners = draw_partners(total, seed=self.seed, epoch=epoch, step=step)
+                partners, _ = draw_partners(total, seed=self.seed, epoch=epoch, step=step)
                 yield self._with_partners(step, batch, rows, partners)
             else:
                 own = torch.cat([batch[part] for part in rows])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.data.augmentation import Augmentation
-from hybrid.data.batch import Loader
+from hybrid.data.batch import Batching, Loader
 from hybrid.data.file_loader import FileLoader
 from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.memory_loader import MemoryLoader
@@ -150,14 +150,13 @@ class Data:
             device=place,
             seed=self._seed,
         )
-        common = {"name": split, "batch_size": batch_size, "train": train, "drop_last": drop_last}
-        common |= {"seed": self._seed, "shares": shares}
+        batching = Batching(batch_size, train=train, drop_last=drop_last, seed=self._seed, shares=shares)
         if isinstance(chosen, FileSplit):
-            return FileLoader(chosen, finisher, source=self.source, **common)
+            return FileLoader(split, chosen, batching, finisher, self.source)
         on_cpu = train and self.augmentation.policy is not None
         if not on_cpu:
             chosen = self._on(place, split) if chosen is self.splits[split] else chosen.to(place)
-        return MemoryLoader(chosen, finisher, **common)
+        return MemoryLoader(split, chosen, batching, finisher)
 
     def open_image(self, path: str | PathLike[str]) -> Tensor:
         """One image file, decoded, resized, cropped and converted to grey or RGB as evaluation needs it: uint8 (C, H, W)."""

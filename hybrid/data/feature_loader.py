@@ -31,15 +31,7 @@ class FeatureLoader(Loader):
         channels_last: bool,
         device: torch.device,
     ) -> None:
-        super().__init__(
-            name=like.name,
-            samples=like.samples,
-            batch_size=like.batch_size,
-            train=like.train,
-            drop_last=like.drop_last,
-            seed=like.seed,
-            shares=like.shares,
-        )
+        super().__init__(like.name, like.samples, like.batching)
         self._rows, self._mirror = rows, mirror
         self._labels, self._indices = labels.to(rows.device), indices.to(rows.device)
         self._versions = len(rows) // len(labels)

@@ -8,7 +8,6 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hybrid.data.augmentation import Augmentation
-from hybrid.data.batch import Batch, Loader
+from hybrid.data.batch import Batch, Batching, Loader
 from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.images import Box, decode_box
 from hybrid.data.policies import apply_seeded, make_policy
@@ -117,9 +116,10 @@ class FileLoader(Loader):
     and a file that cannot be read end the epoch with a UserError.
     """
 
-    def __init__(self, split: FileSplit, finisher: BatchFinisher, *, source: FileSource, **common: Any) -> None:
-        """`common`: what `Loader` takes."""
-        super().__init__(samples=len(split), **common)
+    def __init__(
+        self, name: str, split: FileSplit, batching: Batching, finisher: BatchFinisher, source: FileSource
+    ) -> None:
+        super().__init__(name, len(split), batching)
         self._data, self._finisher, self._augmenter = split, finisher, finisher.augmenter
         self._decoded = _DecodedFiles(split.paths, source, finisher.augmentation, train=self.train, seed=self.seed)
         self.num_workers = worker_count(source.num_workers)

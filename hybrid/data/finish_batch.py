@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hybrid.data.augmentation import Augmentation, BatchAugmenter
 from hybrid.data.batch import Batch, Portion
-from hybrid.data.mixing import mix
+from hybrid.data.mixing import draw_partners, mix
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,7 @@ class BatchFinisher:
         own = portion.own
         targets = labels
         if portion.partners is not None:
-            images, targets = mix(
-                images,
-                labels,
-                portion.partners,
-                total=portion.total,
-                augmentation=self.augmentation,
-                num_classes=self.num_classes,
-                seed=self.seed,
-                epoch=epoch,
-                step=portion.step,
-            )
+            _, random = draw_partners(portion.total, seed=self.seed, epoch=epoch, step=portion.step)
+            settings = {"augmentation": self.augmentation, "num_classes": self.num_classes}
+            images, targets = mix(images, labels, portion.partners, random, **settings)
         return Batch(self.preprocessing(images), labels[:own], targets, indices[:own])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from hybrid.data.batch import Batch, Loader
+from hybrid.data.batch import Batch, Batching, Loader
 from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.policies import apply_seeded, make_policy
 from hybrid.data.randomness import number
@@ -22,9 +21,8 @@ class MemoryLoader(Loader):
     of torchvision works image by image on the CPU; with one, the split must lie on the CPU and batches are moved afterwards.
     """
 
-    def __init__(self, split: MemorySplit, finisher: BatchFinisher, **common: Any) -> None:
-        """`common`: what `Loader` takes."""
-        super().__init__(samples=len(split), **common)
+    def __init__(self, name: str, split: MemorySplit, batching: Batching, finisher: BatchFinisher) -> None:
+        super().__init__(name, len(split), batching)
         self._data, self._finisher, self._augmenter = split, finisher, finisher.augmenter
         wants_policy = self.train and finisher.augmentation.policy is not None
         self._policy = make_policy(finisher.augmentation) if wants_policy else None

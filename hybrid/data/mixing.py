@@ -13,31 +13,31 @@ from hybrid.data.preprocessing import unit_range
 from hybrid.data.randomness import numpy_generator
 
 
-def draw_partners(total: int, *, seed: int, epoch: int, step: int) -> np.ndarray:
-    """(total,) int64: for each image of a step's batch the one that it is mixed with, a random permutation."""
-    return numpy_generator(seed, "mixing", epoch, step).permutation(total)
+def draw_partners(total: int, *, seed: int, epoch: int, step: int) -> tuple[np.ndarray, np.random.Generator]:
+    """Which images of a step's batch are mixed with each other, by draws that depend on (seed, epoch, step) alone.
+
+    Returns (total,) int64, for each image the one that it is mixed with, a random permutation; and the generator, which draws
+    how they are mixed (`mix`).
+    """
+    random = numpy_generator(seed, "mixing", epoch, step)
+    return random.permutation(total), random
 
 
 def mix(
     images: Tensor,
     labels: Tensor,
     partners: Tensor,
+    random: np.random.Generator,
     *,
-    total: int,
     augmentation: Augmentation,
     num_classes: int,
-    seed: int,
-    epoch: int,
-    step: int,
 ) -> tuple[Tensor, Tensor]:
-    """(images (own, C, H, W), targets (own, num_classes) float32), by draws that depend on (seed, epoch, step) alone.
+    """(images (own, C, H, W), targets (own, num_classes) float32): the first `own` = len(partners) images, mixed.
 
-    The first `own` = len(partners) images are mixed with those in the rows `partners`; `total` is the whole batch, of which
-    other ranks may have a part. Mixup (Zhang et al. 2018) gives float images in [0, 1]; cutmix (Yun et al. 2019) leaves
-    uint8, and its weight is the exact area that was kept.
+    Each is mixed with the image in its row of `partners`. `random` is that of `draw_partners`, the same on all ranks. Mixup
+    (Zhang et al. 2018) gives float images in [0, 1]; cutmix (Yun et al. 2019) leaves uint8, and its weight is the exact area
+    that was kept.
     """
-    random = numpy_generator(seed, "mixing", epoch, step)
-    random.permutation(total)  # what `draw_partners` has drawn
     partners, own = partners.to(images.device, non_blocking=True), len(partners)
     use_cutmix = augmentation.cutmix > 0 and (augmentation.mixup == 0 or random.random() < 0.5)
     alpha = augmentation.cutmix if use_cutmix else augmentation.mixup

@@ -90,9 +90,9 @@ def test_padding_limit(mode, limit):
 def mixed(images=IMAGES, *, step=0, **keys):
     labels = torch.arange(len(images)) % 10
     place = {"seed": 0, "epoch": 0, "step": step}
-    partners = torch.from_numpy(draw_partners(len(images), **place))
-    common = {"total": len(images), "augmentation": Augmentation(**keys), "num_classes": 10, **place}
-    return labels, *mix(images, labels, partners, **common)
+    partners, random = draw_partners(len(images), **place)
+    common = {"augmentation": Augmentation(**keys), "num_classes": 10}
+    return labels, *mix(images, labels, torch.from_numpy(partners), random, **common)
 
 
 def test_mixup_mixes_images_as_it_mixes_labels():
