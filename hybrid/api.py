@@ -48,9 +48,11 @@ def train(*overrides: str) -> Run:
 
     Examples:
         >>> import hybrid
-        >>> run = hybrid.train("experiment=digits", "trainer.duration=2 epochs", "analysis=none")
+        >>> run = hybrid.train("experiment=digits", "trainer.duration=2 epochs")
         >>> run.summary["test"]["top1"] > 50
         True
+        >>> run.analysis.table.index[-1]
+        'logits'
     """
     from hybrid.training.run import run
 
@@ -88,10 +90,10 @@ def load_run(folder: str | Path, *, weights: str | None = None, device: str = "a
 
     Examples:
         >>> import hybrid, torch
-        >>> path = hybrid.train("experiment=digits", "trainer.duration=2 epochs", "analysis=none").path
+        >>> path = hybrid.train("model=scat_linear", "data=digits", "optimizer.lr=0.05", "trainer.duration=2 epochs").path
         >>> run = hybrid.load_run(path)
-        >>> run.metrics["train/loss"].dropna().iloc[-1] < 2
-        True
+        >>> run.metrics["validation/top1"].dropna().size
+        2
         >>> run.predict(torch.rand(2, 1, 32, 32)).columns.tolist()
         ['class', 'probability']
     """
@@ -103,7 +105,13 @@ def load_run(folder: str | Path, *, weights: str | None = None, device: str = "a
 class Run:
     """A run's folder, read when it is asked for: its configuration, results, records, weights and analysis.
 
-    Attributes are read once and kept. `hybrid.load_run` opens one.
+    `hybrid.load_run` and `hybrid.train` give one.
+
+    Example:
+        >>> import hybrid
+        >>> run = hybrid.train("model=scat_linear", "data=digits", "optimizer.lr=0.05", "trainer.duration=1 epoch")
+        >>> run.finished, run.config.trainer.batch_size, run.class_names[:3]
+        (True, 128, ('0', '1', '2'))
     """
 
     def __init__(self, folder: str | Path, *, weights: str | None = None, device: str = "auto") -> None:

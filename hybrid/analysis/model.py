@@ -63,15 +63,16 @@ def analyse(
     Returns an Analysis: `.table` is a pandas DataFrame with a row a layer, `.plot()` draws figures, `.save(path)` keeps it,
     `.problems` says what could not be measured. Raises UserError for images, labels and settings that do not fit.
 
-    >>> import torch
-    >>> from torch import nn
-    >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 10))
-    >>> images, labels = torch.rand(100, 3, 16, 16), torch.arange(100) % 10
-    >>> analysis = analyse(network, images, labels, neighbours=5)
-    >>> list(analysis.table.index)
-    ['pixels', '1', 'logits']
-    >>> "contraction" in analysis.plot("contraction")
-    True
+    Example:
+        >>> import hybrid, torch
+        >>> from torch import nn
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 10))
+        >>> images, labels = torch.rand(100, 3, 16, 16), torch.arange(100) % 10
+        >>> analysis = hybrid.analyse(network, images, labels, neighbours=5)
+        >>> list(analysis.table.index)
+        ['pixels', '1', 'logits']
+        >>> "contraction" in analysis.plot("contraction")
+        True
     """
     if not isinstance(model, nn.Module):
         raise UserError(f"analyse measures a torch.nn.Module, not a {type(model).__name__}")

@@ -33,6 +33,15 @@ class Analysis:
     about: what was measured and how, as JSON: "layers", each with its name, kind, depth and numbers; "settings", "images",
         "test_images", "problems"; and what the caller added, such as "model" and "step".
     arrays: "layer: quantity" -> array, for figures.
+
+    Example:
+        >>> import hybrid, torch
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2))
+        >>> images, labels = torch.rand(60, 1, 8, 8), torch.arange(60) % 2
+        >>> hybrid.analyse(network, images, labels, measures=["separation"], neighbours=5).save("separation.npz")
+        >>> analysis = hybrid.Analysis.load("separation.npz")
+        >>> analysis.layers
+        ['pixels', '2', 'logits']
     """
 
     about: dict[str, Any]

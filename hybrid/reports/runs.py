@@ -44,6 +44,14 @@ def read_runs(folder: str | Path = "outputs", *, where: Sequence[str] = ()) -> D
 
     Raises UserError where there is no run, for a condition with an unknown key, and for one that no run meets. A folder that
     cannot be read is named in a warning and left out.
+
+    Example:
+        >>> import hybrid
+        >>> for seed in (0, 1):
+        ...     run = hybrid.train("model=scat_linear", "data=digits", "trainer.duration=1 epoch", f"seed={seed}")
+        >>> runs = hybrid.read_runs("outputs")
+        >>> runs[["model", "seed", "state"]].values.tolist()
+        [['scat_linear', 0, 'finished'], ['scat_linear', 1, 'finished']]
     """
     return runs_table(find_runs(folder, where=where), below=folder)
 
