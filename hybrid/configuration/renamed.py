@@ -27,11 +27,14 @@ _REMOVED = {
         "psn",
     ): "the results page has its figures; such a run can be reported, not continued or evaluated",
 }
+# ImageNet was read by the class for any folder of images, and data=imagenet alone told it from a user's own.
+_IMAGENET, _FOLDER = "hybrid.data.folder.ImageNet", "hybrid.data.folder.Folder"
 _Config = TypeVar("_Config")
 
 
 def old_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted name -> value, each setting under the first name that it had."""
+    """Dotted name -> value, each setting under the first name that it had, and each class under its first path."""
+    settings = {name: _FOLDER if value == _IMAGENET else value for name, value in settings.items()}
     return {_RENAMED[name] if _is_ours(name, settings.get) else name: value for name, value in settings.items()}
 
 
@@ -44,6 +47,8 @@ def upgrade(cfg: _Config) -> _Config:
         node = OmegaConf.select(cfg, section)
         if isinstance(node, DictConfig) and key in node and _is_ours(new, lambda name: OmegaConf.select(cfg, name)):
             OmegaConf.update(cfg, new, node.pop(key), force_add=True)
+    if OmegaConf.select(cfg, "data._target_") == _FOLDER and OmegaConf.select(cfg, "choices.data") == "imagenet":
+        cfg.data._target_ = _IMAGENET
     return cfg
 
 

@@ -93,6 +93,12 @@ class Folder(FileSource):
         return Files(paths, labels)
 
 
+class ImageNet(Folder):
+    """ILSVRC 2012, in the folders train/ and val/; val/ is the test set. It is never downloaded: its terms need an account."""
+
+    published = True
+
+
 def _subfolders(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))

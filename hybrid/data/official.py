@@ -24,6 +24,7 @@ class OfficialSource(MemorySource):
     archive: what is downloaded. page: where it is. native_size: the images' side in pixels.
     """
 
+    published = True
     archive: str
     page: str
     native_size: int

@@ -65,9 +65,15 @@ Split = MemorySplit | FileSplit
 
 
 class Source(ABC):
-    """A labelled data set with a training and a test part, before any split, subset or augmentation of ours."""
+    """A labelled data set with a training and a test part, before any split, subset or augmentation of ours.
+
+    name: the data set's name in tables and file names.
+    published: whether its images are published, and so the same wherever they lie. Of any other source, another `root` means
+        other images, and so another run.
+    """
 
     name: str = "data"
+    published: bool = False
 
     @property
     @abstractmethod

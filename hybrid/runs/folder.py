@@ -17,31 +17,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.hydra_arguments import script_of
-from hybrid.configuration.renamed import old_names, upgrade
-from hybrid.durations import in_one_spelling
+from hybrid.configuration.renamed import upgrade
 from hybrid.errors import PeerLost, UserError
 from hybrid.files import write_text
+from hybrid.runs.identity import identity, run_name
 
-# What does not change a run's results is not part of its identity: moving the data or logging more often continues the run.
-_INCIDENTAL = {
-    "choices", "analysis", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
-    "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
-    "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd", "device",
-}  # fmt: skip
-# Settings that came later: with these values a run is the one that it was without them, in the same folder.
-_AS_BEFORE = {"run.init_channels": "kymatio"}
 _ABSENT = "(absent)"
 _OF_A_RUN = ("choices", "data", "model", "seed", "run")  # what the config.yaml of a run has
 
@@ -197,45 +188,3 @@ class RunFolder:
         raise UserError(
             f"another process is working on {self.path}. Wait for it, or choose another folder with run.name=…"
         )
-
-
-def identity(cfg: DictConfig) -> dict[str, Any]:
-    """Dotted key -> value of everything that can change a run's results; durations in one spelling of all."""
-    whole = OmegaConf.to_container(cfg, resolve=True)
-    values = _AS_BEFORE | {key: _spelt(value) for key, value in _flatten(whole, "")}
-    if cfg.get("choices", {}).get("data") == "folder":  # there, the root is which images they are
-        values["data.root"] = str(Path(whole["data"]["root"]).resolve())
-    return values
-
-
-def run_name(cfg: DictConfig) -> str:
-    """data-model-seedN-hash: readable, and different whenever the identity is."""
-    values = {key: value for key, value in identity(cfg).items() if (key, value) not in _AS_BEFORE.items()}
-    digest = hashlib.sha256(json.dumps(old_names(values), sort_keys=True).encode()).hexdigest()[:8]
-    chosen = cfg.get("choices", {})
-    parts = [
-        chosen.get("experiment"),
-        chosen.get("data"),
-        chosen.get("model"),
-        chosen.get("debug"),
-        f"svm_{chosen.svm}" if "svm" in chosen else None,
-        f"seed{cfg.seed}",
-        digest,
-    ]
-    return "-".join(dict.fromkeys(str(part) for part in parts if part))  # experiment=digits data=digits: once
-
-
-def _spelt(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_spelt(part) for part in value]
-    return in_one_spelling(value) if isinstance(value, str) else value
-
-
-def _flatten(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    if prefix in _INCIDENTAL:
-        return
-    if isinstance(node, dict) and node:
-        for key, value in node.items():
-            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, node

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
+import sys
 
 import pytest
 from omegaconf import OmegaConf
 
+import hybrid.data
 from hybrid.configuration.composition import compose
+from hybrid.data import FileSource, MemorySource
 from hybrid.errors import UserError
 from hybrid.runs import RunFolder
-from hybrid.runs import folder as run_folder
-from hybrid.runs.folder import identity, run_name
+from hybrid.runs import identity as run_identity
+from hybrid.runs.identity import PUBLISHED, identity, run_name
 
 
 @pytest.fixture
@@ -81,6 +86,84 @@ def test_what_may_change_a_result_is(configure, other):
     assert run_name(configure("data=cifar10")) != run_name(configure("data=cifar10", other))
 
 
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    """own_data(yaml) makes data=photos of a user's own, in a folder of configurations beside hybrid's."""
+
+    def write(text: str) -> None:
+        (tmp_path / "own" / "data").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / "data" / "photos.yaml").write_text(text)
+        monkeypatch.setenv("HYBRID_CONFIGS", str(tmp_path / "own"))
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["photos", "imagenet", "cifar10"])
+def test_two_folders_of_images_of_ones_own_are_two_runs_whatever_the_yaml_is_called(configure, own_data, name):
+    own_data(f"defaults: [folder, _self_]\nname: {name}\n")
+    cats, dogs = (configure("data=photos", f"data.root={root}") for root in ("/cats", "/dogs"))
+    assert run_name(cats) != run_name(dogs) and run_name(cats).startswith("photos-")
+    assert identity(cats)["data.root"] == "/cats"
+
+
+def test_the_same_folder_is_the_same_run_however_its_path_is_written(configure, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert run_name(configure("data=folder", "data.root=cats")) == run_name(
+        configure("data=folder", f"data.root={tmp_path}/dogs/../cats")
+    )
+
+
+def test_a_published_data_set_may_move(configure, own_data):
+    for name in ("imagenet", "cifar10", "mnist", "stl10"):
+        assert identity(configure(f"data={name}", "data.root=/a")) == identity(
+            configure(f"data={name}", "data.root=/b")
+        )
+    own_data("defaults: [cifar10, _self_]\n")
+    assert run_name(configure("data=photos", "data.root=/a")) == run_name(configure("data=photos", "data.root=/b"))
+
+
+class Stripes:
+    """A source of a user's own."""
+
+
+class Published(Stripes):
+    published = True
+
+
+def test_a_class_of_ones_own_says_itself_whether_its_images_are_published(configure, own_data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "my_data", sys.modules[__name__])
+    for kind, runs in (("Stripes", 2), ("Published", 1), ("NotHere", 2)):
+        own_data(f"_target_: my_data.{kind}\nroot: ???\n")
+        assert len({run_name(configure("data=photos", f"data.root={root}")) for root in ("/a", "/b")}) == runs
+
+
+OFFICIAL = "hybrid.data.official.OfficialSource"  # what they have in common
+
+
+def test_the_list_of_published_sources_is_what_the_classes_say():
+    modules = [
+        importlib.import_module(f"hybrid.data.{each.name}") for each in pkgutil.iter_modules(hybrid.data.__path__)
+    ]
+    classes = {
+        f"{kind.__module__}.{kind.__name__}": kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, FileSource | MemorySource) and kind.__name__[0] != "_"
+    }
+    assert {path for path, kind in classes.items() if kind.published} == {*PUBLISHED, OFFICIAL} and len(classes) > len(
+        PUBLISHED
+    )
+
+
+def test_a_run_on_imagenet_of_an_earlier_version_keeps_its_folder(configure):
+    now = configure("data=imagenet", "data.root=/a", "run.name=mine")
+    folder = opened(now)
+    folder.close()
+    folder.config.write_text(folder.config.read_text().replace("folder.ImageNet", "folder.Folder"))
+    opened(now).close()
+    assert run_name(OmegaConf.load(folder.config)) != run_name(now) == run_name(folder.read_config())
+
+
 def test_choosing_by_name_or_value_by_value_is_the_same_run(configure):
     typed = configure("optimizer.momentum=0.9", "trainer.batch_size=128")
     assert identity(configure()) == identity(typed)
@@ -96,7 +179,7 @@ def test_a_duration_spelt_otherwise_is_the_same_run(configure, other):
 def test_the_hash_of_a_configuration_is_that_of_its_values(configure):
     """Durations in the usual spelling are hashed as they stand, so that the folders of older runs are found again."""
     cfg = configure("data=cifar10", "model=scat_wrn", "schedule=step", "trainer.evaluate_every=5%")
-    plain = dict(run_folder._flatten(OmegaConf.to_container(cfg, resolve=True), ""))
+    plain = dict(run_identity._flatten(OmegaConf.to_container(cfg, resolve=True), ""))
     assert identity(cfg) == plain and plain["schedule.milestones"] == ["30%", "60%", "80%"]
 
 

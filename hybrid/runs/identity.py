@@ -1,0 +1,90 @@
+"""Which run a configuration describes: the settings that can change its results, and the name that they give to its folder."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from hybrid.configuration.renamed import old_names
+from hybrid.durations import in_one_spelling
+
+# These settings change no result: moving the data or logging more often continues the run.
+_INCIDENTAL = {
+    "choices", "analysis", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
+    "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
+    "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd", "device",
+}  # fmt: skip
+# Settings that came later: with these values a run is the run that it was without them, in the same folder.
+_AS_BEFORE = {"run.init_channels": "kymatio"}
+# hybrid's own sources of published images (`Source.published`), listed here because folders of runs are read without torch.
+PUBLISHED = {
+    "hybrid.data.cifar.Cifar10", "hybrid.data.cifar.Cifar100", "hybrid.data.folder.ImageNet", "hybrid.data.mnist.Mnist",
+    "hybrid.data.stl10.Stl10",
+}  # fmt: skip
+
+
+def identity(cfg: DictConfig) -> dict[str, Any]:
+    """Dotted key -> value of every setting that can change a run's results; each duration has one spelling.
+
+    The folder of the images, data.root, counts unless their source says that they are published: those are the same images
+    wherever they lie.
+    """
+    whole = OmegaConf.to_container(cfg, resolve=True)
+    values = _AS_BEFORE | {key: _spelt(value) for key, value in _flatten(whole, "")}
+    data = whole.get("data") or {}
+    if data.get("root") is not None and not _is_published(str(data.get("_target_"))):
+        values["data.root"] = str(Path(str(data["root"])).resolve())
+    return values
+
+
+def run_name(cfg: DictConfig) -> str:
+    """data-model-seedN-hash: readable, and different whenever the identity is."""
+    values = {key: value for key, value in identity(cfg).items() if (key, value) not in _AS_BEFORE.items()}
+    digest = hashlib.sha256(json.dumps(old_names(values), sort_keys=True).encode()).hexdigest()[:8]
+    chosen = cfg.get("choices", {})
+    parts = [
+        chosen.get("experiment"),
+        chosen.get("data"),
+        chosen.get("model"),
+        chosen.get("debug"),
+        f"svm_{chosen.svm}" if "svm" in chosen else None,
+        f"seed{cfg.seed}",
+        digest,
+    ]
+    return "-".join(dict.fromkeys(str(part) for part in parts if part))  # experiment=digits data=digits: once
+
+
+@functools.cache
+def _is_published(source: str) -> bool:
+    """Whether the class with this path says that its images are published. A class that cannot be imported here does not."""
+    module, _, name = source.rpartition(".")
+    if module.split(".")[0] == "hybrid":
+        return source in PUBLISHED
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    return bool(getattr(found, "published", False))
+
+
+def _spelt(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_spelt(part) for part in value]
+    return in_one_spelling(value) if isinstance(value, str) else value
+
+
+def _flatten(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    if prefix in _INCIDENTAL:
+        return
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node
