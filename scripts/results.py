@@ -15,11 +15,8 @@ holds what the page needs, some kilobytes a run, without weights, machine names 
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +24,8 @@ from typing import TYPE_CHECKING
 from hybrid.configuration.arguments import command, option
 from hybrid.errors import UserError, unknown_name
 
-if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
-    from published.results import Places
+if TYPE_CHECKING:  # loaded when it runs: a typo is answered at once
+    from published.files import Places
 
     from hybrid.runs.reading import StoredRun
 
@@ -43,7 +40,8 @@ class Options:
         default=(),
     )
     to: str | None = option(
-        "a preview: write the page, README.md with its table and the pictures into this folder instead", default=None
+        "a preview: a new folder for the page, README.md with its table, the pictures and a copy of the archive",
+        default=None,
     )
 
     def __post_init__(self) -> None:
@@ -57,50 +55,37 @@ class Options:
 @command(Options)
 def results(options: Options) -> None:
     """Extend the archive if runs are given, then write everything that it gives, and say what was written."""
-    from published.results import Places, make_results
+    from published.files import Places, make_results, write_results
 
-    here = Places(Path(__file__).resolve().parents[1])
-    there = here if options.to is None else Places(Path(options.to))
-    if options.to is not None and there.root.resolve() == here.root:
-        raise UserError(f"to={options.to} is this checkout: without to=… the command writes here.")
-    with _archive(here, preview=there is not here) as archive:
-        if options.runs is not None:
-            _take_in(options, here, archive)
-        changed = make_results(here, archive=archive).write(there)
+    places = Places(Path(__file__).resolve().parents[1])
+    if options.to is not None:
+        if Path(options.to).exists():
+            raise UserError(f"to={options.to} is there already: a preview is a new folder.")
+        places = places.copy_sources(Path(options.to))
+    if options.runs is not None:
+        _take_in(options, places)
+    changed = write_results(places, make_results(places))
     for path in changed:
         print(f"{'written' if path.exists() else 'deleted'}: {path}")
     if not changed:
-        print(f"nothing changed: {there.page}, {there.readme} and {there.pictures}")
+        print(f"nothing changed: {places.page}, {places.readme} and {places.pictures}")
 
 
-@contextlib.contextmanager
-def _archive(here: Places, *, preview: bool) -> Iterator[Path]:
-    """The checkout's archive; for a preview a copy, so that the runs which it takes in are in no archive afterwards."""
-    if not preview:
-        yield here.runs
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        if here.runs.is_dir():
-            shutil.copytree(here.runs, folder, dirs_exist_ok=True)
-        yield Path(folder)
-
-
-def _take_in(options: Options, here: Places, archive: Path) -> None:
+def _take_in(options: Options, places: Places) -> None:
     from published.archive import archive_runs
-    from published.left_out import why_left_out
+    from published.matching import why_left_out
     from published.rows import read_page
 
     from hybrid.runs.folder import RunFolder
     from hybrid.runs.reading import find_runs
 
-    page = read_page(here.rows)
+    page = read_page(places.rows)
     runs = find_runs(options.runs)
     images = _images(options, runs)
     ended = [run for run in runs if not RunFolder(run.path).in_use]
-    archived = archive_runs(ended, page, archive, images=images)
-    place = here.runs if archive == here.runs else "the preview"
+    archived = archive_runs(ended, page, places.runs, images=images)
     taken = len(archived.new) + len(archived.replaced)
-    print(f"runs taken into {place}: {taken}; already there: {len(archived.same)}")
+    print(f"runs taken into {places.runs}: {taken}; already there: {len(archived.same)}")
     for path in archived.replaced:
         print(f"replaced: {path.name}")
     running = [f"still running, left out: {run.path}" for run in runs if run not in ended]
@@ -110,7 +95,7 @@ def _take_in(options: Options, here: Places, archive: Path) -> None:
 
 def _images(options: Options, runs: Sequence[StoredRun]) -> dict[str, str]:
     """data -> what its images are. Raises UserError for data that do not exist, that no run has, or that need no other name."""
-    from published.sessions import unofficial
+    from published.archive import unofficial
 
     from hybrid.configuration.paths import ConfigFolders
 

@@ -34,7 +34,7 @@ STROKES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 QUIET = "0.45"  # the grey of reference lines and their labels
 SMALL = 8  # points
-_LINE, _LETTERS_PER_INCH = 0.17, 13  # of a legend: the height of a row in inches, and what fits side by side
+_LINE, _LETTERS_PER_INCH = 0.17, 14  # of a legend: the height of a row in inches, and what fits side by side
 STYLE = {
     "font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "legend.fontsize": SMALL, "legend.title_fontsize": SMALL,
     "xtick.labelsize": SMALL, "ytick.labelsize": SMALL,
@@ -83,7 +83,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str
     rows = -(-len(labels) // next(fitting, 1))
     title = textwrap.fill(heading, int(letters))
     figure.set_figheight(figure.get_figheight() + _LINE * (rows + bool(title) + title.count("\n")) + 0.05)
-    cut = [plain(label, int(letters) - 5) for label in labels]
+    cut = [plain(label, int(letters)) for label in labels]
     shown = [f" {label}" if label.startswith("_") else label for label in cut]  # "_" hides a label
     figure.legend(
         handles, shown, title=title or None, loc="outside lower left", ncols=-(-len(labels) // rows), frameon=False,

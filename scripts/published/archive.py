@@ -9,8 +9,6 @@ NAME/config.yaml  environment.json  metrics.jsonl  summary.json    as in a run's
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import shlex
@@ -18,16 +16,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import pandas
 from omegaconf import OmegaConf
 
 from hybrid.files import write_text
-from hybrid.reports.layer_table import layer_csv
 from hybrid.runs.folder import RunFolder, run_name
 from hybrid.runs.jsonl import read_metrics
 from hybrid.runs.reading import StoredRun, find_runs
-from published.entries import entries
+from published.matching import entries
 from published.rows import Page
-from published.sessions import unofficial
 
 LAYERS, ABOUT = "layers.csv", "about.json"
 _POINTS = 40  # of a learning curve
@@ -40,7 +37,6 @@ _SESSION = (
 _FILES = "unofficial_files"
 _OF_A_MACHINE = ("run.root", "run.name", "run.restart", "data.root", "data.download", "trainer.progress")
 _FOLDERS = re.compile(r"(?<![\w./])~?/(?:[\w.+-]+/)*(?=[\w.+-])")  # all but the last part of an absolute path
-_Outcome = Literal["new", "replaced", "same"]
 
 
 class Archived(NamedTuple):
@@ -59,13 +55,8 @@ def archive_runs(runs: Sequence[StoredRun], page: Page, to: Path, *, images: Map
     said of a run that has recorded that its files are the published ones.
     Raises OSError where a file cannot be written.
     """
-    wanted = {
-        run.path
-        for section in page.sections
-        for _, found in entries(section, runs)
-        for entry in found
-        for run in entry.group.runs
-    }
+    found = [entry for section in page.sections for _, own in entries(section, runs) for entry in own]
+    wanted = {run.path for entry in found for run in entry.group.runs}
     archived = Archived([], [], [], [run for run in runs if run.path not in wanted])
     for run in runs:
         if run.path in wanted:
@@ -79,6 +70,12 @@ def read_archive(folder: Path) -> list[StoredRun]:
     return find_runs(folder) if any(folder.glob("*/config.yaml")) else []
 
 
+def sessions_of(run: StoredRun) -> list[dict[str, Any]]:
+    """What a run has noted of the processes that worked on it: command, commit, machine, date."""
+    path = RunFolder(run.path).environment
+    return json.loads(path.read_text())["sessions"] if path.is_file() else []
+
+
 def images_of(run: StoredRun) -> str:
     """What the run's images are: as was said when it was archived, or else the name of its data and what the run has recorded."""
     path = run.path / ABOUT
@@ -88,40 +85,38 @@ def images_of(run: StoredRun) -> str:
     return f"{name} (not the published files)" if unofficial(run) else name
 
 
-def without_folders(text: str) -> str:
-    """The text with every absolute path cut to its last part."""
-    return _FOLDERS.sub("", text)
+def unofficial(run: StoredRun) -> bool | None:
+    """Whether the run read files that were not the published ones; None where it did not say, or nobody could."""
+    said = [session.get(_FILES) for session in sessions_of(run)]
+    if any(said):
+        return True
+    return None if not said or None in said else False
 
 
-def _archive(run: StoredRun, to: Path, images: Mapping[str, str]) -> tuple[Path, _Outcome]:
+def _archive(run: StoredRun, to: Path, images: Mapping[str, str]) -> tuple[Path, Literal["new", "replaced", "same"]]:
     """The run's folder in the archive, and what has become of it."""
     source = RunFolder(run.path)
     cfg = source.read_config()
     target = RunFolder(to / run_name(cfg))
-    before: _Outcome = "replaced" if target.path.is_dir() else "new"
+    before = "replaced" if target.path.is_dir() else "new"
+    records = _thinned(read_metrics(source.metrics))
     contents: dict[Path, str | None] = {
-        target.config: OmegaConf.to_yaml(OmegaConf.create(_plain(OmegaConf.to_container(cfg, resolve=True)))),
-        target.metrics: "".join(json.dumps(record) + "\n" for record in _thinned(read_metrics(source.metrics))),
+        target.config: OmegaConf.to_yaml(OmegaConf.create(_without_folders(OmegaConf.to_container(cfg, resolve=True)))),
+        target.metrics: "".join(json.dumps(record) + "\n" for record in records),
         target.environment: _environment(source.environment),
         target.summary: _json(json.loads(source.summary.read_text())) if run.state == "finished" else None,
-        target.error: f"{without_folders(run.error)}\n" if run.error else None,
+        target.error: f"{_without_folders(run.error)}\n" if run.error else None,
         target.path / LAYERS: _layers(source.analysis),
     }
-    if (
-        run.choices.get("data") in images and unofficial(run) is not False
-    ):  # or else what was said of it before stays true
+    if run.choices.get("data") in images and unofficial(run) is not False:  # else what was said of it stays true
         contents[target.path / ABOUT] = _json({"images": images[run.choices["data"]]})
-    changed = {path: content for path, content in contents.items() if content != _text(path)}
-    for path, content in changed.items():
-        if content is not None:
+    there = {path: path.read_text() if path.is_file() else None for path in contents}
+    for path, content in contents.items():
+        if content is None:
+            path.unlink(missing_ok=True)
+        elif content != there[path]:
             write_text(path, content)
-        else:
-            path.unlink()
-    return target.path, before if changed else "same"
-
-
-def _text(path: Path) -> str | None:
-    return path.read_text() if path.is_file() else None
+    return target.path, "same" if contents == there else before
 
 
 def _environment(path: Path) -> str | None:
@@ -129,72 +124,54 @@ def _environment(path: Path) -> str | None:
         sessions = json.loads(path.read_text())["sessions"]
     except (OSError, ValueError, KeyError):  # damaged by a crash: training begins a new one then, too
         return None
-    for session in sessions:
-        session["command"] = _command(session["command"])
-    return _json({"sessions": [_kept(session) for session in sessions]})
-
-
-def _kept(session: Mapping[str, Any]) -> dict[str, Any]:
-    files = session.get(_FILES)  # older runs have not recorded them
-    return {key: session.get(key) for key in _SESSION} | ({} if files is None else {_FILES: files})
-
-
-def _command(command: str) -> str:
-    """Without what says where on this machine the run lies."""
-    words = [without_folders(word) for word in shlex.split(command)]
-    return shlex.join(word for word in words if word.partition("=")[0] not in _OF_A_MACHINE)
+    kept = [{key: session.get(key) for key in _SESSION} for session in sessions]
+    for own, session in zip(kept, sessions, strict=True):
+        words = [_without_folders(word) for word in shlex.split(session["command"])]
+        own["command"] = shlex.join(word for word in words if word.partition("=")[0] not in _OF_A_MACHINE)
+        if session.get(_FILES) is not None:  # older runs have not recorded them
+            own[_FILES] = session[_FILES]
+    return _json({"sessions": kept})
 
 
 def _layers(analyses: Path) -> str | None:
     """Of the analysis of everything, if there is one, or else of the last one while training."""
-    files = sorted(analyses.glob("full/*.csv")) or sorted(analyses.glob("step-*.csv"), key=_step)
+    steps = sorted(analyses.glob("step-*.csv"), key=lambda path: int(path.stem.rpartition("-")[2]))
+    files = sorted(analyses.glob("full/*.csv")) or steps
     if not files:
         return None
-    rows = list(csv.DictReader(io.StringIO(files[-1].read_text())))
-    return layer_csv([{name: _cell(value) for name, value in row.items()} for row in rows])
-
-
-def _step(path: Path) -> int:
-    return int(path.stem.rpartition("-")[2])
-
-
-def _cell(text: str) -> object:
-    try:
-        return int(text) if text.lstrip("-").isdigit() else _rounded(float(text))
-    except ValueError:
-        return text or None
+    return pandas.read_csv(files[-1]).to_csv(index=False, float_format=f"%.{_DIGITS}g", lineterminator="\n")
 
 
 def _thinned(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most _POINTS records of each kind, evenly spread, the last always; the tests all."""
+    """At most _POINTS records of each kind, evenly spread, the last always."""
     kept: list[dict[str, Any]] = []
     for kind in ("train/", "validation/", "test/"):
-        own = [{**_place(record), **_part(record, kind)} for record in records if _part(record, kind)]
+        own = [
+            {"step": record["step"], "epoch": record["epoch"], **part}
+            for record in records
+            if (
+                part := {
+                    name: _rounded(record[name]) for name in record if name.startswith(kind) and name.startswith(_KEPT)
+                }
+            )
+        ]
         last = len(own) - 1
         chosen = range(len(own)) if last < _POINTS else {round(k * last / (_POINTS - 1)) for k in range(_POINTS)}
         kept += [own[k] for k in sorted(chosen)]
     return sorted(kept, key=lambda record: record["step"])
 
 
-def _place(record: dict[str, Any]) -> dict[str, Any]:
-    return {"step": record["step"], "epoch": record["epoch"]}
-
-
-def _part(record: dict[str, Any], kind: str) -> dict[str, Any]:
-    return {name: _rounded(value) for name, value in record.items() if name.startswith(kind) and name.startswith(_KEPT)}
-
-
 def _rounded(value: Any) -> Any:
     return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
-def _plain(node: Any) -> Any:
-    """The configuration without folders of this machine."""
+def _without_folders(node: Any) -> Any:
+    """A configuration, or a text, with every absolute path cut to its last part."""
     if isinstance(node, dict):
-        return {key: _plain(value) for key, value in node.items()}
+        return {key: _without_folders(value) for key, value in node.items()}
     if isinstance(node, list):
-        return [_plain(value) for value in node]
-    return without_folders(node) if isinstance(node, str) else node
+        return [_without_folders(value) for value in node]
+    return _FOLDERS.sub("", node) if isinstance(node, str) else node
 
 
 def _json(content: Any) -> str:

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from hybrid.reports.curves import Line, lines_figure
 from hybrid.reports.depth_figures import curves_by_depth
-from hybrid.reports.style import COLOURS, MARKERS, QUIET, STROKES, legend_below, new_panels, paper_style
+from hybrid.reports.style import COLOURS, MARKERS, QUIET, STROKES, WIDE, legend_below, new_panels, paper_style, shades
+from hybrid.runs.reading import StoredRun
 from published.archive import LAYERS
-from published.changes import in_short
-from published.curve_lines import curves_of
-from published.entries import Entry, Rows
+from published.matching import Entry, Rows, in_short
 
 _PARALLEL = ("S0", "S1", "S2")  # orders of the scattering transform: side by side, no line leads through them
 _Point = tuple[int, float, float | None]  # labelled images, mean, standard deviation
-_DODGE, _WIDEST = (
-    0.008,
-    0.02,
-)  # of the axis: from one point to the next at a number of labels, and from the first to the last
-_KINDS: dict[str, dict[str, Any]] = {  # how figures are drawn, by whose they are
+# Of the axis: from one point to the next at a number of labels, and at most from the first to the last.
+_DODGE, _WIDEST = 0.008, 0.02
+_KINDS: dict[str, dict[str, Any]] = {  # how points are drawn, by whose they are
     "published": {"linestyle": STROKES[1], "markerfacecolor": "white", "linewidth": 1},
     "ours": {"zorder": 4},
     "ours, settings changed": {"marker": "x", "linestyle": "none", "zorder": 4},
 }
+_MOST_CURVES, _MOST_SHADES = 14, 6  # in a picture, and of one colour
 _MOST_NETWORKS = len(STROKES)  # that strokes tell apart
-_DEPTH = {  # picture -> (y axis, {curve: the column of an analysis's table})
+_DEPTH = {  # picture -> (its caption, its y axis, {curve: the column of an analysis's table})
     "contraction": (
+        "contraction of pairs of images",
         "‖Φx − Φx'‖ / ‖x − x'‖, median",
         {"same class": "contraction.same", "different classes": "contraction.different"},
     ),
     "complexity": (
+        "boundary points",
         "boundary points (% of the images)",
         {"k = 1": "boundary.nested_1", "k = 30": "boundary.nested_30"},
     ),
@@ -47,13 +47,11 @@ def section_figures(rows: Rows) -> dict[str, tuple[str, Figure]]:
     finished = [entry for _, found in rows for entry in found if entry.group.finished]
     if finished and len({row.labels for row, _ in rows if row.labels}) > 1:
         drawn["labels"] = ("Accuracy by number of labels, published and ours", labels_figure(rows))
-    if curves := curves_of(rows):
+    if curves := _curves(rows):
         drawn["curves"] = curves
-    for name, (ylabel, columns) in _DEPTH.items():
-        layers = _layers(finished, columns)
-        if layers:
-            words = "contraction of pairs of images" if name == "contraction" else "boundary points"
-            drawn[name] = (f"By depth: {words}", curves_by_depth(layers, ylabel=ylabel))
+    for name, (caption, ylabel, columns) in _DEPTH.items():
+        if layers := _layers(finished, columns):
+            drawn[name] = (f"By depth: {caption}", curves_by_depth(layers, ylabel=ylabel))
     return drawn
 
 
@@ -61,13 +59,14 @@ def section_figures(rows: Rows) -> dict[str, tuple[str, Figure]]:
 def labels_figure(rows: Rows) -> Figure:
     """Accuracy in % over the number of labelled images; bars are one standard deviation to each side.
 
-    A colour per network. Published figures are hollow and dashed, ours full; those with other settings than the row's are
-    small crosses without a line. Points at the same number of labels stand side by side; the legend names what is drawn.
+    A colour per network. Published accuracies are hollow and dashed, ours full; runs with other settings than the row's
+    are crosses without a line. Points at the same number of labels stand side by side; the legend names what is drawn.
     """
-    ((axes,),) = new_panels(5.2, 3.2)
+    ((axes,),) = new_panels(WIDE, 3.2)
     ticks = sorted({row.labels for row, _ in rows if row.labels})
     series = _series(rows)
-    networks = {name: _look(k) for k, name in enumerate(dict.fromkeys(row.name for row, _ in rows if row.labels))}
+    looks = zip(dict.fromkeys(row.name for row, _ in rows if row.labels), _looks(), strict=False)
+    networks = dict(looks)
     for name, kind, points in series:
         labels, means, stds = zip(*points, strict=True)
         places = [each * (ticks[-1] / ticks[0]) ** _aside((name, kind), each, series) for each in labels]
@@ -84,20 +83,32 @@ def labels_figure(rows: Rows) -> Figure:
     return axes.figure
 
 
+def _looks() -> list[dict[str, Any]]:
+    most = len(COLOURS) * len(MARKERS)
+    return [{"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]} for k in range(most)]
+
+
 def _series(rows: Rows) -> list[tuple[str, str, list[_Point]]]:
     """(network, kind, its points by number of labels), of those that have points."""
-    found: dict[tuple[str, str], list[_Point]] = {}
+    points: dict[tuple[str, str], list[_Point]] = {}
     for name in dict.fromkeys(row.name for row, _ in rows):
-        own = sorted(
-            ((row, of) for row, of in rows if row.name == name and row.labels), key=lambda pair: pair[0].labels
-        )
-        points = [("published", row, row.figure) for row, _ in own]
-        points += [(_kind(entry), row, _figure(entry)) for row, of in own for entry in of]
         for kind in _KINDS:
-            known = [(row.labels, *figure) for each, row, figure in points if each == kind and figure is not None]
-            if known:
-                found[name, kind] = known
-    return [(name, kind, points) for (name, kind), points in found.items()]
+            own = [
+                (row.labels, *found)
+                for row, entries in sorted(rows, key=lambda pair: pair[0].labels or 0)
+                if row.name == name and row.labels
+                for found in _of_kind(kind, row.mean_std, entries)
+            ]
+            if own:
+                points[name, kind] = own
+    return [(name, kind, own) for (name, kind), own in points.items()]
+
+
+def _of_kind(kind: str, published: tuple | None, entries: Sequence[Entry]) -> list[tuple[float, float | None]]:
+    if kind == "published":
+        return [published] if published else []
+    own = [entry.group.mean_std("test.top1") for entry in entries if bool(entry.changes) == (kind != "ours")]
+    return [(found.mean, found.std) for found in own if found is not None]
 
 
 def _aside(own: tuple[str, str], labels: int, series: Sequence[tuple[str, str, list[_Point]]]) -> float:
@@ -107,31 +118,57 @@ def _aside(own: tuple[str, str], labels: int, series: Sequence[tuple[str, str, l
     return step * (there.index(own) - (len(there) - 1) / 2)
 
 
-def _kind(entry: Entry) -> str:
-    return "ours, settings changed" if entry.changes else "ours"
+def _curves(rows: Rows) -> tuple[str, Figure] | None:
+    """(what it shows, figure) over steps, of every run that has logged something while training; None where none has.
 
-
-def _look(k: int) -> dict[str, Any]:
-    return {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]}
-
-
-def _layer_means(entry: Entry, column: str) -> list[tuple[str, float]]:
-    """(layer, mean over the finished runs) of a column of their layers' tables; only layers that all of them have."""
-    tables = [
-        _read_layers(path.read_text(), column) for run in entry.group.finished if (path := run.path / LAYERS).is_file()
+    A colour per row, or per network where there are more rows than colours; shades of it for runs that change settings. Of
+    more curves than eyes can follow the ones that change most are left out, and it is said how many.
+    """
+    found = [[entry for entry in own if any(map(_has_curve, entry.group.runs))] for _, own in rows]
+    if not any(found):
+        return None
+    families = _families(found)
+    drawn = [entry for own in families for entry in own]
+    words = ["Learning curves"]
+    if any(run.state != "finished" for entry in drawn for run in entry.group.runs):
+        words.append("thin, ending in ×: runs that failed or are not finished")
+    if left := sum(map(len, found)) - len(drawn):
+        words.append(f"not drawn: {left} more with other settings, in the table")
+    parts = [_parts(entry) for entry in drawn]
+    shared = [part for part in parts[0] if all(part in own for own in parts)] if len(parts) > 1 else []
+    lines = [
+        Line(
+            entry.group,
+            ", ".join(part for part in _parts(entry) if part not in shared) or "the recipe's",
+            shade,
+            stroke,
+        )
+        for own, colour in zip(families, COLOURS * 2, strict=False)
+        for entry, shade, stroke in zip(own, shades(colour, len(own)), STROKES * 2, strict=False)
     ]
-    if not tables:
-        return []
-    return [
-        (layer, sum(table[layer] for table in tables) / len(tables))
-        for layer in tables[0]
-        if all(layer in table for table in tables)
-    ]
+    return "; ".join(words), lines_figure(lines, over="step", heading=", ".join(shared))
 
 
-def _read_layers(text: str, column: str) -> dict[str, float]:
-    rows = csv.DictReader(io.StringIO(text))
-    return {row["layer"]: float(row[column]) for row in rows if row["layer"] not in _PARALLEL and row.get(column)}
+def _families(found: Sequence[Sequence[Entry]]) -> list[list[Entry]]:
+    """By colour: the first of every row, then the second of every row, and so on, until there are enough."""
+    by_network = sum(map(bool, found)) > len(COLOURS)
+    families: dict[str, list[Entry]] = {}
+    for entry in (own[k] for k in range(max(map(len, found))) for own in found if k < len(own)):
+        own = families.setdefault(entry.row.name if by_network else f"{entry.row.name}, {entry.row.labels}", [])
+        if len(own) < _MOST_SHADES and sum(map(len, families.values())) < _MOST_CURVES:
+            own.append(entry)
+    return [own for own in families.values() if own]
+
+
+def _parts(entry: Entry) -> list[str]:
+    """Row, labels, and what is changed: what a legend calls the runs, in parts."""
+    labels = [f"{entry.row.labels:,} labels"] if entry.row.labels else []
+    return [entry.row.name, *labels, *in_short(entry.changes)]
+
+
+def _has_curve(run: StoredRun) -> bool:
+    """Whether it has logged more than its test, which is all that a support vector machine logs."""
+    return any(not key.startswith("test/") for record in run.records() for key in record.keys() - {"step", "epoch"})
 
 
 def _layers(found: Sequence[Entry], columns: Mapping[str, str]) -> dict[str, dict[str, list[tuple[str, float]]]]:
@@ -144,6 +181,13 @@ def _layers(found: Sequence[Entry], columns: Mapping[str, str]) -> dict[str, dic
     return dict(networks.values())
 
 
-def _figure(entry: Entry) -> tuple[float, float | None] | None:
-    figure = entry.group.mean_std("test.top1")
-    return figure and (figure.mean, figure.std)
+def _layer_means(entry: Entry, column: str) -> list[tuple[str, float]]:
+    """(layer, mean over the finished runs) of a column of their layers' tables; only layers that all of them have."""
+    files = [path for run in entry.group.finished if (path := run.path / LAYERS).is_file()]
+    tables = [table for path in files if column in (table := pandas.read_csv(path, index_col="layer"))]
+    if not tables:
+        return []
+    values = pandas.concat([table[column] for table in tables], axis=1, join="inner").drop(
+        list(_PARALLEL), errors="ignore"
+    )
+    return list(values.dropna().mean(axis=1).items())

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+from hybrid.configuration.hydra_arguments import program_of
 from hybrid.errors import UserError
 from hybrid.reports.groups import ABSENT, Group
-from hybrid.reports.tables import STATES
-from published import sessions
-from published.archive import images_of
-from published.changes import beside_the_row_s, in_full, in_short, quoted
-from published.entries import Entry, Rows
+from hybrid.reports.tables import STATES, markdown_lines
+from hybrid.runs.reading import StoredRun
+from published.archive import images_of, sessions_of
+from published.matching import Entry, Rows, in_full, in_short, quoted
 from published.rows import Page, Row
 
 _BEGIN, _END = "<!-- main table, written by scripts/results.py -->", "<!-- end of the main table -->"
+_UNKNOWN = "?"
 _MARKS = {"read": "", "memory": " ᵐ"}
 _HEAD = """# Published experiments and ours
 
@@ -66,7 +68,7 @@ def _epochs(entry: Entry) -> float:
 
 
 def _shown(entry: Entry) -> list[str]:
-    words = f" ({', '.join(beside_the_row_s(entry.changes))})" if entry.changes else ""
+    words = f" ({', '.join(in_short(entry.changes, beside_the_row=True))})" if entry.changes else ""
     return [f"{_accuracy(entry.group)}{words}", _count(entry), _images(entry.group)]
 
 
@@ -100,7 +102,7 @@ def _detail_rows(rows: Rows) -> list[list[str]]:
     for entry in (entry for _, found in rows for entry in found):
         group = entry.group
         seeds = ", ".join(dict.fromkeys(str(run.seed) for run in group.runs))
-        ran = [sessions.commits(group), sessions.hardware(group), sessions.days(group)]
+        ran = [_commits(group), _hardware(group), _days(group)]
         speeds = [_middle(group, "seconds", " s"), _middle(group, "images_per_second")]
         lines.append([_full_name(entry), f"`{entry.command}`", seeds, *ran, *speeds])
     return lines if len(lines) > 1 else []
@@ -109,7 +111,7 @@ def _detail_rows(rows: Rows) -> list[list[str]]:
 def _not_run(rows: Rows) -> str:
     """The commands of the rows that no run has, to be typed."""
     left = [row for row, found in rows if row.run is not None and all(entry.changes for entry in found)]
-    commands = [" ".join([row.program, *_sweep(row), *map(quoted, row.overrides)]) for row in left]
+    commands = [" ".join([program_of(row.script), *_sweep(row), *map(quoted, row.overrides)]) for row in left]
     return "\n".join(["Not run:", "", *(f"    {command}" for command in commands)]) if commands else ""
 
 
@@ -176,10 +178,36 @@ def _middle(group: Group, name: str, unit: str = "") -> str:
     return f"{median}{f' ({low} to {high})' if low != high else ''}{unit}"
 
 
+def _commits(group: Group) -> str:
+    """The first seven digits of each; a + where the checkout had uncommitted changes."""
+    found = [session.get("commit") for run in group.runs for session in sessions_of(run)]
+    return _join(f"{commit[:7]}{'+' * ('+' in commit)}" if commit else _UNKNOWN for commit in found)
+
+
+def _hardware(group: Group) -> str:
+    """GPUs, or the processor with its cores and the threads that were used."""
+    return _join(_machine(run, session) for run in group.runs for session in sessions_of(run))
+
+
+def _machine(run: StoredRun, session: dict[str, Any]) -> str:
+    if run.device not in (None, "cpu"):
+        ranks = session.get("ranks") or 1
+        return f"{ranks} × {run.device}" if ranks > 1 else str(run.device)
+    threads = session.get("threads")
+    return f"{session.get('processor')}, {session.get('cores')} cores, {threads} thread{'s' * (threads != 1)}"
+
+
+def _days(group: Group) -> str:
+    """When the runs were started, from the first to the last day."""
+    started = [session.get("started") for run in group.runs for session in sessions_of(run)]
+    found = sorted(str(each)[:10] for each in started if each)
+    return " … ".join(dict.fromkeys([found[0], found[-1]])) if found else _UNKNOWN
+
+
+def _join(words: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(words)) or _UNKNOWN
+
+
 def _table(lines: Sequence[Sequence[str]]) -> str:
     """The first line is the head."""
-    if not lines:
-        return ""
-    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    rule = ["---"] * len(lines[0])
-    return "\n".join(f"| {' | '.join(line)} |" for line in [escaped[0], rule, *escaped[1:]])
+    return "\n".join(markdown_lines(lines[0], lines[1:])) if lines else ""

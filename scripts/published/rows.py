@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from hybrid.configuration.hydra_arguments import Script, program_of
+from hybrid.configuration.hydra_arguments import Script
 from hybrid.errors import UserError, unknown_name
 
 T = TypeVar("T")
@@ -59,18 +59,13 @@ class Row:
             )
 
     @property
-    def program(self) -> str:
-        """What is typed in front of the overrides."""
-        return program_of(self.script)
-
-    @property
     def overrides(self) -> tuple[str, ...]:
         """The command's words, without a shell's quotes."""
         return tuple(shlex.split(self.run or ""))
 
     @property
-    def figure(self) -> tuple[float, float | None] | None:
-        """Mean and deviation of what is published."""
+    def mean_std(self) -> tuple[float, float | None] | None:
+        """Mean and standard deviation of the published accuracy, in %."""
         if self.published is None:
             return None
         mean, std = _NUMBER.match(self.published).groups()

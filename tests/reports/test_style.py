@@ -60,7 +60,7 @@ def test_ticks_are_plain_numbers(value, text):
 @pytest.mark.parametrize("name", ["$x_1^{$", "_background_noise_", "日本", "a" * 200])
 def test_any_name_can_be_drawn(name):
     figure = accuracy_by_depth({name: {"1-NN": curve([name, "b"])}, "b": {"1-NN": curve([name, "b"])}})
-    shown = f"{name}: 1-NN".replace("$", r"\$") if len(name) < 30 else "a" * 38 + "…"
+    shown = f"{name}: 1-NN".replace("$", r"\$") if len(name) < 30 else "a" * 46 + "…"
     assert shown in [text.strip() for text in legend(figure)]
     drawn(figure)
     drawn(boundary_curves({name: [(name, [1])], "b": [(name, [1])]}, samples=1))

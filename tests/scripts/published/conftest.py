@@ -6,7 +6,7 @@ import json
 
 import pytest
 from published.archive import archive_runs
-from published.results import Places
+from published.files import Places
 from published.rows import read_page
 
 from hybrid.runs.reading import find_runs

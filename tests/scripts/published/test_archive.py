@@ -10,8 +10,8 @@ import sys
 
 import pytest
 from omegaconf import OmegaConf
-from published.left_out import why_left_out
-from published.results import Places, make_results
+from published.files import Places, make_results
+from published.matching import why_left_out
 from published.rows import read_page
 
 RECIPE = ("experiment=digits", "data.subset.n=100")
@@ -206,16 +206,13 @@ def test_a_preview_has_the_new_runs_and_leaves_the_checkout_as_it_is(command, pl
     write_run("b", *RECIPE, seed=1, top1=94.0)
     preview = Places(tmp_path / "preview")
     code, out, _ = command(f"runs={tmp_path / 'runs'}", f"to={preview.root}")
-    assert code == 0 and "runs taken into the preview: 1; already there: 1\n" in out
+    assert code == 0 and f"runs taken into {preview.runs}: 1; already there: 1\n" in out
     assert {path: path.read_bytes() for path in places.root.rglob("*") if path.is_file()} == before
     assert cells(preview.page.read_text(), "first, 100 labels")[0][2] == "92.00 ± 2.83"
     assert "92.00 ± 2.83" in preview.readme.read_text()
     assert {path.name for path in preview.pictures.iterdir()} == {path.name for path in places.pictures.iterdir()}
-    assert command(f"to={places.root}") == (
-        2,
-        "",
-        f"error: to={places.root} is this checkout: without to=… the command writes here.\n",
-    )
+    for there in (places.root, preview.root):
+        assert command(f"to={there}") == (2, "", f"error: to={there} is there already: a preview is a new folder.\n")
 
 
 def test_images_of_data_that_no_run_has_are_refused(command, places, write_run, tmp_path):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 from published.archive import read_archive
-from published.entries import entries
-from published.results import PICTURES, Places, make_results
+from published.files import PREFIX, Places, make_results
+from published.matching import entries
 from published.rows import read_page
 
 from hybrid.configuration.composition import compose
@@ -29,7 +29,7 @@ def test_the_committed_page_and_main_table_are_what_the_command_writes(committed
     places, results = committed
     assert places.page.read_text() == results.page, "run python scripts/results.py"
     assert places.readme.read_text() == results.readme, "run python scripts/results.py"
-    assert sorted(path.name for path in places.pictures.glob(f"{PICTURES}*")) == sorted(results.pictures)
+    assert sorted(path.name for path in places.pictures.glob(f"{PREFIX}*")) == sorted(results.pictures)
 
 
 @pytest.mark.slow

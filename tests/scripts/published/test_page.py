@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from published.entries import entries
-from published.results import make_results
+from published.files import make_results, write_results
+from published.matching import entries
 from published.rows import read_page
 
 from hybrid.configuration.composition import compose
@@ -185,7 +185,7 @@ def test_folds_are_averaged_like_seeds(write_run, places):
     for n, top1 in ((100, 80.0), (200, 90.0), (300, 10.0)):
         write_run(f"a{n}", "experiment=digits", f"data.subset.n={n}", top1=top1)
     ((_, (entry,)), *_) = entries(read_page(places.rows).sections[0], find_runs(places.root.parent / "runs"))
-    assert entry.changes == {} and entry.group.mean_std("test.top1").mean == 85.0
+    assert entry.changes == () and entry.group.mean_std("test.top1").mean == 85.0
 
 
 def test_pictures_are_drawn_for_what_there_is_and_removed_when_it_is_gone(places, archive, write_run):
@@ -197,13 +197,13 @@ def test_pictures_are_drawn_for_what_there_is_and_removed_when_it_is_gone(places
     )
     archive()
     results = make_results(places)
-    results.write(places)
+    write_results(places, results)
     names = {f"results_digits_{name}.png" for name in ("labels", "curves", "contraction", "complexity")}
     assert {path.name for path in places.pictures.iterdir()} == names == set(results.pictures)
     assert all(f"(../pictures/{name})" in results.page for name in names)
-    assert make_results(places) == results and make_results(places).write(places) == []
+    assert make_results(places) == results and write_results(places, make_results(places)) == []
     next(places.runs.glob("*/layers.csv")).unlink()
-    make_results(places).write(places)
+    write_results(places, make_results(places))
     assert {path.name for path in places.pictures.iterdir()} == {
         "results_digits_labels.png",
         "results_digits_curves.png",

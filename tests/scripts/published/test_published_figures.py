@@ -7,8 +7,8 @@ import json
 
 import pytest
 from matplotlib.colors import to_rgb
-from published.entries import entries
 from published.figures import labels_figure, section_figures
+from published.matching import entries
 from published.rows import read_page
 
 from hybrid.runs.reading import find_runs

@@ -6,9 +6,8 @@ import json
 
 import pytest
 from omegaconf import OmegaConf
-from published.entries import entries
-from published.left_out import why_left_out
-from published.results import make_results
+from published.files import make_results
+from published.matching import entries, why_left_out
 from published.rows import read_page
 
 from hybrid.configuration.composition import compose
