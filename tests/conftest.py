@@ -12,7 +12,14 @@ import torch
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the commands that tests start
 
-pytest_plugins = ["fixtures.training", "fixtures.commands", "fixtures.scattering", "fixtures.reports", "fixtures.data"]
+pytest_plugins = [
+    "fixtures.wheel",
+    "fixtures.training",
+    "fixtures.commands",
+    "fixtures.scattering",
+    "fixtures.reports",
+    "fixtures.data",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 
