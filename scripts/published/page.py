@@ -43,16 +43,16 @@ def page_text(page: Page, tables: Sequence[Rows], pictures: Sequence[dict[str, s
 
 
 def main_table(page: Page, tables: Sequence[Rows]) -> str:
-    """The README's: the rows that are marked as main, those that have been run before those that have not."""
-    ran, not_run = [], []
+    """The README's: the rows that are marked as main and have runs.
+
+    A row whose published figure is quoted from memory is on the page alone.
+    """
+    lines = []
     for section, rows in zip(page.sections, tables, strict=True):
         for row, found in rows:
-            if row.main:
-                best = _closest(found)
-                cells = _shown(best) if best else ["not run", "", ""]
-                (ran if best else not_run).append([f"`{section.name}`", _name(row), _published(row), *cells])
-    head = ["experiment", "network", "published", "ours", "seeds", "images"]
-    return _table([head, *ran, *not_run]) if ran or not_run else ""
+            if row.main and row.mark != "memory" and (best := _closest(found)):
+                lines.append([_name(row), f"`{section.name}`", _published(row), *_shown(best)])
+    return _table([["network", "experiment", "published", "ours", "seeds", "images"], *lines]) if lines else ""
 
 
 def _closest(found: Sequence[Entry]) -> Entry | None:
