@@ -20,7 +20,7 @@ sections:
     keys: [model, data.subset.n]
     rows:
       - {name: first, labels: 100, run: experiment=digits data.subset.n=100, takes: a minute, published: 91.5 ± 0.5,
-         mark: memory, main: true}
+         mark: read, main: true}
       - {name: first, labels: 1000, run: "experiment=digits data.subset.n=1000 trainer.duration='30 epochs'", takes: two minutes}
       - {name: other, takes: no recipe, published: "95.5", mark: read}
 """

@@ -22,7 +22,7 @@ def test_a_row_without_runs_says_so_and_what_it_would_take(places, cells):
     assert main[1:] == ["–", "**not run**", "", "", "two minutes"]
     assert cells(results.page, "other") == [["other", "95.5", "–", "", "", "no recipe"]]
     assert "    hybrid train experiment=digits data.subset.n=1000 trainer.duration='30 epochs'\n" in results.page
-    assert "| `digits` | first, 100 labels | 91.5 ± 0.5 ᵐ | not run |" in results.readme
+    assert "first, 100 labels" not in results.readme
     assert results.readme.endswith("end\n") and results.pictures == {}
 
 
@@ -34,7 +34,7 @@ def test_seeds_of_the_row_s_own_command_are_averaged_and_their_provenance_is_sai
     archive(digits="Digits (of Ada)")
     results = make_results(places)
     main, details = cells(results.page, "first, 100 labels")
-    assert main[1:] == ["91.5 ± 0.5 ᵐ", "92.00 ± 2.83", "2", "Digits (of Ada)", "the recipe's"]
+    assert main[1:] == ["91.5 ± 0.5", "92.00 ± 2.83", "2", "Digits (of Ada)", "the recipe's"]
     assert details[1:] == [
         "`hybrid train experiment=digits data.subset.n=100`", "0, 1", "0123456+", "Abacus, 2 cores, 1 thread", "2026-11-21",
         "10 (10 to 11) s", "100",
@@ -63,7 +63,7 @@ def test_other_settings_are_a_line_of_their_own_that_says_what_they_change(place
     assert changed[5] == "`optimizer.lr=0.3` instead of 0.05; `trainer.duration='2 epochs'` instead of 20 epochs"
     command = shlex.split(details[1].strip("`"))
     assert {"data.subset.n=100", "optimizer.lr=0.3", "trainer.duration=2 epochs"} < set(command)
-    assert "80.00" not in results.readme and "| 91.5 ± 0.5 ᵐ | not run |" in results.readme
+    assert "80.00" not in results.readme and "first, 100 labels" not in results.readme
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_other_settings_are_a_line_of_their_own_that_says_what_they_change(place
             "80.00 (2 of 20 epochs, precision=bf16)",
         ),
         (("trainer.duration=10 steps",), 0.3, "80.00 (10 steps instead of 20 epochs)"),
-        (("trainer.duration=30 epochs",), 30.0, "not run"),
-        (("augmentation=none",), 20.0, "not run"),
+        (("trainer.duration=30 epochs",), 30.0, None),
+        (("augmentation=none",), 20.0, None),
     ],
 )
 def test_the_main_table_has_shorter_schedules_and_no_other_settings(
@@ -86,20 +86,30 @@ def test_the_main_table_has_shorter_schedules_and_no_other_settings(
     write_run("a", *RECIPE, *overrides, top1=80.0, epochs=epochs)
     archive()
     results = make_results(places)
-    assert f"| `digits` | first, 100 labels | 91.5 ± 0.5 ᵐ | {shown} |" in results.readme
+    if shown is None:
+        assert "first, 100 labels" not in results.readme
+    else:
+        assert f"| first, 100 labels | `digits` | 91.5 ± 0.5 | {shown} |" in results.readme
     assert "| 80.00 | 1 |" in results.page
 
 
-def test_the_main_table_begins_with_the_rows_that_have_runs(places, archive, write_run, cells):
-    places.rows.write_text(places.rows.read_text().replace("takes: two minutes", "takes: two minutes, main: true"))
-
-    def names() -> list[str]:
-        return [row[1] for row in cells(make_results(places).readme, "`digits`")]
-
-    assert names() == ["first, 100 labels", "first, 1,000 labels"]
+def test_the_main_table_has_the_main_rows_that_have_runs(places, archive, write_run):
     write_run("a", "experiment=digits", "data.subset.n=1000", "trainer.duration=30 epochs", top1=80.0)
     archive()
-    assert names() == ["first, 1,000 labels", "first, 100 labels"]
+    assert "first" not in make_results(places).readme, "a row that is not marked as main"
+    places.rows.write_text(places.rows.read_text().replace("takes: two minutes", "takes: two minutes, main: true"))
+    readme = make_results(places).readme
+    assert "| first, 1,000 labels | `digits` | – | 80.00 |" in readme
+    assert "first, 100 labels" not in readme, "a main row without a run"
+
+
+def test_a_figure_from_memory_is_marked_on_the_page_and_not_in_the_main_table(places, archive, write_run, cells):
+    places.rows.write_text(places.rows.read_text().replace("mark: read, main: true", "mark: memory, main: true"))
+    write_run("a", *RECIPE, top1=80.0)
+    archive()
+    results = make_results(places)
+    assert cells(results.page, "first, 100 labels")[0][1] == "91.5 ± 0.5 ᵐ"
+    assert "first, 100 labels" not in results.readme
 
 
 @pytest.mark.parametrize(
