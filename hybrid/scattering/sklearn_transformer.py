@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -49,14 +50,14 @@ class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def fit(self, X: Any, y: Any = None) -> ScatteringTransformer2D:
         """Check that the parameters fit the images; nothing is learned."""
         images, scattering = self._prepare(X)
-        self.n_features_in_ = int(np.prod(images.shape[1:]))
-        self._n_features_out = images.shape[1] * int(np.prod(scattering.output_shape))
+        self.n_features_in_ = math.prod(images.shape[1:])
+        self._n_features_out = images.shape[1] * math.prod(scattering.output_shape)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """(n, C · H · W), (n, H, W) or (n, C, H, W) -> (n, C · P · h · w), of the type `dtype`."""
         images, scattering = self._prepare(X)
-        return scattering(images).reshape(len(images), -1)
+        return scattering(images).reshape(len(images), images.shape[1] * math.prod(scattering.output_shape))
 
     def _prepare(self, X: Any) -> tuple[np.ndarray, Scattering2D]:
         """The images as (n, C, H, W), and the module for them."""
