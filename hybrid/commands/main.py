@@ -24,6 +24,7 @@ COMMANDS = {
     "show-scattering": "draw the scattering coefficients of an image",
     "prepare-data": "fetch and check data sets before a run needs them",
     "data-stats": "describe a data set: classes, pixels, sizes, a contact sheet",
+    "selftest": "test whether this machine's GPUs compute the scattering transform correctly",
     "info": "print versions, devices, compiler, engines and folders, for bug reports",
     "completion": "print a script that completes commands and settings in bash, zsh or fish",
 }
