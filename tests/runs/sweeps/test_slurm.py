@@ -232,6 +232,17 @@ def test_a_run_of_two_processes_is_preempted_and_continues(root, tmp_path, clust
     _check_equal(run.path, tmp_path / "torchrun" / run.name)
 
 
+@pytest.mark.slurm
+def test_an_installed_hybrid_submits_from_an_empty_folder(tmp_path, cluster, installed):
+    quick = [word for word in _TRAINING if "duration" not in word and "_target_" not in word]
+    done = installed.run(
+        "hybrid", "train", "-m", *quick, "trainer.duration=4 steps", "seed=0,1", *_CLUSTER, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "submitted: job" in done.stdout and "all 2 runs are finished: hybrid report sweep=" in done.stdout
+    assert len(list((tmp_path / "outputs").glob("*/summary.json"))) == 2
+
+
 def _check_equal(one: Path, other: Path) -> None:
     first, second = (torch.load(path / "checkpoints" / "last.pt", weights_only=False) for path in (one, other))
     leaves = list(zip(_leaves(first), _leaves(second), strict=True))
