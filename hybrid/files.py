@@ -51,7 +51,7 @@ def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make renames in a folder durable, where the system lets a folder be opened (not on Windows)."""
+    """Make renames in a folder durable, where the file system allows it."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 def free_memory(device: torch.device) -> int | None:
     """Bytes that are free on the device; of a CPU, what Linux calls available, or less where a control group allows less.
 
-    None where the system does not say (macOS, Windows).
+    None where the system does not say (macOS).
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -28,8 +29,6 @@ def taken_gib(device: torch.device) -> float:
     """The most memory that this process has taken: on the GPU where it trains there, else resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
-    import resource
-
     unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 

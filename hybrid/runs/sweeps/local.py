@@ -66,13 +66,18 @@ class LocalPool:
         if self._devices:
             variables["CUDA_VISIBLE_DEVICES"] = self._devices[worker % len(self._devices)]
         if self._settings.workers > 1 and "OMP_NUM_THREADS" not in os.environ:
-            variables["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // self._settings.workers))
+            variables["OMP_NUM_THREADS"] = str(max(1, _cores() // self._settings.workers))
         return variables
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
         for job in self._jobs.values():
             job.stop(self.signal)
+
+
+def _cores() -> int:
+    """How many cores this process may use; on macOS, which does not say, how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _devices() -> list[str]:
