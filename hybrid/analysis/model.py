@@ -100,15 +100,12 @@ class _Stream:
         settings: AnalysisSettings,
     ) -> None:
         self._batches, self._first, self._seed = batches, next(batches, None), settings.seed
+        self.labelled = self._first is not None and self._first[1] is not None
         self._anchor = next(model.parameters(), None)
         self.preprocessing = preprocessing or (lambda images: images)
         self._most = settings.sample_images
         self._classes: set[int] = set()
         self._kept: list[tuple[Tensor, Tensor]] = []
-
-    @property
-    def labelled(self) -> bool:
-        return self._first is not None and self._first[1] is not None
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         while self._first is not None:
