@@ -50,14 +50,18 @@ def _drawn(count: int, most: int | None, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most]
 
 
+def _blocks(positions: Tensor, size: int) -> tuple[Tensor, ...]:
+    return positions.split(size) if len(positions) else ()
+
+
 def _of_tensor(images: Tensor, labels: Any, positions: Tensor, batch_size: int) -> Iterator[Batch]:
     targets = None if labels is None else checked_labels(torch.as_tensor(labels), len(images))
-    for block in positions.split(batch_size):
+    for block in _blocks(positions, batch_size):
         yield _checked(images[block.to(images.device)], None if targets is None else targets[block.to(targets.device)])
 
 
 def _of_dataset(dataset: Any, positions: Tensor, batch_size: int) -> Iterator[Batch]:
-    for block in positions.split(batch_size):
+    for block in _blocks(positions, batch_size):
         items = [dataset[position] for position in block.tolist()]
         pairs = [item if isinstance(item, tuple | list) else (item,) for item in items]
         images = [_image(pair[0]) for pair in pairs]
@@ -82,11 +86,13 @@ def _of_batches(batches: Iterable[Any], most: int | None) -> Iterator[Batch]:
             raise UserError(f"a batch is a {type(batch).__name__}; it must be (images, labels), or images alone")
         parts = (batch,) if isinstance(batch, Tensor | np.ndarray) else batch
         images, labels = (torch.as_tensor(each) for each in parts[:2]) if len(parts) > 1 else (_image(parts[0]), None)
+        if not len(images):
+            continue
         left = len(images) if most is None else most - taken
         labels = None if labels is None else checked_labels(labels, len(images))[:left]
         yield _checked(images[:left], labels)
         taken += len(images)
-        if taken == most or (most is not None and taken > most):
+        if most is not None and taken >= most:
             return
 
 

@@ -167,6 +167,8 @@ def _settings(given: dict[str, Any], max_images: int | None) -> AnalysisSettings
     for name in given:
         if name not in valid:
             raise unknown_name(name, valid, what="setting of the analysis")
+    if max_images is not None and max_images < 4:
+        raise UserError(f"max_images={max_images} is not valid: it must be at least 4, or None for all")
     return AnalysisSettings(**given, images=max_images, test_images=max_images, classes=None)
 
 
