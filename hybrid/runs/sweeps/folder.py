@@ -1,8 +1,8 @@
-"""A sweep's folder: which runs it consists of, and how each was configured when the sweep was submitted.
+"""A sweep's folder: the list of its runs, and the configuration of each as it was when the sweep was submitted.
 
 sweep.json         the runs: name, folder, overrides, number of the SLURM job; the command and when it was given
-configs/RUN.yaml   the configuration of each run, whole: what runs, whatever was edited since
-logs/RUN.log       what each run has printed, over all its sessions
+configs/RUN.yaml   the whole configuration of each run: later edits of other files do not change it
+logs/RUN.log       the output of each run, over all its sessions
 slurm/             SLURM's own output, and submitit's files
 """
 
@@ -35,7 +35,7 @@ def counted(runs: int) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class SweepRun:
-    """A run as the sweep's folder knows it. `job` is the number that SLURM gave it last, such as "12_3"."""
+    """A run in the list of a sweep. `job` is its last SLURM job number, such as "12_3"."""
 
     name: str
     path: Path
@@ -46,7 +46,7 @@ class SweepRun:
 
     @property
     def folder(self) -> RunFolder:
-        """Where the run leaves what it does."""
+        """The run's own folder."""
         return RunFolder(self.path)
 
     def read_config(self) -> DictConfig:
@@ -67,15 +67,15 @@ class SweepFolder:
 
     @classmethod
     def of(cls, runs: Sequence[Planned], *, name: str | None = None) -> SweepFolder:
-        """run.root / sweeps / (name, or one that the runs give): the same command finds the same folder."""
+        """run.root / sweeps / name. By default the name follows from the runs: the same command finds the same folder."""
         digest = hashlib.sha256("\n".join(sorted(run.name for run in runs)).encode()).hexdigest()[:8]
         return cls(Path(runs[0].cfg.run.root) / _PLACE / (name or f"sweep-{digest}"))
 
     @classmethod
     def find(cls, name: str, *, root: Path | str = "outputs") -> SweepFolder:
-        """The sweep of this name in `root`/sweeps, the folder that it is, or, for "last", the one launched last.
+        """Find a sweep by its name in `root`/sweeps or by its folder; "last" is the sweep that was launched last.
 
-        Raises UserError, listing what there is, where there is none.
+        Raises UserError, which lists the sweeps that exist, if there is no such sweep.
         """
         there = [cls(path.parent) for path in Path(root, _PLACE).glob("*/sweep.json")]
         if name == "last" and there:
@@ -92,7 +92,7 @@ class SweepFolder:
         return self.path.name
 
     def write(self, runs: Sequence[Planned], *, command: str) -> None:
-        """Note the runs and the configurations that are not there yet."""
+        """Write the list of runs, and the configurations that are not there yet."""
         known = {run.name: run for run in self.runs()} if self.list.is_file() else {}
         if known and set(known) != {run.name for run in runs}:
             raise UserError(f"cluster.name={self.name}: {self.path} holds another sweep. Choose another name.")
@@ -107,9 +107,10 @@ class SweepFolder:
         write_json(self.list, {"command": command, "launched": now, "runs": entries})
 
     def submit(self, runs: Sequence[Planned]) -> None:
-        """Note the configurations of runs that are about to be started, first or again.
+        """Write the configurations of runs that are about to be started, for the first time or again.
 
-        A run that is launched again has the same name, so what is new in it changes no result: where the data are, say.
+        A run that is launched again has the same name, so its configuration differs only in settings that change no result,
+        such as the folder of the data.
         """
         self.configs.mkdir(parents=True, exist_ok=True)
         for run in runs:
@@ -130,20 +131,20 @@ class SweepFolder:
         ]
 
     def label(self, run: SweepRun) -> str:
-        """The overrides in which a run differs from the sweep's others; of a single run, all; its name where there are none."""
+        """The overrides that tell a run from the sweep's others; all for a single run; the run's name if it has none."""
         others = [set(other.overrides) for other in self.runs()]
         shared = set.intersection(*others) if len(others) > 1 else set()
         return " ".join(override for override in run.overrides if override not in shared) or run.name
 
     def note_jobs(self, jobs: Mapping[str, str]) -> None:
-        """Remember under which number SLURM knows each run: run's name -> "12_3"."""
+        """Write down each run's SLURM job number: run's name -> "12_3"."""
         content = self._read()
         for entry in content["runs"]:
             entry["job"] = jobs.get(entry["name"], entry.get("job"))
         write_json(self.list, content)
 
     def lock(self) -> None:
-        """Keep other commands from launching this sweep. Raises UserError if one is at it."""
+        """Keep other commands from launching this sweep. Raises UserError if another process has it locked."""
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = (self.path / ".lock").open("w")
         try:

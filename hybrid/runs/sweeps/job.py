@@ -1,7 +1,4 @@
-"""One run of a sweep as a process of its own: started, watched, and its end put into words.
-
-A process, because whatever ends it (the memory, a crash, SIGKILL) then ends nothing else.
-"""
+"""One run of a sweep as a process of its own, so that a crash, SIGKILL or a lack of memory ends that run alone."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ _TRAIN = (sys.executable, "-m", "hybrid", "train")
 
 
 class Outcome(NamedTuple):
-    """How a run's process ended, and what there is to say of it in one line.
+    """How a run's process ended, with one line of explanation.
 
-    A stopped run was asked to end, and has written its checkpoint if it had begun; a killed one was not asked.
+    A stopped run was asked to end; it wrote a checkpoint if it had begun. A killed run was not asked.
     """
 
     state: Literal["finished", "stopped", "killed", "failed"]
@@ -63,7 +60,7 @@ class Job:
             self.process.send_signal(number)
 
     def outcome(self) -> Outcome | None:
-        """How it ended; None while it runs. A failure's words are left in the run's folder."""
+        """How it ended; None while it runs. The error of a failed run is written into its folder."""
         code = self.process.poll()
         if code is None:
             return None
@@ -78,7 +75,7 @@ class Job:
         return self._failure(code)
 
     def _failure(self, code: int) -> Outcome:
-        text = self._printed() or f"exit code {code} without a word\n"
+        text = self._printed() or f"exit code {code}, and nothing was printed\n"
         folder = self.run.folder
         if not folder.error.is_file() and not folder.in_use:  # refused before its folder was opened
             folder.note_refusal(self.run.read_config(), text)
@@ -105,5 +102,5 @@ def _environment() -> dict[str, str]:
 
 
 def _ignore_warning() -> None:
-    """SLURM's warning before the time limit goes to every process of a job; the one above this one acts on it."""
+    """SLURM sends its warning before the time limit to every process of a job; the parent process alone acts on it."""
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)

@@ -22,9 +22,9 @@ _MOST = 100  # the largest exit code that counts failures
 
 
 def launch(arguments: Sequence[str]) -> None:
-    """Run a sweep; end the process with the number of runs that did not finish, at most 100, if there are any.
+    """Run a sweep. Ends the process with the number of unfinished runs (at most 100) as exit code, if there are any.
 
-    Raises UserError before anything is written where a run cannot be composed; SystemExit with 130 or 143 after a signal.
+    Raises UserError, before anything is written, if a run cannot be composed; SystemExit with 130 or 143 after a signal.
     """
     cluster = [text for text in arguments if _key(text).split(".")[0] == "cluster"]
     settings = cluster_settings(cluster)
@@ -101,7 +101,7 @@ def _submit(sweep: SweepFolder, planned: Sequence[Planned], runs: Sequence[Sweep
 
 
 def _report(sweep: SweepFolder, *, interrupted: int = 0) -> int:
-    """The closing lines; the exit code."""
+    """Print the closing lines; return the exit code."""
     runs = sweep.runs()
     missing = [run for run in runs if not run.folder.finished]
     if not missing:

@@ -1,7 +1,7 @@
 """Runs on this machine, several at a time, each a process of its own.
 
-The standard library does what is needed. hydra-joblib-launcher (1.2.0, of 2022) composes a run when its turn comes, so that
-an edit meanwhile changes it; a run that is killed ends the whole sweep with it; and it does not share out GPUs.
+hydra-joblib-launcher (1.2.0, of 2022) is not used: it composes a run when its turn comes, so that an edit meanwhile changes
+the run; a killed run ends its whole sweep; and it assigns no GPUs.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _PAUSE = 0.1  # seconds between two looks at the processes
 
 
 class LocalPool:
-    """A context that runs jobs and passes Ctrl-C and SIGTERM on to them; `signal` is the one that came, if any."""
+    """A context that runs jobs and passes Ctrl-C and SIGTERM on to them; `signal` is the signal that came, if any."""
 
     def __init__(self, settings: LocalSettings) -> None:
         self.signal: signal.Signals | None = None
         self._settings = settings
         self._devices = _devices() if settings.devices == "auto" else [str(k) for k in settings.devices]
-        self._jobs: dict[int, Job] = {}  # worker -> what it is at
+        self._jobs: dict[int, Job] = {}  # worker -> its job
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> LocalPool:
@@ -44,7 +44,7 @@ class LocalPool:
             signal.signal(number, handler)
 
     def run(self, runs: Sequence[SweepRun]) -> Iterator[tuple[SweepRun, Outcome]]:
-        """Each run with its outcome, in the order in which they end. After a signal no further run is started."""
+        """Yield each run with its outcome, in the order in which they end. After a signal no further run is started."""
         waiting = deque(runs)
         while True:
             free = [worker for worker in range(self._settings.workers) if worker not in self._jobs]
@@ -61,7 +61,7 @@ class LocalPool:
             time.sleep(_PAUSE)
 
     def environment(self, worker: int) -> dict[str, str]:
-        """What keeps the workers out of each other's way: a GPU of its own, and its share of the processor's cores."""
+        """The variables that give a worker a GPU of its own and its share of the processor's cores."""
         variables = {}
         if self._devices:
             variables["CUDA_VISIBLE_DEVICES"] = self._devices[worker % len(self._devices)]
@@ -81,7 +81,7 @@ def _cores() -> int:
 
 
 def _devices() -> list[str]:
-    """The GPUs that this process may use, without loading torch; a single one needs no sharing out."""
+    """The GPUs to assign to workers, found without torch; none where there is a single GPU or no GPU."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         devices = [device for device in visible.split(",") if device]

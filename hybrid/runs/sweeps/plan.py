@@ -1,4 +1,4 @@
-"""The runs that a sweep's command line stands for, each composed once, when the command is given."""
+"""The runs of a sweep's command line. Each is composed once, when the command is given."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Planned:
 
     @property
     def folder(self) -> RunFolder:
-        """Where the run leaves what it does."""
+        """The run's own folder."""
         return RunFolder.of(self.cfg)
 
 
 def plan_runs(arguments: Sequence[str]) -> list[Planned]:
     """Compose every run of a sweep; nothing is written.
 
-    Raises UserError where one of them cannot be composed, with its combination: a typo costs no run. Two combinations that
-    are one and the same run are one, and a warning says so.
+    Raises UserError, which names the combination, if one of them cannot be composed: a typo costs no run. Two combinations
+    that make the same run become one run, with a warning.
     """
     runs: dict[str, Planned] = {}
     for overrides in expand(arguments):
@@ -53,7 +53,7 @@ def plan_runs(arguments: Sequence[str]) -> list[Planned]:
 
 
 def plan_run(overrides: Sequence[str]) -> Planned:
-    """Compose one run. Its configuration no longer depends on any file, variable or current folder."""
+    """Compose one run. The result does not depend on files, variables or the current folder any more."""
     cfg = compose(overrides)
     cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     if not cfg.run.root:

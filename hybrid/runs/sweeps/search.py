@@ -1,6 +1,7 @@
 """A search over configurations with Optuna: each trial is an ordinary run, judged by its validation images alone.
 
-A search's folder is <run.root>/searches/NAME: study.db (Optuna's SQLite file), and what a sweep's folder has for each run.
+A search's folder is <run.root>/searches/NAME. It holds study.db (Optuna's SQLite file) and, for each run, the same files as a
+sweep's folder.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def _open_study(search: Search, folder: Path) -> Study:
 
 
 def _try_again_what_was_cut_off(study: Study) -> None:
-    """Trials of a process that is gone: SQLite still calls them running."""
+    """Queue the trials of a process that has ended without a word to Optuna, which still calls them running."""
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -99,7 +100,7 @@ def _try_again_what_was_cut_off(study: Study) -> None:
 
 
 def _run_trial(search: Search, trial: Trial, folder: Path) -> tuple[Any, float | None, str]:
-    """Train, report every validation to Optuna, stop where it says so: state, value, words."""
+    """Train one trial; report every validation to Optuna, which may stop it. Returns its state, value and a line of words."""
     from optuna.trial import TrialState
 
     planned = plan_run([*search.fixed, *(f"{name}={value}" for name, value in trial.params.items())])
@@ -129,7 +130,7 @@ def _run_trial(search: Search, trial: Trial, folder: Path) -> tuple[Any, float |
 
 
 def _watch(job: Job, search: Search, trial: Trial) -> bool:
-    """Until the run ends; whether it was stopped as no longer promising. A run that continues is not reported twice."""
+    """Wait until the run ends. Returns True if it should be stopped as unpromising. A step is reported to Optuna once."""
     reported = -1
     while job.process.poll() is None:
         for record in read_metrics(job.run.folder.metrics):
@@ -152,7 +153,7 @@ def _prepare(planned: Planned, folder: Path) -> SweepRun:
 
 
 def _value(search: Search, planned: Planned) -> float:
-    """The metric of the weights that the run keeps: the last ones, or with trainer.test_weights=best the best."""
+    """The metric of the weights that the run tests: the last, or with trainer.test_weights=best the best."""
     values = [record[search.metric] for record in read_metrics(planned.folder.metrics) if search.metric in record]
     values = [value for value in values if value is not None]
     if not values:
@@ -192,7 +193,7 @@ def _values(params: dict[str, Any]) -> str:
 
 
 def best_words(study: Study) -> list[str]:
-    """What a search has found, in a few lines."""
+    """The counts of trials, the best value with its settings, and the folder of that run."""
     trials: list[FrozenTrial] = study.get_trials(deepcopy=False)
     counts: dict[str, int] = {}
     for trial in trials:

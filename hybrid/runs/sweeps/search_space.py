@@ -1,4 +1,4 @@
-"""What a search varies, and what it looks at: from a command line in Hydra's syntax to Optuna's distributions."""
+"""The settings that a search varies and its metric: from a command line in Hydra's syntax to Optuna's distributions."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SMALLER_IS_BETTER = "loss"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search:
-    """What is searched, and what for.
+    """The settings of a search.
 
     Attributes:
-        fixed: overrides that all trials have.
+        fixed: overrides of all trials.
         space: setting -> Optuna's distribution of its values.
         metric: a name in metrics.jsonl that begins with "validation/".
         pruner: median, hyperband or none.
@@ -53,13 +53,13 @@ class Search:
         return [f"{name}={values[0]}" for name, values in firsts.items()]
 
     def described(self) -> dict[str, Any]:
-        """What must not change when a search is continued."""
+        """The settings that must not change when a search is continued."""
         space = {name: repr(distribution) for name, distribution in sorted(self.space.items())}
         return {"fixed": sorted(self.fixed), "space": space, "metric": self.metric}
 
 
 def split_space(arguments: Sequence[str]) -> tuple[tuple[str, ...], dict[str, BaseDistribution]]:
-    """What is fixed, and the distributions of what is not, of a command line in Hydra's syntax.
+    """Split a command line in Hydra's syntax into fixed overrides and the distributions of the varied settings.
 
     choice(a,b) or a,b: one of them. range(1,10) and int(interval(1,10)): whole numbers. interval(0.1,1): any number.
     tag(log, …) around one of the last two: uniform in the logarithm.

@@ -90,7 +90,7 @@ class SlurmSettings:
 
 
 def check_name(name: str | None) -> None:
-    """Raise UserError unless a sweep, or a search, can be called so."""
+    """Raise UserError unless this can be the name of a sweep's or a search's folder."""
     if name is not None and not re.fullmatch(r"[\w.+-]*\w[\w.+-]*", name):
         raise UserError(f"cluster.name={name} is not valid: it is a folder's name, of letters, digits and . _ + -.")
 

@@ -1,8 +1,8 @@
 """A sweep as one job array of SLURM, submitted through submitit.
 
-submitit is what hydra-submitit-launcher uses. That plugin itself composes a run on the node when its turn comes, so that an
-edit meanwhile changes it; it stops waiting for all jobs when one dies; and it requeues without letting the run write its
-checkpoint first. So it is submitit, called directly.
+hydra-submitit-launcher, which uses submitit too, is not used: it composes a run on the node when its turn comes, so that an
+edit meanwhile changes the run; it stops waiting for all jobs when one dies; and it requeues before the run can write its
+checkpoint.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _GOES_ON = ("RUNNING", "PREEMPTED")  # states of a job that nobody has cancelled
 
 
 def not_in_queue(sweep: SweepFolder, runs: Sequence[SweepRun]) -> list[SweepRun]:
-    """Those of the runs that nobody works on, and that SLURM does not know of."""
+    """The runs that no process works on and that are not in SLURM's queue."""
     queued = jobs_in_queue(sweep)
     return [run for run in runs if run.job not in queued and not run.folder.in_use]
 
@@ -37,7 +37,7 @@ def not_in_queue(sweep: SweepFolder, runs: Sequence[SweepRun]) -> list[SweepRun]
 def run_on_slurm(
     sweep: SweepFolder, runs: Sequence[SweepRun], settings: SlurmSettings, *, report: Callable[[SweepFolder], int]
 ) -> int:
-    """Submit these runs; wait for the whole sweep if that is wanted; return the exit code."""
+    """Submit these runs; wait for the whole sweep if the settings say so; return the exit code."""
     if runs:
         jobs = submit(sweep, runs, settings)
         sweep.note_jobs(jobs)
@@ -54,7 +54,7 @@ def run_on_slurm(
 
 
 def submit(sweep: SweepFolder, runs: Sequence[SweepRun], settings: SlurmSettings) -> dict[str, str]:
-    """Submit one job array; run's name -> number of its job. Raises UserError if SLURM refuses it."""
+    """Submit one job array. Returns run's name -> job number. Raises UserError if SLURM refuses it."""
     submitit = import_submitit()
     executor = submitit.AutoExecutor(
         folder=sweep.slurm / "%j", cluster="slurm", slurm_max_num_timeout=settings.requeues
@@ -70,9 +70,9 @@ def submit(sweep: SweepFolder, runs: Sequence[SweepRun], settings: SlurmSettings
 
 
 def jobs_in_queue(sweep: SweepFolder) -> dict[str, str]:
-    """Number of a job -> its state (PENDING, RUNNING, …), of the sweep's jobs that have not ended.
+    """The sweep's jobs that have not ended: job number -> state (PENDING, RUNNING, …).
 
-    While the controller does not answer, for up to five minutes, it is asked again. Raises UserError without SLURM.
+    A controller that does not answer is asked again for up to five minutes. Raises UserError if there is no SLURM.
     """
     command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", f"--name={job_name(sweep)}"]
     answer = _ask(*command, "--format=%i %T")
@@ -83,7 +83,7 @@ def jobs_in_queue(sweep: SweepFolder) -> dict[str, str]:
 
 
 def _ask(*command: str) -> subprocess.CompletedProcess[str]:
-    """SLURM's answer, or its refusal; a controller that is away, as for a restart, is asked again for five minutes."""
+    """SLURM's answer or refusal. A controller that is away, as during a restart, is asked again for five minutes."""
     for patience in [_PAUSE] * 150 + [0.0]:
         try:
             answer = subprocess.run(command, capture_output=True, text=True)
@@ -98,7 +98,7 @@ def _ask(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def job_name(sweep: SweepFolder) -> str:
-    """What SLURM calls the sweep's jobs."""
+    """The name of the sweep's jobs in SLURM."""
     return f"hybrid-{sweep.name}"
 
 
@@ -112,12 +112,15 @@ def import_submitit() -> Any:
 
 
 class ArrayTask:
-    """What a job of the array does. SLURM starts it once per process of the run, and again after a requeue.
+    """The task of one job of the array. SLURM starts it once for each process of the run, and again after a requeue.
 
-    Three things may stop it early. SLURM's warning before the time limit: submitit calls `checkpoint`, then requeues. A
-    SIGTERM or SIGUSR1 from a preemption or from `scancel --signal`: the run ends with its checkpoint; then it is requeued
-    here, unless SLURM does that. A SIGTERM because the user has cancelled the job: it ends. A run that is killed, as for its
-    memory, is requeued if it has got as far as a checkpoint since it was started: else it would be killed again and again.
+    It may be stopped early:
+    - by SLURM's warning before the time limit: submitit calls `checkpoint`, then requeues;
+    - by SIGTERM or SIGUSR1, from a preemption or `scancel --signal`: the run writes its checkpoint and ends, and is requeued
+      here unless SLURM does that;
+    - by SIGTERM because the user has cancelled the job: it ends.
+    A killed run (out of memory, say) is requeued only if it has written a checkpoint since it was started: otherwise it would
+    be killed again and again.
     """
 
     def __init__(self) -> None:
@@ -171,13 +174,13 @@ def requeue() -> None:
 
 
 def _threads() -> dict[str, str]:
-    """As many as there are cores for the process: not every cluster hides the others from it."""
+    """As many threads as the process has cores: on some clusters it sees the cores of other jobs too."""
     cores = os.environ.get("SLURM_CPUS_PER_TASK")
     return {"OMP_NUM_THREADS": cores} if cores and "OMP_NUM_THREADS" not in os.environ else {}
 
 
 def _last_checkpoint(run: SweepRun) -> int | None:
-    """When it was written."""
+    """When the last checkpoint was written, in nanoseconds; None if there is none."""
     try:
         return (run.folder.checkpoints / "last.pt").stat().st_mtime_ns
     except OSError:

@@ -1,20 +1,20 @@
-"""How far every run of a sweep is, and how long it will take: read from the runs' folders, so also while others work on them."""
+"""Progress of every run of a sweep, read from the runs' folders; it disturbs no run that is under way."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from hybrid.durations import in_steps
+from hybrid.errors import UserError
 from hybrid.runs.jsonl import read_metrics
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun, counted
 
 State = Literal["finished", "running", "queued", "stopped", "failed", "waiting"]
-_LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ep|step)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Status:
             waiting (not begun).
         done: the share of its training that is done, 0 to 1.
         seconds: how long it has taken (finished) or will still take at the pace of this session (running); None: unknown.
-        words: its result, or its error.
+        words: its result, its error, or its last validation accuracy.
     """
 
     run: SweepRun
@@ -68,9 +68,10 @@ def run_status(run: SweepRun, *, job: str | None = None) -> Status:
 
 
 def time_left(statuses: Sequence[Status]) -> float | None:
-    """Seconds until nothing is running, queued, stopped or waiting any more, with as many runs at a time as run now.
+    """Estimates the seconds until no run is running, queued, stopped or waiting, if as many run at a time as run now.
 
-    A run that has not begun is taken to last as long as the mean of those that are known. None: nothing runs, or none is known.
+    A run that has not begun is taken to last as long as the mean of the known runs. None if no run is under way, or if no
+    run's length is known.
     """
     running = [status for status in statuses if status.state == "running"]
     lengths = [status.seconds for status in statuses if status.state == "finished" and status.seconds is not None]
@@ -86,7 +87,7 @@ def time_left(statuses: Sequence[Status]) -> float | None:
 
 
 def status_lines(sweep: SweepFolder, statuses: Sequence[Status]) -> list[str]:
-    """A line per run, then the sums: what the command prints."""
+    """One line for each run, then the counts."""
     rows = [
         (
             status.state,
@@ -124,17 +125,20 @@ def _duration(status: Status) -> str:
 
 
 def _done(records: Sequence[dict[str, Any]], run: SweepRun) -> float:
-    """The share of trainer.duration that the last record stands for."""
-    match = _LENGTH.match(str(run.read_config().trainer.duration))
-    if not records or match is None:
+    """The share of the run's duration that has passed at its last record; 0 for a duration that is not valid."""
+    if not records or not records[-1]["epoch"]:
         return 0.0
-    last = records[-1]
-    position = last["epoch"] if match[2] == "ep" else last["step"]
-    return min(1.0, position / float(match[1]))
+    step, epoch = records[-1]["step"], records[-1]["epoch"]
+    try:
+        duration = run.read_config().trainer.duration
+        total = in_steps(duration, path="trainer.duration", steps_per_epoch=round(step / epoch))
+    except UserError:
+        return 0.0
+    return min(1.0, step / max(1, total))
 
 
 def _left(run: SweepRun, records: Sequence[dict[str, Any]], done: float) -> float | None:
-    """Seconds, at the pace since this session began, evaluations and start-up included."""
+    """Seconds that are left at the pace since this session began, evaluations and start-up included."""
     try:
         session = json.loads(run.folder.environment.read_text())["sessions"][-1]
         begun = datetime.datetime.fromisoformat(session["started"]).timestamp()
