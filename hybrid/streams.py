@@ -1,4 +1,4 @@
-"""Standard output and errors whose reader has gone away, as `| head` does when it has seen enough."""
+"""Standard output and errors whose reader goes away, as `head` does in `hybrid … | head`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 
 def discard(stream: TextIO) -> None:
-    """From now on nobody reads what is written there, and no write fails."""
+    """Send all later output of this stream nowhere, so that no write fails."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
@@ -18,7 +18,7 @@ def discard(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def outliving_readers() -> Iterator[None]:
-    """A context in which stdout and stderr may lose their reader without an error: a run is there for its files."""
+    """A context in which stdout and stderr may lose their reader without an error: a run goes on, for its files."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (stream and _Patient(stream) for stream in before)  # one that is closed is None
     try:
@@ -31,12 +31,12 @@ def outliving_readers() -> Iterator[None]:
 
 
 def is_patient() -> bool:
-    """Whether stdout has been made to outlive its reader."""
+    """Whether this is within `outliving_readers`."""
     return isinstance(sys.stdout, _Patient)
 
 
 class _Patient:
-    """A text stream in all but one respect: without a reader it becomes silent."""
+    """A text stream that becomes silent, instead of raising an error, when its reader goes away."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -118,7 +118,7 @@ def analyze(options: Options) -> None:
 
 
 def _teller(began: float, heading: str = "") -> Callable[[str], None]:
-    """Prints what is done and when, in seconds; the heading only above the first of it: an error before stands alone."""
+    """A function that prints a message with the seconds that have passed. The heading is printed above the first message."""
     headings = [heading] if heading else []
 
     def say(text: str) -> None:
@@ -159,7 +159,7 @@ def _finish(analysis: Analysis, folder: Path, name: str) -> Analysis:
 
 
 def _by_model(analyses: dict[str, Analysis]) -> dict[str, Analysis]:
-    """The analyses under the names of their models, where these tell them apart: shorter in a legend than runs' names."""
+    """The analyses under the names of their models, which are short in a legend, if no two models have the same name."""
     models = [analysis.about.get("model") for analysis in analyses.values()]
     if None in models or len(set(models)) < len(models):
         return analyses
@@ -167,7 +167,7 @@ def _by_model(analyses: dict[str, Analysis]) -> dict[str, Analysis]:
 
 
 def _main_columns(row: dict[str, Any]) -> dict[str, Any]:
-    """What fits a console; the CSV has everything."""
+    """The columns that fit on a terminal; the CSV file has all."""
     wanted = (
         "contraction.same",
         "contraction.different",
@@ -200,7 +200,7 @@ def _draw(analyses: dict[str, Analysis], folder: Path, formats: tuple[str, ...])
 
 
 def _name(path: Path, taken: dict[str, Analysis]) -> str:
-    """The run's name; of an .npz file the name of the run that it lies in, if that is where it lies."""
+    """The run's name. An .npz file in a run's folder has the name of that run, any other .npz file its own."""
     name = path.name
     if path.suffix == ".npz":
         folders = path.resolve().parents

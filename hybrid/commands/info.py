@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ _OPTIONAL = ("onnx", "onnxscript", "onnxruntime", "safetensors", "submitit", "op
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """There are none."""
+    """The command has no options."""
 
 
 @command(Options)
@@ -64,22 +65,53 @@ def _machine() -> Iterator[tuple[str, str]]:
 
 
 def _engines() -> Iterator[tuple[str, str]]:
-    """The compiler, the cache and whether each engine of the scattering transform can work here."""
-    from hybrid.scattering.compiled.cache import cache_folder
+    """The C++ compiler, whether each engine of the scattering transform works here, and where compiled code is kept."""
+    from hybrid.runs.environment import version_of
+
+    yield from _cpu_engine()
+    yield from _cuda_engine()
+    kymatio = version_of("kymatio")
+    yield "kymatio", f"works, version {kymatio}" if kymatio else "is not installed"
+    yield "cache", _cache()
+
+
+def _cpu_engine() -> Iterator[tuple[str, str]]:
+    from hybrid.scattering.compiled import CompilerError
     from hybrid.scattering.compiled.cpu.compiler import find_compiler, flags_for
 
     try:
         compiler = tuple(find_compiler())
-        yield "compiler", f"{' '.join(compiler)}, {' '.join(flags_for(compiler))}"
-        yield "engine=cpu", "works: C++ is compiled at the first use of a size"
-    except RuntimeError as error:
-        yield "engine=cpu", f"does not work: {error}"
+        flags = " ".join(flags_for(compiler))
+    except CompilerError as error:
+        yield "engine cpu", f"does not work: {error}"
+        return
+    said = subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout.splitlines()
+    yield "compiler", f"{' '.join(compiler)} ({said[0] if said else 'it does not say its version'}), {flags}"
+    yield "engine cpu", "works: its code is compiled at the first use of a size"
+
+
+def _cuda_engine() -> Iterator[tuple[str, str]]:
+    from hybrid.scattering.compiled import CompilerError
+    from hybrid.scattering.compiled.cuda.compiler import version
+    from hybrid.scattering.compiled.selftest import kept_verdicts
+
+    try:
+        yield "engine cuda", f"NVRTC {'.'.join(map(str, version()))} compiles its code"
+    except CompilerError as error:
+        yield "engine cuda", f"does not work: {error}"
+    for verdict in kept_verdicts():
+        yield "selftest", f"{verdict.line} ({verdict.versions})"
+
+
+def _cache() -> str:
+    from hybrid.scattering.compiled.cache import NoCacheFolder, cache_folder
+
     try:
         folder = cache_folder()
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        yield "cache", f"{folder}, {size / 2**20:.1f} MiB"
-    except RuntimeError as error:
-        yield "cache", str(error)
+    except NoCacheFolder as error:
+        return str(error)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{folder}, {size / 2**20:.1f} MiB"
 
 
 def _folders() -> Iterator[tuple[str, str]]:

@@ -54,7 +54,3 @@ def selftest(options: Options) -> None:
         failed |= not verdict.passed
     if failed:
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    selftest()

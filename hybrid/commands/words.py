@@ -26,9 +26,9 @@ _FLAGS = ("--help", "--version", "--config-dir", "--from", "--cfg", "-m")
 
 
 def candidates(words: Sequence[str]) -> list[str]:
-    """All words that can stand in place of the last one, sorted; `words` are what follows `hybrid` on the command line.
+    """All words that can complete the last word, sorted. `words` are the arguments of `hybrid`; the last may be empty.
 
-    A candidate that ends in one of = . / , goes on; any other is a whole word. A command line with mistakes has none.
+    A candidate that ends in one of = . / , goes on; any other is complete.
     """
     *before, word = words or [""]
     if not before:
@@ -53,14 +53,15 @@ def _arguments(command: str, before: Sequence[str], word: str) -> Iterator[str]:
     if command == "completion":
         yield from ("bash", "zsh", "fish")
     options = getattr(sys.modules[load(command).__module__], "Options", None)
+    own = {f"{field.name}=" for field in dataclasses.fields(options)} if options else set()
     if options is not None:
         yield from _of_options(options, word)
-    if command in _CONFIGURATIONS:
+    if command in _CONFIGURATIONS and not word.startswith(tuple(own)):
         yield from _of_configuration(_CONFIGURATIONS[command], rest, word)
 
 
 def paths(text: str) -> Iterator[str]:
-    """Files and folders whose path begins so; a folder ends in a slash."""
+    """The files and folders whose path begins with this text; a folder ends in a slash."""
     folder, slash, beginning = text.rpartition("/")
     try:
         places = sorted(Path(folder + slash or ".").expanduser().iterdir())
@@ -72,7 +73,7 @@ def paths(text: str) -> Iterator[str]:
 
 
 def _of_options(options: type, word: str) -> Iterator[str]:
-    """Of a command with a dataclass of options: run=, then its values."""
+    """The options of a command with a dataclass of options, or the values of the option that is being typed."""
     name, equals, value = word.partition("=")
     hints = typing.get_type_hints(options)
     fields = {field.name: field for field in dataclasses.fields(options)}
@@ -97,7 +98,7 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def _of_configuration(config_name: str, before: Sequence[str], word: str) -> Iterator[str]:
-    """Of a command that composes a configuration: groups, their options, and the settings of what is chosen before."""
+    """Groups, their options, and settings of a command that composes a configuration, as far as `before` composes it."""
     key, equals, value = word.partition("=")
     configs = ConfigFolders.read()
     groups = choosable(configs, config_name)
@@ -113,7 +114,7 @@ def _of_configuration(config_name: str, before: Sequence[str], word: str) -> Ite
 
 
 def _values(now: Any, value: str) -> list[str]:
-    """Of a setting that has the value `now`: true and false, the number that it is, or a path for a text."""
+    """Values for a setting whose value is `now`: true and false, the present number, or paths for a text."""
     if isinstance(now, bool):
         return ["true", "false"]
     if isinstance(now, DictConfig | ListConfig):
@@ -124,13 +125,13 @@ def _values(now: Any, value: str) -> list[str]:
 
 
 def _in_list(options: Sequence[str], value: str) -> Iterator[str]:
-    """The options in place of the last of several values: for "a,b", after "a,"."""
+    """The options as the last of several values: "a,b" gives "a," with each option."""
     kept = value[: value.rfind(",") + 1]
     return (f"{kept}{option}" for option in options)
 
 
 def _compose(config_name: str, before: Sequence[str], key: str) -> DictConfig:
-    """The configuration as far as it is typed; the defaults where that is not valid yet."""
+    """The configuration that is typed so far; the default configuration if that is not valid yet."""
     of_cluster = is_of_cluster(key) and is_sweep(before)
     name = "sweep" if of_cluster else config_name
     overrides = [text for text in before if "=" in text and is_of_cluster(text) == of_cluster and "," not in text]
@@ -141,7 +142,7 @@ def _compose(config_name: str, before: Sequence[str], key: str) -> DictConfig:
 
 
 def _settings(cfg: DictConfig, beginning: str) -> Iterator[str]:
-    """The keys beside the one that begins so: "trainer.b" gives trainer.batch_size= and the other keys of trainer."""
+    """The keys of the section in which a key begins: "trainer.b" gives trainer.batch_size= and all others of trainer."""
     above, dot, _ = beginning.rpartition(".")
     section = OmegaConf.select(cfg, above) if above else cfg
     if isinstance(section, DictConfig):

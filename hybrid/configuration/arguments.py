@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 def option(explanation: str, *, default: Any = dataclasses.MISSING, positional: bool = False) -> Any:
-    """A dataclass field with the words that --help prints. Without a default it must be given.
+    """A dataclass field with its explanation for --help. An option without a default must be given.
 
     At most one field is `positional`, a tuple of str: it takes every argument that is no key=value.
     """
@@ -68,7 +68,7 @@ def command(options: type[T]) -> Callable[[Callable[[T], Any]], Callable[..., No
 
 
 def parse(options: type[T], arguments: Sequence[str]) -> T:
-    """The options that these arguments give. Raises UserError for an unknown, repeated, missing or misfitting one."""
+    """The options that these arguments give. Raises UserError for an unknown, repeated, missing or invalid option."""
     fields = {field.name: field for field in dataclasses.fields(options)}
     rest = next((name for name, field in fields.items() if field.metadata["positional"]), None)
     hints = typing.get_type_hints(options)
@@ -136,7 +136,7 @@ def help_text(options: type, docstring: str) -> str:
 
 
 def _value(name: str, text: str, annotation: Any) -> Any:
-    """The text as yaml reads it; where text or a list of it is wanted, as it stands: a folder may be called 2024."""
+    """The value that yaml reads in the text. Options of type str take the text as it is: a folder may be called 2024."""
     alternatives = typing.get_args(annotation) or (annotation,)
     if text == "null" and type(None) in alternatives:
         return None

@@ -1,4 +1,4 @@
-"""The runs that a command line with several values stands for, in Hydra's syntax."""
+"""Command lines with several values for a setting, in Hydra's syntax: every combination of the values."""
 
 from __future__ import annotations
 

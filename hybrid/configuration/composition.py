@@ -1,4 +1,4 @@
-"""Configurations as a command line composes them, and what is wrong with one that cannot be composed."""
+"""Compose the configuration of a command line, and explain in one line why one cannot be composed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def in_one_line(error: Exception, overrides: Sequence[str], *, config_name: str 
 
 @contextlib.contextmanager
 def composing() -> Iterator[None]:
-    """Hydra raises bare errors on values that a group cannot have."""
+    """A context in which ValueError and TypeError, which Hydra raises for some values of a group, become a UserError."""
     try:
         yield
     except UserError:
@@ -62,7 +62,7 @@ def composing() -> Iterator[None]:
 
 
 def with_choices(cfg: DictConfig, choices: DictConfig) -> DictConfig:
-    """Record which option of each group was chosen: a configuration remembers that it is data=digits model=scat_resnet."""
+    """Write into the configuration which option of each group was chosen: data=digits, model=scat_resnet, …"""
     names = {str(key): value for key, value in choices.items() if not str(key).startswith("hydra/")}
     with open_dict(cfg):
         cfg.choices = OmegaConf.create({key: value for key, value in names.items() if value not in (None, "null")})
@@ -70,7 +70,7 @@ def with_choices(cfg: DictConfig, choices: DictConfig) -> DictConfig:
 
 
 def _compose_without(overrides: Sequence[str], config_name: str, culprit: str) -> DictConfig:
-    """The configuration without the overrides of one key, so that an error can list what stands beside it.
+    """The configuration without the overrides of one key, so that an error can list the keys beside it.
 
     `cluster` is a configuration of its own, that of a sweep.
     """

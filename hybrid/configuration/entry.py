@@ -75,13 +75,13 @@ def main(config_name: str = "train", *, sweep: Sweep | None = None) -> Callable[
 
 
 class _Start:
-    """A command that composes a configuration: its task, the name of its configuration, and what makes its sweeps."""
+    """A command that composes a configuration: its task, the configuration's name, and the function for its sweeps."""
 
     def __init__(self, task: Task, config_name: str, sweep: Sweep | None) -> None:
         self.task, self.config_name, self.sweep = task, config_name, sweep
 
     def run(self, arguments: Sequence[str]) -> int:
-        """Do what the arguments ask for; return the exit code."""
+        """Run the command with these arguments; return the exit code."""
         rest, folders = config_folders_apart(arguments)
         overrides = [text for text in rest if not text.startswith("-")]
         action = functools.partial(self._act, rest, overrides)
@@ -117,7 +117,7 @@ class _Start:
         print_help(document, self.config_name, choices)
 
     def _many(self, arguments: Sequence[str]) -> None:
-        """Every combination of the values; all are composed first, so that a typo costs nothing."""
+        """Do every combination of the values. All are composed before the first begins, so that a typo costs nothing."""
         if self.sweep is not None:
             self.sweep(arguments)
             return
@@ -142,7 +142,7 @@ class _Start:
 
 
 def _display(arguments: Sequence[str], config_name: str) -> None:
-    """Hydra's own displays, such as `--cfg job`; no task is done."""
+    """Let Hydra print the configuration (`--cfg`) or its sources (`--info`); the task is not done."""
     sys.argv[1:] = arguments
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors of the composition through instead of printing them
     with composing():
@@ -150,7 +150,7 @@ def _display(arguments: Sequence[str], config_name: str) -> None:
 
 
 def _report_failure(overrides: Sequence[str], error: Exception) -> None:
-    """One of several has failed: its overrides, and the error in one line or, if it is unforeseen, whole."""
+    """Print the overrides of a failed combination and its error: one line, or the traceback if it was unforeseen."""
     if not isinstance(error, UserError):
         traceback.print_exception(error)
     print(f"failed: {' '.join(overrides)}: {error}", file=sys.stderr)
@@ -163,7 +163,7 @@ def guarded(
     config_name: str = "train",
     folders: Sequence[str] = (),
 ) -> int:
-    """Run a command's action; print a user's mistake as one line, and a warning too; return the exit code.
+    """Run a command's action; print a user's mistake, and each warning, as one line; return the exit code.
 
     `folders` are those of `--config-dir`, in which configurations are looked for first. A user's own classes, named in a
     yaml, are found in the current folder.
@@ -207,9 +207,9 @@ def guarded(
 
 
 def _say(text: str, *, speaker: int = 0) -> None:
-    """One line to the user; of the processes of a distributed run, one alone says it.
+    """Print one line. In a distributed run the rank `speaker` alone prints it.
 
-    torchrun ends all processes as soon as one has ended, so the others let it speak first.
+    The other ranks wait, because torchrun ends all processes as soon as one has ended.
     """
     if _rank() == speaker:
         print(text, file=sys.stderr, flush=True)
@@ -224,7 +224,7 @@ def _rank() -> int:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-    """Our own warnings are meant for the user: one line without the place in the code. Others keep it."""
+    """Print a warning as one line; a warning of another kind than UserWarning with its place in the code."""
     if _rank():
         return
     where = "" if category is UserWarning else f" ({category.__name__}, {':'.join(str(part) for part in place[:2])})"

@@ -13,10 +13,10 @@ from hybrid.errors import unknown_name
 
 
 def explain(error: Exception, compose_without: Callable[[str], DictConfig], groups: Sequence[str] = ()) -> str:
-    """One line.
+    """The error as one line with the valid choices.
 
-    `compose_without(key)` gives the configuration that the command line has without its overrides of that key; `groups` are those
-    that a command line may choose from, also where this one has not.
+    `compose_without(key)` composes the command line without its overrides of that key. `groups` are all groups from which a
+    command line may choose.
     """
     text = _whole_text(error)
     if isinstance(error, OverrideParseException):
@@ -73,7 +73,7 @@ def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfi
 
 
 def _how_to_add(place: str, section: DictConfig) -> str:
-    """A hint where the section is of a class of the user's own: no yaml lists its arguments, so `place` may be one."""
+    """A hint if the section is of a user's own class: no yaml lists the class's arguments, so `place` may be one of them."""
     if _is_ours(section):
         return ""
     return f" An argument of {section._target_} that is not listed here is added with a sign in front: +{place}=…"

@@ -1,4 +1,4 @@
-"""A command line before Hydra composes it: flags, folders of configurations, whole configurations, sweeps, parts left out."""
+"""Checks of a command line before Hydra composes it: flags, --config-dir, --from, -m, and deletions such as ~model."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def is_sweep(arguments: Sequence[str]) -> bool:
 
 
 def is_of_cluster(override: str) -> bool:
-    """Whether it is about where the runs of a sweep run, not about what they are."""
+    """Whether an override belongs to `cluster`, which says where the runs of a sweep run."""
     return re.match(r"[+~]*cluster\b", override) is not None
 
 
@@ -122,9 +122,9 @@ def _root(config_name: str) -> DictConfig:
 
 
 def read_whole(arguments: Sequence[str], config_name: str = "train") -> DictConfig:
-    """The configuration of `--from FILE`; in place of its config.yaml a run's folder will do.
+    """The configuration of `--from FILE`; FILE may also be a run's folder, whose config.yaml is read.
 
-    `config_name` is the command that is to repeat the run: the one that made it, if that is said.
+    `config_name` is the configuration of the command that is to repeat the run. Raises UserError if another command made it.
     """
     if len(arguments) != 1:
         raise UserError("--from takes one file, such as a run's config.yaml, and nothing beside it.")

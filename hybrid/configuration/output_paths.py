@@ -1,4 +1,4 @@
-"""Where a command writes: checked before it begins, since what it writes may take hours to measure; and the error of a write."""
+"""Check the files and folders that a command will write before its work begins, which may take hours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 def check_file(name: str, path: str | None, *, endings: Sequence[str] = (), makes_folder: bool = False) -> None:
-    """Raises UserError if the file that option `name` asks for could not be written; None asks for none.
+    """Raises UserError if the file of option `name` could not be written; None means that no file is wanted.
 
     It must lie in a folder that exists, or could be made where the command `makes_folder`, and have one of the `endings` if any
     are given. A file that is there will be replaced.
@@ -33,7 +33,7 @@ def check_file(name: str, path: str | None, *, endings: Sequence[str] = (), make
 
 
 def check_folder(name: str, path: str | None) -> None:
-    """Raises UserError if no files could be written into the folder that option `name` asks for, which need not exist yet."""
+    """Raises UserError if no files could be written into the folder of option `name`, which need not exist yet."""
     if path is None:
         return
     _try(name, path, Path(path))
@@ -41,7 +41,7 @@ def check_folder(name: str, path: str | None) -> None:
 
 @contextlib.contextmanager
 def writing(name: str, path: str) -> Iterator[None]:
-    """Where option `name` is written: an OSError becomes one line, a UserError."""
+    """A context that writes the file of option `name`: an OSError becomes a UserError."""
     try:
         yield
     except OSError as error:
@@ -49,9 +49,9 @@ def writing(name: str, path: str) -> Iterator[None]:
 
 
 def _try(name: str, path: str, folder: Path) -> None:
-    """Try the folder, or what there is of it.
+    """Try to make a file in the folder, or in the nearest folder above it that exists; the file is removed at once.
 
-    Files are written under another name first, so a new one, which vanishes at once, tells; permissions alone do not.
+    A look at the permissions would not be enough, for example on a file system that is mounted read-only.
     """
     existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
     if not existing.is_dir():

@@ -1,4 +1,4 @@
-"""Does a value from a yaml file or the command line fit a Python annotation? Says so in a user's words."""
+"""Check that a value from a yaml file or the command line fits a Python annotation, with errors in a user's words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def convert(value: Any, annotation: Any) -> Any:
-    """`value` as `annotation` wants it (an int becomes a float, a list a tuple); annotations that are not plain data pass.
+    """Convert `value` to `annotation` (an int to a float, a list to a tuple). Any value passes if that is not plain data.
 
     Raises ValueError, with the expectation in words, if it does not fit. Numbers in quotes are text, and true is no number:
     a schedule that silently took 1 for "yes" would be worse than an error.
@@ -40,7 +40,7 @@ def convert(value: Any, annotation: Any) -> Any:
 
 
 def expectation(annotation: Any) -> str:
-    """What an annotation admits, in words: `int | None` reads "a whole number or null"."""
+    """The values that an annotation admits, in words: "a whole number or null" for `int | None`."""
     origin = typing.get_origin(annotation)
     if origin in (Union, types.UnionType):
         return " or ".join(expectation(choice) for choice in typing.get_args(annotation))
@@ -63,7 +63,7 @@ def _list_of(item: Any) -> str:
 
 
 def _is_plain(annotation: Any) -> bool:
-    """Whether it is made of numbers, text, choices and lists of them alone: what a yaml file can hold."""
+    """Whether an annotation consists of numbers, text, choices and lists of them, which a yaml file can hold."""
     origin = typing.get_origin(annotation)
     if origin is Literal or annotation in (int, float, bool, str, type(None), tuple, list, dict) or origin is dict:
         return True
@@ -104,7 +104,7 @@ def _misfit(value: Any, annotation: Any) -> ValueError:
 
 
 def _words(annotation: Any) -> list[str]:
-    """The names that it allows."""
+    """The words that an annotation admits."""
     arguments = typing.get_args(annotation)
     if typing.get_origin(annotation) is Literal:
         return [name for name in arguments if isinstance(name, str)]

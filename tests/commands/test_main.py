@@ -120,4 +120,12 @@ def test_info_says_what_there_is(call):
     assert (code, errors) == (0, "")
     facts = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert facts["hybrid"].startswith(__version__) and "torch" in facts["packages"]
-    assert {"python", "processor", "engine=cpu", "cache", "configs", "variables"} <= set(facts)
+    assert {"python", "processor", "engine", "cache", "configs", "variables"} <= set(facts)
+
+
+def test_info_says_what_a_gpus_self_test_found(call, monkeypatch):
+    from hybrid.scattering.compiled import selftest
+
+    verdict = selftest.Verdict(False, "the cuda engine did not pass on a GPU: wrong numbers", "a GPU", "hybrid 0", 3.0)
+    monkeypatch.setattr(selftest, "kept_verdicts", lambda: [verdict])
+    assert "\nselftest     the cuda engine did not pass on a GPU: wrong numbers (hybrid 0)\n" in call("info")[1]
