@@ -84,9 +84,9 @@ def _call(
     accepted = runtime if takes_any else {name: value for name, value in runtime.items() if name in settable}
     try:
         return factory(**values, **accepted)
-    except UserError:  # it says its place
-        raise
     except ValueError as error:
+        if type(error) is UserError:  # which says its place; a ScatteringError, say, does not know it
+            raise
         raise UserError(f"{path}: {error}") from error
 
 
