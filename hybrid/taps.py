@@ -125,6 +125,11 @@ def is_nonlinearity(module: nn.Module) -> bool:
     return isinstance(module, NONLINEARITIES) or getattr(module, "is_nonlinearity", False) is True
 
 
+def is_fitted(module: nn.Module) -> bool:
+    """Whether a module can be used as it is; a normalization of the training set says `fitted = False` before it has seen it."""
+    return getattr(module, "fitted", True) is not False
+
+
 def run_blank(model: nn.Module, shape: Sequence[int], *, count: int = 1, differentiable: bool = False) -> Any:
     """The model's output for `count` blank images of `shape` (C, H, W), in evaluation mode, on the model's device.
 
@@ -164,7 +169,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _as_if_fitted(model: nn.Module) -> Iterator[None]:
     """Let normalizations run that have `fitted = False`."""
-    unfitted = [module for module in model.modules() if getattr(module, "fitted", True) is False]
+    unfitted = [module for module in model.modules() if not is_fitted(module)]
     try:
         for module in unfitted:
             module.fitted = True

@@ -69,6 +69,7 @@ def build_model(
 def load_data(
     name: str,
     *,
+    root: str | os.PathLike[str] | None = None,
     augmentation: str | Settings | None = None,
     subset: int | Settings | None = None,
     seed: int = 0,
@@ -81,12 +82,13 @@ def load_data(
 
     Args:
         name: a file of configs/data, or of data/ in a folder of $HYBRID_CONFIGS.
-        augmentation: the random changes of training images: a name of configs/augmentation ("none"), or a dict of settings
-            that change those which the data set comes with.
+        root: the folder that holds the files; None: $HYBRID_DATA, or the folder data.
+        augmentation: the random changes of training images: a name of configs/augmentation ("none"), or a dict that changes
+            some settings of the data set's own augmentation.
         subset: how many of the training images to train on, or a dict of n, protocol and seed; all by default.
         seed: decides the order of the images, their augmentation, and which images a subset has.
-        settings: the other keys of the data's yaml, such as `root`, the folder that holds the files ($HYBRID_DATA, or data,
-            by default), `validation`, the fraction or number of training images that validate, and `normalize`.
+        settings: the other keys of the data's yaml, such as `validation`, the fraction or number of training images that
+            validate, `normalize` and `size`.
 
     Returns:
         A `Data`: `train`, `validation` and `test` are loaders of (images, labels) in batches of 128, `loader(…)` makes others;
@@ -111,9 +113,9 @@ def load_data(
     """
     chosen = [f"augmentation={augmentation}"] if isinstance(augmentation, str) else []
     cfg = _composed([f"data={name}", *chosen])
-    changes = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in settings.items()}
+    changes = settings if root is None else {**settings, "root": os.fspath(root)}
     if subset is not None:
-        changes["subset"] = subset if isinstance(subset, Mapping) else {"n": subset}
+        changes = {**changes, "subset": subset if isinstance(subset, Mapping) else {"n": subset}}
     random_changes = augmentation if isinstance(augmentation, Mapping) else {}
     return data_from(_changed(cfg.data, changes), _changed(cfg.augmentation, random_changes), seed=seed)
 

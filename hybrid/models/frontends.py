@@ -10,6 +10,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from hybrid.errors import UserError
 from hybrid.scattering import Engine, Scattering2D
 
 
@@ -35,7 +36,10 @@ class Scattering(nn.Module):
         super().__init__()
         channels, height, width = image_shape
         octaves = auto_octaves(min(height, width)) if J == "auto" else J
-        self.transform = Scattering2D(octaves, (height, width), L, max_order, engine=engine)
+        try:
+            self.transform = Scattering2D(octaves, (height, width), L, max_order, engine=engine)
+        except UserError as error:  # the transform does not know which part of which configuration it is in
+            raise ValueError(str(error)) from error
         paths, out_height, out_width = self.transform.output_shape
         self.output_shape = (channels * paths, out_height, out_width)
 

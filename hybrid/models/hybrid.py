@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from hybrid.errors import UserError
 from hybrid.models import parts
-from hybrid.models.probe import check_part, shape_words
+from hybrid.models.parts import check_part, shape_words
+from hybrid.taps import is_fitted
 
 PartOrFactory = nn.Module | Callable[..., nn.Module]
 
@@ -63,7 +64,7 @@ class HybridModel(nn.Module):
     @property
     def needs_statistics(self) -> bool:
         """Whether `fit_statistics` must run before the first forward: the normalization has to be fitted, and is not."""
-        return not parts.is_fitted(self.normalization)
+        return not is_fitted(self.normalization)
 
     @torch.no_grad()
     def fit_statistics(self, batches: Iterable[Tensor]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from hybrid.errors import UserError, unknown_name
+from hybrid.taps import is_fitted, run_blank
 
 Shape = tuple[int, int, int]
 _OF_A_GROUP = ("params", "lr_factor", "weight_decay")
@@ -93,11 +94,6 @@ def is_fixed(part: nn.Module) -> bool:
     return bool(getattr(part, "fixed", False)) and not trainable_filters(part)
 
 
-def is_fitted(part: nn.Module) -> bool:
-    """Whether a part can be used: it needs no fitting, or has been fitted."""
-    return getattr(part, "fitted", True) is not False
-
-
 def fit(normalization: nn.Module, batches: Iterable[Tensor]) -> None:
     """Fit a normalization on features (N, C, H, W). Raises UserError for one that cannot be fitted."""
     if not hasattr(normalization, "fit"):
@@ -121,3 +117,34 @@ def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     for name in (name for group in groups for name in group if name not in _OF_A_GROUP):
         raise unknown_name(name, _OF_A_GROUP, what="key in parameter_groups of a model's part")
     return [{**group, "params": list(group["params"])} for group in groups]
+
+
+def check_part(part: nn.Module, *, path: str, takes: tuple[int, ...], gives: tuple[int, ...], trusted: bool) -> None:
+    """Raises UserError, naming the part's place `path`, unless it makes a tensor (N, *gives) of one (N, *takes).
+
+    It is tried on two blank samples, in evaluation mode. A class of hybrid's own is not, if it is `trusted` to have been built
+    for these shapes; a part that has yet to be fitted cannot be tried.
+    """
+    kind = type(part)
+    if not isinstance(part, nn.Module):
+        raise UserError(f"{path}: a {kind.__name__} is no torch.nn.Module.")
+    if (trusted and kind.__module__.split(".")[0] == "hybrid") or not is_fitted(part):
+        return
+    place = f"{path}: {kind.__module__}.{kind.__name__}"
+    try:
+        output = run_blank(part, takes, count=2)
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{place} does not take {shape_words(('N', *takes))}: {reason}") from error
+    if not isinstance(output, Tensor):
+        given = "None" if output is None else f"a {type(output).__name__}"
+    elif output.shape != (2, *gives):
+        given = f"{shape_words(output.shape)} for N = 2"
+    else:
+        return
+    raise UserError(f"{place} gives {given}, and a tensor {shape_words(('N', *gives))} is wanted.")
+
+
+def shape_words(shape: Iterable[object]) -> str:
+    """("N", 3, 32, 32) as "(N, 3, 32, 32)"."""
+    return "(" + ", ".join(str(size) for size in shape) + ")"

@@ -14,8 +14,7 @@ from torch import nn
 from hybrid.analysis.measurements import Host, Say
 from hybrid.analysis.result import Analysis
 from hybrid.analysis.settings import AnalysisSettings
-from hybrid.configuration.composition import compose
-from hybrid.configuration.from_config import data_from, model_from
+from hybrid.configuration.by_name import build_model, load_data
 from hybrid.configuration.paths import ConfigFolders
 from hybrid.data import Data
 from hybrid.errors import UserError, unknown_name
@@ -54,7 +53,7 @@ def analyse_run(run: str | Path, request: Request, *, weights: str | None = None
     data, root = request.data, request.data_root
     restored = restore(run, weights=weights, device=request.device, data_root=None if data else root)
     request.say(restored.describe())
-    chosen = restored.data if data is None else load_data(data, root)
+    chosen = restored.data if data is None else load_data(data, root=root)
     if chosen.image_shape != restored.data.image_shape:
         raise UserError(f"data={data} has images of {chosen.image_shape}; the run's are {restored.data.image_shape}.")
     summary = restored.folder.read_summary() if restored.folder.finished else None
@@ -84,7 +83,7 @@ def analyse_model(
     unknown name, and for weights of another network.
     """
     place, seed = resolve_device(request.device, path="device"), request.settings.seed
-    chosen = load_data(request.data, request.data_root)
+    chosen = load_data(request.data, root=request.data_root)
     seed_everything(seed)
     network = build_network(model, chosen, num_classes=num_classes)
     if checkpoint is not None:
@@ -95,18 +94,10 @@ def analyse_model(
     return _analysed(network.to(place).eval(), chosen, request, place, about)
 
 
-def load_data(name: str, root: str | None) -> Data:
-    """The data set of configs/data/NAME.yaml; nothing is read yet."""
-    overrides = [f"data={name}", *([f"data.root={root}"] if root else [])]
-    cfg = compose(overrides)
-    return data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
-
-
 def build_network(name: str, data: Data, *, num_classes: int | None = None) -> nn.Module:
     """A network for these images and classes, with random weights."""
     if ConfigFolders.read().find(f"model/{name}"):
-        config = compose([f"model={name}"]).model
-        return model_from(config, image_shape=data.image_shape, num_classes=num_classes or data.num_classes)
+        return build_model(name, image_shape=data.image_shape, num_classes=num_classes or data.num_classes)
     make = _find(name)
     try:
         parameters = inspect.signature(make).parameters.values()

@@ -14,6 +14,7 @@ from hybrid.models.dense import Linear
 from hybrid.models.frontends import Identity, Scattering
 from hybrid.models.normalization import BatchNormalization, NoNormalization, StatisticsNormalization
 from hybrid.models.wide_resnet import wide_resnet
+from hybrid.taps import is_fitted
 
 SHAPE = {"image_shape": (1, 16, 16), "num_classes": 3}
 
@@ -38,7 +39,7 @@ def saying(**attributes):
 
 def test_what_a_part_does_not_say_has_a_default():
     part = Plain()
-    assert not parts.is_fixed(part) and parts.is_fitted(part) and not parts.prefers_channels_last(part)
+    assert not parts.is_fixed(part) and is_fitted(part) and not parts.prefers_channels_last(part)
     assert parts.parameter_groups(nn.Sequential(part)) == []
     assert parts.prefers_channels_last(Plain(nn.Conv2d(1, 1, 1)))
     with pytest.raises(UserError, match="model.frontend: Plain needs an attribute output_shape"):
@@ -49,7 +50,7 @@ def test_what_a_part_does_not_say_has_a_default():
 
 def test_what_a_part_says_counts():
     assert parts.output_shape(saying(output_shape=[3, 4, 5])) == (3, 4, 5)
-    assert not parts.is_fitted(saying(fitted=False))
+    assert not is_fitted(saying(fitted=False))
     assert parts.prefers_channels_last(saying(prefers_channels_last=True))
     convolution = Plain(nn.Conv2d(1, 1, 1))
     convolution.prefers_channels_last = False
