@@ -4,7 +4,35 @@
 they are first used, so importing the package costs nothing.
 """
 
+from typing import TYPE_CHECKING
+
 from hybrid.lazy import lazy_names
+
+if TYPE_CHECKING:  # for editors, type checkers and the site
+    from hybrid.analysis.boundary import BoundaryCounts, boundary_counts, released_boundary_counts
+    from hybrid.analysis.contraction import ClassDistances, ContractionRatios, class_distances, contraction_ratios
+    from hybrid.analysis.features import Features, Standardizer, collect, pooled
+    from hybrid.analysis.jacobian import JacobianNorms, jacobian_norm
+    from hybrid.analysis.layers import Layer, layers_of
+    from hybrid.analysis.model import analyse
+    from hybrid.analysis.nearest import Neighbours, nearest_neighbours
+    from hybrid.analysis.observation import observe
+    from hybrid.analysis.pairs import Pairs, distances_of, pair_distances, sample_pairs
+    from hybrid.analysis.perturbations import PERTURBATIONS, perturb
+    from hybrid.analysis.probes import knn_accuracy, probe_accuracies
+    from hybrid.analysis.result import Analysis
+    from hybrid.analysis.separation import Separation, class_separation
+    from hybrid.analysis.settings import AnalysisSettings
+    from hybrid.analysis.spectra import ClassSpectra, class_spectra
+    from hybrid.analysis.stability import Stability, measure_stability
+
+__all__ = [
+    "PERTURBATIONS", "Analysis", "AnalysisSettings", "BoundaryCounts", "ClassDistances", "ClassSpectra", "ContractionRatios",
+    "Features", "JacobianNorms", "Layer", "Neighbours", "Pairs", "Separation", "Stability", "Standardizer", "analyse",
+    "boundary_counts", "class_distances", "class_separation", "class_spectra", "collect", "contraction_ratios",
+    "distances_of", "jacobian_norm", "knn_accuracy", "layers_of", "measure_stability", "nearest_neighbours", "observe",
+    "pair_distances", "perturb", "pooled", "probe_accuracies", "released_boundary_counts", "sample_pairs",
+]  # fmt: skip
 
 _MODULES = {
     "boundary": ("BoundaryCounts", "boundary_counts", "released_boundary_counts"),
@@ -24,7 +52,7 @@ _MODULES = {
     "spectra": ("ClassSpectra", "class_spectra"),
     "stability": ("Stability", "measure_stability"),
 }
-_NAMES = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted(_NAMES)
-__getattr__, __dir__ = lazy_names(__name__, _NAMES)
+__getattr__, __dir__ = lazy_names(
+    __name__, {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
+)

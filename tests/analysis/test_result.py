@@ -95,3 +95,10 @@ def test_measuring_loads_no_library_before_it_is_needed():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    import hybrid.analysis
+
+    assert sorted(hybrid.analysis.__all__) == dir(hybrid.analysis)
+    assert all(getattr(hybrid.analysis, name) is not None for name in hybrid.analysis.__all__)
