@@ -291,15 +291,3 @@ def test_the_command_refuses_what_it_cannot_test(monkeypatch, answer):
         assert told.code == 2 and message in told.err and told.err.count("\n") == 1
     pretend_devices(monkeypatch, 0)
     assert "torch finds no CUDA device here" in answer().err
-
-
-def test_hybrid_info_shows_the_kept_verdicts(monkeypatch):
-    from hybrid.commands.info import _engines
-
-    assert (
-        "engine=cuda",
-        "no GPU has been tested: engine=auto does so at its first use of one, hybrid selftest does it now",
-    ) in [*_engines()]
-    stand_in(monkeypatch, CRASHES)
-    kept = selftest.verdict(0)
-    assert ("engine=cuda", f"{kept.line} ({kept.versions})") in [*_engines()]
