@@ -46,8 +46,9 @@ class Scattering2D(nn.Module):
             compiled engines by name; they warn and use torch where they cannot be built. "kymatio" is kymatio's own code.
         out_type: "array" returns all channels as one tensor. "list" returns a list of dictionaries, one for each path, as
             kymatio does: "coef" (..., h, w), and the tuples "j", "n" and "theta".
-        frontend, backend: kymatio's. "torch" and "numpy" are taken and change nothing: NumPy arrays give NumPy arrays,
+        frontend: kymatio's. "torch" and "numpy" are taken and change nothing, because NumPy arrays give NumPy arrays and
             tensors give tensors.
+        backend: kymatio's, a name or an object; "torch" and "numpy" are taken and change nothing.
 
     Raises:
         ScatteringError: parameters or images do not fit; one line says what would fit. It is a ValueError.

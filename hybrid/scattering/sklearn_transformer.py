@@ -24,8 +24,12 @@ class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     learns nothing from data, so `transform` works without `fit`, too; channel is outer and path inner in a row.
 
     Args:
-        J, L, max_order, pre_pad, engine: as in `Scattering2D`.
+        J: the largest scale is 2^J pixels; 1 ≤ J and 2^J ≤ min(H, W).
         shape: (H, W); None takes it from the images, which then cannot be flat.
+        L: the number of angles over half a turn.
+        max_order: 1 or 2.
+        pre_pad: the images come already padded.
+        engine: who computes, as in `Scattering2D`.
         dtype: the type in which coefficients are computed and returned. Their relative error is 1e-7 in float32; float64 takes
             the torch engine, which is several times slower.
 

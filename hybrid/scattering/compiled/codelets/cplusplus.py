@@ -4,7 +4,7 @@
 
 in(k) gives a `Complex` (for Real<n> a `Vector`), out(k, re, im) takes one; of RealInverse<n> only re means something. What
 the lanes of a Vector are is up to the caller. The text relies on those two types and on ALWAYS_INLINE, which
-hybrid/scattering/cpu/vectors.cpp defines.
+hybrid/scattering/compiled/cpu/vectors.cpp defines.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ warp takes some of the codelets, and what goes from one pass to the other stands
 
     template <> struct Inverse<240> { template <class In, class Out> static void run(const Team& team, In in, Out out); };
 
-The text relies on `Team`, `Complex`, `load_complex` and `store_complex` of hybrid/scattering/cuda/device.cu.
+The text relies on `Team`, `Complex`, `load_complex` and `store_complex` of hybrid/scattering/compiled/cuda/device.cu.
 """
 
 from __future__ import annotations
