@@ -109,11 +109,28 @@ def test_each_command(hybrid, folder, run, command, words):
     assert words in hybrid(*(text.format(run=run) for text in command))
 
 
-def test_an_export(hybrid, folder, run):
-    for package in ("onnx", "onnxscript", "onnxruntime", "safetensors"):
-        pytest.importorskip(package, reason="needs the extra export")
-    hybrid("export", f"run={run}")
+def test_without_an_extra_the_command_says_which_is_missing(installed, hybrid, folder, run):
+    assert "model.pt2" in hybrid("export", f"run={run}", "formats=torch", "to=exported/torch")
+    for arguments, extra in (
+        (["export", f"run={run}", "formats=onnx"], "export"),
+        (["search", "trials=1", *_LINEAR, "optimizer.lr=0.05,0.1"], "search"),
+        (["train", "-m", "cluster=slurm", *_LINEAR], "slurm"),
+    ):
+        done = installed.run("hybrid", *arguments, cwd=folder)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+        assert f"pip install 'hybrid-scattering[{extra}]'" in done.stderr or "SLURM" in done.stderr
+
+
+def test_an_export(installed_with_extras, folder, run):
+    done = installed_with_extras.run("hybrid", "export", f"run={run}", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert {path.name for path in (folder / "exported").rglob("*.*")} >= {"model.pt2", "model.onnx", "model.json"}
+
+
+def test_a_search(installed_with_extras, folder):
+    arguments = ["search", "trials=1", *_LINEAR, "optimizer.lr=0.05,0.1"]
+    done = installed_with_extras.run("hybrid", *arguments, cwd=folder)
+    assert done.returncode == 0 and "best: " in done.stdout, done.stdout + done.stderr
 
 
 def test_a_sweep_and_its_reports(hybrid, folder):
@@ -124,11 +141,6 @@ def test_a_sweep_and_its_reports(hybrid, folder):
     assert len(rows) == 2
     record = json.loads(hybrid("sweep-status", "format=json").splitlines()[0])
     assert Path(record["folder"]).parent == folder / "outputs"
-
-
-def test_a_search(hybrid):
-    pytest.importorskip("optuna", reason="needs the extra search")
-    assert "best: " in hybrid("search", "trials=1", *_LINEAR, "optimizer.lr=0.05,0.1")
 
 
 def test_a_recipe_of_the_users_own(hybrid, folder):

@@ -233,9 +233,9 @@ def test_a_run_of_two_processes_is_preempted_and_continues(root, tmp_path, clust
 
 
 @pytest.mark.slurm
-def test_an_installed_hybrid_submits_from_an_empty_folder(tmp_path, cluster, installed):
+def test_an_installed_hybrid_submits_from_an_empty_folder(tmp_path, cluster, installed_with_extras):
     quick = [word for word in _TRAINING if "duration" not in word and "_target_" not in word]
-    done = installed.run(
+    done = installed_with_extras.run(
         "hybrid", "train", "-m", *quick, "trainer.duration=4 steps", "seed=0,1", *_CLUSTER, cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr
