@@ -54,26 +54,14 @@ def train(*overrides: str) -> Run:
         >>> run.analysis.table.index[-1]
         'logits'
     """
+    from hybrid.configuration.composition import composed
     from hybrid.training.run import run
 
     if flags := [text for text in overrides if text.startswith("-")]:
         raise UserError(f"hybrid.train takes key=value alone, not {flags[0]}: for a sweep, call it once for each run.")
-    cfg = _compose(overrides)
+    cfg = composed(overrides)
     run(cfg)
     return Run(RunFolder.of(cfg).path)
-
-
-def _compose(overrides: Sequence[str]) -> DictConfig:
-    """The configuration of these overrides; what is wrong with them is a UserError of one line."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from hybrid.configuration.composition import compose, in_one_line
-
-    try:
-        return compose(overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(in_one_line(error, overrides)) from error
 
 
 def load_run(folder: str | Path, *, weights: str | None = None, device: str = "auto") -> Run:

@@ -43,3 +43,8 @@ def unknown_name(name: str, valid: Iterable[str], *, what: str) -> UserError:
     close = difflib.get_close_matches(name, valid, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     return UserError(f"unknown {what}: {name}.{hint} Valid: {', '.join(valid) or 'none'}.")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or the name of its class where it has no message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

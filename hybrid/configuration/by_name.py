@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 import hybrid.models
-from hybrid.configuration.composition import compose, in_one_line
+from hybrid.configuration.composition import composed
 from hybrid.configuration.from_config import PARTS, data_from, part_from
 from hybrid.data import Data
 from hybrid.errors import UserError
@@ -61,7 +59,7 @@ def build_model(
         part: choice for part, choice in zip(PARTS, (frontend, normalization, head), strict=True) if choice is not None
     }
     named = [f"model/{part}={choice}" for part, choice in choices.items() if isinstance(choice, str)]
-    section = _composed([f"model={name}", *named]).model
+    section = composed([f"model={name}", *named]).model
     made = {part: _part(section[part], part, choices.get(part)) for part in PARTS}
     return hybrid.models.build(**made, image_shape=image_shape, num_classes=num_classes)
 
@@ -112,19 +110,12 @@ def load_data(
         ...         optimizer.step()
     """
     chosen = [f"augmentation={augmentation}"] if isinstance(augmentation, str) else []
-    cfg = _composed([f"data={name}", *chosen])
+    cfg = composed([f"data={name}", *chosen])
     changes = settings if root is None else {**settings, "root": os.fspath(root)}
     if subset is not None:
         changes = {**changes, "subset": subset if isinstance(subset, Mapping) else {"n": subset}}
     random_changes = augmentation if isinstance(augmentation, Mapping) else {}
     return data_from(_changed(cfg.data, changes), _changed(cfg.augmentation, random_changes), seed=seed)
-
-
-def _composed(overrides: Sequence[str]) -> DictConfig:
-    try:
-        return compose(overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(in_one_line(error, overrides)) from error
 
 
 def _part(section: DictConfig, name: str, choice: PartChoice | None) -> Any:

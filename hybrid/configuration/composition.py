@@ -11,8 +11,10 @@ from hydra import initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from hybrid.configuration.explain import explain
 from hybrid.configuration.hydra_arguments import choosable_groups, is_of_cluster
@@ -40,6 +42,14 @@ def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> Dic
     with open_dict(cfg):
         del cfg.hydra
     return with_choices(cfg, choices)
+
+
+def composed(overrides: Sequence[str] = ()) -> DictConfig:
+    """As `compose`; whatever is wrong with the overrides is a UserError, one line that says what is valid."""
+    try:
+        return compose(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(in_one_line(error, overrides)) from error
 
 
 def in_one_line(error: Exception, overrides: Sequence[str], *, config_name: str = "train") -> str:

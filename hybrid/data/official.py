@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hybrid.data.files import OfficialFile, is_official
 from hybrid.data.sources import MemorySource
-from hybrid.errors import UserError
+from hybrid.errors import UserError, first_line
 
 _log = logging.getLogger(__name__)
 _NETWORK_TIMEOUT_SECONDS = 60
@@ -76,7 +76,7 @@ class OfficialSource(MemorySource):
             OSError,
             RuntimeError,
         ) as error:  # no network, no such page, a full disk, or torchvision's checksum error
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise UserError(f"{place} and the download failed ({reason}). {advice}.") from error
 
 

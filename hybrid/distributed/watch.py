@@ -22,7 +22,7 @@ from typing import Any
 import torch.distributed as dist
 
 from hybrid.distributed.launch import Launch
-from hybrid.errors import PeerLost
+from hybrid.errors import PeerLost, first_line
 
 GRACE = 5.0  # seconds that a process may take to end by itself, once it is known that another has died
 _FAILURE = "failure"
@@ -48,7 +48,7 @@ class Watch:
 
         The store may end with rank 0's process, so that rank waits, up to GRACE seconds, until the others have read it.
         """
-        self._post(self.launch.rank, f"failed: {_first_line(error)}", exit_code)
+        self._post(self.launch.rank, f"failed: {first_line(error)[:300]}", exit_code)
         if self.launch.rank == 0:
             others = [f"heard/{rank}" for rank in range(1, self.launch.size)]
             until = time.monotonic() + GRACE
@@ -205,8 +205,3 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     except OSError:
         return False
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]

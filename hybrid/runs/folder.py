@@ -16,10 +16,8 @@ profile/           debug=profile alone: a table of operations and a trace
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import shutil
-import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid.configuration.hydra_arguments import script_of
 from hybrid.configuration.renamed import upgrade
 from hybrid.errors import PeerLost, UserError
-from hybrid.files import write_text
+from hybrid.files import FileLock, is_locked, write_text
 from hybrid.runs.identity import identity, run_name
 
 _ABSENT = "(absent)"
@@ -53,7 +51,7 @@ class RunFolder:
         self.tensorboard = self.path / "tensorboard"
         self.analysis = self.path / "analysis"
         self.profile = self.path / "profile"
-        self._lock = None
+        self._lock = FileLock(self.path / ".lock")
 
     @classmethod
     def of(cls, cfg: DictConfig) -> RunFolder:
@@ -121,20 +119,11 @@ class RunFolder:
     @property
     def in_use(self) -> bool:
         """Whether a process works on the run now (as far as this machine sees other machines' locks)."""
-        try:
-            with (self.path / ".lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return is_locked(self._lock.path)
 
     def close(self) -> None:
         """Give the lock back."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.release()
 
     def read_config(self) -> DictConfig:
         """The configuration that the run was made with; UserError where there is none."""
@@ -178,13 +167,7 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
     def _acquire(self) -> None:
-        self._lock = (self.path / ".lock").open("w")
-        for patience in (0.05, 0.1, 0.2, 0):  # in_use, asked by another process, holds it for a moment
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                time.sleep(patience)
-        raise UserError(
-            f"another process is working on {self.path}. Wait for it, or choose another folder with run.name=…"
-        )
+        if not self._lock.acquire(patience=0.35):  # in_use, asked by another process, holds it for a moment
+            raise UserError(
+                f"another process is working on {self.path}. Wait for it, or choose another folder with run.name=…"
+            )

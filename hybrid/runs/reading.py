@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from hybrid.configuration.hydra_arguments import Script, script_of
-from hybrid.errors import UserError, unknown_name
+from hybrid.errors import UserError, first_line, unknown_name
 from hybrid.runs.folder import RunFolder, identity
 from hybrid.runs.jsonl import read_metrics
 
@@ -218,7 +218,7 @@ def _equal(value: Any, text: str) -> bool:
 def _first_line(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"no JSON from line {error.lineno}"
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return first_line(error)[:120]
 
 
 def _last_line(path: Path) -> str:

@@ -18,6 +18,7 @@ from hybrid.analysis.measurements import Host
 from hybrid.analysis.result import Analysis
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.data import Data
+from hybrid.errors import first_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ def exchange(collect: Callable[[], Features]) -> Features:
 
 
 def _line(error: Exception | None) -> str | None:
-    return None if error is None else (str(error).splitlines() or [type(error).__name__])[0]
+    return None if error is None else first_line(error)
 
 
 def _order(sizes: list[tuple[int, ...]]) -> torch.Tensor:

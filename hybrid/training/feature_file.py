@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from hybrid.errors import UserError
-from hybrid.scattering.compiled.cache import NoCacheFolder, cache_folder, locked
+from hybrid.files import FileLock, put_in_place
+from hybrid.scattering.compiled.cache import NoCacheFolder, cache_folder
 
 
 def feature_folder() -> Path:
@@ -39,7 +40,7 @@ class FeatureFile:
 
         Of several processes one writes; the others wait, and find it.
         """
-        with locked(self.path.with_suffix(".lock")), contextlib.closing(first):
+        with FileLock(self.path.with_suffix(".lock")), contextlib.closing(first):
             rows = self._read()
             if rows is not None and _begins_with(rows, next(first).cpu()):
                 return rows, False
@@ -75,7 +76,7 @@ class FeatureFile:
                     file.write(part.cpu().contiguous().numpy())
                 file.flush()
                 os.fsync(file.fileno())  # or a power cut could leave a whole file with holes
-            os.replace(temporary, self.path)
+            put_in_place(temporary, self.path)
         except OSError as error:
             raise self._no_room(error.strerror or str(error)) from error
         finally:

@@ -22,7 +22,7 @@ from hybrid.analysis.settings import AnalysisSettings
 from hybrid.configuration import build_record
 from hybrid.data import Data
 from hybrid.durations import Duration, interval
-from hybrid.errors import PeerLost
+from hybrid.errors import PeerLost, first_line
 from hybrid.files import write_atomically, write_text
 from hybrid.runs import Tracker
 from hybrid.runs.console import Console
@@ -124,8 +124,9 @@ class LiveAnalysis:
         except Exception as error:  # whatever it is: hours of training are worth more than one measurement
             if distributed.is_main():
                 write_text(self.folder / "error.txt", traceback.format_exc(), parents=False)
-                lines = str(error).splitlines() or [type(error).__name__]
-                warnings.warn(f"the analysis at step {step} failed, training goes on: {lines[0][:200]}", stacklevel=2)
+                warnings.warn(
+                    f"the analysis at step {step} failed, training goes on: {first_line(error)[:200]}", stacklevel=2
+                )
         finally:
             self._spent += time.monotonic() - began
         return True

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import fcntl
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.renamed import upgrade
 from hybrid.errors import UserError
-from hybrid.files import write_json, write_text
+from hybrid.files import FileLock, write_json, write_text
 from hybrid.runs.folder import RunFolder
 from hybrid.runs.sweeps.plan import Planned
 
@@ -63,7 +62,7 @@ class SweepFolder:
         self.configs = self.path / "configs"
         self.logs = self.path / "logs"
         self.slurm = self.path / "slurm"
-        self._lock: IO[str] | None = None
+        self._lock = FileLock(self.path / ".lock")
 
     @classmethod
     def of(cls, runs: Sequence[Planned], *, name: str | None = None) -> SweepFolder:
@@ -146,18 +145,12 @@ class SweepFolder:
     def lock(self) -> None:
         """Keep other commands from launching this sweep. Raises UserError if another process has it locked."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.unlock()
-            raise UserError(f"another process has launched the sweep {self.path} and is still at it.") from None
+        if not self._lock.acquire():
+            raise UserError(f"another process has launched the sweep {self.path} and is still at it.")
 
     def unlock(self) -> None:
         """Give the lock back."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.release()
 
     def _read(self) -> dict[str, Any]:
         try:

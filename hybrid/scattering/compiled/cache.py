@@ -6,16 +6,16 @@ folder that is this user's alone. Deleting it costs only compile time.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import getpass
 import hashlib
 import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+
+from hybrid.files import FileLock, put_in_place
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def cached_file(name: str, made_of: str, suffix: str, build: Callable[[Path], No
     folder = cache_folder()
     file = folder / f"{name}-{key}.{suffix}"
     if again or not is_intact(file):
-        with locked(folder / f"{file.name}.lock"):
+        with FileLock(folder / f"{file.name}.lock"):
             if again or not is_intact(file):
                 _build(build, file)
     return file
@@ -85,8 +85,8 @@ def _build(build: Callable[[Path], None], file: Path) -> None:
         build(built)
         checksum = _checksum(built)
         checksum.write_text(_digest(built))
-        os.replace(built, file)
-        os.replace(checksum, _checksum(file))
+        put_in_place(built, file)
+        put_in_place(checksum, _checksum(file))
     _log.info("made %s in %.1f s (kept for the next time)", file, time.monotonic() - started)
 
 
@@ -96,11 +96,3 @@ def _checksum(file: Path) -> Path:
 
 def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock; the operating system releases it if the process dies."""
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

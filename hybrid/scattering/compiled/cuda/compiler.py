@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hybrid.errors import first_line
 from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled.cache import NoCacheFolder, cached_file
 
@@ -42,7 +43,7 @@ def nvrtc() -> ModuleType:
 
         nvrtc.nvrtcVersion()
     except (ImportError, RuntimeError) as error:
-        raise CompilerError(f"no NVRTC (pip install cuda-bindings nvidia-cuda-nvrtc): {_first_line(error)}") from error
+        raise CompilerError(f"no NVRTC (pip install cuda-bindings nvidia-cuda-nvrtc): {first_line(error)}") from error
     return nvrtc
 
 
@@ -87,7 +88,3 @@ def _answer(result: Any, *values: Any) -> Any:
     if int(result) != 0:
         raise CompilerError(f"NVRTC failed: {result.name}")
     return values[0] if len(values) == 1 else values
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
