@@ -49,8 +49,9 @@ def boundary_counts(
 ) -> BoundaryCounts:
     """The boundary complexity of `features` (N, ...) with integer `labels` (N,), for k = 1 … `k_max`.
 
-    `neighbours`, the table of `nearest_neighbours(features, k)` with k >= k_max, saves the search; else it is made within
-    `memory_bytes`. Raises UserError as that does, and where no class has two samples: then every sample is boundary.
+    neighbours: the table of `nearest_neighbours(features, k)` with k >= k_max, which saves the search; None makes it within
+    `memory_bytes`. Raises UserError as `nearest_neighbours` does, and if no class has two samples, because every sample would
+    then be a boundary sample.
     """
     labels, neighbours = _checked(features, labels, k_max, neighbours, memory_bytes)
 
@@ -72,13 +73,13 @@ def released_boundary_counts(
     neighbours: Neighbours | None = None,
     memory_bytes: int = 2**30,
 ) -> tuple[int, ...]:
-    """The counts of the code released with the paper, to compare with its curves; arguments as for `boundary_counts`.
+    """The k_max counts of the code released with the paper, for comparison with its curves; arguments as `boundary_counts`.
 
-    That code fits scikit-learn's KNeighborsClassifier(n_neighbors=k + 1) on all samples, k = 1 … `k_max`, and keeps of the
-    samples left those that it misclassifies. So each sample is its own first neighbour and votes for itself, and a tie goes
-    to the smallest label: the counts depend on the numbering of the classes, and about half of Γ^1 is lost at k = 1, for
-    good. Here a sample is its own first neighbour even where a duplicate has a smaller index; which of several points at
-    one distance scikit-learn takes is not specified.
+    For k = 1 … `k_max` that code fits scikit-learn's KNeighborsClassifier(n_neighbors=k + 1) on all samples, and of the samples
+    that are left it keeps those that the classifier gets wrong. Each sample is its own first neighbour and votes for itself,
+    and a tie goes to the smallest label. So the counts depend on the numbering of the classes, and about half of Γ^1 is lost
+    for good at k = 1. Here a sample is its own first neighbour even if a duplicate has a smaller index; scikit-learn does not
+    specify which of several points at one distance it takes.
     """
     labels, neighbours = _checked(features, labels, k_max, neighbours, memory_bytes)
 
@@ -107,7 +108,7 @@ def _checked(
 
 
 def _wrong_votes(others: Tensor, wrong: Tensor) -> Tensor:
-    """(n, k) votes, up to and with this neighbour, for the label of this neighbour; 0 where it is the sample's own.
+    """(n, k): how many of the neighbours up to this one have its label; 0 if that is the sample's own label.
 
     Only the label of the k-th neighbour gains a vote at k, so a running maximum of these is the best wrong label's votes,
     whatever the number of classes.
@@ -119,7 +120,7 @@ def _wrong_votes(others: Tensor, wrong: Tensor) -> Tensor:
 def _counts(
     labels: Tensor, neighbours: Neighbours, k_max: int, memberships: Callable[[Tensor, Tensor], Tensor]
 ) -> list[tuple[int, ...]]:
-    """For each curve how many samples belong, k = 1 … k_max; memberships(own (n,), neighbours' (n, k)) is (curves, n, k)."""
+    """How many samples belong to each curve, for k = 1 … k_max; memberships(own (n,), neighbours' (n, k)) is (curves, n, k)."""
     blocks = zip(labels.split(_ROWS), neighbours.indices[:, :k_max].split(_ROWS), strict=True)
     total = sum(memberships(own, labels[indices]).sum(1) for own, indices in blocks)
     return [tuple(curve) for curve in total.tolist()]

@@ -1,11 +1,11 @@
-"""Does a layer contract? Distances after it over distances before it, and the spread of each class.
+"""Contraction: distances after a layer over distances before it, and the spread of each class.
 
     ratios = contraction_ratios(distances[0], distances[n], pairs.same_class)
     ratios.summary()["different"].expanded      # share of pairs of different classes that moved apart
 
 A layer is contractive if ‖Φx - Φx'‖ ≤ ‖x - x'‖ for all pairs (Mallat 2016, "Understanding deep convolutional networks").
-A scattering sampled every 2^J pixels has 4^J times fewer samples per path, so its norms are about 2^J times smaller for that
-reason alone: multiply it by 2^J before comparing it with pixels.
+A scattering transform sampled every 2^J pixels has 4^J times fewer samples per path, so its norms are about 2^J times smaller
+for that reason alone. Multiply it by 2^J before you compare it with pixels.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _ROWS, _CPU_TILE, _DEVICE_TILE = 256, 2**18, 2**26
 
 @dataclass(frozen=True)
 class RatioSummary:
-    """A group of ratios in a few numbers, NaN (and count 0) for an empty group.
+    """A group of ratios in a few numbers; they are NaN, with count 0, for an empty group.
 
-    expanded: the share of pairs, 0 to 1, whose ratio is above 1. quantiles: level -> ratio, interpolated linearly.
+    expanded: the share of pairs whose ratio is above 1, from 0 to 1. quantiles: level -> ratio, interpolated linearly.
     """
 
     count: int
@@ -41,10 +41,11 @@ class RatioSummary:
 
 @dataclass(frozen=True)
 class ContractionRatios:
-    """Output over input distance of pairs, float64: `same` (S,) of one class, `different` (D,) of two.
+    """Output distance over input distance of pairs of samples.
 
-    zero_input: the pairs left out because their input distance is 0 (two copies of an image, for example).
-    tolerance: a pair counts as expanded above 1 + tolerance.
+    same: (S,) float64, of pairs within a class. different: (D,) float64, of pairs across classes. zero_input: how many pairs
+    are left out because their input distance is 0 (two copies of an image, for example). tolerance: a pair counts as
+    expanded above 1 + tolerance.
     """
 
     same: Tensor
@@ -53,17 +54,18 @@ class ContractionRatios:
     tolerance: float
 
     def summary(self, levels: Sequence[float] = QUANTILES) -> dict[str, RatioSummary]:
-        """Mean, quantiles and share of expanded pairs, for the groups "same", "different" and "all"."""
+        """Mean, quantiles and share of expanded pairs of the groups "same", "different" and "all"."""
         groups = {"same": self.same, "different": self.different, "all": torch.cat([self.same, self.different])}
         return {name: _summary(ratios.cpu(), levels, self.tolerance) for name, ratios in groups.items()}
 
 
 @dataclass(frozen=True)
 class ClassDistances:
-    """Mean Euclidean distance over the different pairs of two samples, per class and between classes.
+    """Mean Euclidean distances over all pairs of samples, within each class and between classes.
 
-    classes: (K,) the labels, ascending. counts: (K,) their samples. within: (K,) float64, the mean within each class.
-    mean_within, mean_between: over all pairs of one class, and over all pairs of two classes.
+    classes: (K,), the labels, ascending. counts: (K,), how many samples each class has. within: (K,) float64, the mean
+    distance within each class. mean_within: the mean over all pairs within a class. mean_between: over all pairs across
+    classes.
     """
 
     classes: Tensor
@@ -74,14 +76,15 @@ class ClassDistances:
 
     @property
     def ratio(self) -> float:
-        """mean_within / mean_between: below 1 if samples of one class are nearer to each other than to the others."""
+        """mean_within / mean_between. It is below 1 if samples of one class are nearer to each other than to the others."""
         return self.mean_within / self.mean_between
 
     @property
     def released(self) -> Tensor:
-        """(K,): what the released code of Oyallon (2017) computes: the sum over ordered pairs, so each twice, over n²/2.
+        """(K,) float64, the figure that the released code of Oyallon (2017) computes for each class.
 
-        That is 2 (n - 1) / n times the mean distance: twice the mean for large classes.
+        It is the sum over ordered pairs, which counts each pair twice, divided by n²/2. That is 2 (n - 1) / n times the mean
+        distance, so about twice the mean for large classes.
         """
         return 2 * (1 - 1 / self.counts.double()) * self.within
 
@@ -89,11 +92,15 @@ class ClassDistances:
 def contraction_ratios(
     input_distances: Tensor, output_distances: Tensor, same_class: Tensor, *, tolerance: float = 1e-5
 ) -> ContractionRatios:
-    """Output over input distance of each of P pairs, by group; the input may be the pixels or any earlier layer.
+    """Output distance over input distance of each of P pairs; the input may be the pixels or any earlier layer.
 
-    The distances are (P,), same_class is (P,) bool, as from `sample_pairs` and `pair_distances`. tolerance: how far above 1 a
-    ratio must be to count as an expansion; float32 distances of an isometry are off by about 1e-6.
-    Raises UserError for shapes that differ, distances that are negative or not finite, or inputs that are all at distance 0.
+    Args:
+        input_distances, output_distances: (P,), from `pair_distances`.
+        same_class: (P,) bool, from `sample_pairs`.
+        tolerance: how far above 1 a ratio must be to count as an expansion. float32 distances of an isometry are off by
+            about 1e-6.
+
+    Raises UserError for shapes that differ, distances that are negative or not finite, and inputs that are all at distance 0.
     """
     _check_distances(input_distances, output_distances, same_class)
     before, after = input_distances.double(), output_distances.to(input_distances.device).double()
@@ -109,11 +116,11 @@ def contraction_ratios(
 
 
 def class_distances(features: Tensor, labels: Tensor, *, memory_bytes: int = 2**30) -> ClassDistances:
-    """Exact mean distances over all pairs of N samples: features (N, ...) flattened, labels (N,) integers.
+    """Exact mean distances over all pairs of N samples, from features (N, ...), which are flattened, and labels (N,) integers.
 
-    Tiles of distances, of at most `memory_bytes`, come from matrix products in float64 on centred features: distances below
-    about 1e-8 of the spread of a class are rounding. The features are copied in float64 beside them. N²·D flops.
-    Raises UserError for features that are not finite or all equal, fewer than two classes or a class with one sample.
+    Tiles of distances, of at most `memory_bytes`, come from matrix products in float64 on centred features; distances below
+    about 1e-8 of the spread of a class are rounding. The features are copied in float64 beside them. It takes N²·D flops.
+    Raises UserError for features that are not finite or all equal, fewer than two classes, and a class with one sample.
     """
     features, labels = checked_features(features).flatten(1), checked_labels(labels, len(features)).to(features.device)
     order, bounds = class_order(labels)
@@ -164,7 +171,7 @@ def _check_distances(before: Tensor, after: Tensor, same_class: Tensor) -> None:
 
 
 def _sum_within(group: Tensor, memory_bytes: int) -> Tensor:
-    """The sum of the distances over the pairs of a group (n, D)."""
+    """Sum of the distances over the pairs of a group (n, D)."""
     total = group.new_zeros(())
     for start in range(0, len(group), _ROWS):
         block, rest = group[start : start + _ROWS], group[start + _ROWS :]
@@ -173,7 +180,7 @@ def _sum_within(group: Tensor, memory_bytes: int) -> Tensor:
 
 
 def _sum_across(first: Tensor, second: Tensor, memory_bytes: int) -> Tensor:
-    """The sum of the distances of all samples of one group to all of the other."""
+    """Sum of the distances from all samples of one group to all samples of the other."""
     total, squares = first.new_zeros(()), second.square().sum(1)
     elements = min(
         memory_bytes // 16, _CPU_TILE if first.device.type == "cpu" else _DEVICE_TILE

@@ -1,11 +1,11 @@
-"""Features: what the layers of a model make of images, as one row per image.
+"""Features: the outputs of a model's layers for images, as one vector per image.
 
     layers = layers_of(model)
     train = collect(model, train_batches, layers)
     standardize = Standardizer.fit(train.values["logits"])
 
-"Building a Regular Decision Boundary with Deep Networks" (Oyallon, CVPR 2017) measures spatial averages, standardised by the
-statistics of the training images.
+"Building a Regular Decision Boundary with Deep Networks" (Oyallon, CVPR 2017) measures averages over positions, standardised
+by the statistics of the training images.
 """
 
 from __future__ import annotations
@@ -101,10 +101,10 @@ def collect(
 
 @dataclass(frozen=True)
 class Standardizer:
-    """(features - mean) / scale, coordinate by coordinate.
+    """Computes (features - mean) / scale, coordinate by coordinate.
 
-    mean, scale: (D,) float64, of the training features; `scale` is their standard deviation (with the divisor N), and 1
-    where a coordinate is constant: such a coordinate is centred alone. `constant` counts them.
+    mean: (D,) float64, of the training features. scale: (D,) float64, their standard deviation (with the divisor N), and 1
+    for a constant coordinate, which is only centred. constant: how many coordinates are constant.
     """
 
     mean: Tensor
@@ -113,10 +113,11 @@ class Standardizer:
 
     @classmethod
     def fit(cls, features: Tensor) -> Standardizer:
-        """Measure (N, D) features, in two passes of float64 sums. Not finite, empty or of another shape: ValueError.
+        """Measure features (N, D), in two passes of float64 sums.
 
-        A deviation within rounding of the mean (4 units in the last place of float32) counts as constant: scaling it up
-        would make noise a coordinate like any other.
+        A coordinate whose deviation is within rounding of its mean (4 units in the last place of float32) counts as constant,
+        because scaling would turn rounding into a coordinate like any other. Raises ValueError for features that are not
+        finite, empty or of another shape.
         """
         if features.ndim != 2 or not len(features):
             raise ValueError(f"a standardizer is fitted to features (N, D) with N from 1, got {tuple(features.shape)}")

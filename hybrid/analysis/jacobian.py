@@ -1,4 +1,4 @@
-"""The largest singular value of a layer's Jacobian at given samples: by how much it stretches the worst small change there.
+"""The largest singular value of a layer's Jacobian at given samples: the factor by which it stretches the worst small change.
 
 def layer(images):
     with capture(model, [name], detach=False) as outputs:
@@ -24,10 +24,11 @@ _CHECK_EVERY = 5  # iterations between two looks at the result: each waits for t
 
 @dataclass(frozen=True)
 class JacobianNorms:
-    """Of N samples, on the CPU: `values` (N,) float64, the largest singular values; `converged` (N,) bool.
+    """The largest singular values of the Jacobians at N samples; all tensors are on the CPU.
 
-    residuals: (N,) float64, ‖JᵀJ u - σ² u‖ / σ² of the estimate σ with its vector u: a singular value lies within about half of
-    this, relatively; that it is the largest, the random start makes sure of. iterations: (N,) int64, until converged.
+    values: (N,) float64, the singular values. converged: (N,) bool. residuals: (N,) float64, ‖JᵀJ u - σ² u‖ / σ² of the
+    estimate σ with its vector u; a singular value lies within about half of this, relatively, and the random start makes it
+    the largest one with probability 1. iterations: (N,) int64, how many it took to converge.
     """
 
     values: Tensor
@@ -46,17 +47,20 @@ def jacobian_norm(
 ) -> JacobianNorms:
     """Largest singular value of d function / d x at each sample of inputs (N, ...) float32 or float64.
 
-    function: (N, ...) -> (N, ...), each output from its own sample alone, as a network in evaluation mode. A sample has
-    converged when its residual is at most `tolerance`; at most `iterations` are made, and an estimate that has not converged is
-    too small. generator: draws the start vector, the same for all samples, on the CPU; seed 0 if None. So a sample's result
-    does not depend on the others, but for the rounding of batched products.
+    Args:
+        function: (N, ...) -> (N, ...); each output depends on its own sample alone, as in a network in evaluation mode.
+        inputs: the samples.
+        iterations: at most so many are made; an estimate that has not converged is too small.
+        tolerance: a sample has converged when its residual (see `JacobianNorms`) is at most this.
+        generator: draws the start vector on the CPU, the same for all samples; None uses seed 0. A sample's result does not
+            depend on the others, but for the rounding of batched products.
 
-    Power iteration u ← JᵀJ u whose iterates are all kept: the best value in their span (Lanczos 1950; Golub & Van Loan, "Matrix
-    Computations", 10.1), which needs far fewer products for the same accuracy. It holds iterations + 1 copies of the inputs
-    beside the graph of one forward. Jᵀv is reverse-mode, and so is Ju, as the derivative of v -> Jᵀv: forward mode
-    (torch.func.jvp) gives NaN where a modulus of the scattering is 0, and is slower because it repeats the forward. It is used
-    only for functions that torch cannot differentiate twice.
-    Raises UserError for outputs without a gradient, samples that depend on each other and values that are not finite.
+    The method is the power iteration u ← JᵀJ u whose iterates are all kept, and the best value in their span (Lanczos 1950;
+    Golub & Van Loan, "Matrix Computations", 10.1), which needs far fewer products for the same accuracy. It holds
+    iterations + 1 copies of the inputs beside the graph of one forward. Jᵀv is computed in reverse mode, and so is Ju, as the
+    derivative of v -> Jᵀv. Forward mode (torch.func.jvp) gives NaN where a modulus of the scattering is 0, and is slower
+    because it repeats the forward; it is used only for functions that torch cannot differentiate twice.
+    Raises UserError for outputs without a gradient, samples that depend on each other, and values that are not finite.
     """
     _check_arguments(inputs, iterations, tolerance)
     generator = generator or torch.Generator().manual_seed(0)
@@ -69,7 +73,7 @@ def jacobian_norm(
 
 
 def _gram_product(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Callable[[Tensor], Tensor]:
-    """u (N, D) -> JᵀJ u (N, D), the Jacobian of each sample taken at `inputs`. One forward, whose graph is kept."""
+    """The function u (N, D) -> JᵀJ u (N, D), J being each sample's Jacobian at `inputs`. It keeps the graph of one forward."""
     points = inputs.detach().clone().requires_grad_()
     outputs = function(points.clone())  # a copy: functions may work in-place on their input
     _check_outputs(outputs, len(inputs))
@@ -91,7 +95,7 @@ def _gram_product(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Calla
 def _push_forward(
     function: Callable[[Tensor], Tensor], points: Tensor, weights: Tensor, pulled: Tensor
 ) -> Callable[[Tensor], Tensor]:
-    """u -> Ju: the derivative of weights -> pulled = Jᵀ weights, or forward mode where torch has no second derivative."""
+    """The function u -> Ju: the derivative of weights -> pulled = Jᵀ weights, or forward mode without a second derivative."""
 
     def push(vectors: Tensor) -> Tensor:
         return torch.autograd.grad(pulled, weights, vectors, retain_graph=True)[0]
@@ -109,7 +113,7 @@ def _push_forward(
 
 
 def _largest(product: Callable[[Tensor], Tensor], start: Tensor, steps: int, tolerance: float) -> JacobianNorms:
-    """Lanczos: an orthonormal basis of u, JᵀJ u, (JᵀJ)² u, …, in which JᵀJ is tridiagonal, for each sample by itself."""
+    """Lanczos's method for each sample: an orthonormal basis of u, JᵀJ u, (JᵀJ)² u, …, in which JᵀJ is tridiagonal."""
     samples, size = start.shape
     basis = start.new_zeros(samples, steps + 1, size)
     basis[:, 0] = start
@@ -180,7 +184,7 @@ def _check_outputs(outputs: Tensor, samples: int) -> None:
 
 
 def _check_independence(outputs: Tensor, points: Tensor) -> None:
-    """The first sample's output must not move with the other inputs; else the batch has no Jacobian for each sample."""
+    """Raise UserError if the first sample's output depends on other inputs: the batch has no Jacobian for each sample then."""
     if len(points) == 1:
         return
     weights = torch.zeros_like(outputs)

@@ -1,7 +1,7 @@
 """Random pairs of samples, half of them of one class, and the distances between the samples of a pair.
 
-Features of early layers, not averaged, are too large to keep for many images. Distances are small: take the pairs in
-batches, run the model on both sides, and keep only the distances.
+The features of early layers, which are not averaged, are too large to keep for many images. Distances are small, so take the
+pairs in batches, run the model on both sides, and keep only the distances.
 
     pairs = sample_pairs(labels, 10_000, generator=torch.Generator().manual_seed(0))
     distances = [pair_distances(layer(images[a]), layer(images[b])) for a, b, _ in pairs.batches(256)]
@@ -23,7 +23,10 @@ _CACHED = 2**24  # bytes that stay near a CPU's caches: three times faster than 
 
 @dataclass(frozen=True)
 class Pairs:
-    """P pairs of samples: indices `first` and `second` (P,) int64, and whether both have one label, `same_class` (P,) bool."""
+    """P pairs of samples.
+
+    first, second: (P,) int64, the positions of the two samples. same_class: (P,) bool, whether they have the same label.
+    """
 
     first: Tensor
     second: Tensor
@@ -33,17 +36,21 @@ class Pairs:
         return len(self.first)
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """(first, second, same_class) of `size` pairs at a time, in order."""
+        """Yield (first, second, same_class) of `size` pairs at a time, in order."""
         return zip(self.first.split(size), self.second.split(size), self.same_class.split(size), strict=True)
 
 
 def sample_pairs(labels: Tensor, count: int, *, generator: torch.Generator) -> Pairs:
-    """`count` different pairs, drawn uniformly: half of the same class, half of different classes, no sample with itself.
+    """Draw `count` different pairs uniformly: half within a class, half across classes, never a sample with itself.
 
-    labels: (N,) integers. generator: on the CPU, so that a seed gives the same pairs on every device. Where the labels do not
-    have enough pairs of one kind, more of the other are drawn; where they have fewer than `count` in all, every pair is
-    returned. (i, j) and (j, i) are one pair. The same-class pairs come first. The result is on the device of the labels.
-    Raises UserError for fewer than two samples or a count below 1.
+    Args:
+        labels: (N,) integers.
+        count: at least 1. If there are too few pairs of one kind, more of the other are drawn; if there are fewer than
+            `count` pairs in all, every pair is returned. (i, j) and (j, i) are one pair.
+        generator: must be on the CPU, so that a seed gives the same pairs on every device.
+
+    The pairs within a class come first. The result is on the device of the labels. Raises UserError for fewer than two
+    samples or a count below 1.
     """
     labels = checked_labels(labels)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
@@ -67,10 +74,10 @@ def sample_pairs(labels: Tensor, count: int, *, generator: torch.Generator) -> P
 
 
 def pair_distances(first: Tensor, second: Tensor) -> Tensor:
-    """‖first - second‖ of each pair, Euclidean: two tensors (P, ...) of one shape -> (P,) float64, on their device.
+    """Euclidean distance ‖first - second‖ of each pair: two tensors (P, ...) of one shape -> (P,) float64, on their device.
 
     The difference is taken before the square, so near pairs lose no digits; half precision is widened first.
-    Raises UserError for different shapes, a type that is not floating-point, or values that are not finite.
+    Raises UserError for different shapes, a type that is not floating-point, and values that are not finite.
     """
     first, second = checked_features(first), checked_features(second)
     if first.shape != second.shape:
@@ -81,7 +88,10 @@ def pair_distances(first: Tensor, second: Tensor) -> Tensor:
 
 
 def distances_of(features: Tensor, pairs: Pairs, *, memory_bytes: int = 2**30) -> Tensor:
-    """The distances of `pairs` of samples of features (N, ...), at most about `memory_bytes` at a time: (P,) float64."""
+    """Distances of `pairs` of samples of features (N, ...): (P,) float64, made within about `memory_bytes` at a time.
+
+    Raises UserError as `pair_distances` does, and for pairs of more than N samples.
+    """
     features = checked_features(features)
     if len(pairs) and int(torch.maximum(pairs.first.max(), pairs.second.max())) >= len(features):
         raise UserError(f"the pairs are of more samples than the {len(features)} of the features")
@@ -101,14 +111,14 @@ def _distances(first: Tensor, second: Tensor) -> Tensor:
 
 
 def class_order(labels: Tensor) -> tuple[Tensor, list[tuple[int, int]]]:
-    """The samples sorted by label, in their own order within a class, and where each class starts and stops in that."""
+    """Positions of the samples sorted by label (stable), and the (start, stop) of each class among them."""
     counts = torch.unique(labels, return_counts=True)[1].tolist()
     stops = torch.tensor(counts).cumsum(0).tolist()
     return labels.argsort(stable=True), [(stop - count, stop) for count, stop in zip(counts, stops, strict=True)]
 
 
 def _draw(partners: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """`count` different pairs (sample, index of its partner) where sample i has partners[i] partners."""
+    """Draw `count` different pairs (sample, index of its partner), where sample i has partners[i] partners."""
     stops = partners.cumsum(0)
     total = int(stops[-1])
     numbers = _distinct(total, count, generator)
@@ -117,7 +127,7 @@ def _draw(partners: Tensor, count: int, generator: torch.Generator) -> tuple[Ten
 
 
 def _distinct(total: int, count: int, generator: torch.Generator) -> Tensor:
-    """`count` different integers below `total`, uniformly, in random order, without listing all unless most are wanted."""
+    """Draw `count` different integers below `total` in random order; they are listed only if half of them are wanted."""
     if 2 * count >= total:
         return torch.randperm(total, generator=generator)[:count]
     drawn = torch.zeros(0, dtype=torch.int64)

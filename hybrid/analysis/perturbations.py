@@ -1,10 +1,10 @@
-"""Small changes of images, of a known size: those under which a representation should change little.
+"""Small changes of images, each of a known size, under which a representation should change little.
 
-Images are (N, C, H, W) floating-point, before any normalisation, usually in [0, 1]. Nothing is clipped to that range: clipping
-would be a second change, whose size nobody knows. Strength 0 changes nothing, to the last bit. Random choices come from the
-generator given, which must be on the CPU: the same seed then gives the same images on every device.
+Images are (N, C, H, W) floating-point, before any normalisation, usually in [0, 1]. Nothing is clipped to that range, because
+clipping would be a second change of unknown size. Strength 0 changes nothing, to the last bit. Random choices come from the
+generator given, which must be on the CPU, so that the same seed gives the same images on every device.
 
-The four geometric ones are x_τ(u) = x(u - τ(u)), the notation of Mallat (2012), with u in pixels.
+The four geometric perturbations are x_τ(u) = x(u - τ(u)), in the notation of Mallat (2012), with u in pixels.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ Deform = Callable[[int, Shape, float, torch.Generator], Deformation]
 
 @dataclass(frozen=True)
 class Perturbation:
-    """One kind: what its strength is (`label`, for an axis), usual strengths on images of about 32 pixels, how it is made.
+    """One kind of perturbation.
 
-    deformation: (images, (H, W), strength, generator) -> their τ; None for changes of the values, which move no pixel.
+    label: the meaning of its strength with the unit, for an axis. strengths: usual ones, on images of about 32 pixels. apply:
+    (images, strength, generator) -> changed images. deformation: (images, (H, W), strength, generator) -> their τ; None for
+    changes of the values, which move no pixel.
     """
 
     label: str
@@ -40,7 +42,7 @@ class Perturbation:
 
 
 def perturb(images: Tensor, kind: str, strength: float, *, generator: torch.Generator) -> Tensor:
-    """The images, changed by `kind`, one of PERTURBATIONS. The input is not modified.
+    """Change images by `kind`, a name in PERTURBATIONS. The input is not modified.
 
     Raises UserError for an unknown kind, images that are not (N, C, H, W) floating-point with at least 2x2 pixels, and a
     strength that is not finite or not possible for the kind.
@@ -59,13 +61,13 @@ def perturbation(kind: str) -> Perturbation:
 
 
 def check_strength(kind: str, strength: float) -> None:
-    """UserError for what is no finite number; each kind checks its own range when it is applied."""
+    """Raise UserError unless the strength is a finite number; each kind checks its own range when it is applied."""
     if not math.isfinite(strength):
         raise UserError(f"{kind}: the strength must be a finite number, got {strength}.")
 
 
 def check_images(images: Tensor) -> None:
-    """UserError for anything but one or more (C, H, W) images of floating-point numbers with at least 2x2 pixels."""
+    """Raise UserError unless images are floating-point (N, C, H, W) with N from 1 and at least 2x2 pixels."""
     if images.ndim != 4 or not images.is_floating_point():
         kind = str(images.dtype).removeprefix("torch.")
         raise UserError(f"perturbations take (N, C, H, W) floating-point images, got {tuple(images.shape)} {kind}.")
@@ -74,14 +76,14 @@ def check_images(images: Tensor) -> None:
 
 
 def translation(count: int, shape: Shape, pixels: float, generator: torch.Generator) -> Deformation:
-    """Shifts by `pixels` (fractions allowed), of each image up, down, left or right at random."""
+    """Shift each image by `pixels` (fractions allowed) up, down, left or right at random."""
     turns = torch.randint(4, (count,), generator=generator) * (math.pi / 2)
     tau = pixels * torch.stack([turns.sin(), turns.cos()], 1).round()
     return Deformation(tau[:, :, None, None].expand(count, 2, *shape), torch.zeros(count))
 
 
 def rotation(count: int, shape: Shape, degrees: float, generator: torch.Generator) -> Deformation:
-    """About the centre of the image, each clockwise or anti-clockwise at random; |∇τ| = 2 sin(angle / 2) everywhere."""
+    """Turn each image about its centre, clockwise or anti-clockwise at random; |∇τ| = 2 sin(angle / 2) everywhere."""
     angles = math.radians(degrees) * _signs(count, generator)
     cosine, sine = angles.cos()[:, None, None], angles.sin()[:, None, None]
     down, right = _from_centre(shape)
@@ -90,7 +92,7 @@ def rotation(count: int, shape: Shape, degrees: float, generator: torch.Generato
 
 
 def scaling(count: int, shape: Shape, growth: float, generator: torch.Generator) -> Deformation:
-    """Enlarges about the centre by the factor 1 + growth (negative: shrinks); |∇τ| = |growth| / (1 + growth)."""
+    """Enlarge about the centre by the factor 1 + growth, or shrink if it is negative; |∇τ| = |growth| / (1 + growth)."""
     if growth <= -1:
         raise UserError(f"scale: the strength is the factor minus 1, so it must be above -1, got {growth}.")
     part = growth / (1 + growth)
@@ -99,7 +101,7 @@ def scaling(count: int, shape: Shape, growth: float, generator: torch.Generator)
 
 
 def random_deformation(count: int, shape: Shape, gradient: float, generator: torch.Generator) -> Deformation:
-    """A smooth random field per image, with ‖∇τ‖∞ = `gradient`, at least 0 and below 1 (from 1 on it could fold the image).
+    """Draw a smooth random field for each image, with ‖∇τ‖∞ = `gradient` from 0 to below 1 (from 1 on it could fold the image).
 
     Both components are sums of sines and cosines of at most two periods per side, with normal amplitudes. The Jacobian is
     the exact derivative, and its operator norm is largest, exactly `gradient`, at some pixel.
@@ -129,27 +131,27 @@ def _operator_norm(matrices: Tensor) -> Tensor:
 
 
 def translate(images: Tensor, pixels: float, generator: torch.Generator) -> Tensor:
-    """Shifted by `pixels`; see `translation`."""
+    """Shift by `pixels`; see `translation`."""
     return _deformed(images, translation, pixels, generator)
 
 
 def rotate(images: Tensor, degrees: float, generator: torch.Generator) -> Tensor:
-    """Turned by `degrees`; see `rotation`."""
+    """Turn by `degrees`; see `rotation`."""
     return _deformed(images, rotation, degrees, generator)
 
 
 def scale(images: Tensor, growth: float, generator: torch.Generator) -> Tensor:
-    """Enlarged by the factor 1 + growth; see `scaling`."""
+    """Enlarge by the factor 1 + growth; see `scaling`."""
     return _deformed(images, scaling, growth, generator)
 
 
 def deform(images: Tensor, gradient: float, generator: torch.Generator) -> Tensor:
-    """Smoothly deformed with ‖∇τ‖∞ = `gradient`; see `random_deformation`."""
+    """Deform smoothly with ‖∇τ‖∞ = `gradient`; see `random_deformation`."""
     return _deformed(images, random_deformation, gradient, generator)
 
 
 def add_noise(images: Tensor, std: float, generator: torch.Generator) -> Tensor:
-    """White Gaussian noise of standard deviation `std`, at least 0, in the images' units."""
+    """Add white Gaussian noise of standard deviation `std`, at least 0, in the images' units."""
     if std < 0:
         raise UserError(f"noise: the strength is a standard deviation, at least 0, got {std}.")
     noise = torch.randn(images.shape, generator=generator)
@@ -157,7 +159,7 @@ def add_noise(images: Tensor, std: float, generator: torch.Generator) -> Tensor:
 
 
 def brighten(images: Tensor, amount: float, generator: torch.Generator) -> Tensor:
-    """`amount` added to every pixel, in the images' units; the generator is not used."""
+    """Add `amount`, in the images' units, to every pixel; the generator is not used."""
     return images + amount
 
 
@@ -172,7 +174,7 @@ def _signs(count: int, generator: torch.Generator) -> Tensor:
 
 
 def _from_centre(shape: Shape) -> tuple[Tensor, Tensor]:
-    """Rows (H, 1) and columns (1, W), counted from the middle of the image."""
+    """Rows (H, 1) and columns (1, W), counted from the centre of the image."""
     height, width = shape
     return torch.arange(height)[:, None] - (height - 1) / 2, torch.arange(width)[None, :] - (width - 1) / 2
 

@@ -1,7 +1,7 @@
-"""Probes: how well simple classifiers do on the features of one layer, trained on training images, scored on test images.
+"""Probes: the accuracy of simple classifiers on the features of one layer, trained on training images, tested on others.
 
-"Building a Regular Decision Boundary with Deep Networks" (Oyallon, CVPR 2017) follows the nearest neighbour and a Gaussian SVM
-through the layers of a network: both rise with depth to the network's own accuracy.
+"Building a Regular Decision Boundary with Deep Networks" (Oyallon, CVPR 2017) follows a nearest-neighbour classifier and a
+Gaussian SVM through the layers of a network: the accuracy of both rises with depth to the network's own.
 """
 
 from __future__ import annotations
@@ -40,20 +40,22 @@ def probe_accuracies(
 ) -> dict[str, float]:
     """Test accuracies in %: probe -> accuracy, in the order of `probes`.
 
-    1nn, knn: the label of the nearest, or of most of the k nearest, training images by Euclidean distance. linear: logistic
-    regression (C = 1). svm: a support vector classifier with the kernel exp(-γ‖x - x'‖²), γ = 1/(2D) and C = 1 as published.
-    The features are used as they are: γ and C presume standardised ones.
+    "1nn" takes the label of the nearest training image by Euclidean distance, "knn" that of most of the k nearest. "linear" is
+    logistic regression with C = 1. "svm" is a support vector classifier with the kernel exp(-γ‖x - x'‖²), γ = 1/(2D) and C = 1,
+    as published. The features are used as they are; γ and C presume standardised ones.
 
     Args:
         train: (N, D) features to learn from.
         train_labels: (N,) integers.
         test: (M, D) features to classify.
         test_labels: (M,) integers.
-        k: neighbours of "knn".
-        neighbours: of the test images among the training images, at least k of each, where they are known already.
+        probes: names of classifiers.
+        k: how many neighbours vote in "knn".
+        neighbours: the table of the test images' neighbours among the training images, at least k of each, which saves the
+            search.
         svm_images: train the SVM, whose time grows with the square, on at most so many images, some of every class; `seed`
-            decides which. None: on all.
-        memory_bytes: bound of the search for neighbours.
+            decides which. None: on all of them.
+        memory_bytes: the most memory for the search.
 
     Raises UserError for an unknown probe, a k that is too large, shapes that do not fit, features that are not finite, a
     single class, and a class of test images without a training image.
@@ -84,9 +86,8 @@ def probe_accuracies(
 def knn_accuracy(neighbours: Neighbours, train_labels: Tensor, test_labels: Tensor, k: int) -> float:
     """Percentage of test samples whose k nearest training samples vote for their label; a tie goes to the smallest label.
 
-    `neighbours` are those of the test samples among the training samples, at least k of them:
-    nearest_neighbours(train_features, k, queries=test_features). Uniform weights and ties as in scikit-learn's
-    KNeighborsClassifier.
+    neighbours: nearest_neighbours(train_features, k, queries=test_features), with at least this k. Weights and ties are those of
+    scikit-learn's KNeighborsClassifier. Raises UserError for a k that the table does not hold, and labels that do not fit.
     """
     if not 1 <= k <= neighbours.indices.shape[1]:
         raise UserError(f"k={k} is not valid: the table holds {neighbours.indices.shape[1]} neighbours.")

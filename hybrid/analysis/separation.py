@@ -1,7 +1,8 @@
-"""Separation: how near the nearest sample of the own class is, and of another one.
+"""Separation: the distance from each sample to the nearest one of its own class and of another class.
 
-A representation separates the classes by ε if ‖Φx - Φx'‖ >= ε for all x, x' of different labels. The smallest distance is
-one pair, so the quantiles of the distance to the nearest other class say how many samples keep which ε.
+A representation Φ separates the classes by ε if ‖Φx - Φx'‖ >= ε for all x, x' of different labels (Mallat 2016, "Understanding
+deep convolutional networks"). That ε is the distance of a single pair. The quantiles of the distance to the nearest sample of
+another class say which share of the samples keeps a larger ε.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ class Separation:
     nearest_is_same: Tensor
 
     def minimum(self) -> float:
-        """The ε of the definition: the smallest distance between two samples of different classes."""
+        """The ε of the definition, which is the smallest distance between two samples of different classes."""
         return self.other.min().item()
 
     def quantiles(self, shares: Sequence[float]) -> tuple[float, ...]:
-        """The ε that all but these shares of the samples keep (linear interpolation), 0 <= share <= 1."""
+        """For each share, from 0 to 1, the ε that all but this share of the samples keep; interpolated linearly."""
         if not all(0 <= share <= 1 for share in shares):
             raise UserError(f"shares={list(shares)} is not valid: each must be between 0 and 1.")
         ordered = self.other.sort().values
@@ -47,7 +48,7 @@ class Separation:
         return tuple((low + (high - low) * places.frac()).tolist())
 
     def cumulative(self, which: Literal["same", "other"], distances: Tensor) -> Tensor:
-        """(n,) float64 share of samples whose nearest of that kind is at most as far as each of `distances` (n,)."""
+        """(n,) float64, the share of samples whose nearest of that kind is at most as far as each of `distances` (n,)."""
         if which not in ("same", "other"):
             raise UserError(f"which={which} is not valid: it is same or other.")
         ordered = (self.same if which == "same" else self.other).sort().values
@@ -55,10 +56,10 @@ class Separation:
         return torch.searchsorted(ordered, wanted, right=True).double() / len(ordered)
 
     def published(self) -> tuple[Tensor, Tensor]:
-        """Distances to the nearest of all samples, ascending: where it has the same label, and where it has another.
+        """Distances to the nearest of all samples, ascending: of samples whose nearest has the same label, and of the others.
 
-        The two groups whose distributions the CVPR 2017 paper "Building a Regular Decision Boundary with Deep Networks"
-        draws. Each sample is in one group, so they say nothing of samples whose nearest neighbour is of the other kind.
+        The CVPR 2017 paper "Building a Regular Decision Boundary with Deep Networks" draws the distributions of these two
+        groups. Each sample is in one group alone.
         """
         return self.same[self.nearest_is_same].sort().values, self.other[~self.nearest_is_same].sort().values
 
@@ -68,9 +69,9 @@ def class_separation(
 ) -> Separation:
     """Distances to the nearest of the own class and of the others, for `features` (N, ...) with integer `labels` (N,).
 
-    `neighbours`, the table of `nearest_neighbours(features, k)` with any k, saves a search. Samples whose neighbours in it are
-    all of one kind are searched again for the other kind. Raises UserError as that does, for one class only, and for a
-    class of one sample.
+    neighbours: the table of `nearest_neighbours(features, k)` with any k; it saves a search. Samples whose neighbours in it are
+    all of one kind are searched again for the other kind, within `memory_bytes`. Raises UserError as `nearest_neighbours`
+    does, for a single class, and for a class of one sample.
     """
     features = checked_features(features, finite=False).flatten(1)
     labels = checked_labels(labels, len(features)).to(features.device)

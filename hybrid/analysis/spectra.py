@@ -1,12 +1,12 @@
-"""How many directions a class takes: the spectrum of its covariance, and two numbers that sum it up.
+"""Class spectra: the eigenvalues of each class's covariance, and two numbers for how many directions the class takes.
 
 Of eigenvalues λ_1 ≥ … ≥ λ_D ≥ 0 and shares p_i = λ_i / Σλ,
 
-    effective rank       exp(-Σ p_i ln p_i)      Roy & Vetterli, "The effective rank", EUSIPCO 2007, definition 1, there of
-                                                 singular values; the covariance's are its eigenvalues
+    effective rank       exp(-Σ p_i ln p_i)      Roy & Vetterli, "The effective rank", EUSIPCO 2007, definition 1 (stated
+                                                 for singular values, which are the eigenvalues of a covariance)
     participation ratio  (Σλ)² / Σλ²             Gao et al., "A theory of multineuronal dimensionality", 2017
 
-Both are between 1 and the rank, equal to r for r equal eigenvalues and do not change with the scale of the features.
+Both lie between 1 and the rank, equal r for r equal eigenvalues, and do not change with the scale of the features.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from hybrid.errors import UserError
 class ClassSpectra:
     """Covariance eigenvalues of K classes with features of D coordinates.
 
-    classes: (K,) the labels, ascending. counts: (K,) their samples. eigenvalues: (K, D) float64, descending in each class, in the
-    square of the features' unit; with n samples at most n - 1 are above 0.
+    classes: (K,), the labels, ascending. counts: (K,), how many samples each class has. eigenvalues: (K, D) float64,
+    descending in each class, in the square of the features' unit; with n samples at most n - 1 of them are above 0.
     """
 
     classes: Tensor
@@ -35,18 +35,18 @@ class ClassSpectra:
 
     @property
     def effective_rank(self) -> Tensor:
-        """(K,): the exponential of the entropy of the normalised eigenvalues."""
+        """(K,) float64, the exponential of the entropy of the normalised eigenvalues."""
         shares = self._shares
         return torch.special.entr(shares).sum(1).exp()
 
     @property
     def participation_ratio(self) -> Tensor:
-        """(K,): the squared sum over the sum of squares of the eigenvalues."""
+        """(K,) float64, the squared sum of the eigenvalues over the sum of their squares."""
         return 1 / self._shares.square().sum(1)
 
     @property
     def total_variance(self) -> Tensor:
-        """(K,): the sum of the eigenvalues, which is the sum of the variances of the coordinates."""
+        """(K,) float64, the sum of the eigenvalues, which is the sum of the variances of the coordinates."""
         return self.eigenvalues.sum(1)
 
     @property
@@ -57,10 +57,10 @@ class ClassSpectra:
 def class_spectra(features: Tensor, labels: Tensor) -> ClassSpectra:
     """Eigenvalues of each class's covariance (divided by n - 1): features (N, ...) flattened to D, labels (N,) integers.
 
-    Computed in float64 on the features' device, from the D x D covariance or, where a class has fewer samples than D, from the
-    n x n Gram matrix, which has the same eigenvalues but for zeros. Time grows with the cube of the smaller: some 4,000 is a
-    practical limit on a CPU. Average or subsample the features above it.
-    Raises UserError for features that are not finite, a class with one sample or one whose samples are all equal.
+    They are computed in float64 on the features' device, from the D x D covariance or, if a class has fewer samples than D,
+    from the n x n Gram matrix, which has the same eigenvalues but for zeros. Time grows with the cube of the smaller size; on a
+    CPU some 4,000 is a practical limit, above which features should be averaged or subsampled.
+    Raises UserError for features that are not finite, a class with one sample, and a class whose samples are all equal.
     """
     features = checked_features(features).flatten(1)
     labels = checked_labels(labels, len(features)).to(features.device)

@@ -1,4 +1,4 @@
-"""How far a representation moves when its images are changed a little: ‖Φ(x') - Φ(x)‖ against the size of the change.
+"""Stability: how far a representation moves when its images change a little, ‖Φ(x') - Φ(x)‖ against the size of the change.
 
 def represent(images):                        # (n, C, H, W) -> named tensors (n, ...)
     return {"pixels": images, "scattering": 2**J * scattering(images)}
@@ -24,9 +24,9 @@ Represent = Callable[[Tensor], Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Stability:
-    """Distances per strength (S) and image (N), in float64 on the CPU.
+    """Distances for S strengths of a perturbation and N images, in float64 on the CPU.
 
-    kind, label, strengths: what was done; `label` is an axis label with its unit.
+    kind: the perturbation's name. label: an axis label with its unit. strengths: S numbers in that unit.
     distances: layer -> (S, N), ‖Φ(x') - Φ(x)‖. norms: layer -> (N,), ‖Φ(x)‖.
     input_distances: (S, N), ‖x' - x‖ of the pixels. input_norms: (N,), ‖x‖.
     displacement, gradient: (S, N), ‖τ‖∞ in pixels and ‖∇τ‖∞ of the deformations; None for noise and brightness.
@@ -44,29 +44,30 @@ class Stability:
 
     @property
     def relative(self) -> dict[str, Tensor]:
-        """Layer -> (S, N), ‖Φ(x') - Φ(x)‖ / ‖Φ(x)‖; NaN for the images with Φ(x) = 0, for which it has no meaning."""
+        """Layer -> (S, N), ‖Φ(x') - Φ(x)‖ / ‖Φ(x)‖; it is NaN for images with Φ(x) = 0."""
         return {name: values / self.norms[name].where(self.norms[name] > 0, torch.nan) for name, values in self._items}
 
     def mean(self) -> dict[str, Tensor]:
-        """Layer -> (S,), the mean of `relative` over the images."""
+        """Layer -> (S,), the mean of `relative` over the images for which it is defined."""
         return {name: values.nanmean(1) for name, values in self.relative.items()}
 
     def quantiles(self, levels: Sequence[float] = (0.1, 0.5, 0.9)) -> dict[str, Tensor]:
-        """Layer -> (len(levels), S), quantiles of `relative` over the images."""
+        """Layer -> (len(levels), S), quantiles of `relative` over the images for which it is defined."""
         wanted = torch.tensor(levels, dtype=torch.float64)
         return {name: values.nanquantile(wanted, 1) for name, values in self.relative.items()}
 
     def expansion(self) -> dict[str, Tensor]:
-        """Layer -> (S, N), ‖Φ(x') - Φ(x)‖ / ‖x' - x‖, at most 1 where Φ is non-expansive; NaN where x' = x."""
+        """Layer -> (S, N), ‖Φ(x') - Φ(x)‖ / ‖x' - x‖. It is at most 1 if Φ is non-expansive, and NaN where x' = x."""
         inputs = self.input_distances.where(self.input_distances > 0, torch.nan)
         return {name: values / inputs for name, values in self._items}
 
     def bound(self, J: int) -> Tensor | None:
-        """(S,): 2^-J ‖τ‖∞ + ‖∇τ‖∞, the mean over the images; None for noise and brightness.
+        """(S,), the mean of 2^-J ‖τ‖∞ + ‖∇τ‖∞ over the images; None for noise and brightness.
 
-        Times C ‖x‖, and up to the second derivatives of τ and a logarithm, it bounds ‖Sx_τ - Sx‖ for a scattering transform of
-        averaging scale 2^J (Mallat 2012, Theorem 2.12, for ‖∇τ‖∞ ≤ 1/2). The theorem gives no value of C: this is C = 1, a slope
-        to compare with, which curves may cross. For noise and brightness only ‖Sx' - Sx‖ ≤ ‖x' - x‖ holds: see `expansion`.
+        Multiplied by C ‖x‖, and up to the second derivatives of τ and a logarithm, it bounds ‖Sx_τ - Sx‖ for a scattering
+        transform of averaging scale 2^J (Mallat 2012, "Group invariant scattering", Theorem 2.12, for ‖∇τ‖∞ ≤ 1/2). The theorem
+        gives no value of C. This is C = 1, a slope to compare with, which curves may cross. For noise and brightness only
+        ‖Sx' - Sx‖ ≤ ‖x' - x‖ holds: see `expansion`.
         """
         if self.displacement is None or self.gradient is None:
             return None
@@ -87,15 +88,20 @@ def measure_stability(
     seed: int = 0,
     batch_size: int = 256,
 ) -> Stability:
-    """Perturb the images with every strength and compare their representations with those of the images themselves.
+    """Perturb images with every strength and compare their representations with the images' own.
 
-    represent: (n, C, H, W) images -> named tensors (n, ...), always the same names; the model is its affair (evaluation mode,
-    device). images: (N, C, H, W) floating-point, before normalisation. kind: a name in PERTURBATIONS; strengths: None is that
-    kind's usual ones. seed: of all random choices; an image keeps its direction, field or noise for all strengths, as long as
-    batch_size stays. Torch's global generators are not used.
+    Args:
+        represent: images (n, C, H, W) -> named tensors (n, ...), always with the same names. It must put its model into
+            evaluation mode and onto the images' device.
+        images: (N, C, H, W) floating-point, before normalisation.
+        kind: a name in PERTURBATIONS.
+        strengths: how strong, in the unit of that kind; None takes its usual strengths.
+        seed: of all random choices, at least 0. An image keeps its direction, field or noise for all strengths, as long as
+            batch_size stays. Torch's global generators are not used.
+        batch_size: images at a time.
 
-    Raises UserError for an unknown kind or an impossible strength, images that are not (N, C, H, W), a representation that is
-    not (n, ...) or not finite (it says which layer).
+    Raises UserError for an unknown kind, an impossible strength, images that are not (N, C, H, W), and a representation that
+    is not (n, ...) or not finite, naming the layer.
     """
     chosen = perturbation(kind)
     check_images(images)
@@ -124,7 +130,7 @@ def measure_stability(
 
 
 def _measure(represent: Represent, images: Tensor, kind: str, strengths: tuple[float, ...], seed: int) -> tuple:
-    """One batch: distances and norms per layer, the same of the pixels, (2, S, n) displacements and gradients or None."""
+    """Of one batch: distances and norms per layer and of the pixels, and (2, S, n) displacements and gradients or None."""
     generator = torch.Generator()
     reference = _representation(represent, images)
     rows: list[dict[str, Tensor]] = []
@@ -144,7 +150,7 @@ def _measure(represent: Represent, images: Tensor, kind: str, strengths: tuple[f
 
 
 def _change(images: Tensor, kind: str, strength: float, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-    """`perturb`'s images and, where pixels move, ‖τ‖∞ and ‖∇τ‖∞ as (2, n)."""
+    """The perturbed images, with ‖τ‖∞ and ‖∇τ‖∞ as (2, n) if pixels move."""
     make = perturbation(kind).deformation
     if make is None:
         return perturb(images, kind, strength, generator=generator), None
@@ -168,7 +174,7 @@ def _representation(represent: Represent, images: Tensor) -> dict[str, Tensor]:
 
 
 def _norms(values: Tensor) -> Tensor:
-    """(n, ...) -> Euclidean norms (n,) in float64, summed there too."""
+    """(n, ...) -> Euclidean norms (n,), computed in float64."""
     return values.flatten(1).double().norm(dim=1) if values.ndim > 1 else values.double().abs()
 
 

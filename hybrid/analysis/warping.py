@@ -1,4 +1,4 @@
-"""Images moved along a displacement field: x(u - τ(u)), by interpolation."""
+"""Warping: images moved along a displacement field, x(u - τ(u)), by interpolation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch import Tensor
 class Deformation:
     """A displacement field for each image.
 
-    tau: (N, 2, H, W), τ(u) in pixels: down, right. gradient: (N,), the largest operator norm over the pixels of τ's Jacobian.
+    tau: (N, 2, H, W), τ(u) in pixels, down and right. gradient: (N,), the largest operator norm of τ's Jacobian over the
+    pixels.
     """
 
     tau: Tensor
@@ -21,17 +22,19 @@ class Deformation:
 
     @property
     def displacement(self) -> Tensor:
-        """(N,): the largest |τ(u)| over the pixels, in pixels."""
+        """(N,), the largest |τ(u)| over the pixels, in pixels."""
         return self.tau.square().sum(1).amax((1, 2)).sqrt()
 
 
 def warp(images: Tensor, deformation: Deformation, *, oversampling: int = 1) -> Tensor:
-    """x(u - τ(u)) by cubic interpolation; outside, the image goes on as its reflection (the edge pixel is not repeated).
+    """Compute x(u - τ(u)) for images (N, C, H, W) by cubic interpolation.
 
-    Interpolation is Keys' (1981), exact for parabolas; torch's bicubic one is not even exact for straight lines and would
-    exaggerate small shifts. It dampens fine detail: half a pixel of translation keeps 88 % of the amplitude of waves of 4 pixels,
-    55 % of those of 8/3 pixels. oversampling > 1 first interpolates by that factor with sines and cosines, which treats the image
-    as periodic: for images that vanish at their borders it removes that error (4: 99.7 % of the waves of 8/3 pixels).
+    Outside its borders an image goes on as its reflection, without repeating the edge pixel. Interpolation is that of Keys
+    (1981), exact for parabolas; torch's bicubic interpolation is not even exact for straight lines and would exaggerate small
+    shifts. It dampens fine detail: half a pixel of translation keeps 88 % of the amplitude of waves of 4 pixels, and 55 % of
+    waves of 8/3 pixels. oversampling: if above 1, the image is first interpolated by that factor with sines and cosines, which
+    treats it as periodic. For images that vanish at their borders this removes the error (4 keeps 99.7 % of waves of 8/3
+    pixels).
     """
     height, width = images.shape[-2:]
     rows = torch.arange(height, device=images.device, dtype=images.dtype)[:, None]
@@ -42,7 +45,7 @@ def warp(images: Tensor, deformation: Deformation, *, oversampling: int = 1) -> 
 
 
 def _interpolate(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """(N, C, H, W) images at (N, h, w) positions, in pixels: (N, C, h, w), from the 4x4 pixels around each."""
+    """Images (N, C, H, W) at positions (N, h, w), in pixels -> (N, C, h, w), from the 4x4 pixels around each position."""
     count, channels, height, width = images.shape
     flat, total = images.flatten(2), 0.0
     top, left = rows.floor(), columns.floor()
@@ -56,20 +59,20 @@ def _interpolate(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _keys(distance: Tensor) -> Tensor:
-    """The weight of a pixel at that distance, at most 2: Keys (1981), equation 15."""
+    """The weight of a pixel at that distance, which is at most 2: Keys (1981), equation 15."""
     d = distance.abs()
     return torch.where(d <= 1, (1.5 * d - 2.5) * d * d + 1, ((2.5 - 0.5 * d) * d - 4) * d + 2)
 
 
 def _mirrored(position: Tensor, size: int) -> Tensor:
-    """Whole positions, reflected into 0 … size - 1."""
+    """Integer positions, reflected into 0 … size - 1."""
     period = 2 * (size - 1)
     folded = position.long() % period
     return torch.minimum(folded, period - folded)
 
 
 def _refine(images: Tensor, factor: int) -> Tensor:
-    """Sampled `factor` times as densely, by zeros for the new high frequencies."""
+    """Sample images `factor` times as densely, with zeros for the new high frequencies."""
     height, width = images.shape[-2:]
     spectrum = torch.fft.fftshift(torch.fft.fft2(images), (-2, -1))
     rows, columns = height * factor, width * factor

@@ -69,7 +69,7 @@ def test_maps_are_flattened_and_the_input_is_not_modified():
         (torch.cat([torch.randn(3, 2), torch.full((7, 2), 0.1)]), [0] * 3 + [4] * 7, "7 samples of class 4 have equal"),
         (torch.tensor([[0.0], [torch.inf]]), [0, 0], "1 of 2 samples have NaN or infinite"),
         (torch.randn(0, 2), [], "not empty"),
-        (torch.randn(3), [0, 0, 0], r"\(N, ...\), and not empty, got float32 \(3,\)"),
+        (torch.randn(3), [0, 0, 0], r"\(N, ...\) and not empty, got float32 \(3,\)"),
     ],
 )
 def test_mistakes_are_one_clear_line(features, labels, message):

@@ -33,18 +33,18 @@ from hybrid.errors import UserError
 
 _MARGIN = 9  # candidates above k: room for a few ties
 _ROWS, _TILE = 128, 2048  # queries and points at a time on a CPU: 1 MiB of scores stays in the second-level cache
-_MANY = (
-    8192  # of either where there is no cache to keep them in: on a GPU, or where each block prepares the points anew
-)
+# Of either at a time if there is no cache to keep them in: on a GPU, or if each block prepares the points anew.
+_MANY = 8192
 
 
 @dataclass(frozen=True)
 class Search:
-    """k nearest of `points` (N, D) for each of `queries` (M, D), any floating type.
+    """Finds the k nearest of `points` (N, D) for each of `queries` (M, D), of any floating-point type.
 
-    Of query i the points forbidden[i, 0] to forbidden[i, 1] (excluded) do not count; at least k others must be left. Where
-    equal points may be forbidden to different queries, `labels` (N,) tells them apart. Beside the results at most
-    `memory_bytes` are used: half for the prepared points, a quarter for scores, an eighth each for pairs and preparation.
+    forbidden: (M, 2); for query i the points from forbidden[i, 0] to below forbidden[i, 1] do not count, and at least k others
+    must be left. labels: (N,), needed if equal points may be forbidden to different queries, to tell them apart. memory_bytes:
+    the most that is used beside the results: half for the prepared points, a quarter for scores, an eighth each for pairs
+    and preparation.
     """
 
     points: Tensor
@@ -56,7 +56,7 @@ class Search:
 
     @torch.no_grad()
     def run(self) -> tuple[Tensor, Tensor]:
-        """(M, k) float64 distances, ascending, and (M, k) int64 indices; ties by index."""
+        """(M, k) float64 distances, ascending, and (M, k) int64 indices; of equal distances the smaller index is first."""
         self._check_memory()
         frame = Frame.of(self.points, self.queries, rows=self.fitting)
         with ieee_products(self.points.device):
@@ -68,7 +68,7 @@ class Search:
 
     @property
     def fitting(self) -> int:
-        """How many rows of D float64 numbers, with four copies on the way, fit an eighth of the memory."""
+        """How many rows of D float64 numbers, each with four copies, fit an eighth of the memory."""
         return min(self.memory_bytes // 8 // (32 * (self.points.shape[1] + 2)), 65536)
 
     def _check_memory(self) -> None:
@@ -79,11 +79,11 @@ class Search:
             raise UserError(f"memory_bytes={self.memory_bytes} is too little: {wanted}.")
 
     def _row_bytes(self) -> int:
-        """One query's scores, their minima, and what `smallest` gathers."""
+        """Bytes for one query's scores, their minima, and the values that `smallest` gathers."""
         return 9 * len(self.points) + 1024 * (self.k + _MARGIN)
 
     def _first_pass(self, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
-        """Distances, indices, and (M,) limits: infinite for a proven row, else how large a neighbour's score can be."""
+        """Distances, indices, and (M,) limits: infinite for a proven row, else the largest score that a neighbour can have."""
         points, dimension = self.points.shape
         dtype = torch.float32 if math.isfinite(product_error(dimension, torch.float32)) else torch.float64
         columns = _Columns(self, frame, dtype)
@@ -104,7 +104,7 @@ class Search:
         return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
 
     def _forbid(self, scores: Tensor, block: Tensor) -> None:
-        """Infinite scores where a point does not count for the query."""
+        """Set the scores of points that do not count for the query to infinity."""
         if self.forbidden is None:
             return
         intervals = self.forbidden[block]
@@ -186,12 +186,12 @@ class _Columns:
 
 
 def _limit(distance: Tensor, squares: Tensor, dimension: int, dtype: torch.dtype) -> Tensor:
-    """(B,) how large the lower bound of a point can be that is not farther than `distance`, all errors included."""
+    """(B,), the largest lower bound that a point not farther than `distance` can have, all errors included."""
     error = distance_error(dimension)
     most = distance.square() * (1 + error) + squares * error
     return (most - squares) / 2 + underflow_error(dimension, dtype)
 
 
 def _inside(indices: Tensor, intervals: Tensor) -> Tensor:
-    """Which of the (B, m) or (m,) indices lie in the row's interval, (B, 2)."""
+    """Whether each of the (B, m) or (m,) indices lies in the row's interval, (B, 2)."""
     return (indices >= intervals[:, :1]) & (indices < intervals[:, 1:])

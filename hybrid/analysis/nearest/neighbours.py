@@ -32,17 +32,20 @@ class Neighbours(NamedTuple):
 def nearest_neighbours(
     features: Tensor, k: int, *, queries: Tensor | None = None, memory_bytes: int = 2**30
 ) -> Neighbours:
-    """The k nearest of `features` (N, D), for each of them among the others, or for each of `queries` (M, D) among all.
+    """The k nearest samples of `features` (N, ...): for each of them among the others, or for each of `queries` among all.
 
-    (N, ...) features are flattened. The result is that of brute force in float64: every distance is the square root of
-    Σ_d (x_d - y_d)², each step in float64 on the values as given, and neighbours are ordered by (distance, index). So it is
-    the same for any block size, number of threads and device. Products of centred float32 matrices only choose which
-    distances are worth computing; their rounding error is bounded, and a row for which the bound does not prove that no
-    other point can belong to it (cancellation, ties, duplicates) is searched again with float64 products, now taking every
-    point that the bound cannot rule out.
+    Args:
+        features: (N, ...) floating-point; they are flattened to (N, D).
+        k: how many neighbours, from 1 to N - 1, or to N with queries.
+        queries: (M, ...) with the same D, on the same device; None takes the features themselves, and M = N.
+        memory_bytes: about so much is used beside features and result, on the device of the features.
 
-    Time grows with N·M·D. Beside features and result at most about `memory_bytes` are used, on the device of the features.
-    Raises UserError for fewer than k other samples, features that are not finite, or too little memory for one row.
+    The result is that of brute force in float64: every distance is the square root of Σ_d (x_d - y_d)², each step in float64
+    on the values as given, and neighbours are ordered by (distance, index). So it is the same for any block size, number of
+    threads and device. Products of centred float32 matrices only choose which distances are worth computing. Their rounding
+    error is bounded; if the bound does not prove that a row is complete (cancellation, ties, duplicates), the row is searched
+    again with float64 products, which take every point that the bound cannot rule out. Time grows with N·M·D.
+    Raises UserError for fewer than k samples to choose from, features that are not finite, and too little memory for one row.
     """
     features = _flattened(features, "features")
     searched = features if queries is None else _flattened(queries, "queries")

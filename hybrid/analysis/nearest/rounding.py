@@ -35,7 +35,7 @@ def squared_distances(first: Tensor, second: Tensor) -> Tensor:
 
 
 def folded_sum(values: Tensor) -> Tensor:
-    """Sum over the last dimension, the second half added to the first again and again (pairwise summation)."""
+    """Sum over the last dimension by adding the second half to the first again and again (pairwise summation)."""
     while (width := values.shape[-1]) > 1:
         half = width // 2
         folded = values[..., :half] + values[..., half : 2 * half]
@@ -54,7 +54,10 @@ class Frame:
 
     @classmethod
     def of(cls, *features: Tensor, rows: int) -> Frame:
-        """The frame of (N, D) features: the mean of the first; `rows` are read at a time. UserError if not finite."""
+        """The frame of features (N, D), centred on the mean of the first; `rows` are read at a time.
+
+        Raises UserError for features that are not finite.
+        """
         total = sum(block.double().sum(0) for block in features[0].split(rows))
         centre = total / len(features[0])
         sizes = [_largest(block, centre) for part in features for block in part.split(rows)]
@@ -106,7 +109,7 @@ def underflow_error(dimension: int, dtype: torch.dtype) -> float:
 
 @contextmanager
 def ieee_products(device: torch.device) -> Iterator[None]:
-    """Products of float32 matrices in float32: no TF32, no bfloat16, no autocast, whatever training has set."""
+    """Context manager: multiply float32 matrices in float32, without TF32, bfloat16 or autocast, whatever training has set."""
     backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
     with torch.autocast(device.type, enabled=False), ExitStack() as restore:
         if hasattr(backends[0], "fp32_precision"):  # torch >= 2.9, where the older setting is an alias of this one

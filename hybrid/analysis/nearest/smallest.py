@@ -1,4 +1,4 @@
-"""Picking the few that count: the smallest of each row, the nearest of each query, the first of equal points."""
+"""Selections: the smallest values of each row, the nearest points of each query, the first of equal points."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _LARGE = 8192  # columns from which groups of 16 are the fastest (of 16, 32 and 
 
 
 def smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """(B, count) smallest of (B, N) values and their columns, in no order.
+    """The `count` smallest of each row of values (B, N), and their columns: (B, count) each, in no order.
 
-    They lie in the `count` groups with the smallest minima, so one vectorised minimum over the groups, and the same again on
-    the minima, leave few values to sort: seven times faster than topk on 50,000 columns, twice on 2,000.
+    They lie in the `count` groups of columns with the smallest minima. So one vectorised minimum over the groups, and the same
+    again on the minima, leave few values to sort. This is seven times faster than topk on 50,000 columns, twice on 2,000.
     """
     size = 16 if values.shape[1] >= _LARGE else 8
     groups = values.shape[1] // size
@@ -30,7 +30,7 @@ def smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def nearest_per_row(row: Tensor, index: Tensor, distance: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of (P,) pairs of a row and a point's index the k nearest of each row, by (row, distance, index).
+    """The k nearest of each row among P pairs of a row and a point's index, ordered by (row, distance, index).
 
     Pairs of equal row and distance must come with ascending indices, as they do from `nonzero` and from this function.
     """
