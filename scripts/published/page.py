@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,29 +19,45 @@ from published.rows import Page, Row
 
 _BEGIN, _END = "<!-- main table, written by scripts/results.py -->", "<!-- end of the main table -->"
 _UNKNOWN = "?"
+_JOINED = "\N{NO-BREAK SPACE}"
 _MARKS = {"read": "", "memory": " ᵐ"}
 _HEAD = """# Published experiments and ours
 
-Written by `python scripts/results.py` from `docs/results/published.yaml` and the runs in `docs/results/runs`; a change by
-hand would be lost. How to make it again: [how this page is written](../lab/results-page.md). Speed, faults, older runs and
-what has been measured layer by layer: [measurements](../lab/measurements.md).
+`python scripts/results.py` writes this page from `docs/results/published.yaml` and the runs in `docs/results/runs`, and a
+change by hand is lost: see [how this page is written](../lab/results-page.md). Speed, faults, older runs and
+measurements layer by layer are in [measurements](../lab/measurements.md).
 
-Accuracies are top-1 on the test images, in %: mean ± standard deviation over seeds (n - 1). ᵐ: quoted from memory of the
-publication, not verified; all others were read in the source that is named. **not run** is followed by what a run would
-take. Runs that are not finished are counted, and are in no mean. Below a row, ↳ names what runs of it change; what has
-"instead of" beside it is not the published experiment. Times, of training alone, and images/s are medians over seeds, with
-the smallest and the largest in brackets.
+Accuracies are top-1 on the test images, in %, as mean ± standard deviation over seeds (n - 1). An ᵐ marks a published
+accuracy that is quoted from memory and not verified; all others were read in the source that is named. **not run** is
+followed by what a run would take. Runs that are not finished are counted, but are in no mean. Below a row, ↳ names the
+settings that runs of it change; a line with "instead of" is not the published experiment. Times are of training alone;
+times and images/s are medians over seeds, with the smallest and the largest in brackets.
 """
 
 
 def page_text(page: Page, tables: Sequence[Rows], pictures: Sequence[dict[str, str]]) -> str:
     """The page; tables: of each section its rows with their runs; pictures: of each section file -> what it shows."""
-    parts = [_HEAD, page.text.strip()]
+    parts = [wrapped(_HEAD), wrapped(page.text)]
     for section, rows, shown in zip(page.sections, tables, pictures, strict=True):
-        parts += [f"## {section.title}", section.text.strip(), _table(_main_rows(rows)), f"Published: {section.source}"]
-        parts += ["\n".join(_notes(rows)), _table(_detail_rows(rows)), _not_run(rows)]
-        parts += [f"![{section.title}. {words}](../pictures/{file})  \n*{words}*" for file, words in shown.items()]
+        parts += [f"## {section.title}", wrapped(section.text), _table(_main_rows(rows))]
+        parts += [wrapped(f"Published: {section.source}"), wrapped("\n".join(_notes(rows)))]
+        parts += [_table(_detail_rows(rows)), _not_run(rows)]
+        parts += [f"![{words}](../pictures/{file})  \n*{words}*" for file, words in shown.items()]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def wrapped(markdown: str) -> str:
+    """Paragraphs and list items in lines of at most 120 characters; tables and headings as they are."""
+    blocks = re.split(r"\n(?=\s*(?:[-#|]|\n|$))", markdown.strip())  # before an item, a heading, a row, an empty line
+    return "\n".join(block if block.lstrip()[:1] in ("|", "#", "") else _filled(block) for block in blocks)
+
+
+def _filled(block: str) -> str:
+    start = "\n" if block.startswith("\n") else ""
+    later = "  " if block.lstrip().startswith("- ") else ""
+    words = re.sub(r" (?=%|±)|(?<=±) ", _JOINED, " ".join(block.split()))  # a number keeps its unit
+    filled = textwrap.fill(words, 120, subsequent_indent=later, break_long_words=False, break_on_hyphens=False)
+    return start + filled.replace(_JOINED, " ")
 
 
 def main_table(page: Page, tables: Sequence[Rows]) -> str:
@@ -129,7 +147,7 @@ def _notes(rows: Rows) -> list[str]:
             why = (run.error or "").removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
             words = f"{run.state.capitalize()}: {_full_name(entry)}{f' ({why})' if why else ''}"
             told.setdefault(words, []).append(str(run.seed))
-    return [f"{words}, seed {', '.join(seeds)}.  " for words, seeds in told.items()]
+    return [f"- {words}, seed {', '.join(seeds)}." for words, seeds in told.items()]
 
 
 def _ours(entry: Entry) -> list[str]:

@@ -7,6 +7,7 @@ import shlex
 import pytest
 from published.files import make_results, write_results
 from published.matching import entries
+from published.page import wrapped
 from published.rows import read_page
 
 from hybrid.configuration.composition import compose
@@ -261,3 +262,14 @@ def test_runs_that_logged_nothing_have_no_curves(places, archive, write_run):
     (write_run("a", *RECIPE, top1=90.0) / "metrics.jsonl").write_text("")
     archive()
     assert set(make_results(places).pictures) == {"results_digits_labels.png"}
+
+
+def test_words_written_by_hand_are_wrapped_and_tables_are_not():
+    words = " ".join(["word"] * 30)
+    row = f"| {words} | 1.00 ± 0.10 |"
+    text = wrapped(f"## Title\n\n{words}\n\n- one item of 3\n  % and ± 4 %: {words}\n- two\n\n{row}\n| - | - |\n\nend")
+    lines = text.splitlines()
+    assert lines[:2] == ["## Title", ""] and lines[-4:] == [row, "| - | - |", "", "end"]
+    assert lines[5].startswith("- one item") and lines[6].startswith("  word word") and lines[7] == "- two"
+    assert "- one item of 3 % and ± 4 %: " in text
+    assert max(len(line) for line in lines if line != row) <= 120
