@@ -8,7 +8,6 @@ import re
 
 import pytest
 
-pytestmark = pytest.mark.slow
 _BLOCKS = re.compile(r"```python\n(.*?)```(?:\s*``` \{ \.text \.output \}\n(.*?)```)?", re.DOTALL)
 
 
@@ -17,6 +16,7 @@ def words(text):
     return [(re.findall(r"[^\d\s.-][^\s]*", line), len(re.findall(r"-?\d+\.\d+", line))) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_it_runs_and_prints_what_it_shows(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -31,3 +31,9 @@ def test_it_runs_and_prints_what_it_shows(root, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"boundary.png", "within_between.png", "resnet18.npz"}
     assert names["after"].table.loc["logits", "classes.ratio"] < names["before"].table.loc["logits", "classes.ratio"]
     assert names["again"].layers == names["after"].layers
+
+
+def test_the_functions_of_the_page_on_the_analysis_run(root, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (root / "docs" / "guide" / "analysis.md").read_text(), re.DOTALL)
+    exec(code, {})
+    assert capsys.readouterr().out.count("\n") == 2
