@@ -1,7 +1,8 @@
-"""The random changes of training images: their settings, and the batched ones, which run wherever the images are.
+"""The random changes of training images: their settings, and those that are made for a whole batch at once.
 
-The order is: random-resized crop (image files only) or pad + crop, horizontal flip, AutoAugment or a relative of it, cutout;
-then mixup or cutmix of the whole batch, then the preprocessing. All work on uint8 but mixup, which needs fractions.
+They come in this order: random-resized crop (of image files) or padding and crop, horizontal flip, AutoAugment or one of its
+relatives, cutout, then mixup or cutmix of the whole batch, then the preprocessing. All of them work on uint8, except mixup,
+which makes fractions.
 """
 
 from __future__ import annotations
@@ -24,17 +25,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What `configs/augmentation/*.yaml` may say. Everything off is the default.
+    """The settings of an augmentation, as configs/augmentation/*.yaml list them. By default everything is off.
 
-    pad: pixels added on each side before a random crop back to the image's size; 0: no crop.
-    pad_mode: symmetric repeats the edge pixel (OpenCV's BORDER_REFLECT, the published scattering protocol: d c b a | a b c d),
-        reflect does not (torch's and torchvision's "reflect": d c b | a b c d), zero is black.
-    flip: probability of a horizontal flip.
-    policy: one of torchvision's on top, image by image, on the CPU; randaugment alone takes magnitude (0..30) and operations.
-    cutout: side in pixels of a square that is filled with the mean pixel, its centre anywhere in the image (DeVries and Taylor
-        2017); 0: none.
-    random_resized_crop: [smallest, largest] part of the area, for image files: the training crop of ImageNet.
-    mixup, cutmix: the α of their Beta(α, α) (Zhang et al. 2018; Yun et al. 2019); 0: off. With both, each step tosses a coin.
+    Attributes:
+        pad: pixels that are added on each side before a random crop back to the image's size; 0: no crop.
+        pad_mode: "symmetric" repeats the edge pixel (d c b a | a b c d: OpenCV's BORDER_REFLECT, the published scattering
+            protocol), "reflect" does not (d c b | a b c d: torch's and torchvision's "reflect"), "zero" is black.
+        flip: the probability of a horizontal flip.
+        policy: one of torchvision's policies, which work on the CPU, image by image.
+        magnitude: the strength of randaugment, 0 to 30; None: 9.
+        operations: randaugment's operations for an image; None: 2.
+        cutout: the side in pixels of a square that is filled with the mean pixel, its centre anywhere in the image (DeVries
+            and Taylor 2017); 0: none.
+        random_resized_crop: (smallest, largest) part of the area of an image file: the training crop of ImageNet.
+        mixup: the α of the Beta(α, α) that draws the weight of an image (Zhang et al. 2018); 0: off.
+        cutmix: the same for cutmix (Yun et al. 2019); with both, each step tosses a coin.
+
+    Raises:
+        UserError: a value is out of range, has no effect, or excludes another.
     """
 
     pad: int = 0
@@ -74,11 +82,12 @@ class Augmentation:
 
     @property
     def mixes(self) -> bool:
+        """Whether images are mixed with each other."""
         return self.mixup > 0 or self.cutmix > 0
 
     @property
     def beyond_mirroring(self) -> tuple[str, ...]:
-        """The settings, as a user writes them, by which an image becomes more than itself or its mirror image."""
+        """The settings, as a user writes them, that change an image otherwise than by mirroring it."""
         names = ("pad", "policy", "cutout", "random_resized_crop", "mixup", "cutmix")
         return tuple(f"augmentation.{name}={getattr(self, name)}" for name in names if getattr(self, name))
 
@@ -95,21 +104,24 @@ class Augmentation:
 
 
 class BatchAugmenter:
-    """Pad + crop, flip and cutout of a whole batch at once, from a table of uniforms that has one row per sample."""
+    """Padding and crop, flip and cutout of a whole batch at once, on any device.
 
-    DRAWS = 5  # crop y, crop x, flip, cutout y, cutout x; always all, so that switching one off moves no other
+    All that is random comes from a table of uniform numbers with one row for each sample.
+    """
+
+    DRAWS = 5  # crop y, crop x, flip, cutout y, cutout x: always all, so that one that is off changes no other
 
     def __init__(self, augmentation: Augmentation, *, fill: Tensor) -> None:
         """`fill`: (C,) uint8, the colour of cutout's square."""
         self.augmentation, self.fill = augmentation, fill
 
     def table(self, samples: int, *, seed: int, epoch: int) -> Tensor:
-        """(samples, DRAWS) float32 in [0, 1): everything that is random about one epoch's images."""
+        """(samples, DRAWS) float32 in [0, 1): all that is random about the images of one epoch."""
         generator = torch_generator(seed, "augmentation", epoch)
         return torch.rand(samples, self.DRAWS, generator=generator)
 
     def crop_and_flip(self, images: Tensor, draws: Tensor) -> Tensor:
-        """(N, C, H, W) uint8 → the same shape; `draws` (N, DRAWS) on the same device."""
+        """Crop and flip images (N, C, H, W) uint8, by their rows `draws` (N, DRAWS) of the table, on the same device."""
         if not self.augmentation.pad and not self.augmentation.flip:
             return images
         pad, mode = self.augmentation.pad, self.augmentation.pad_mode
@@ -130,7 +142,7 @@ class BatchAugmenter:
         return draws[:, 2] < self.augmentation.flip
 
     def cutout(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Fill a square around a uniformly drawn pixel of each image; what sticks out at the border is lost."""
+        """Fill a square around a drawn pixel of each image (N, C, H, W); the square is cut off at the border."""
         size = self.augmentation.cutout
         if not size:
             return images
@@ -146,9 +158,9 @@ def _integers(uniforms: Tensor, count: int) -> Tensor:
 
 
 def _window(uniforms: Tensor, size: int, pad: int, mode: PadMode) -> tuple[Tensor, Tensor]:
-    """(N, size) source indices of a random window of the padded axis, and where they lie inside the image.
+    """(N, size) source indices of a random window of a padded axis, and whether they lie inside the image.
 
-    The padding is never made: its pixels are found by reflecting the index.
+    No padding is made: an index in it is reflected to the pixel that it repeats.
     """
     offsets = _integers(uniforms, 2 * pad + 1) - pad
     index = offsets[:, None] + torch.arange(size, device=uniforms.device)

@@ -1,4 +1,4 @@
-"""What a training step receives, and the order in which it receives it."""
+"""Batches: what a training step receives, and in which order."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from hybrid.errors import UserError
 
 
 class Batch(NamedTuple):
-    """One step's samples, on the loader's device.
+    """The samples of one step, on the loader's device.
 
-    images:  (N, C, H, W) float32, augmented and preprocessed: what the model takes.
-    labels:  (N,) int64, the true classes, also where images were mixed.
-    targets: (N,) int64, equal to `labels`; or (N, K) float32 class weights when mixup or cutmix mixed the images.
-    indices: (N,) int64, each sample's position in the data set's own train or test files.
+    Attributes:
+        images: (N, C, H, W) float32, augmented and preprocessed, as the model takes them.
+        labels: (N,) int64, the true classes, also where images were mixed.
+        targets: (N,) int64, equal to `labels`; or (N, K) float32 weights of the K classes where mixup or cutmix mixed images.
+        indices: (N,) int64, the position of each sample in the data set's own train or test files.
     """
 
     images: Tensor
@@ -33,11 +34,15 @@ class Batch(NamedTuple):
 
 
 class Portion(NamedTuple):
-    """What a loader must get for one step.
+    """The images that a loader must get for one step.
 
-    positions: (n,) int64, the images to load: the `own` ones of this rank first, then those of other ranks to mix with.
-    partners:  (own,) int64 on the CPU, the rows of `positions` that the own ones are mixed with; None without mixing.
-    total:     images of the step on all ranks.
+    Attributes:
+        step: its number within the epoch.
+        positions: (n,) int64, positions in the split: first the `own` images of this rank, then images of other ranks that
+            they are mixed with.
+        own: how many images are this rank's.
+        partners: (own,) int64 on the CPU, the rows of `positions` that they are mixed with; None without mixing.
+        total: images of the step on all ranks.
     """
 
     step: int
@@ -49,12 +54,14 @@ class Portion(NamedTuple):
 
 @dataclass(frozen=True)
 class Batching:
-    """How the images of a split come.
+    """How a split is cut into batches.
 
-    batch_size: images of a step on all ranks together.
-    train: whether they are shuffled and augmented, by draws that depend on `seed` and the epoch.
-    drop_last: whether an epoch leaves out a last batch that is smaller.
-    shares: which part of each batch this process takes.
+    Attributes:
+        batch_size: images of a step on all ranks together.
+        train: whether images are shuffled and augmented, by draws that depend on `seed` and the epoch.
+        drop_last: whether an epoch leaves out a last batch that is smaller.
+        seed: decides order and augmentation.
+        shares: which part of each batch this process takes.
     """
 
     batch_size: int
@@ -65,12 +72,14 @@ class Batching:
 
 
 class Loader(ABC):
-    """An endless supply of epochs over one split; `len()` is the number of steps of each.
+    """Epochs over one split, as many as are wanted; `len()` is the number of steps in each.
 
-    Of each batch it yields the part of this process's rank, which may be empty at an epoch's end; the batches and every image
-    in them are the same for any number of ranks. Where it trains, the order is shuffled by (seed, epoch) and images are
-    augmented; otherwise the order is the split's and every epoch is the same. Raises UserError for a batch size below 1, and
-    for one above the number of samples where `drop_last` would leave no step at all.
+    Where it trains, the order is shuffled by (seed, epoch) and images are augmented; otherwise images come in the order of the
+    split, and every epoch is the same. In a run of several processes, a loader yields its rank's part of each batch, which
+    may be empty at the end of an epoch. The batches, and every image in them, are the same for any number of ranks.
+
+    Raises:
+        UserError: the batch size is below 1, or `drop_last` would leave no step.
     """
 
     def __init__(self, name: str, samples: int, batching: Batching) -> None:
@@ -91,10 +100,10 @@ class Loader(ABC):
         return self.samples // self.batch_size if self.drop_last else -(-self.samples // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """(images, labels) of one epoch, for a training loop of one's own: epoch 0 at first, and the next one each time.
+        """The (images, labels) of one epoch, for a training loop of your own: epoch 0 at first, and the next one each time.
 
-        Images are (N, C, H, W) float32, labels (N,) int64, or (N, K) float32 class weights where mixup or cutmix mixed the
-        images: `torch.nn.functional.cross_entropy` takes both.
+        Images are (N, C, H, W) float32. Labels are (N,) int64, or (N, K) float32 weights of the classes where mixup or cutmix
+        mixed images; `torch.nn.functional.cross_entropy` takes both.
         """
         epoch, self._next_epoch = self._next_epoch, self._next_epoch + 1
         for batch in self.epoch(epoch):
@@ -106,19 +115,19 @@ class Loader(ABC):
 
     @abstractmethod
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
-        """Steps `start`, `start` + 1, … of that epoch, exactly as an epoch begun at step 0 gives them.
+        """The batches of an epoch from step `start` on, bit for bit those of an epoch that begins at step 0.
 
         Nothing is read, decoded or augmented for the steps before `start`.
         """
 
     def order(self, epoch: int) -> Tensor:
-        """(samples,) int64: the positions in the split, in the order in which this epoch shows them."""
+        """(samples,) int64: positions in the split, in the order of this epoch."""
         if not self.train:
             return torch.arange(self.samples)
         return torch.randperm(self.samples, generator=torch_generator(self.seed, "order", epoch))
 
     def portions(self, epoch: int, start: int, *, mixes: bool, device: torch.device | str = "cpu") -> Iterator[Portion]:
-        """What to load from step `start` on, positions in the split on `device`; with those to mix with if it `mixes`."""
+        """The portions from step `start` on, with positions on `device`, and with partners if it `mixes`."""
         order = self.order(epoch).to(device)  # once: a copy per step would make the GPU wait
         for step in range(start, len(self)):
             total = self._total(step)

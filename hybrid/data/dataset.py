@@ -27,12 +27,14 @@ _USUAL_BATCH = 128  # images
 
 
 class Data:
-    """One data set with its splits, preprocessing and loaders; made by `hybrid.data.build`.
+    """A data set with its splits, preprocessing and loaders. `hybrid.load_data` and `hybrid.data.build` make one.
 
-    image_shape: (C, H, W) of the images as the model sees them.
-    preprocessing: (N, C, H, W) uint8, or float in [0, 1], → float32 as the model takes it.
+    Files are read, and downloaded where that is allowed, when `splits`, `loader` or `prepare` needs them for the first time.
 
-    Files are read, and downloaded where allowed, the first time `splits`, `loader` or `prepare` needs them.
+    Attributes:
+        source: the data set itself.
+        preprocessing: a module: images (N, C, H, W), uint8 or float in [0, 1], → float32 as the model takes them.
+        augmentation: the random changes of training images.
     """
 
     def __init__(
@@ -50,28 +52,32 @@ class Data:
 
     @property
     def name(self) -> str:
+        """The data set's name."""
         return self.source.name
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """One name for each class, in the order of the labels."""
         self.prepare()
         return self.source.class_names
 
     @property
     def num_classes(self) -> int:
+        """The number of classes."""
         return self.source.num_classes
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images as the model sees them."""
         return self.source.image_shape
 
     def prepare(self) -> None:
-        """Make sure that the files are there (once), downloading them where `data.download` allows it."""
+        """Make sure that the files are there, and download them where that is allowed. Raises UserError if they are not."""
         _ = self._prepared
 
     @property
     def unofficial_files(self) -> dict[str, str] | None:
-        """Name -> MD5 of the files that are not the published ones; None where nobody publishes checksums."""
+        """Name -> MD5 of the files that differ from the published ones; None where nobody publishes checksums."""
         self.prepare()
         return self.source.unofficial_files()
 
@@ -82,7 +88,7 @@ class Data:
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        """ "train", "test" and, unless there is none, "validation"; `len()` of each is its number of images."""
+        """The splits "train", "test" and, if there is one, "validation"; `len()` of each is its number of images."""
         self.prepare()
         whole, own = self.source.stored("train"), self.source.stored("validation")
         train, held_out = self._division.divide(
@@ -130,13 +136,21 @@ class Data:
         raw: bool = False,
         shares: Shares = ALONE,
     ) -> Loader:
-        """Batches of one split. `train=True` shuffles and augments, otherwise images come in order and as they are.
+        """Batches of one split.
 
-        most: where the split has more images, only so many of them, each class in proportion; the same ones every time.
-        classes: where there are more, only images of so many classes, evenly spread over their numbers.
-        raw: images are left in [0, 1], for `preprocessing` to follow.
-        shares: which part of each batch this process takes; alone, it takes all.
-        Raises UserError for an unknown split, and for a batch that does not fit (see `Loader`).
+        Args:
+            split: "train", "validation" or "test".
+            batch_size: images of a batch.
+            device: where batches lie, such as "cpu" or "cuda".
+            train: shuffle and augment; without it images come in order and as they are.
+            drop_last: leave out a last batch that is smaller.
+            most: take at most so many images, each class in proportion, and the same ones every time.
+            classes: take images of at most so many classes, evenly spread over their numbers.
+            raw: leave images in [0, 1], for `preprocessing` to follow.
+            shares: which part of each batch this process takes; all of it by default.
+
+        Raises:
+            UserError: the split or the device does not exist, or the batch size does not fit.
         """
         if split not in self.splits:
             raise unknown_name(split, self.splits, what=f"split of {self.name}")
@@ -159,7 +173,10 @@ class Data:
         return MemoryLoader(split, chosen, batching, finisher)
 
     def open_image(self, path: str | PathLike[str]) -> Tensor:
-        """One image file, decoded, resized, cropped and converted to grey or RGB as evaluation needs it: uint8 (C, H, W)."""
+        """An image file as the test images are, resized, cropped and in grey or RGB: uint8 (C, H, W).
+
+        Raises UserError, naming the file, if it cannot be read.
+        """
         return self.source.open_image(path)
 
     def _sample(self, split: Split, *, most: int | None, classes: int | None) -> Split:
@@ -177,7 +194,7 @@ class Data:
 
     @property
     def _fill(self) -> Tensor:
-        """(C,) uint8: the mean pixel where the preprocessing has one, otherwise middle grey."""
+        """(C,) uint8: the mean pixel where the preprocessing has one, or else middle grey."""
         has_mean = isinstance(self.preprocessing, Normalize) and any(self.preprocessing.mean)
         mean = torch.tensor(self.preprocessing.mean if has_mean else [0.5] * self.image_shape[0])
         return (mean * 255).round().clamp(0, 255).to(torch.uint8)

@@ -14,11 +14,11 @@ _SPLIT_SEED = 0  # a constant: the test set must be the same for every run, what
 
 
 class Digits(MemorySource):
-    """1,797 grey images of 8 × 8 pixels with values 0..16 (Alpaydin and Kaynak 1998, the UCI test part), in 10 classes.
+    """1,797 grey images of 8 × 8 pixels with values 0..16, in 10 classes (Alpaydin and Kaynak 1998, the UCI test part).
 
-    1,437 are for training and 360 for testing, stratified, always the same ones. Images are scaled to 0..255 and enlarged to
-    `size` × `size` with bicubic interpolation: scattering (J = 2) and logistic regression reach 99.6 % on five other random
-    splits with it, and 99.4 % with bilinear.
+    1,437 of them train and 360 test, stratified, always the same ones. They are scaled to 0..255 and enlarged to `size` ×
+    `size` by bicubic interpolation. (Scattering with J = 2 and logistic regression reach 99.6 % on five other random splits
+    with it, and 99.4 % with bilinear interpolation.)
     """
 
     name = "digits"

@@ -12,12 +12,15 @@ from hybrid.data.batch import Batch, Loader
 
 
 class FeatureLoader(Loader):
-    """What another loader gives, with features as `images`: the same order, the same mirror images, the same ranks' parts.
+    """The batches of another loader, with features as `images`: in the same order, mirrored alike, divided alike among ranks.
 
-    rows: (n · versions, …) with versions 1 (the image) or 2 (the image, then its mirror image), image after image.
-    labels, indices: (n,) of that loader's split.
-    mirror: decides which images are mirrored, if they have two versions and the loader trains.
-    channels_last: whether rows are (H, W, C). Features are always (N, C, H, W), in the memory format of the rows.
+    Args:
+        like: the other loader.
+        rows: (n · versions, …), image after image; versions is 1 (the image) or 2 (the image, then its mirror image).
+        labels, indices: (n,) of the loader's split.
+        mirror: decides which images are mirrored, if they have two versions and the loader trains.
+        channels_last: whether rows are (H, W, C). The features of a batch are (N, C, H, W), in the memory format of the rows.
+        device: where the batches go.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Batches of image files: workers decode and crop, the device does the rest."""
+"""Batches of image files: worker processes decode and crop them, the device does the rest."""
 
 from __future__ import annotations
 
@@ -29,15 +29,14 @@ _workers: list[multiprocessing.Process] = []  # of the epoch that began last
 
 
 class _DecodedFiles(Dataset):
-    """Runs in the workers: (epoch, position) → uint8 (C, H, W), or a text that says why not.
+    """What the workers run: (epoch, position) → the image, uint8 (C, H, W), or the text of the error.
 
-    An error is returned rather than raised, because a worker's exception reaches the main process as a page of traceback.
+    The text is returned, because an exception of a worker reaches the main process as a page of traceback.
     """
 
     def __init__(self, paths: Sequence[str], source: FileSource, augmentation: Augmentation, *, train: bool, seed: int):
-        self.paths = np.array(
-            paths
-        )  # one block of memory: a list of a million texts is copied into every forked worker
+        # One block of memory: a list of a million texts would be copied into every forked worker.
+        self.paths = np.array(paths)
         self.source, self.augmentation, self.train, self.seed = source, augmentation, train, seed
         self.policy = make_policy(augmentation) if train and augmentation.policy else None
 
@@ -70,9 +69,10 @@ class _DecodedFiles(Dataset):
 
 
 def random_box(width: int, height: int, *, area: tuple[float, float], random: np.random.Generator) -> Box:
-    """(left, top, right, bottom) in pixels: a random part of the area with an aspect ratio from 3/4 to 4/3.
+    """(left, top, right, bottom) in pixels of a random part of the area, with an aspect ratio from 3/4 to 4/3.
 
-    Szegedy et al. 2015, with torchvision's ten attempts, then the largest central box with an allowed ratio.
+    It is the crop of Szegedy et al. 2015. As in torchvision, after ten boxes that do not fit the largest central box with an
+    allowed ratio is taken. area: the (smallest, largest) part.
     """
     narrowest, widest = 3 / 4, 4 / 3
     for _ in range(10):
@@ -89,7 +89,7 @@ def random_box(width: int, height: int, *, area: tuple[float, float], random: np
 
 
 class _Addresses:
-    """What each step asks of the workers; made step by step, as an epoch of ImageNet has over a million."""
+    """The (epoch, position) of each image of each step. They are made step by step, as ImageNet's epoch has over a million."""
 
     def __init__(self, epoch: int, positions: list[Tensor]) -> None:
         self.epoch, self.positions = epoch, positions
@@ -110,10 +110,10 @@ def _collate(shape: tuple[int, int, int], items: list[Tensor | str]) -> Tensor |
 
 
 class FileLoader(Loader):
-    """Decodes in worker processes (random-resized crop and policy there), moves uint8 to the device, finishes there.
+    """Decodes image files in worker processes, which also make the random-resized crop and apply the policy.
 
-    Workers are started anew for each epoch: that costs a fraction of a second and leaves nothing behind. A worker that dies
-    and a file that cannot be read end the epoch with a UserError.
+    The images go to the device as uint8, and all other changes are made there. Workers are started anew for each epoch, which
+    costs a fraction of a second. A worker that dies, and a file that cannot be read, end the epoch with a UserError.
     """
 
     def __init__(
@@ -168,9 +168,8 @@ def dead_worker() -> UserError | None:
 
     torch raises a RuntimeError about it at any moment of the main thread, not only where the loader is asked for a batch.
     """
-    died = [
-        worker for worker in _workers if worker.exitcode not in (None, 0, -signal.SIGTERM)
-    ]  # torch itself ends them so
+    usual = (None, 0, -signal.SIGTERM)  # it runs, it is done, torch has ended it
+    died = [worker for worker in _workers if worker.exitcode not in usual]
     if not died:
         return None
     code = died[0].exitcode
@@ -182,9 +181,9 @@ def dead_worker() -> UserError | None:
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:
-    """Ctrl-C and a cluster's SIGTERM or SIGUSR1 reach all processes; the one that trains saves, and ends its workers itself.
+    """Ignore Ctrl-C, SIGTERM and SIGUSR1, which reach all processes: the parent saves, and then ends its workers itself.
 
-    Only the first SIGTERM is ignored: the parent's own `terminate` must still end a worker.
+    A second SIGTERM is not ignored, so that the parent can end a worker.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -192,9 +191,9 @@ def _leave_signals_to_the_parent(worker: int) -> None:
 
 
 def worker_count(wanted: int | str) -> int:
-    """ "auto" is one process per core that this process may use, up to 16; 0 decodes in the main process.
+    """The number of processes that decode. "auto" is one for each core that this process may use, up to 16.
 
-    Ranks that share the cores share them evenly.
+    Ranks on one machine share its cores evenly. 0 decodes in the main process.
     """
     if wanted != "auto":
         return int(wanted)

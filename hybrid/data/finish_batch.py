@@ -1,4 +1,4 @@
-"""What both kinds of loader do with a batch of uint8 images once it lies on the device."""
+"""The last step of a loader: mixing and preprocessing a batch of uint8 images that lies on the device."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from hybrid.data.mixing import draw_partners, mix
 
 @dataclass(frozen=True)
 class BatchFinisher:
-    """Augmentation, preprocessing and the device: all that a loader needs beside its images.
+    """Mixes the images of a batch, preprocesses them, and packs all of it.
 
-    fill: (C,) uint8, the colour of cutout. preprocessing: on `device` already.
+    Attributes:
+        augmentation: its settings.
+        preprocessing: the module, on `device`.
+        fill: (C,) uint8, the colour of cutout's square.
+        num_classes: of the labels.
+        device: where batches lie.
+        seed: decides how images are mixed.
     """
 
     augmentation: Augmentation
@@ -28,11 +34,12 @@ class BatchFinisher:
 
     @property
     def augmenter(self) -> BatchAugmenter:
+        """What crops, flips and cuts out."""
         return BatchAugmenter(self.augmentation, fill=self.fill)
 
     @torch.no_grad()
     def finish(self, images: Tensor, labels: Tensor, indices: Tensor, *, portion: Portion, epoch: int) -> Batch:
-        """Mix with the portion's partners (if it has them), preprocess and pack; everything lies on the device."""
+        """The batch of images (n, C, H, W) uint8, labels (n,) and indices (n,), all of them on the device."""
         own = portion.own
         targets = labels
         if portion.partners is not None:

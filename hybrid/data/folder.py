@@ -1,4 +1,4 @@
-"""Image files in one folder per class: ImageNet, and any user's own pictures."""
+"""Image files in one folder for each class: ImageNet, and pictures of your own."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ _LAYOUT = "it must hold train/ and val/ (or test/), each with one folder of imag
 
 
 class Folder(FileSource):
-    """`root`/train/CLASS/*.jpg and `root`/val/CLASS/*.jpg (or test/). Class names are the folder names of train/, sorted.
+    """Image files `root`/train/CLASS/*.jpg and `root`/val/CLASS/*.jpg, or test/ in place of val/.
 
-    With val/ or test/ alone, that folder is the test set and is never used for selection; with both, test/ is the test
-    set and val/ the validation split. Images become RGB (`channels` = 3) or grey (1). Evaluation resizes the short side to
-    `resize` and crops the centre `size` × `size`; `interpolation` serves training's random-resized crop too.
-    `num_workers`: processes that decode; auto is one per core, up to 16; 0 decodes in the main process.
+    Class names are the names of the folders in train/, sorted. With val/ or test/ alone, that folder is the test set, and no
+    choice is ever made by it. With both, test/ is the test set and val/ the validation split. `FileSource` explains the other
+    arguments.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One image file to one uint8 tensor: decoding, colour, resizing, cropping."""
+"""From an image file to a uint8 tensor: decoding, colour, resizing, cropping."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", "
 
 
 def open_pillow(path: str | PathLike[str], *, channels: int) -> Any:
-    """The decoded image as a Pillow image in mode L (1 channel) or RGB (3). Raises UserError that names an unreadable file.
+    """The decoded image as a Pillow image in mode L (1 channel) or RGB (3 channels).
 
-    Grey, palette, CMYK and transparent files are converted; the rotation that a camera noted in the file is applied.
+    Grey, palette, CMYK and transparent files are converted, and the rotation that a camera noted in the file is applied. Raises
+    UserError, naming the file, if it cannot be read.
     """
     from PIL import Image, ImageOps
 
@@ -37,9 +38,10 @@ def open_pillow(path: str | PathLike[str], *, channels: int) -> Any:
 def decode(
     path: str | PathLike[str], *, channels: int, short_side: int, crop: int, interpolation: Interpolation
 ) -> Tensor:
-    """Resize the short side to `short_side`, crop the centre `crop` × `crop`: uint8 (channels, crop, crop).
+    """Resize the short side of an image file to `short_side` and cut out its centre: uint8 (channels, crop, crop).
 
-    This is the one-crop evaluation of ImageNet (short side 256, crop 224). Pillow's resizing is antialiased.
+    This is the one-crop evaluation of ImageNet, with a short side of 256 and a crop of 224. The resizing is antialiased.
+    Raises UserError, naming the file, if it cannot be read.
     """
     image = open_pillow(path, channels=channels)
     width, height = image.size
@@ -58,7 +60,11 @@ def decode_box(
     size: int,
     interpolation: Interpolation,
 ) -> Tensor:
-    """Cut out the box that `choose_box(width, height)` returns and resize it to uint8 (channels, size, size)."""
+    """Cut a box out of an image file and resize it: uint8 (channels, size, size).
+
+    `choose_box(width, height)` gives the box, (left, top, right, bottom) in pixels. Raises UserError, naming the file, if it
+    cannot be read.
+    """
     image = open_pillow(path, channels=channels)
     box = choose_box(*image.size)
     return to_tensor(image.resize((size, size), resample=_filter(interpolation), box=box))

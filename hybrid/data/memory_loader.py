@@ -1,4 +1,4 @@
-"""Batches of a data set that lives in memory: on the device, if a policy does not force it to the CPU."""
+"""Batches of a data set in memory. It lies on the device, or on the CPU if a policy has to work there."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hybrid.data.sources import MemorySplit
 
 
 class MemoryLoader(Loader):
-    """Takes each batch out of the resident tensor and augments it there.
+    """Takes each batch out of one tensor and augments it where that lies.
 
-    One table of uniforms per epoch holds all that is random about its images, so each batch only takes its rows. A policy
-    of torchvision works image by image on the CPU; with one, the split must lie on the CPU and batches are moved afterwards.
+    One table of uniform numbers holds all that is random in an epoch, and each batch takes its rows of it. A policy of
+    torchvision works image by image on the CPU; with one, the split must lie there, and batches go to the device afterwards.
     """
 
     def __init__(self, name: str, split: MemorySplit, batching: Batching, finisher: BatchFinisher) -> None:

@@ -1,4 +1,4 @@
-"""Mixup and cutmix: two images of a batch become one, and so do their labels."""
+"""Mixup and cutmix, which make one image of two in a batch, and one label."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def mix(
 
 
 def _box(random: np.random.Generator, weight: float, *, height: int, width: int) -> tuple[int, int, int, int]:
-    """(top, bottom, left, right) of a box with 1 - weight of the area, centred anywhere, cut at the border."""
+    """(top, bottom, left, right) of a box with 1 - weight of the area, centred anywhere and cut off at the border."""
     side = math.sqrt(1 - weight)
     half_height, half_width = int(height * side) // 2, int(width * side) // 2
     y, x = int(random.integers(height)), int(random.integers(width))

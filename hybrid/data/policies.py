@@ -12,10 +12,10 @@ from hybrid.data.augmentation import Augmentation
 
 
 def make_policy(augmentation: Augmentation) -> Any:
-    """The transform for `augmentation.policy`: uint8 (C, H, W) → the same, drawing from torch's global generator.
+    """torchvision's transform for `augmentation.policy`: uint8 (C, H, W) → the same shape.
 
-    AutoAugment: Cubuk et al. 2019; RandAugment: Cubuk et al. 2020 (defaults: 2 operations of magnitude 9); TrivialAugmentWide:
-    Müller and Hutter 2021. Pixels that a rotation or shift brings in are black.
+    It draws from torch's global generator. AutoAugment: Cubuk et al. 2019. RandAugment: Cubuk et al. 2020, by default 2
+    operations of magnitude 9. TrivialAugmentWide: Müller and Hutter 2021. Pixels that a rotation or shift brings in are black.
     """
     from torchvision.transforms import v2  # here: it takes a second to import, and most runs don't need it
 
@@ -29,9 +29,10 @@ def make_policy(augmentation: Augmentation) -> Any:
 
 
 def apply_seeded(policy: Any, images: Tensor | Sequence[Tensor], seeds: Sequence[int]) -> list[Tensor]:
-    """The policy on each image under its own seed; torch's global CPU generator comes back as it was.
+    """Apply a policy to each image (C, H, W) under a seed of its own.
 
-    torchvision draws from that generator, so it is set and restored here; `torch.manual_seed` would also touch CUDA's.
+    torchvision draws from torch's global CPU generator, which is set for each image and restored at the end.
+    (`torch.manual_seed` would set those of the GPUs, too.)
     """
     generator = torch.default_generator
     before = generator.get_state()

@@ -1,4 +1,4 @@
-"""From pixels to the model's input: the last step of training, evaluation, prediction and export alike."""
+"""From pixels to the model's input: the last step in training, evaluation, prediction and export."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hybrid.errors import UserError
 
 @dataclass(frozen=True)
 class PixelStatistics:
-    """Mean and standard deviation of the pixels in 0..1 over all images, one value for each channel."""
+    """The mean and standard deviation of all pixels of all images, which are in 0..1: one value for each channel."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -25,9 +25,10 @@ Scale = Literal["none", "contrast"] | PixelStatistics
 
 
 class Normalize(nn.Module):
-    """(N, C, H, W) uint8, or float in [0, 1], → float32, minus `mean`, divided by `std` (one value per channel, in 0..1).
+    """(pixel - mean) / std: images (N, C, H, W), uint8 or float in [0, 1], → float32.
 
-    Mean 0 and std 1 leave the pixels in [0, 1]. Raises ValueError if a std is not positive or the lengths don't fit.
+    `mean` and `std` have one value in 0..1 for each channel; 0 and 1 leave the pixels in [0, 1]. Raises ValueError if a std is
+    not positive or the lengths differ.
     """
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
@@ -43,20 +44,20 @@ class Normalize(nn.Module):
         self.register_buffer("shift", -torch.tensor(mean).view(-1, 1, 1) * scale, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        # two passes over memory instead of four: this is the most expensive step of a small image's way
+        # Two passes over memory instead of four: of all steps before the model, a small image takes longest in this one.
         if images.is_floating_point():
             return images.float() * self.scale + self.shift
         return (images * self.pixel_scale).add_(self.shift)
 
 
 class LocalContrast(nn.Module):
-    """Local contrast normalisation: (N, C, H, W) uint8, or float in [0, 1], → float32 of the same shape.
+    """Local contrast normalisation: images (N, C, H, W), uint8 or float in [0, 1], → float32 of the same shape.
 
-    Torch7's SpatialContrastiveNormalization as the released STL-10 code of Oyallon et al. 2017 uses it. A 7 × 7 Gaussian
-    window (σ = 1.75), spread evenly over the channels so that its sum is 1, gives one local mean for all of them, which
-    is subtracted, then one local standard deviation of the result, which divides. Both are zero-padded and divided by the
-    window's response to ones, which corrects the border (the deviation after its square root, as Torch7 does); deviations
-    of 1e-4 or less become 1e-4.
+    This is Torch7's SpatialContrastiveNormalization as the released STL-10 code of Oyallon et al. 2017 uses it. A 7 × 7
+    Gaussian window (σ = 1.75) is spread evenly over the channels so that its sum is 1. It gives one local mean for all
+    channels, which is subtracted, and then one local standard deviation of the result, by which it is divided. Both are
+    zero-padded and divided by the window's response to ones, which corrects the border; for the deviation this is done after
+    the square root, as in Torch7. Deviations of 1e-4 or less become 1e-4.
     """
 
     THRESHOLD = 1e-4
@@ -73,7 +74,7 @@ class LocalContrast(nn.Module):
         border = self._blur(torch.ones_like(images[:1]))
         centred = images - self._blur(images) / border
         deviation = self._blur(centred.square()).clamp_min(0).sqrt() / border
-        # Torch7's Threshold replaces by the same value that it compares with, so a clamp is exactly it
+        # Torch7's Threshold replaces values by the one that it compares with, so it is exactly a clamp.
         return centred / deviation.clamp_min(self.THRESHOLD)
 
     def _blur(self, images: Tensor) -> Tensor:
@@ -81,15 +82,15 @@ class LocalContrast(nn.Module):
 
 
 def unit_range(images: Tensor) -> Tensor:
-    """uint8 0..255 to float32 in [0, 1]; floating images only change their type to float32."""
+    """Images as float32 in [0, 1]: uint8 is divided by 255, float is in [0, 1] already."""
     return images.float() if images.is_floating_point() else images.float() / 255
 
 
 def preprocessing(normalize: Scale, *, channels: int) -> nn.Module:
-    """(N, channels, H, W) uint8, or float in [0, 1], → float32 as a model takes it.
+    """A module for images (N, channels, H, W), uint8 or float in [0, 1], → float32 as a model takes them.
 
-    normalize: the statistics that pixels are standardised by; "none" leaves them in [0, 1]; "contrast" is `LocalContrast`.
-    Raises UserError for statistics of another number of channels, or impossible ones.
+    normalize: the statistics by which pixels are standardised; "none" leaves them in [0, 1]; "contrast" is `LocalContrast`.
+    Raises UserError for statistics of another number of channels, and for impossible ones.
     """
     if normalize == "contrast":
         return LocalContrast(channels)

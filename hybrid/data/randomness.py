@@ -1,8 +1,7 @@
-"""Random streams that depend on named numbers alone, so that nothing else can move them.
+"""Random generators that depend on (seed, purpose, epoch, …) alone: all draws of the data pipeline come from them.
 
-Every draw of the data pipeline comes from a generator made here from (seed, purpose, epoch, …). PyTorch's, NumPy's and
-Python's global generators are never read or advanced: the same run gives the same images whatever the model draws, and an
-interrupted epoch continues at any step without replaying the ones before.
+The global generators of PyTorch, NumPy and Python are neither read nor advanced. So the same run gives the same images
+whatever the model draws, and an interrupted epoch continues at any step without the steps before.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ _PURPOSES: dict[str, int] = {"order": 1, "augmentation": 2, "policy": 3, "resize
 
 
 def sequence(seed: int, purpose: Purpose, *key: int) -> np.random.SeedSequence:
-    """The entropy of one stream; `key` is for example (epoch, step), all non-negative."""
+    """The entropy of one stream. `key` is for example (epoch, step), of numbers from 0. Raises UserError for a negative seed."""
     if seed < 0:
         raise UserError(f"seed={seed} is negative; it must be 0 or more.")
     return np.random.SeedSequence([seed, _PURPOSES[purpose], *key])
 
 
 def number(seed: int, purpose: Purpose, *key: int) -> int:
-    """One 63-bit seed of that stream, for libraries that take a seed."""
+    """A seed of 63 bits for one stream, for libraries that take a seed."""
     return int(sequence(seed, purpose, *key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def torch_generator(seed: int, purpose: Purpose, *key: int) -> torch.Generator:
-    """A CPU generator of torch for that stream: the same numbers whichever device the images live on."""
+    """A generator of torch for one stream. It is on the CPU, so that the numbers do not depend on the images' device."""
     return torch.Generator().manual_seed(number(seed, purpose, *key))
 
 
 def numpy_generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
-    """A generator of NumPy for that stream."""
+    """A generator of NumPy for one stream."""
     return np.random.default_rng(sequence(seed, purpose, *key))

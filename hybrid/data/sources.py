@@ -1,7 +1,7 @@
-"""What a data set must provide: the two base classes of everything that `data._target_` may name.
+"""The base classes of data sets: `MemorySource` for images in memory, `FileSource` for image files.
 
-A data set of your own is a subclass of one of them, anywhere on the Python path; its constructor's keyword arguments are the
-keys of its yaml. `docs/guide/data.md` has a complete example of each.
+A data set of your own is a subclass of one of them, anywhere on the Python path. The keyword arguments of its constructor are
+the keys of its yaml. docs/guide/data.md has a complete example.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ Part = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True)
 class MemorySplit:
-    """images (n, C, H, W) uint8, labels (n,) int64, indices (n,) int64: positions in the data set's own files."""
+    """The images of one split, in memory.
+
+    Attributes:
+        images: (n, C, H, W) uint8.
+        labels: (n,) int64.
+        indices: (n,) int64, the position of each image in the data set's own files.
+    """
 
     images: Tensor
     labels: Tensor
@@ -37,16 +43,23 @@ class MemorySplit:
         return len(self.labels)
 
     def take(self, positions: Tensor) -> MemorySplit:
-        """The images at these positions alone."""
+        """A split of the images at these positions."""
         return MemorySplit(self.images[positions], self.labels[positions], self.indices[positions])
 
     def to(self, device: torch.device) -> MemorySplit:
+        """The split on another device."""
         return MemorySplit(self.images.to(device), self.labels.to(device), self.indices.to(device))
 
 
 @dataclass(frozen=True)
 class FileSplit:
-    """paths of n files, labels (n,) int64, indices (n,) int64: positions in the data set's own list of files."""
+    """The image files of one split.
+
+    Attributes:
+        paths: of n files.
+        labels: (n,) int64.
+        indices: (n,) int64, the position of each file in the data set's own list.
+    """
 
     paths: Sequence[str]
     labels: Tensor
@@ -56,7 +69,7 @@ class FileSplit:
         return len(self.labels)
 
     def take(self, positions: Tensor) -> FileSplit:
-        """The files at these positions alone."""
+        """A split of the files at these positions."""
         paths = [self.paths[position] for position in positions.tolist()]
         return FileSplit(paths, self.labels[positions], self.indices[positions])
 
@@ -65,11 +78,12 @@ Split = MemorySplit | FileSplit
 
 
 class Source(ABC):
-    """A labelled data set with a training and a test part, before any split, subset or augmentation of ours.
+    """A labelled data set with a training and a test part, before it is split and augmented.
 
-    name: the data set's name in tables and file names.
-    published: whether its images are published, and so the same wherever they lie. Of any other source, another `root` means
-        other images, and so another run.
+    Attributes:
+        name: the data set's name in tables and file names.
+        published: whether its images are published, and so the same wherever they lie. Of any other source, another `root`
+            means other images, and so another run.
     """
 
     name: str = "data"
@@ -82,57 +96,65 @@ class Source(ABC):
 
     @property
     def num_classes(self) -> int:
+        """The number of classes."""
         return len(self.class_names)
 
     @property
     @abstractmethod
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image that comes out."""
+        """(C, H, W) of every image."""
 
     @abstractmethod
     def open_image(self, path: str | PathLike[str]) -> Tensor:
-        """One image file as evaluation would see it: uint8 (C, H, W). Raises UserError that names an unreadable file."""
+        """One image file as the test images are: uint8 (C, H, W). Raises UserError, naming the file, if it cannot be read."""
 
     @abstractmethod
     def stored(self, part: Part) -> Split | None:
-        """One part as it is stored, checked; None where there is no such part ("validation" alone may be missing)."""
+        """One part of the data set, checked; None where there is no such part. Only "validation" may be missing."""
 
-    def prepare(self) -> None:  # noqa: B027  (nothing to do is the right default: a data set inside a package, for example)
-        """Make sure that the files are there, downloading them where that is allowed; UserError if they are not."""
+    def prepare(self) -> None:  # noqa: B027  (a data set inside a package has nothing to do)
+        """Make sure that the files are there, and download them where that is allowed. Raises UserError if they are not."""
 
     def official_files(self) -> list[OfficialFile]:
-        """The files that it reads, with their published checksums where there are any."""
+        """The files that the data set reads, with their published checksums where there are any."""
         return []
 
     def unofficial_files(self) -> dict[str, str] | None:
-        """Name -> MD5 of its files that are not the published ones; None where nobody publishes checksums of them.
+        """Name -> MD5 of the files that differ from the published ones; None where nobody publishes checksums.
 
-        Call it when the files are there.
+        The files must be there.
         """
         files = [file for file in self.official_files() if file.md5 is not None]
         return {file.path.name: md5(file.path) for file in files if not is_official(file)} if files else None
 
     def train_positions(self) -> Tensor | None:
-        """Positions of the training images to use, where the data set itself defines a choice (STL-10's folds)."""
+        """The positions of the training images to use, where the data set defines a choice (STL-10's folds); None: all."""
         return None
 
 
 class MemorySource(Source):
-    """A data set that fits in memory as one uint8 tensor per part. Subclasses write `read`, `class_names` and `channels`."""
+    """A data set that fits in memory, as one uint8 tensor for each part.
+
+    Subclasses write `read` and `class_names`.
+
+    Attributes:
+        channels: 3 for colour, 1 for grey.
+        size: the side of the images in pixels; others are resized to it.
+    """
 
     channels: int = 3
     size: int
 
     @abstractmethod
     def read(self, part: Stored) -> tuple[Tensor, Tensor]:
-        """(images uint8 (N, C, h, w), labels int64 (N,)) in the order of the files, at their native size."""
+        """(images (N, C, h, w) uint8, labels (N,) int64) in the order of the files, at their native size."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         return (self.channels, self.size, self.size)
 
     def load(self, part: Stored) -> tuple[Tensor, Tensor]:
-        """`read`, checked and brought to `image_shape`."""
+        """What `read` gives, checked and resized to `image_shape`. Raises UserError for other types, shapes or labels."""
         images, labels = self.read(part)
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != self.channels:
             wanted, kind = f"uint8 of shape (N, {self.channels}, h, w)", str(images.dtype).removeprefix("torch.")
@@ -153,14 +175,24 @@ class MemorySource(Source):
 
 
 class Files(NamedTuple):
-    """The image files of one part, and the class of each."""
+    """The image files of one part, and the class of each (0, 1, …)."""
 
     paths: Sequence[str]
     labels: Sequence[int]
 
 
 class FileSource(Source):
-    """A data set of image files that are decoded when they are needed. Subclasses write `list` and `class_names`."""
+    """A data set of image files, which are decoded when they are needed.
+
+    Subclasses write `list` and `class_names`.
+
+    Attributes:
+        channels: 3: every image becomes RGB; 1: grey.
+        size: the side in pixels of the images that the model sees.
+        resize: the short side before evaluation cuts out the centre.
+        interpolation: "bicubic" or "bilinear".
+        num_workers: processes that decode; "auto" is one for each core, up to 16; 0 decodes in the main process.
+    """
 
     channels: int = 3
     size: int
@@ -170,7 +202,7 @@ class FileSource(Source):
 
     @abstractmethod
     def list(self, part: Part) -> Files | None:
-        """Files and labels of one part, in a fixed order; None where there is no such part (only "validation" may lack)."""
+        """The files and labels of one part, in a fixed order; None where there is no such part ("validation" alone may lack)."""
 
     def stored(self, part: Part) -> FileSplit | None:
         files = self.list(part)
@@ -192,7 +224,7 @@ class FileSource(Source):
 
 
 def check_labels(labels: Tensor, *, num_classes: int, count: int, where: str | Path) -> None:
-    """UserError, naming `where`, for no samples, another number of labels than images, or a label that is no class."""
+    """Raises UserError, naming `where`, for no image, another number of labels than of images, or a label that is no class."""
     if count == 0:
         raise UserError(f"{where}: no images in it.")
     if len(labels) != count:
@@ -204,7 +236,7 @@ def check_labels(labels: Tensor, *, num_classes: int, count: int, where: str | P
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Bicubic (antialiased when it shrinks) to (N, C, size, size) uint8; images of that size pass unchanged."""
+    """Resize images (N, C, h, w) uint8 to (N, C, size, size), bicubic, antialiased where they shrink."""
     if images.shape[-2:] == (size, size):
         return images
     resized = [

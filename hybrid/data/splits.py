@@ -1,9 +1,8 @@
-"""Which images train, which validate: subsets by two protocols, and the validation split.
+"""The images that train and those that validate: subsets by two protocols, and the validation split.
 
-The order is fixed: first the subset is drawn from the whole training part, as the published protocol does, which knows no
-validation; then the validation images are drawn from the training images that the subset left over. Without a subset they are
-cut out of the training images (a subset of all of them is none). So the two never overlap, and a smaller `data.subset.n` is
-exactly the number of training images. Test images take no part.
+The subset comes first. It is drawn from the whole training part, because the published protocol has no validation images.
+Then the validation images are drawn from those that the subset left over; without a subset they are cut out of the training
+images. So the two never overlap, and `data.subset.n` is exactly the number of training images. Test images take no part.
 """
 
 from __future__ import annotations
@@ -20,20 +19,20 @@ from hybrid.errors import UserError
 from hybrid.stratified import stratified_positions
 
 _log = logging.getLogger(__name__)
-_USUAL_VALIDATION = 0.1
-
-
-USUAL_VALIDATION = 0.1  # of the training images, where nothing is said and the data set brings no split of its own
+_USUAL_VALIDATION = 0.1  # of the training images
 
 
 @dataclass(frozen=True)
 class Subset:
-    """A small training set. n: its number of images, null for all.
+    """A small training set.
 
-    protocol "published" (Oyallon et al. 2017, released code): one permutation of the positions within a class, by NumPy's
-    RandomState(seed), whose first n / classes entries are used in every class, so n must be a multiple of the number of
-    classes. Where classes differ in size the permutation is over the smallest. "stratified": each class in proportion to
-    its size, its images drawn independently.
+    Attributes:
+        n: its number of images; None: all.
+        protocol: "published" (Oyallon et al. 2017, released code) draws one permutation of the positions within a class, by
+            NumPy's RandomState(seed), and takes the first n / classes of them in every class. So n must be a multiple of the
+            number of classes. Where classes differ in size, the permutation is over the smallest. "stratified" gives each
+            class its share by size, and draws each class by itself.
+        seed: decides which images; None: the seed of the run.
     """
 
     n: int | None = None
@@ -49,7 +48,7 @@ class Subset:
             _log.warning("data.subset.protocol and data.subset.seed have no effect while data.subset.n is null.")
 
     def choose(self, labels: Tensor, *, num_classes: int, default_seed: int) -> Tensor | None:
-        """Positions of the chosen images, ascending; None for all. `default_seed` (the run's) serves where seed is null."""
+        """The positions of the chosen images, ascending; None: all. `default_seed`, the run's, serves where `seed` is None."""
         if self.n is None:
             return None
         if self.n > len(labels):
@@ -62,12 +61,13 @@ class Subset:
 
 @dataclass(frozen=True)
 class Division:
-    """Which images train and which validate.
+    """How the training part of a data set is divided into images that train and images that validate.
 
-    subset: the training images, out of all; `Subset()` takes them all.
-    validation: how many images validate, as a fraction in (0, 1) or a number; 0: none; None: the split that the data set
-        brings, or a tenth where it brings none.
-    split_seed: decides which images validate, whatever the seed of the run.
+    Attributes:
+        subset: the images that train; `Subset()` is all of them.
+        validation: how many images validate, as a fraction in (0, 1) or a number; 0: none; None: the split that the data set
+            brings, or a tenth of the images where it brings none.
+        split_seed: decides which images validate, whatever the seed of the run.
     """
 
     subset: Subset = Subset()
@@ -87,10 +87,12 @@ class Division:
     def divide(
         self, labels: Tensor, pool: Tensor | None, *, num_classes: int, seed: int, has_own_validation: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """(training, validation) positions among all training images, whose classes are `labels` (n,).
+        """(training, validation) positions among all images of the training part, whose classes are `labels` (n,).
 
-        pool: the positions that the data set itself trains on; None: all. seed: chooses the subset, if it has no seed of its
-        own. has_own_validation: whether the data set brings a validation split.
+        Args:
+            pool: the positions that the data set itself trains on; None: all.
+            seed: chooses the subset, if it has no seed of its own.
+            has_own_validation: whether the data set brings a validation split.
         """
         candidates = torch.arange(len(labels)) if pool is None else pool
         within = self.subset.choose(labels[candidates], num_classes=num_classes, default_seed=seed)
@@ -103,7 +105,10 @@ class Division:
 
 
 def published_positions(labels: Tensor, n: int, *, num_classes: int, seed: int) -> Tensor:
-    """The same within-class positions for every class of the published protocol; see `Subset`."""
+    """The positions of n images by the published protocol of `Subset`, ascending: the same within every class.
+
+    Raises UserError where n is no multiple of the number of classes, or the smallest class has too few images.
+    """
     if n % num_classes:
         near = max(num_classes, round(n / num_classes) * num_classes)
         raise UserError(f"data.subset.n={n} is not a multiple of the {num_classes} classes; {near} would be.")
@@ -119,7 +124,7 @@ def published_positions(labels: Tensor, n: int, *, num_classes: int, seed: int) 
 
 
 def validation_count(validation: int | float, available: int) -> int:
-    """A fraction in (0, 1) or a count, as a count; UserError if it takes all images or none."""
+    """The number of images for a fraction in (0, 1) or a number. Raises UserError if these are all images, or none."""
     if validation == 0:
         return 0
     count = round(validation * available) if isinstance(validation, float) else validation
@@ -132,7 +137,7 @@ def validation_count(validation: int | float, available: int) -> int:
 
 
 def divide(labels: Tensor, *, chosen: Tensor | None, validation: int | float, seed: int) -> tuple[Tensor, Tensor]:
-    """(training, validation) positions; `chosen`: the training images where a subset is used. See the module's order."""
+    """(training, validation) positions. `chosen` are the training images of a subset; None: all but the validation images."""
     everything = torch.arange(len(labels))
     if chosen is None or len(chosen) == len(labels):
         pool = everything

@@ -1,4 +1,4 @@
-"""What is in a data set: counts, pixel statistics, image sizes, and a sheet with some images of each class."""
+"""Statistics of a data set: counts, pixels, image sizes, and a sheet with some images of each class."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ _SIZE_SAMPLE = 1000  # files whose sizes are read
 
 
 def class_counts(data: Data) -> dict[str, list[int]]:
-    """For each split, the number of images of each class."""
+    """Split -> the number of images of each class."""
     return {
         name: torch.bincount(split.labels, minlength=data.num_classes).tolist() for name, split in data.splits.items()
     }
 
 
 def pixel_statistics(loader: Loader) -> PixelStatistics:
-    """One pass over a loader whose preprocessing leaves pixels in 0..1 (data.normalize=none), in float64."""
+    """The mean and standard deviation of each channel, by one pass over a loader, in float64.
+
+    Its preprocessing must leave pixels in 0..1 (data.normalize=none).
+    """
     count, total, squares = 0, 0.0, 0.0
     for batch in loader.epoch(0):
         pixels = batch.images.double()
@@ -40,7 +43,10 @@ def pixel_statistics(loader: Loader) -> PixelStatistics:
 
 
 def file_sizes(split: FileSplit) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """Smallest, median and largest (width, height), each side by itself, of up to 1,000 files evenly spaced in the list."""
+    """The smallest, median and largest (width, height) in pixels, each side by itself.
+
+    Up to 1,000 files, evenly spaced in the list, are looked at.
+    """
     from PIL import Image
 
     sizes = []
@@ -53,7 +59,11 @@ def file_sizes(split: FileSplit) -> tuple[tuple[int, int], tuple[int, int], tupl
 
 
 def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int = 12) -> None:
-    """Write a picture with one row of evenly spaced images per class (up to 100 classes, evenly spaced), names on the left."""
+    """Write a picture with a row of `columns` images for each class and the names on the left.
+
+    Images are evenly spaced over those of their class; of more than 100 classes, 100 evenly spaced ones are shown. Raises
+    UserError for a file whose ending names no format.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     classes = sorted(set(np.linspace(0, data.num_classes - 1, min(data.num_classes, _MOST_ROWS)).round().astype(int)))
@@ -76,7 +86,7 @@ def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int 
 
 
 def _examples(data: Data, split: str, label: int, count: int) -> Sequence[Tensor]:
-    """Up to `count` uint8 images of a class, evenly spaced over its images."""
+    """Up to `count` images of a class, uint8 (C, H, W), evenly spaced over its images."""
     chosen = data.splits[split]
     members = torch.nonzero(chosen.labels == label).flatten().tolist()
     positions = members[:: max(1, len(members) // count)][:count]
