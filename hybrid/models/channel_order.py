@@ -1,4 +1,4 @@
-"""Weights of networks that were trained on another package's order of the scattering coefficients."""
+"""Weights of networks that were trained on scattering coefficients in the order of another package."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ ChannelOrder = Literal["kymatio", "pyscatwave"]
 
 
 def from_pyscatwave(model: HybridModel, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of this model's network, trained on pyscatwave's coefficients, for the order of kymatio, which is ours.
+    """Reorder weights that were trained on pyscatwave's coefficients for kymatio's order, which is also ours.
 
-    weights: by their names in model.state_dict(). What is reordered: the normalization, tensor by tensor, and the inputs of
-    the head's first layer of weights, with the batch norm before it if there is one. Tensors of other shapes than the
-    model's stay as they are. Raises ValueError for a front-end without scattering, and for a head that does not begin with
-    a layer on its channels (what it begins with is found by a forward pass).
+    The normalization's tensors are reordered, and the inputs of the first layer of weights in the head, with the batch norm
+    before it if there is one. A forward pass shows which layer that is. Tensors of other shapes than the model's stay as they
+    are.
+
+    Args:
+        model: the model that the weights are for.
+        weights: tensors by their names in model.state_dict().
+
+    Raises:
+        ValueError: the front-end has no scattering, or the head does not begin with a layer on the channels.
     """
     if not isinstance(model.frontend, Scattering):
         raise ValueError(f"only scattering coefficients have pyscatwave's order, not a {type(model.frontend).__name__}")
@@ -49,7 +55,7 @@ def _settings(frontend: Scattering) -> tuple[int, int, int]:
 
 
 def _first_tensors(model: HybridModel, channels: int) -> Iterator[tuple[str, int]]:
-    """(name, axis) of the tensors that have an entry for each channel that comes out of the front-end."""
+    """(name, axis) of the tensors that have an entry for each channel of the front-end's maps."""
     for name, tensor in model.normalization.state_dict().items():
         if tensor.dim() and len(tensor) == channels:
             yield f"normalization.{name}", 0
@@ -68,7 +74,7 @@ def _first_tensors(model: HybridModel, channels: int) -> Iterator[tuple[str, int
 
 
 def _with_weights_in_order(model: HybridModel) -> list[nn.Module]:
-    """The head's modules that have weights of their own, in the order in which a forward pass comes to them."""
+    """The head's modules with weights of their own, in the order of a forward pass."""
     met: list[nn.Module] = []
     own = [module for module in model.head.modules() if next(module.parameters(recurse=False), None) is not None]
     own += [module for module in model.head.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]

@@ -1,4 +1,4 @@
-"""A plain convolutional head in the manner of VGG: kymatio's CIFAR example on coefficients, VGG-16 on pixels."""
+"""A plain convolutional head like VGG: kymatio's CIFAR example on coefficients, VGG-16 on pixels."""
 
 from __future__ import annotations
 
@@ -16,11 +16,21 @@ from hybrid.models.layers import (
 
 
 class CNN(nn.Module):
-    """(N, C, H, W) -> logits (N, num_classes): groups of 3x3 convolutions, average pooling, fully connected layers.
+    """Groups of 3x3 convolutions, average pooling and fully connected layers: (N, C, H, W) -> logits (N, num_classes).
 
-    `widths` lists the channels of each group's convolutions (with batch norm and ReLU); 2x2 max pooling stands between
-    groups. The last map is averaged onto `pool` x `pool` cells and classified through the `hidden` layers, if any.
-    `dropout` acts before each fully connected layer.
+    Each convolution has batch norm and a ReLU, and 2x2 max pooling stands between two groups.
+
+    Args:
+        input_shape: (C, H, W) of the features.
+        num_classes: the number of logits.
+        widths: channels of the convolutions, group by group.
+        pool: the last map is averaged onto pool x pool cells.
+        hidden: widths of the fully connected layers before the last.
+        dropout: rate in [0, 1) before each fully connected layer.
+        norm: the settings of all batch norm layers.
+
+    Raises:
+        ValueError: a value is out of range, or the map is too small for so many groups.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Heads that flatten the coefficients: one linear layer, or a stack of them."""
+"""Heads that flatten the coefficients: one linear layer, or several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from hybrid.models.layers import USUAL_NORM, BatchNorm, check_positive, dropout_
 
 
 class Linear(nn.Module):
-    """(N, C, H, W) -> logits (N, num_classes): softmax regression on the flattened coefficients."""
+    """One linear layer on the flattened coefficients (softmax regression): (N, C, H, W) -> logits (N, num_classes).
+
+    `dropout` is the rate in [0, 1) before it.
+    """
 
     def __init__(self, input_shape: tuple[int, int, int], num_classes: int, *, dropout: float = 0.0) -> None:
         super().__init__()
@@ -20,10 +23,18 @@ class Linear(nn.Module):
 
 
 class MLP(nn.Module):
-    """(N, C, H, W) -> logits (N, num_classes): flatten, then fully connected layers with ReLU between them.
+    """Fully connected layers on the flattened coefficients, with ReLUs: (N, C, H, W) -> logits (N, num_classes).
 
-    `hidden` (1024, 1024) is kymatio's three-layer example. `dropout` acts after every hidden layer; `batch_norm` adds
-    one between each hidden layer and its ReLU.
+    Args:
+        input_shape: (C, H, W) of the features.
+        num_classes: the number of logits.
+        hidden: widths of the layers before the last; (1024, 1024) is kymatio's example of three layers.
+        dropout: rate in [0, 1) after every hidden layer.
+        batch_norm: whether batch norm stands between each hidden layer and its ReLU.
+        norm: the settings of batch norm.
+
+    Raises:
+        ValueError: a value is out of range.
     """
 
     def __init__(
@@ -38,7 +49,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(hidden=hidden)
-        dropout_layer(dropout)  # refuses a rate that is no rate
+        dropout_layer(dropout)  # refuses a rate that is none, also without hidden layers
         sizes = (flattened(input_shape), *hidden, num_classes)
         self.layers = fully_connected(sizes, dropout_rate=dropout, norm=norm if batch_norm else None)
 

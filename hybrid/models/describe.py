@@ -1,4 +1,4 @@
-"""What a model consists of: a table layer by layer, parameters, multiply-accumulates and depth, counted on a real forward."""
+"""A description of a model: layers, parameters, multiply-accumulates and depth, all counted in a forward pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ _WEIGHTED = {"ConvolutionBackward0", "AddmmBackward0", "MmBackward0", "LinearBac
 
 @dataclass(frozen=True)
 class Layer:
-    """One call of one layer: its place in the model, its class, the shape that it gives for one image, what it costs."""
+    """One call of one layer.
+
+    Attributes:
+        name: its place in the model, such as "head.stem.0".
+        type: the name of its class.
+        output_shape: the shape of its output for one image.
+        parameters: its trainable parameters; 0 in a second call.
+        macs: its multiply-accumulates for one image.
+    """
 
     name: str
     type: str
@@ -31,12 +39,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Description:
-    """A model's layers in the order in which they run, and its totals.
+    """The layers of a model in the order in which they run, and its totals.
 
-    `parameters` are the trainable ones. `macs` are multiply-accumulates of convolutions and linear layers for one
-    image; the scattering transform is not in them: `scattering_flops` estimates the floating-point operations of its
-    Fourier transforms (None without scattering). `depth` is the number of convolutions and linear layers on the
-    longest path.
+    Attributes:
+        layers: one entry for each call of a layer.
+        parameters: trainable parameters.
+        macs: multiply-accumulates of convolutions and linear layers for one image, without the scattering transform.
+        depth: convolutions and linear layers on the longest path.
+        scattering_flops: an estimate of the floating-point operations of the scattering's Fourier transforms for one image;
+            None without scattering.
     """
 
     layers: tuple[Layer, ...]
@@ -47,7 +58,7 @@ class Description:
 
 
 def describe(model: HybridModel, image_shape: tuple[int, int, int] | None = None) -> Description:
-    """Describe a model on one blank image, by hooks on its forward in evaluation mode; the model stays as it is."""
+    """Describe a model by one forward pass of a blank image (C, H, W) in evaluation mode. The model stays as it is."""
     layers: list[Layer] = []
     counted: set[nn.Module] = set()
     with ExitStack() as hooks:
@@ -86,7 +97,7 @@ def _record(
 
 
 def _begin_graph(_module: nn.Module, _inputs: Any, features: Tensor) -> Tensor | None:
-    """Let the graph begin at the features, so that frozen layers behind them count too, and a scattering's products do not."""
+    """Let the graph begin at the features: frozen layers after them then count, and the products of a scattering do not."""
     return None if features.requires_grad else features.detach().requires_grad_()
 
 
@@ -100,8 +111,7 @@ def _macs(module: nn.Module, output: Tensor) -> int:
 def _depth(logits: Tensor) -> int:
     """Convolutions and linear layers on the longest path of the graph that ends in `logits`.
 
-    Over paths rather than modules, so the 1x1 convolution of a shortcut does not count beside the block that it
-    bypasses.
+    A path does not count the 1x1 convolution of a shortcut beside the block that it bypasses; a count of modules would.
     """
     depth: dict[Any, int] = {}
     stack = [logits.grad_fn]
@@ -118,10 +128,9 @@ def _depth(logits: Tensor) -> int:
 
 
 def _scattering_flops(frontend: nn.Module) -> int | None:
-    """5 n log2 n operations for each complex Fourier transform of n points, half of that for each real one.
+    """The operations of all Fourier transforms: 5 n log2 n for a complex one of n points, half of that for a real one.
 
-    The transforms are those of the algorithm with subsampling at every scale (Bruna and Mallat 2013), on the padded
-    image.
+    The transforms are those of the algorithm that subsamples at every scale (Bruna and Mallat 2013), on the padded image.
     """
     if not isinstance(frontend, Scattering):
         return None
@@ -144,7 +153,7 @@ def _scattering_flops(frontend: nn.Module) -> int | None:
 
 
 def table(description: Description) -> list[tuple[str, ...]]:
-    """Rows of text for printing: a header, then one row per layer."""
+    """Rows of text for printing: a header, then a row for each layer."""
     rows = [("layer", "type", "output", "parameters", "MACs")]
     for layer in description.layers:
         shape = "x".join(map(str, layer.output_shape))

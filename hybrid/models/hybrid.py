@@ -18,11 +18,19 @@ PartOrFactory = nn.Module | Callable[..., nn.Module]
 
 
 class HybridModel(nn.Module):
-    """Images (N, C, H, W), float and already normalised -> logits (N, num_classes).
+    """A front-end, a normalization and a head: images (N, C, H, W), float and normalised -> logits (N, num_classes).
 
-    The three parts are the attributes `frontend`, `normalization` and `head`; `hybrid.models.parts` says what each of them
-    does. `model.to(memory_format=torch.channels_last)` also converts the front-end's maps to that format, once, if the head
-    prefers it: the Fourier transform leaves contiguous maps, which every convolution would convert for itself.
+    `hybrid.models.parts` says what each part does. `model.to(memory_format=torch.channels_last)` also converts the maps of the
+    front-end to that format, once, if the head prefers it. (The Fourier transform leaves contiguous maps, which every
+    convolution would convert for itself.)
+
+    Attributes:
+        frontend: images -> maps.
+        normalization: brings the maps to a common scale.
+        head: maps -> logits.
+        image_shape: (C, H, W) of the images.
+        num_classes: the number of logits.
+        channels_last: whether the features are brought to channels_last.
     """
 
     def __init__(

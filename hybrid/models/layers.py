@@ -1,6 +1,6 @@
-"""What heads are built from: initialised convolutions, batch norm, pooling, dropout, fully connected layers.
+"""The layers of the heads: initialised convolutions, batch norm, pooling, dropout, fully connected layers.
 
-Every non-linearity is its own nn.ReLU module and runs once per forward, so a hook on it sees one layer of the network.
+Every non-linearity is an nn.ReLU module of its own and runs once in a forward pass, so a hook on it sees one layer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from torch import nn
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """How the batch norm layers of a head behave: `momentum` is the weight of the newest batch, in (0, 1]."""
+    """The settings of all batch norm layers of a head.
+
+    Attributes:
+        momentum: the weight of the newest batch in the running statistics, in (0, 1].
+        eps: above 0, added to the variance.
+        affine: whether each channel has a learned scale and shift.
+    """
 
     momentum: float = 0.1
     eps: float = 1e-5
@@ -27,11 +33,11 @@ class BatchNorm:
             raise ValueError(f"batch norm eps is {self.eps}; it is a number above 0")
 
     def over_maps(self, channels: int) -> nn.BatchNorm2d:
-        """For activations (N, channels, H, W)."""
+        """The layer for activations (N, channels, H, W)."""
         return nn.BatchNorm2d(channels, eps=self.eps, momentum=self.momentum, affine=self.affine)
 
     def over_vectors(self, features: int) -> nn.BatchNorm1d:
-        """For activations (N, features)."""
+        """The layer for activations (N, features)."""
         return nn.BatchNorm1d(features, eps=self.eps, momentum=self.momentum, affine=self.affine)
 
 
@@ -39,9 +45,9 @@ USUAL_NORM = BatchNorm()  # torch's own settings
 
 
 def convolution(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, bias: bool = False) -> nn.Conv2d:
-    """A convolution that keeps the map's size at stride 1, with weights from N(0, 2 / (kernel² · outputs)).
+    """A convolution that keeps the size of a map at stride 1, with initial weights from N(0, 2 / (kernel² · outputs)).
 
-    That variance is the one of the released scattering networks (He et al., ICCV 2015, in its fan-out form).
+    The released scattering networks have this variance (He et al., ICCV 2015, by the fan-out).
     """
     layer = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=bias)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -51,7 +57,7 @@ def convolution(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, 
 def convolution_norm_relu(
     inputs: int, outputs: int, norm: BatchNorm, *, kernel: int = 3, bias: bool = False
 ) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
+    """A convolution, batch norm and a ReLU."""
     return nn.Sequential(convolution(inputs, outputs, kernel=kernel, bias=bias), norm.over_maps(outputs), nn.ReLU())
 
 
@@ -69,17 +75,17 @@ def fully_connected(sizes: Sequence[int], *, dropout_rate: float = 0.0, norm: Ba
 
 
 def dropout_layer(rate: float) -> nn.Module:
-    """Dropout at a rate in [0, 1); at 0 nothing at all, so that the layer does not appear in tables."""
+    """Dropout at a rate in [0, 1). At 0 it is nn.Identity, which tables of layers leave out."""
     if not 0 <= rate < 1:
         raise ValueError(f"a dropout rate is {rate}; it is a number in [0, 1)")
     return nn.Dropout(rate) if rate else nn.Identity()
 
 
 def average_pool(map_shape: tuple[int, int], size: int) -> nn.Module:
-    """Average a map (H, W) onto a grid of size x size cells of equal extent, overlapping by a row where they must.
+    """Averages a map (H, W) onto a grid of size x size cells of equal extent, which overlap where they must.
 
-    Not nn.AdaptiveAvgPool2d but for the global mean: its gradient is not deterministic on a GPU. The cells are the same
-    where `size` divides H and W, and for size 2.
+    nn.AdaptiveAvgPool2d serves for the global mean alone, because its gradient is not deterministic on a GPU. The cells are
+    those of nn.AdaptiveAvgPool2d where `size` divides H and W, and for size 2.
     """
     side = min(map_shape)
     if not 1 <= size <= side:
@@ -92,17 +98,17 @@ def average_pool(map_shape: tuple[int, int], size: int) -> nn.Module:
 
 
 def after_stride(size: int, stride: int) -> int:
-    """Side of the map after one of these convolutions with a stride: size / stride, rounded up."""
+    """The side of a map after a convolution of this module with a stride: size / stride, rounded up."""
     return -(-size // stride)
 
 
 def flattened(shape: Sequence[int]) -> int:
-    """Number of values in a shape."""
+    """The number of values in a tensor of this shape."""
     return int(torch.Size(shape).numel())
 
 
 def check_positive(**sizes: int | Sequence[int]) -> None:
-    """Refuse a width, count or stride below 1, by name."""
+    """Raises ValueError, naming it, for a width, count or stride below 1."""
     for name, value in sizes.items():
         numbers = [value] if isinstance(value, int) else list(value)
         if not numbers or min(numbers) < 1:

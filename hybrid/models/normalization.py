@@ -1,7 +1,7 @@
-"""Normalizations between front-end and head: (N, C, H, W) -> the same shape, each channel on a common scale.
+"""Normalizations between front-end and head: they bring each channel of (N, C, H, W) to a common scale.
 
-Scattering orders differ in size by one to two decimal powers, and the first convolution does not learn without this
-step.
+The coefficients of different scattering orders differ by a factor of ten to a hundred. Without this step the first
+convolution does not learn.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ from hybrid.models.layers import BatchNorm
 
 
 class BatchNormalization(nn.Module):
-    """Batch norm of every channel. Non-affine by default: what the published hybrids use, with no parameters.
+    """Batch norm of every channel; by default without parameters, as in the published hybrids.
 
-    `momentum` is the weight of the newest batch in the running statistics; the released ImageNet network uses 0.9.
+    Args:
+        input_shape: (C, H, W) of the features.
+        affine: whether each channel has a learned scale and shift.
+        eps: above 0, added to the variance.
+        momentum: the weight of the newest batch in the running statistics, in (0, 1]; the released ImageNet network has 0.9.
     """
 
     def __init__(
@@ -31,11 +35,11 @@ class BatchNormalization(nn.Module):
 
 
 class LogNormalization(nn.Module):
-    """log(|S| + log_eps) with the sign of S, then batch norm.
+    """log(|S| + log_eps) with the sign of S, then batch norm (`BatchNormalization`).
 
-    Computed as sign(S) · log(1 + |S| / log_eps). For coefficients S >= 0 (all of orders 1 and 2) that is log(S +
-    log_eps) up to a constant, which batch norm removes; order 0 of a normalised image is signed, and a plain log|S|
-    would lose its sign.
+    It is computed as sign(S) · log(1 + |S| / log_eps). For coefficients S >= 0, which are all of orders 1 and 2, this is
+    log(S + log_eps) up to a constant that batch norm removes. Order 0 of a normalised image has a sign, which log|S| would
+    lose. `log_eps` is above 0.
     """
 
     def __init__(
@@ -58,9 +62,10 @@ class LogNormalization(nn.Module):
 
 
 class StatisticsNormalization(nn.Module):
-    """(S - mean) / sqrt(variance + eps) per channel, with moments of the training set, fitted once before training.
+    """(S - mean) / sqrt(variance + eps) for each channel, with the moments of the training set.
 
-    The fixed standardisation of the shared local encoder. Its moments are buffers in the state_dict.
+    They are fitted once, before training, and are buffers in the state_dict. This is the fixed standardisation of the shared
+    local encoder. `eps` is above 0.
     """
 
     fixed = True
@@ -79,7 +84,7 @@ class StatisticsNormalization(nn.Module):
         self.register_buffer("samples", torch.zeros((), dtype=torch.int64))
 
     def fit(self, batches: Any) -> None:
-        """Set the moments from feature batches (N, C, H, W), in float64. Raises ValueError if there are none."""
+        """Compute the moments of batches of features (N, C, H, W), in float64. Raises ValueError if there are none."""
         count, samples = 0, 0
         total = torch.zeros_like(self.mean, dtype=torch.float64)
         squares = torch.zeros_like(total)
@@ -108,7 +113,7 @@ class StatisticsNormalization(nn.Module):
 
 
 class NoNormalization(nn.Module):
-    """The features as they are."""
+    """Leaves the features as they are."""
 
     def __init__(self, input_shape: tuple[int, int, int]) -> None:
         super().__init__()

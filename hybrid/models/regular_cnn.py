@@ -1,7 +1,7 @@
-"""The constant-width network on which contraction, separation and boundary complexity were published, layer by layer.
+"""The network of constant width on which contraction, separation and boundary complexity were published, layer by layer.
 
-"Building a Regular Decision Boundary with Deep Networks" (Oyallon, CVPR 2017), in the form of its released code. Every
-convolution has the same number of channels and there is neither a shortcut nor a max pooling, so layers compare.
+It is that of "Building a Regular Decision Boundary with Deep Networks" (Oyallon, CVPR 2017), as released. Every convolution
+has the same number of channels, and there are neither shortcuts nor max pooling, so that layers can be compared.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from hybrid.models.layers import (
 )
 
 PUBLISHED_NORM = BatchNorm(momentum=0.01, eps=1e-3, affine=False)
-_GROUP_STRIDES = (1, 2, 2)  # of the first convolution of each group of two blocks
+_GROUP_STRIDES = (1, 2, 2)  # of the first convolution in each group of two blocks
 
 
 class PartialReLU(nn.Module):
     """ρ_α: the first ⌊alpha · width⌋ channels of (N, width, ...) through a ReLU, the others as they are.
 
-    `alpha` in [0, 1] is the degree of non-linearity: 1 is a ReLU, 0 the identity. `rectified` is the number of channels
-    that it makes. A tap at every alpha, so that networks of different alpha have the same layers.
+    `alpha` in [0, 1] is the degree of non-linearity: 1 is a ReLU, 0 the identity. `rectified` is the number ⌊alpha · width⌋.
+    It counts as a non-linearity at every alpha, so that networks of different alpha have the same layers.
     """
 
     is_nonlinearity = True
@@ -51,7 +51,7 @@ class PartialReLU(nn.Module):
 
 
 class ExpansiveRoot(nn.Module):
-    """ρ(x) = sign(x) · (√(|x| + 1e-5) + 0.1): not contractive, with a slope of up to 158 and a jump of 0.2 at zero."""
+    """ρ(x) = sign(x) · (√(|x| + 1e-5) + 0.1). It is not contractive: its slope is up to 158, and it jumps by 0.2 at zero."""
 
     is_nonlinearity = True
 
@@ -60,18 +60,28 @@ class ExpansiveRoot(nn.Module):
 
 
 class RegularCNN(nn.Module):
-    """(N, C, H, W) -> logits (N, num_classes): 13 convolutions of `width` channels, the global mean, a linear layer.
+    """13 convolutions of one width, the global mean and a linear layer: (N, C, H, W) -> logits (N, num_classes).
 
-    Layer 1 is a 3x3 convolution, batch norm and a full ReLU whatever `alpha`. Then come three groups of two blocks, each
-    block twice (3x3 convolution, batch norm, ρ) and dropout at the rate `dropout`; groups 2 and 3 begin with stride 2. ρ
-    rectifies ⌊alpha · width⌋ channels, or is `ExpansiveRoot` on all of them if not `contractive`. Only the convolutions
-    and the linear layer have parameters, and only the latter a bias. Weights of convolutions begin as a normal
-    distribution of standard deviation √(8 / (9 · width)), cut off at twice that; those of the linear layer uniform
-    within ±√(3 / width), its bias 0.
+    Layer 1 is a 3x3 convolution, batch norm and a ReLU. Then come three groups of two blocks. A block is twice (3x3
+    convolution, batch norm, ρ) and then dropout; groups 2 and 3 begin with stride 2. Only the convolutions and the linear
+    layer have parameters, and only the linear layer has a bias. The initial weights of the convolutions are normal with a
+    standard deviation of √(8 / (9 · width)), cut off at twice that; those of the linear layer are uniform within
+    ±√(3 / width), and its bias is 0.
 
-    TensorFlow, in which the released code is written, centres a strided convolution of an even map on its odd rows and
-    columns, torch on the even ones: the same grid on the mirrored image, and training flips images anyway.
-    Raises ValueError for an alpha outside [0, 1], for one that has no effect, and for images below 3x3.
+    The released code is written in TensorFlow, which centres a strided convolution of an even map on its odd rows and columns;
+    torch centres it on the even ones. That is the same grid on the mirrored image, and training flips images anyway.
+
+    Args:
+        input_shape: (C, H, W) of the images, 3x3 or more.
+        num_classes: the number of logits.
+        width: channels of every convolution.
+        alpha: the share in [0, 1] of channels that ρ rectifies: see `PartialReLU`.
+        contractive: False takes `ExpansiveRoot` for ρ, on all channels.
+        dropout: rate in [0, 1) after each block.
+        norm: the settings of all batch norm layers.
+
+    Raises:
+        ValueError: a value is out of range, `alpha` has no effect, or the images are too small.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The residual network that both published heads are: stem convolution, stages of blocks, pooling, classifier.
+"""The residual network of both published heads: a stem convolution, stages of blocks, pooling, a classifier.
 
 Blocks are post-activation, as in the networks released with "Scaling the Scattering Transform" (Oyallon, Belilovsky,
 Zagoruyko, ICCV 2017); the wide residual networks of Zagoruyko and Komodakis (2016) themselves are pre-activation.
@@ -25,7 +25,7 @@ from hybrid.models.layers import (
 
 @dataclass(frozen=True)
 class Stage:
-    """`blocks` basic blocks of `width` channels, the first with a stride."""
+    """A stage of a residual network: `blocks` basic blocks of `width` channels, the first of them with a stride."""
 
     width: int
     blocks: int
@@ -33,9 +33,10 @@ class Stage:
 
 
 class BasicBlock(nn.Module):
-    """conv3x3 - norm - ReLU - (dropout) - conv3x3 - norm, plus the shortcut, then ReLU: changes C, H and W.
+    """conv3x3 - norm - ReLU - dropout - conv3x3 - norm, plus the shortcut, then ReLU.
 
-    The shortcut is the identity, or a 1x1 convolution and batch norm where the width or the size of the map changes.
+    (N, inputs, H, W) -> (N, width, H / stride, W / stride), rounded up. The shortcut is the identity, or a 1x1 convolution
+    and batch norm where the width or the size of the map changes.
     """
 
     def __init__(self, inputs: int, width: int, *, stride: int, norm: BatchNorm, dropout_rate: float) -> None:
@@ -57,10 +58,21 @@ class BasicBlock(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """(N, C, H, W) -> logits (N, num_classes).
+    """A residual network: (N, C, H, W) -> logits (N, num_classes).
 
-    `dropout_rate` acts inside the blocks, between their convolutions; `classifier_dropout` on the pooled features.
-    `pool` is the side of the grid that the last map is averaged onto before the linear layer; 1 is the global average.
+    Args:
+        input_shape: (C, H, W) of the features.
+        num_classes: the number of logits.
+        stem_width: channels of the first convolution.
+        stages: the stages of blocks.
+        norm: the settings of all batch norm layers.
+        stem_bias: whether the first convolution has a bias.
+        pool: the last map is averaged onto pool x pool cells; 1 is the global average.
+        dropout_rate: in [0, 1), between the two convolutions of a block.
+        classifier_dropout: in [0, 1), on the pooled features.
+
+    Raises:
+        ValueError: a value is out of range, or a stride is larger than its map.
     """
 
     def __init__(

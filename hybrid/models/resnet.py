@@ -26,12 +26,24 @@ def resnet(
     classifier_dropout: float = 0.0,
     norm: BatchNorm = USUAL_NORM,
 ) -> ResidualNetwork:
-    """A residual network over coefficients `input_shape` = (C, H, W).
+    """A residual network on coefficients, by default that of Scat + ResNet-10: (N, C, H, W) -> logits (N, num_classes).
 
-    `widths` auto depends on the map that the front-end leaves: 256, 512 channels from 16x16 on (the published
-    network), 128, 256 from 9x9 on, 64, 128 on smaller maps. `strides` auto is 1 for the first stage and 2 for the
-    others while the map has at least 4 pixels a side. `stem_width` auto is the first width. Only the stem has a bias,
-    as released.
+    Args:
+        input_shape: (C, H, W) of the coefficients.
+        num_classes: the number of logits.
+        widths: channels of each stage; "auto" is (256, 512) on maps of 16x16 and more (as published), (128, 256) from 9x9
+            on, and (64, 128) on smaller ones.
+        blocks: of each stage, or of all.
+        strides: of the first block in each stage; "auto" is 1, and then 2 while the map has 4 pixels or more on a side.
+        stem_width: channels of the first convolution; "auto" is the first width.
+        stem_bias: whether the first convolution has a bias, as released; no other has one.
+        pool: the last map is averaged onto pool x pool cells.
+        dropout: rate in [0, 1) between the two convolutions of a block.
+        classifier_dropout: rate in [0, 1) on the pooled features.
+        norm: the settings of all batch norm layers.
+
+    Raises:
+        ValueError: a value is out of range, or the lists differ in length.
     """
     if widths == "auto":
         widths = auto_widths(min(input_shape[1:]))
@@ -57,11 +69,10 @@ def resnet(
 
 
 def auto_widths(side: int) -> tuple[int, ...]:
-    """Channels per stage for a map whose shorter side is `side`.
+    """The channels of each stage for a map whose shorter side is `side`.
 
-    The published widths cost 4.7 GMAC per image at 28x28. On the 8x8 maps of CIFAR, two CPU cores do forward and
-    backward of 1,140 images/s with widths 64, 128 and strides 1, 2; of 605 with strides 1, 1; of 402 with widths 128,
-    256.
+    The published widths cost 4.7 GMAC for an image at 28x28. On the 8x8 maps of CIFAR, two CPU cores train 1,140 images/s
+    with widths 64, 128 and strides 1, 2; 605 with strides 1, 1; and 402 with widths 128, 256.
     """
     if side >= 16:
         return (256, 512)
@@ -69,7 +80,7 @@ def auto_widths(side: int) -> tuple[int, ...]:
 
 
 def auto_strides(side: int, stages: int) -> tuple[int, ...]:
-    """1, then 2 for every stage whose map has at least 4 pixels a side, so that 2x2 or more are left."""
+    """1, and then 2 for each stage whose map has 4 pixels or more on a side, so that 2x2 or more are left."""
     strides = [1] * min(stages, 1)
     for _ in range(stages - 1):
         strides.append(2 if side >= 4 else 1)

@@ -22,11 +22,20 @@ from hybrid.models.layers import (
 
 
 class SharedLocalEncoder(nn.Module):
-    """(N, C, H, W) -> logits (N, num_classes).
+    """1x1 convolutions, average pooling and fully connected layers: (N, C, H, W) -> logits (N, num_classes).
 
-    `encoder` are the widths of the 1x1 convolutions, `hidden` those of the fully connected layers, all with batch norm
-    and ReLU. Between them the map is averaged onto `pool` x `pool` cells; auto is 2, or 1 where the map is a single
-    pixel. `dropout` acts after every hidden fully connected layer, `encoder_dropout` on the pooled encoding.
+    Args:
+        input_shape: (C, H, W) of the coefficients.
+        num_classes: the number of logits.
+        encoder: widths of the 1x1 convolutions, each with batch norm and a ReLU.
+        pool: the encoding is averaged onto pool x pool cells; "auto" is 2, or 1 on a map of one pixel.
+        hidden: widths of the fully connected layers before the last, each with batch norm and a ReLU.
+        dropout: rate in [0, 1) after every hidden layer.
+        encoder_dropout: rate in [0, 1) on the pooled encoding.
+        norm: the settings of all batch norm layers.
+
+    Raises:
+        ValueError: a value is out of range.
     """
 
     def __init__(

@@ -13,10 +13,16 @@ _WITHOUT_AUXILIARY_LOGITS = {"aux_logits": False, "init_weights": True}
 
 
 class TorchvisionClassifier(nn.Module):
-    """(N, C, H, W) -> logits (N, num_classes), by the network that torchvision calls `name`, with random weights.
+    """A classification network of torchvision, with random weights: (N, C, H, W) -> logits (N, num_classes).
 
-    `options` go to its constructor (for example dropout). The networks take 3 channels: a grey image is repeated, and
-    any other number of channels is a ValueError, as is an image too small for the network.
+    Args:
+        input_shape: (C, H, W) of the images; C is 3, or 1 for grey images, which are repeated.
+        num_classes: the number of logits.
+        name: torchvision's name of the network, such as "resnet18".
+        options: arguments of its constructor, such as {"dropout": 0.5}.
+
+    Raises:
+        ValueError: the name is unknown, the options do not fit, or the images have other channels or are too small.
     """
 
     def __init__(

@@ -25,10 +25,24 @@ def wide_resnet(
     classifier_dropout: float = 0.0,
     norm: BatchNorm = USUAL_NORM,
 ) -> ResidualNetwork:
-    """A wide residual network over coefficients or pixels `input_shape` = (C, H, W).
+    """A wide residual network on coefficients or pixels: (N, C, H, W) -> logits (N, num_classes).
 
-    Stage i has `n` blocks of `k` · widths[i] channels, the first with strides[i]. The stem convolution has `stem_width`
-    channels, times `k` if `widen_stem`: after a scattering transform the stem is wide, on pixels it is not.
+    Args:
+        input_shape: (C, H, W) of the features.
+        num_classes: the number of logits.
+        k: widening factor.
+        n: blocks in each stage.
+        widths: channels of each stage, times k.
+        strides: of the first block in each stage.
+        stem_width: channels of the first convolution.
+        widen_stem: whether these are times k, too; they are after a scattering transform, and not on pixels.
+        pool: the last map is averaged onto pool x pool cells.
+        dropout: rate in [0, 1) between the two convolutions of a block.
+        classifier_dropout: rate in [0, 1) on the pooled features.
+        norm: the settings of all batch norm layers.
+
+    Raises:
+        ValueError: a value is out of range, or `widths` and `strides` differ in length.
     """
     check_positive(k=k, n=n, widths=widths)
     if len(widths) != len(strides):

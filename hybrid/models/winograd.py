@@ -1,4 +1,6 @@
-"""3x3 convolutions in float32 on CPUs by Winograd's algorithm: a quarter of the multiplications, the same values to 1e-5.
+"""3x3 convolutions in float32 on CPUs by Winograd's algorithm, which takes a quarter of the multiplications.
+
+The values are those of the direct sum to 1e-5.
 
 A tile of 4x4 outputs needs 6x6 inputs. With g the filter and d the tile, F(4x4, 3x3) of Lavin and Gray, "Fast Algorithms
 for Convolutional Neural Networks" (CVPR 2016, equation 9), is
@@ -6,11 +8,11 @@ for Convolutional Neural Networks" (CVPR 2016, equation 9), is
     Y = A^T [(G g G^T) * (B^T d B)] A
 
 where * multiplies entry by entry. Summed over the channels, that is one product of matrices (tiles x channels, channels x
-outputs) for each of the 36 entries, and 36 multiplications for 16 outputs instead of 144. GPU libraries do so by themselves.
-oneDNN, which convolves in float32 on CPUs, does not, and this is most of a wide residual network's training step there.
+outputs) for each of the 36 entries, and 36 multiplications for 16 outputs instead of 144. GPU libraries do this by themselves.
+oneDNN, which torch uses on CPUs, does not, and there these convolutions take most of a wide residual network's training step.
 
-The matrices A, G and B come of five points at which polynomials are multiplied, and infinity. The points 0, 1, -1, 1/2, -2
-keep the rounding error at some 1.5e-6 of the output's norm, three times that of the direct sum (Barabasz et al., "Error
+The matrices A, G and B come from five points at which polynomials are multiplied, and infinity. The points 0, 1, -1, 1/2, -2
+keep the rounding error at about 1.5e-6 of the output's norm, three times that of the direct sum (Barabasz et al., "Error
 Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2020).
 """
 
@@ -31,20 +33,21 @@ from torch.overrides import TorchFunctionMode
 _POINTS = (Fraction(0), Fraction(1), Fraction(-1), Fraction(1, 2), Fraction(-2))
 _TILE, _FILTER, _WINDOW = 4, 3, 6
 
-# Where it pays, measured on one and two cores of a Zen 4: elsewhere the transforms, which move more numbers than they
-# multiply, cost as much as is saved.
+# The limits within which it is faster, measured on one and two cores of a Zen 4. Beyond them the transforms, which move more
+# numbers than they multiply, take the time that is saved.
 _FEWEST_CHANNELS = 256
 _FEWEST_TILES = 256  # of a batch: the filters are transformed once for all of them
-_MOST_WASTE = 1.35  # outputs computed for each output wanted, where a map's sides are no multiples of 4
+_MOST_WASTE = 1.35  # computed outputs for each wanted one, where the sides of a map are no multiples of 4
 
 _BUFFER = 2**21  # numbers in the largest intermediate (8 MB): it stays in the cache, and the allocator keeps it
 
 
 class Winograd(TorchFunctionMode):
-    """Within it, the convolutions for which it pays are computed so; all others, and everything else, as ever.
+    """A context manager: within it, convolutions use Winograd's algorithm where that is faster.
 
-    It pays for 3x3 filters with stride and padding 1 in float32 on a CPU, from 256 channels on both sides and from
-    256 tiles on. Under autocast, torch.compile, torch.func and forward-mode differentiation the library's convolution stays.
+    It is faster for 3x3 filters with stride and padding 1 in float32 on a CPU, from 256 channels on both sides and 256 tiles
+    on. Other convolutions are the library's, as are all under autocast, torch.compile, torch.func and forward-mode
+    differentiation.
     """
 
     def __torch_function__(
@@ -99,7 +102,7 @@ def _convolve(input: Tensor, weight: Tensor, bias: Tensor | None = None, *_: Any
 
 
 class _Convolution(torch.autograd.Function):
-    """The convolution and its gradients, which are the transposes of the same steps. Only inputs are kept between them."""
+    """The convolution and its gradients, which are the transposes of the same steps. Between them only inputs are kept."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, images: Tensor, weight: Tensor) -> Tensor:
@@ -119,7 +122,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def _forward(images: Tensor, weight: Tensor) -> Tensor:
-    """(N, C, H, W) and (O, C, 3, 3) -> (N, O, H, W), channels last if one of them is, as the library does it."""
+    """(N, C, H, W) and (O, C, 3, 3) -> (N, O, H, W), channels last if one of them is, as in the library."""
     count, channels, height, width = images.shape
     outputs = len(weight)
     grid = (_tiles(height), _tiles(width))
