@@ -1,16 +1,15 @@
-"""docs/results/index.md: published figures beside ours, from the runs' folders; its pictures; the README's main table.
+"""Write the results page docs/results/index.md, its pictures and the README's table from the folders of runs.
 
     python scripts/results.py                                  # again, from the archive docs/results/runs
     python scripts/results.py runs=outputs                     # take these runs into the archive first
     python scripts/results.py runs=outputs 'images=[cifar10=CIFAR-10 (JPEG)]'
     python scripts/results.py runs=outputs to=preview          # write into preview/ and leave everything here as it is
 
-docs/results/index.md, its pictures and the table in README.md are rewritten. docs/results/published.yaml lists the published
-figures and the command that repeats each. A run belongs to a row if its configuration is what that command composes; one
-that differs only in settings that tell no rows apart, such as a shorter schedule, is shown below the row, with what it
-changes. Debug runs, runs of no row (of other data, of no recipe), and those still running are left out, and why is said.
-A run that the archive has already, and that differs from what is there, takes its place, and its name is said. The archive
-holds what the page needs, some kilobytes a run, without weights, machine names and paths. The runs' folders are not changed.
+docs/results/published.yaml lists the published accuracies and the command that repeats each. A run belongs to a row if that
+command composes its configuration. A run that differs only in settings that tell no rows apart, such as a shorter schedule,
+is shown below the row, with its changes. Debug runs, runs of no row (of other data, of no recipe) and runs that still run are
+left out, and the command says why. A run replaces the one that the archive has of it, and the command names it. The archive
+holds some kilobytes a run, without weights, machine names and paths. The runs' folders are not changed.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:  # loaded when it runs: a typo is answered at once
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line may say."""
+    """The options of the command line."""
 
     runs: str | None = option("a folder of runs, at any depth, to take into the archive", default=None)
     images: tuple[str, ...] = option(

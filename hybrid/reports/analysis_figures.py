@@ -1,4 +1,4 @@
-"""Every figure of an analysis, or of several analyses laid over each other.
+"""Draw the figures of an analysis, or of several analyses laid over each other.
 
 The figures themselves are in depth_figures, depth_distributions, layer_figures and stability_figures. They take plain arrays;
 here these arrays are taken from the analyses.
@@ -42,10 +42,13 @@ def analysis_figures(
     only: Collection[str] | None = None,
     stacked: bool = False,
 ) -> dict[str, Figure]:
-    """Every figure that these analyses have the measurements for: name -> figure; {run: analysis}, "" for a single run.
+    """Draw every figure that the measurements of these analyses allow: name -> figure.
 
-    reference: {run: accuracy in %} of the networks themselves, lines in "accuracy_by_depth". only: the names wanted.
-    stacked: panels below each other, so that no figure is wider than a column: TensorBoard's cards are as narrow.
+    Args:
+        analyses: {run: analysis}; a single run may be named "".
+        reference: {run: accuracy in %} of the networks themselves, drawn as lines in "accuracy_by_depth".
+        only: the names of the figures to draw; None draws all.
+        stacked: put panels below each other, so that no figure is wider than a column. TensorBoard's cards are that narrow.
     """
     makers = {
         "accuracy_by_depth": lambda analyses: _accuracy(analyses, reference),
@@ -85,7 +88,7 @@ def _distances(analyses: Analyses, *, stacked: bool) -> Figure | None:
 
 
 def _nearest(analyses: Analyses) -> Figure | None:
-    """As published: the distance to the nearest other image, apart by whether it has the same label."""
+    """Draw the published form: distances to the nearest other image, split by whether that image has the same label."""
     layers: dict[str, list] = {}
     units, xlabel = _units(analyses)
     for run, analysis in analyses.items():
@@ -134,7 +137,7 @@ def _curves(analyses: Analyses, number: str, ylabel: str) -> Figure | None:
 
 
 def _stability(analyses: Analyses, *, stacked: bool) -> dict[str, Figure]:
-    """One figure per run: the layers of two networks do not share a colour map."""
+    """Draw one figure per run, because the layers of two networks do not share a colour map."""
     found = {}
     for run, analysis in analyses.items():
         panels = {
@@ -161,7 +164,7 @@ def _bound(about: Mapping[str, Any], J: int | None) -> np.ndarray | None:
 
 
 def _arrays(analyses: Analyses, quantity: str, *, convert: Callable = lambda array: array) -> dict[str, list]:
-    """{run: [(layer, array), …]} for the layers that have it."""
+    """Return {run: [(layer, array), …]} for the layers that have the quantity."""
     found: dict[str, list] = {}
     for run, analysis in analyses.items():
         for name in analysis.layers:
@@ -171,25 +174,25 @@ def _arrays(analyses: Analyses, quantity: str, *, convert: Callable = lambda arr
 
 
 def _number(analyses: Analyses, number: str) -> dict[str, list]:
-    """{run: [(layer, value), …]} of the layers in sequence, for the runs that have any."""
+    """Return {run: [(layer, value), …]} of the layers in sequence, for the runs that have any."""
     return _in_sequence(
         analyses, {run: curve for run, analysis in analyses.items() if (curve := analysis.curve(number))}
     )
 
 
 def _pairs(analyses: Analyses, first: str, second: str) -> dict[str, list]:
-    """{run: [(layer, first array, second array), …]}; a group may be empty, a layer has both or none."""
+    """Return {run: [(layer, first array, second array), …]}. A layer has both arrays or none; an array may be empty."""
     one, other = _arrays(analyses, first), _arrays(analyses, second)
     return {run: [(name, a, b) for (name, a), (_, b) in zip(one[run], other[run], strict=True)] for run in one}
 
 
 def _flat(runs: Mapping[str, Any]) -> Any:
-    """A single run named "" as its data alone."""
+    """Return the data alone where the only run is named ""."""
     return runs[""] if list(runs) == [""] else runs
 
 
 def _in_sequence(analyses: Analyses, layers: Mapping[str, list]) -> dict[str, list]:
-    """Without S0, S1 and S2: they are parts of "scattering", side by side, and no line leads through them."""
+    """Leave out S0, S1 and S2: they are parts of "scattering", side by side, and no line leads through them."""
     parts = {
         run: {layer["name"] for layer in analysis.about["layers"] if layer["order"] is not None}
         for run, analysis in analyses.items()
@@ -198,7 +201,7 @@ def _in_sequence(analyses: Analyses, layers: Mapping[str, list]) -> dict[str, li
 
 
 def _units(analyses: Analyses) -> tuple[dict[str, dict[str, float]], str]:
-    """What a layer's distances are divided by, and the axis label.
+    """Return the unit of each layer's distances, by which they are divided, and the axis label.
 
     The distance of two independent standardised vectors of D coordinates is about √(2D); where layers differ in D,
     distances in that unit can be compared, and 1 means "like two unrelated images".

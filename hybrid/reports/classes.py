@@ -1,4 +1,4 @@
-"""What a confusion matrix says class by class: accuracies, and which classes are taken for which."""
+"""Read a confusion matrix class by class: accuracies, and the classes that are confused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SHOWN_CLASSES, _SHOWN_CONFUSIONS = 100, 10
 
 
 class ClassAccuracy(NamedTuple):
-    """One class: how many images it has, and how many of them were recognised (%; None without images)."""
+    """A class with its number of images and the share of them that was recognised, in % (None without images)."""
 
     name: str
     images: int
@@ -19,7 +19,7 @@ class ClassAccuracy(NamedTuple):
 
 
 class Confusion(NamedTuple):
-    """`count` images of the class `true` were taken for `predicted`."""
+    """`count` images of the class `true` were predicted as `predicted`."""
 
     true: str
     predicted: str
@@ -27,14 +27,14 @@ class Confusion(NamedTuple):
 
 
 def class_accuracies(confusion: Tensor, names: Sequence[str]) -> list[ClassAccuracy]:
-    """One row per class, in the order of the labels, from counts[true class, predicted class]."""
+    """Return a row per class, in the order of the labels, from counts[true class, predicted class]."""
     images, right = confusion.sum(1).tolist(), confusion.diagonal().tolist()
     rows = zip(names, images, right, strict=True)
     return [ClassAccuracy(name, count, 100 * hits / count if count else None) for name, count, hits in rows]
 
 
 def confusions(confusion: Tensor, names: Sequence[str]) -> list[Confusion]:
-    """Every pair of classes that was confused, the most frequent first."""
+    """Return every pair of classes that was confused, the most frequent first."""
     wrong = confusion.clone().fill_diagonal_(0)
     pairs = [(wrong[true, predicted].item(), true, predicted) for true, predicted in wrong.nonzero().tolist()]
     ordered = sorted(pairs, key=lambda pair: (-pair[0], *pair[1:]))
@@ -42,7 +42,7 @@ def confusions(confusion: Tensor, names: Sequence[str]) -> list[Confusion]:
 
 
 def classes_text(confusion: Tensor, names: Sequence[str]) -> str:
-    """Two tables for a terminal: accuracy per class (of many classes the least accurate), and the most frequent confusions."""
+    """Write two tables for a terminal: accuracy per class (the lowest 100 of many), and the most frequent confusions."""
     rows = class_accuracies(confusion, names)
     lines = ["accuracy per class:"]
     if len(rows) > _SHOWN_CLASSES:

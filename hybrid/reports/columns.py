@@ -1,4 +1,4 @@
-"""Columns of words as aligned lines of text."""
+"""Align columns of words as lines of text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _GAP = 2  # letters between columns
 
 
 class Column(NamedTuple):
-    """The lines of a head, a cell per row, and whether they stand to the right."""
+    """A column: the lines of its head, a cell per row, and whether they are aligned to the right."""
 
     head: Sequence[str]
     cells: Sequence[str]
@@ -17,12 +17,12 @@ class Column(NamedTuple):
 
     @property
     def width(self) -> int:
-        """In letters."""
+        """Letters of the widest cell or line of the head."""
         return max(map(len, [*self.head, *self.cells]))
 
 
 def aligned(columns: Sequence[Column]) -> list[str]:
-    """The lines of a table: the heads, which end at the same line, a rule, and a line per row."""
+    """Return the lines of a table: the heads, bottom-aligned, a rule, and a line per row."""
     high = max(len(column.head) for column in columns)
     sides = []
     for head, cells, right in columns:
@@ -33,9 +33,9 @@ def aligned(columns: Sequence[Column]) -> list[str]:
 
 
 def that_fit(columns: Sequence[Column], width: int | None) -> list[list[Column]]:
-    """The columns in parts that are no wider than `width` letters where they can be; None: in one part.
+    """Split the columns into parts of at most `width` letters; None makes one part.
 
-    Where there are several parts, each begins with the number of the row.
+    A column wider than that is a part of its own. Several parts each begin with the number of the row.
     """
     if width is None or sum(column.width + _GAP for column in columns) <= width + _GAP:
         return [list(columns)]

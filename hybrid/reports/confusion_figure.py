@@ -1,4 +1,4 @@
-"""A picture of a confusion matrix, as a matplotlib figure that belongs to the caller (no global state, no window)."""
+"""Draw a confusion matrix as a matplotlib figure that belongs to the caller (no global state, no window)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from matplotlib.figure import Figure
 
 
 def confusion_figure(counts: torch.Tensor, class_names: Sequence[str]) -> Figure:
-    """Rows are the true classes, columns the predicted ones; shares of each row in %, written out for up to 20 classes."""
+    """Draw the shares of each true class (row) that were predicted as each class (column), in %.
+
+    For up to 20 classes the numbers are written into the cells; above that there is a colour scale.
+
+    Args:
+        counts: (classes, classes) images, counts[true class, predicted class].
+    """
     shares = (100 * counts.double() / counts.sum(1, keepdim=True).clamp(min=1)).numpy()
     few = len(class_names) <= 20
     side = 1.2 + 0.36 * len(class_names) if few else 7
@@ -33,7 +39,7 @@ def confusion_figure(counts: torch.Tensor, class_names: Sequence[str]) -> Figure
 
 
 def _write_shares(axes: Axes, shares: np.ndarray) -> None:
-    """The numbers into the cells, where they do not round to zero."""
+    """Write the numbers that do not round to zero into the cells."""
     for (row, column), share in np.ndenumerate(shares):
         if share >= 0.5:
             color = "black" if share > 55 else "white"

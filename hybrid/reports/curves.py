@@ -1,4 +1,4 @@
-"""Learning curves of groups of runs: the mean over seeds as a line, one standard deviation to each side as a band."""
+"""Draw learning curves of groups of runs: the mean over seeds is a line, one standard deviation to each side a band."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROOM = 1.2  # times the largest loss of the finished runs: the top of the axis
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """How a group is drawn: what the legend calls it, to which the numbers of its runs are added, its colour and stroke."""
+    """A group with its label, to which the numbers of its runs are added, its colour and its stroke."""
 
     group: Group
     label: str
@@ -42,17 +42,17 @@ def curves_figure(
     by: Sequence[str] = (),
     over: Literal["epoch", "step"] = "epoch",
 ) -> Figure:
-    """One line per group over the epochs or steps; groups beyond MOST_GROUPS are left out with a warning.
+    """Draw one line per group over the epochs or steps; groups beyond MOST_GROUPS are left out with a warning.
 
-    Finished runs are averaged. Others are thin lines of their own in their group's colour. A run with a damaged
-    metrics.jsonl is named in a warning and left out; a value that was not finite is a gap. The axis is logarithmic where
-    finished runs are more than ten times as long as others.
+    Finished runs are averaged. Every other run is a thin line in its group's colour. A run with a damaged metrics.jsonl is
+    named in a warning and left out; a value that was not finite is a gap. The axis is logarithmic where finished runs are
+    more than ten times as long as others.
 
     Args:
         name: a name in metrics.jsonl; None: "validation/top1" if it is there, or else "train/loss".
-        by: the settings that the legend names, and others only where these do not tell all groups apart; none: those in
-            which the groups differ.
-        over: what the curves are drawn over; epochs of different numbers of images do not compare, steps do.
+        by: the settings that the legend names. Others follow only where these do not tell all groups apart. Without `by`
+            the legend names the settings in which the groups differ.
+        over: the x axis. Steps can be compared between runs of different numbers of images, epochs cannot.
 
     Raises UserError where no run has such a value.
     """
@@ -78,7 +78,7 @@ def curves_figure(
 def lines_figure(
     lines: Sequence[Line], *, name: str | None = None, over: Literal["epoch", "step"] = "epoch", heading: str = ""
 ) -> Figure:
-    """The same with labels, colours and strokes as given, and `heading` above the legend.
+    """Draw learning curves with labels, colours and strokes as given, and `heading` above the legend.
 
     The losses of finished runs say how high the axis reaches: a run that diverges leaves the picture at its top.
     """
@@ -104,9 +104,10 @@ def lines_figure(
 
 
 def average(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Places, mean, standard deviation (n - 1; None for one curve) of curves (places, values), over epochs or steps.
+    """Average curves (places, values): places, mean, standard deviation (n - 1; None for one curve).
 
-    They are taken at the places of the sparsest curve, as far as all of them reach, interpolated where runs logged elsewhere.
+    Places are epochs or steps. Curves are compared at the places of the sparsest one, as far as all of them reach, and
+    interpolated where a run logged elsewhere.
     """
     grid = min((places for places, _ in curves), key=len)
     grid = grid[(grid >= max(places[0] for places, _ in curves)) & (grid <= min(places[-1] for places, _ in curves))]
@@ -135,7 +136,7 @@ def _name(name: str | None, records: Sequence[dict[str, Any]]) -> str:
 
 
 def _points(records: Sequence[dict[str, Any]], name: str, over: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Epochs or steps, and values; NaN for a value that was not finite."""
+    """Return epochs or steps, and values; a value that was not finite is NaN."""
     points = [(record[over], record[name]) for record in records if name in record]
     return tuple(np.array(points, dtype=float).T) if points else None
 
@@ -158,7 +159,7 @@ def _draw(
 
 
 def _scale_losses(axes: Axes, series: Sequence[Sequence[tuple]]) -> None:
-    """From the smallest loss to a little above the finished runs and the first losses of the others; logarithmic if far."""
+    """Show the smallest loss to a little above the largest of the finished runs and the first losses of the others."""
     runs = [(run.state == "finished", values) for own in series for run, _, values in own]
     told = [values if finished or not any(f for f, _ in runs) else values[:1] for finished, values in runs]
     told = np.concatenate(told)
@@ -174,13 +175,13 @@ def _scale_losses(axes: Axes, series: Sequence[Sequence[tuple]]) -> None:
 
 
 def _far_apart(series: Sequence[Sequence[tuple]]) -> bool:
-    """Whether finished runs have so different lengths that a linear axis shows only the long ones."""
+    """Return whether finished runs differ so much in length that a linear axis would show only the long ones."""
     ends = [places[-1] for runs in series for run, places, _ in runs if run.state == "finished"]
     return bool(ends) and 0 < _FAR * min(ends) < max(ends)
 
 
 def heading_of(settings: Sequence[str]) -> str:
-    """The settings' names as short as they are distinct: what stands above a legend of their values."""
+    """Shorten the settings' names as far as they stay distinct, for a heading above a legend of their values."""
     short = [name.rpartition(".")[2] for name in settings]
     return ", ".join(short if len(set(short)) == len(short) else settings)
 
@@ -196,13 +197,13 @@ def _counted(label: str, drawn: Sequence[StoredRun]) -> str:
 
 
 def _value(name: str, group: Group) -> str:
-    """As it is typed, but for the number of images, whose null says nothing to whoever sees the picture alone."""
+    """Return the value as it is typed; for the number of images null is written as "all", which a picture needs."""
     value = group.fact(name)
     return "all" if name == "data.subset.n" and value is None else setting_text(value)
 
 
 def _legend_settings(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
-    """What tells the lines apart, those of `by` first; of a single group its model and data."""
+    """Return the settings that tell the lines apart, those of `by` first; for a single group its model and data."""
     names = telling_settings(groups, by)
     chosen = [name for name in names if len({setting_text(group.fact(name)) for group in groups}) > 1]
     for name in telling_settings(groups) if by else ():

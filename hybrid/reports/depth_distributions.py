@@ -1,6 +1,6 @@
-"""Distributions against depth: contraction ratios of pairs, Jacobian norms of samples, distances within each class.
+"""Draw distributions against depth: contraction ratios of pairs, Jacobian norms of samples, distances within each class.
 
-Data of one run or {run: data}, and the x axis, as in depth_figures.
+The functions take the data of one run or {run: data}, and have the x axis of depth_figures.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def contraction_ratios(
     ylabel: str = "contraction ratio",
     axis: AxisKind = "auto",
 ) -> Figure:
-    """‖Φx − Φx'‖ / ‖x − x'‖ by depth, pairs of one class and of different classes apart; the line at 1 keeps distances.
+    """Draw ‖Φx − Φx'‖ / ‖x − x'‖ by depth for pairs of one class and of different classes; at the line 1 distances are kept.
 
-    Medians as lines on a logarithmic axis; bands from the 25 % to the 75 % quantile, and, paler, from 5 % to 95 % where no
-    more than two curves would cover each other.
+    Lines are medians, on a logarithmic axis. Bands go from the 25 % to the 75 % quantile and, where there are at most two
+    curves, a paler one from 5 % to 95 %.
 
     Args:
         layers: [(layer, ratios of same-class pairs (P,), of different-class pairs (Q,)), ...] in depth order, or {run: that}.
@@ -54,7 +54,7 @@ def jacobian_norms(
     ylabel: str = "Jacobian norm ‖∂Φ/∂x‖",
     axis: AxisKind = "auto",
 ) -> Figure:
-    """The largest singular value of a layer's Jacobian at samples, by depth, as medians and quantile bands.
+    """Draw the largest singular value of each layer's Jacobian at samples, by depth, as medians and quantile bands.
 
     Args:
         layers: [(layer, norms at N samples (N,)), ...] in depth order, or {run: that}.
@@ -71,9 +71,13 @@ def distributions_by_depth(
     line: float | None = None,
     axis: AxisKind = "auto",
 ) -> Figure:
-    """Medians and quantile bands of positive samples, on a logarithmic axis: {run: {label: [(layer, samples), ...]}}.
+    """Draw medians and quantile bands of positive samples on a logarithmic axis.
 
-    Samples that are not finite are left out; a layer without any is a gap. `line`: a value to mark across.
+    Samples that are not finite are left out; a layer without any is a gap.
+
+    Args:
+        runs: {run: {label: [(layer, samples), ...]}}.
+        line: a value that a line across marks.
     """
     panels = DepthPanels(runs, axis, markers=False)
     few = sum(map(len, runs.values())) <= 2
@@ -96,10 +100,10 @@ def intra_class_distances(
     ylabel: str = "mean intra-class distance",
     axis: AxisKind = "auto",
 ) -> Figure:
-    """Mean distance of two images of a class, by depth, one line per class.
+    """Draw the mean distance of two images of a class by depth, one line per class.
 
-    Above 14 classes: thin grey lines and their mean. With several runs: the mean over classes, and a band from the
-    smallest class to the largest.
+    More than 14 classes are thin grey lines with their mean. Several runs are each the mean over classes, with a band from
+    the smallest class to the largest.
 
     Args:
         classes: {class: [(layer, mean distance), ...]} in depth order, or {run: that}.
@@ -139,7 +143,7 @@ def _quantiles(values: ArrayLike, shares: Sequence[float]) -> np.ndarray:
 
 
 def _values(curve: Curve, layers: Sequence[str]) -> list[float]:
-    """A value for every layer; NaN where the curve has none."""
+    """Return a value for every layer, NaN where the curve has none."""
     known = dict(curve)
     return [known.get(layer, np.nan) for layer in layers]
 

@@ -1,4 +1,4 @@
-"""A quantity against depth, one point per layer: accuracies, distances, contraction ratios, Jacobian norms.
+"""Draw a quantity against depth, one point per layer: accuracies, ratios, ranks.
 
 Every function takes the data of one run, or a mapping of runs' names to such data, which are overlaid:
 
@@ -81,13 +81,13 @@ class DepthPanels:
         self.figure = next(iter(self.axes.values())).figure
 
     def positions(self, run: str, names: Sequence[str]) -> np.ndarray:
-        """x of these layers of the run."""
+        """Return the x of these layers of the run."""
         every = self.layers[run]
         places = np.array([every.index(name) for name in names], dtype=float)
         return places / max(1, len(every) - 1) if self._relative else places
 
     def look(self, run: str, label: str) -> dict[str, object]:
-        """Properties of the line of a curve of a run."""
+        """Return the properties of the line of a curve of a run, as matplotlib takes them."""
         place = self._runs.index(run)
         colour = place if self._by_run else self._labels.index(label)
         look = {"color": COLOURS[colour % len(COLOURS)], "linestyle": STROKES[place % len(STROKES)]}
@@ -96,7 +96,7 @@ class DepthPanels:
         return {name: value for name, value in look.items() if value is not None}
 
     def finish(self, ylabel: str, *, reference: Mapping[str, float] | None = None, log: bool = False) -> None:
-        """Labels, ticks, lines across at the reference values, and the legend; call it after drawing."""
+        """Add labels, ticks, lines across at the reference values, and the legend; call it after drawing."""
         panels = list(dict.fromkeys(self.axes.values()))
         lines = [self._draw_references(axes, reference or {}) for axes in panels][0]
         for axes in panels:
@@ -108,7 +108,7 @@ class DepthPanels:
         self._legend(lines)
 
     def _panels(self) -> dict[str, Axes]:
-        """The axes of each curve: the same for all, or a panel each, two side by side, with a common y axis."""
+        """Make the axes of each curve: the same for all, or a panel each, two side by side, with a common y axis."""
         if not self._apart:
             return dict.fromkeys(self._labels, new_panels(COLUMN, 2.4)[0, 0])
         rows = -(-len(self._labels) // 2)
@@ -120,7 +120,7 @@ class DepthPanels:
         return dict(zip(self._labels, grid.flat, strict=False))
 
     def _describe_x(self, axes: Axes) -> None:
-        """Ticks and label. Long names stand at an angle, and the figure grows so that the curves keep their height."""
+        """Add ticks and label. Long names stand at an angle, and the figure grows so that the curves keep their height."""
         if not self._ticks:
             axes.set_xlabel("relative depth (0: first layer, 1: last)" if self._relative else "layer")
             return
@@ -137,7 +137,7 @@ class DepthPanels:
             self.figure.set_figheight(self.figure.get_figheight() + 0.045 * longest)
 
     def _draw_references(self, axes: Axes, references: Mapping[str, float]) -> list[Line2D]:
-        """Lines across the axes, the lowest first; their labels are the names with the values."""
+        """Draw lines across the axes, the lowest first; their labels are the names with the values."""
         lines = []
         for label, value in sorted(references.items(), key=lambda item: item[1]):
             words = f"{label} {value:.1f}" if abs(value) >= 10 else f"{label} {value:.3g}"
@@ -148,7 +148,7 @@ class DepthPanels:
         return lines
 
     def _legend(self, references: Sequence[Line2D]) -> None:
-        """Curves in colour; runs by their strokes in grey, or in colour where these are the runs'; then the references."""
+        """Explain curves by colour, runs by strokes in grey (or by colour, where colours are the runs'), and references."""
         if self._by_run:
             curve = "" if self._apart else self._labels[0]
             named = [(": ".join(filter(None, (run, curve))), run) for run in self._runs]
@@ -173,7 +173,7 @@ def curves_by_depth(
     reference: Mapping[str, float] | None = None,
     axis: AxisKind = "auto",
 ) -> Figure:
-    """One line per curve: any number per layer, such as a within/between ratio, an effective rank, the share of expanded pairs.
+    """Draw one line per curve: any number per layer, such as a within/between ratio or an effective rank.
 
     Colours and markers are the curves', strokes the runs'; with one curve per run or in a panel, colours are the runs'.
 
@@ -203,7 +203,7 @@ def accuracy_by_depth(
     ylabel: str = "test accuracy (%)",
     axis: AxisKind = "auto",
 ) -> Figure:
-    """Accuracies in % of simple classifiers on each layer (Oyallon, CVPR 2017), such as "1-NN" and "SVM".
+    """Draw the accuracies in % of simple classifiers on each layer (Oyallon, CVPR 2017), such as "1-NN" and "SVM".
 
     Args:
         curves: {classifier: [(layer, accuracy), ...]}, or {run: that}.

@@ -32,7 +32,7 @@ class MeanStd(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> MeanStd | None:
-        """Of these values; None if there are none."""
+        """Compute both from these values; return None if there are none."""
         if not values:
             return None
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
@@ -54,28 +54,28 @@ class Group:
 
     @property
     def finished(self) -> tuple[StoredRun, ...]:
-        """The runs over which means are taken."""
+        """Return the finished runs, over which means are taken."""
         return self.of("finished")
 
     def of(self, state: State) -> tuple[StoredRun, ...]:
-        """The runs in this state."""
+        """Return the runs in this state."""
         return tuple(run for run in self.runs if run.state == state)
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Settings and choices in one mapping: "optimizer.lr" -> 0.1, "optimizer" -> "sgd"."""
+        """Return settings and choices in one mapping: "optimizer.lr" -> 0.1, "optimizer" -> "sgd"."""
         return {**self.runs[0].settings, **self.runs[0].choices}
 
     def fact(self, name: str) -> Any:
-        """A setting's or choice's value, ABSENT where the group has none."""
+        """Return the value of a setting or choice, ABSENT where the group has none."""
         return self.facts.get(name, ABSENT)
 
     def mean_std(self, name: str) -> MeanStd | None:
-        """Mean and standard deviation of a number of summary.json; None if no run of the group has it."""
+        """Return the mean ± std of a number of summary.json, such as "test.top1"; None if no run of the group has it."""
         return MeanStd.of(self._values(name))
 
     def middle(self, name: str) -> Middle | None:
-        """Median and range of a number of summary.json; None if no run of the group has it."""
+        """Return the median and range of a number of summary.json; None if no run of the group has it."""
         values = self._values(name)
         return Middle(statistics.median(values), min(values), max(values)) if values else None
 
@@ -99,12 +99,12 @@ def group_runs(runs: Iterable[StoredRun]) -> list[Group]:
 
 
 def configuration_key(run: StoredRun) -> str:
-    """Equal for runs that differ in nothing but their seed."""
+    """Return a text that is equal for runs that differ in nothing but their seed."""
     return _text(run.settings)
 
 
 def telling_settings(groups: Sequence[Group], by: Sequence[str] = ()) -> list[str]:
-    """The names of the settings that tell groups apart: model, data, then those in which they differ, or those of `by`.
+    """Return the names of the settings that tell groups apart: model, data, then those in which they differ, or `by`.
 
     A setting that every group's choices bring with them is left out: the names scat_wrn and resnet18 say enough. Raises
     UserError for a name in `by` that no group has.

@@ -1,4 +1,4 @@
-"""One curve per layer, coloured from the first layer to the last: boundary points, distances, spectra.
+"""Draw one curve per layer, coloured from the first layer to the last: boundary points, distances, spectra.
 
 Every function takes the layers of one run, in depth order, or {run: layers}: then each run has a panel of its own, with
 common axes, because the curves of two networks in one panel cannot be told apart.
@@ -31,7 +31,9 @@ def boundary_curves(
     scale: Literal["linear", "log"] = "linear",
     ylabel: str = "boundary points",
 ) -> Figure:
-    """|Γ_n^k| against k, one curve per layer n (Oyallon, CVPR 2017): how many samples k neighbours or fewer do not settle.
+    """Draw |Γ_n^k| against k, one curve per layer n: samples whose class k or fewer neighbours do not settle.
+
+    The definition is that of Oyallon, "Building a Regular Decision Boundary with Deep Networks", CVPR 2017.
 
     Args:
         layers: [(layer, counts for k = 1, 2, ...), ...] in depth order, or {run: that}.
@@ -66,7 +68,7 @@ def class_spectra(
     *,
     share: bool = True,
 ) -> Figure:
-    """Variance within the classes along their first principal components, cumulated: the steeper, the fewer directions.
+    """Draw the cumulated variance within classes along their principal components; a steep curve means few directions.
 
     The x axis is linear if all layers have the same dimension, as published, and else logarithmic.
 
@@ -98,7 +100,7 @@ def cumulative_distances(
     xlabel: str = "distance",
     stacked: bool = False,
 ) -> Figure:
-    """Cumulative distributions of nearest-neighbour distances on a logarithmic axis, same class left, other class right.
+    """Draw cumulative distributions of nearest-neighbour distances: the same class on the left, another on the right.
 
     A curve that starts far from 0 on the right separates the classes. One row per run. The distances' axis is linear as
     published, and logarithmic where the layers' medians differ by a factor of ten or more. Distances that are not finite are
@@ -132,7 +134,7 @@ def cumulative_distances(
 
 
 def _scale_distances(grid: np.ndarray, *, top: float, wide: bool, samples: int) -> None:
-    """The same axes everywhere; the shares from that of one image to all."""
+    """Give all panels the same axes; the shares go from one image to all, on a logarithmic axis."""
     limits = [axes.get_xlim() for axes in grid.flat]
     for axes in grid.flat:
         axes.set_ylim(0.7 / max(2, samples), 1.3)
@@ -147,7 +149,7 @@ def _scale_distances(grid: np.ndarray, *, top: float, wide: bool, samples: int) 
 
 
 def _distribution(values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Distances and the share of values up to each of them; some hundred points, dense at both ends."""
+    """Return distances and the share of values up to each of them, at some hundred points, dense at both ends."""
     values = np.sort(_finite(values))
     if not values.size:
         return values, values
@@ -157,7 +159,7 @@ def _distribution(values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cumulated(eigenvalues: ArrayLike, *, share: bool) -> np.ndarray:
-    """(D,) mean over classes of the cumulated eigenvalues, the largest first; a class without variance has no share."""
+    """Return the (D,) mean over classes of the cumulated eigenvalues, largest first; classes without variance are left out."""
     values = np.atleast_2d(np.asarray(eigenvalues, dtype=float))
     sums = np.cumsum(-np.sort(-values, axis=1), axis=1)
     if not share:
@@ -172,7 +174,7 @@ def _finite(values: ArrayLike) -> np.ndarray:
 
 
 def _panels(runs: Mapping[str, Sequence[tuple]]) -> list[Axes]:
-    """A panel per run, two side by side, with its layers' colour bar; a single bar where all runs have the same layers."""
+    """Make a panel per run, two side by side, with a colour bar of its layers, or one bar for all where the layers are equal."""
     columns = min(2, len(runs))
     rows = -(-len(runs) // columns)
     grid = new_panels(COLUMN if len(runs) == 1 else PAGE, 2.4 * rows, rows=rows, columns=columns)
@@ -191,7 +193,7 @@ def _panels(runs: Mapping[str, Sequence[tuple]]) -> list[Axes]:
 
 
 def _draw(axes: Axes, layers: Sequence[tuple[str, Any]], points: Callable[[Any], tuple[Any, Any]]) -> None:
-    """The deepest layer last, on top."""
+    """Draw the layers in order, so that the deepest is on top."""
     for (name, data), colour in zip(layers, layer_colours(len(layers)), strict=True):
         axes.plot(*points(data), color=colour, linewidth=1.2, label=name)
 

@@ -1,4 +1,4 @@
-"""Layers on paper: the order of several curves' layers, names short enough for a tick, colours from first to last."""
+"""Order, shorten and colour the names of layers for figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _TICK = 8.5  # points from one name beside a colour to the next
 
 
 def by_run(data: Any, *, inner: type = Sequence) -> dict[str, Any]:
-    """{run: its data}; data of a single run, which are of the type `inner`, become those of a run named ""."""
+    """Return {run: its data}; data of a single run, which have the type `inner`, become those of a run named "".
+
+    Raises UserError where there is no layer to draw.
+    """
     runs = dict(data) if isinstance(data, Mapping) else {"": data}
     if inner is Mapping and not all(isinstance(value, Mapping) for value in runs.values()):
         runs = {"": data}
@@ -34,7 +37,7 @@ def by_run(data: Any, *, inner: type = Sequence) -> dict[str, Any]:
 
 
 def layer_order(curves: Iterable[Sequence[str]]) -> list[str]:
-    """All layers of curves that may leave some out, in depth order: the longest curve's, the others' after their neighbours.
+    """Merge the layers of curves, which may leave some out, in depth order: those of the longest curve first.
 
     Raises UserError where a curve names a layer twice.
     """
@@ -52,7 +55,7 @@ def layer_order(curves: Iterable[Sequence[str]]) -> list[str]:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """The names without what all modules share and without a last "relu", where they stay different; at most 16 letters.
+    """Shorten names to at most 16 letters: drop the module that all share and a last "relu", where names stay different.
 
     ["pixels", "head.stem.2", "head.stages.0.0.relu1"] -> ["pixels", "stem.2", "stages.0.0.relu1"]; "layer1.0.relu#2" ->
     "layer1.0#2". Longer names lose their middle, or keep it where two would become the same.
@@ -68,17 +71,17 @@ def short_names(names: Sequence[str]) -> list[str]:
 
 
 def tick_numbers(count: int, most: int = _MOST_TICKS) -> list[int]:
-    """Which of `count` layers get a name: all, or at most `most`, evenly chosen from the first on."""
+    """Choose the layers that get a name: all of `count`, or at most `most`, evenly from the first on."""
     return list(range(0, count, -(-count // most)))
 
 
 def layer_colours(count: int) -> np.ndarray:
-    """(count, 4) colours of equal perceptual steps, dark for the first layer; without the yellow that paper swallows."""
+    """Return (count, 4) RGBA colours of equal perceptual steps, dark for the first layer, without pale yellow."""
     return matplotlib.colormaps["viridis"](np.linspace(0, 0.93, count))
 
 
 def layer_bar(figure: Figure, axes: Sequence[Axes], names: Sequence[str]) -> None:
-    """Beside the axes: the colour of each layer with its name, the first on top."""
+    """Add a colour bar beside the axes: the colour of each layer with its name, the first on top."""
     count = len(names)
     norm = BoundaryNorm(np.arange(count + 1) - 0.5, count)
     bar = figure.colorbar(
@@ -96,7 +99,7 @@ def layer_bar(figure: Figure, axes: Sequence[Axes], names: Sequence[str]) -> Non
 
 
 def _if_different(names: Sequence[str], shorter: Sequence[str]) -> list[str]:
-    """The shorter ones, if they tell the layers apart as well as the others do."""
+    """Return the shorter names if they tell the layers apart as well as the others do."""
     return list(shorter if len(set(shorter)) == len(set(names)) and all(shorter) else names)
 
 

@@ -1,4 +1,4 @@
-"""Numbers per layer as a table: aligned text for a console, CSV for programs.
+"""Write numbers per layer as a table: aligned text for a console, CSV for programs.
 
 A row is one layer: {"layer": "relu1", "depth": 2, "1nn": 47.31, "boundary_1": 21034}. Tables over runs are in tables.py.
 """
@@ -22,7 +22,7 @@ _MOST_DECIMALS = 4
 
 
 def layer_table(rows: Sequence[Mapping[str, object]]) -> str:
-    """The rows as text: one line each, columns two spaces apart, words to the left and numbers to the right.
+    """Write the rows as text: one line each, columns two spaces apart, words to the left and numbers to the right.
 
     Columns stand in the order in which the rows first name them. All numbers of a column have the same decimals, four digits
     for its largest, so that layers compare; 3 digits each where the smallest would vanish. A value that a row does
@@ -37,7 +37,7 @@ def layer_table(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def layer_csv(rows: Sequence[Mapping[str, object]]) -> str:
-    """The rows as CSV with a header, every digit of every number; empty cells for None and for what a row does not have.
+    """Write the rows as CSV with a header and every digit of every number; None and missing values are empty cells.
 
     Raises UserError as `layer_table`.
     """
@@ -50,7 +50,7 @@ def layer_csv(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def write_layer_csv(path: Path | str, rows: Sequence[Mapping[str, object]]) -> None:
-    """`layer_csv` into a file, whole or not at all; its folder is made. Raises UserError where it cannot be written."""
+    """Write `layer_csv` into a file, whole or not at all; its folder is made. Raises UserError where it cannot be written."""
     content = layer_csv(rows)
     try:
         write_text(Path(path), content)
@@ -59,7 +59,7 @@ def write_layer_csv(path: Path | str, rows: Sequence[Mapping[str, object]]) -> N
 
 
 def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
-    """All names, as they first appear. Every value must be one word or number."""
+    """Return all names in the order in which they appear first; raise UserError for a value that is no word or number."""
     if not rows:
         raise UserError("a table of layers needs at least one row.")
     for row in rows:
@@ -75,7 +75,7 @@ def _is_number(value: object) -> bool:
 
 
 def _texts(values: Sequence[object]) -> list[str]:
-    """A column's cells."""
+    """Return the cells of a column."""
     kinds = [value for value in values if _is_number(value)]
     if all(isinstance(value, Integral) for value in kinds):
         shown = "{:,}".format
@@ -91,7 +91,7 @@ def _text(value: object, shown: Callable[[Real], str]) -> str:
 
 
 def _format(sizes: Sequence[float]) -> Callable[[Real], str]:
-    """str.format for numbers of these absolute values, none of them 0."""
+    """Return a formatter that suits numbers of these absolute values, none of them 0."""
     if not sizes:
         return "{:.1f}".format
     decimals = min(_MOST_DECIMALS, max(1, _DIGITS - 1 - math.floor(math.log10(max(sizes)))))

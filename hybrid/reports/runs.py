@@ -1,4 +1,4 @@
-"""Runs as a pandas table, a row a run: `hybrid.read_runs`."""
+"""Read runs as a pandas table, a row a run: `hybrid.read_runs`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # takes a while to load
 
 
 def read_runs(folder: str | Path = "outputs", *, where: Sequence[str] = ()) -> DataFrame:
-    """Every run in a folder or anywhere below it as a pandas table, a row a run, in the order of their paths.
+    """Read every run in a folder or anywhere below it as a pandas table, a row a run, in the order of their paths.
 
         runs = read_runs("outputs", where=["data=cifar10"])
         runs[["model", "seed", "state", "test.top1"]]
@@ -57,7 +57,7 @@ def read_runs(folder: str | Path = "outputs", *, where: Sequence[str] = ()) -> D
 
 
 def runs_table(runs: Sequence[StoredRun], *, below: str | Path) -> DataFrame:
-    """These runs as `read_runs` returns them; their names are the paths below the folder `below`."""
+    """Return these runs as `read_runs` does; their names are the paths below the folder `below`."""
     import pandas
 
     groups: dict[str, list[StoredRun]] = {}
@@ -85,5 +85,5 @@ def runs_table(runs: Sequence[StoredRun], *, below: str | Path) -> DataFrame:
 
 
 def _plain(value: Any) -> Any:
-    """A list as it is typed: pandas cannot group by lists."""
+    """Return a list as it is typed, because pandas cannot group by lists."""
     return setting_text(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Pictures of the scattering transform: the filters of its bank, and the coefficients of one image by order, scale, angle."""
+"""Draw the scattering transform: its filters, and the coefficients of an image by order, scale and angle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHARE_OF_IMAGE = 0.72  # of the height; order 0 has the rest
 
 
 def scattering_figure(image: torch.Tensor, coefficients: torch.Tensor, paths: Sequence[Path]) -> Figure:
-    """The image, its order-0 and order-1 maps (scales down, angles across), and order 2 for the two finest scales.
+    """Draw the image, its order-0 and order-1 maps (scales down, angles across), and order 2 for the two finest scales.
 
     Args:
         image: (H, W) or (3, H, W), in [0, 1].
@@ -47,7 +47,7 @@ def scattering_figure(image: torch.Tensor, coefficients: torch.Tensor, paths: Se
 
 
 def _mosaic(part: SubFigure, rows: list[list[torch.Tensor]], title: str) -> None:
-    """Maps in rows; each row has its own range, because energy falls with scale and order."""
+    """Draw maps in rows; each row has its own range, because energy falls with scale and order."""
     axes = part.subplots(len(rows), len(rows[0]), squeeze=False)
     for row, maps in zip(axes, rows, strict=True):
         limit = np.quantile(torch.stack(maps).numpy(), 0.995)
@@ -57,7 +57,7 @@ def _mosaic(part: SubFigure, rows: list[list[torch.Tensor]], title: str) -> None
 
 
 def _tighten(part: SubFigure, title: str, axes: np.ndarray) -> None:
-    """The title above, and all below it for the maps."""
+    """Put the title above, and use all the room below it for the maps."""
     top = _HEIGHT / (_HEIGHT + _TITLE)
     part.suptitle(title, fontsize=_POINTS, y=1 - 0.15 * (1 - top), va="top")
     part.subplots_adjust(left=0, right=1, bottom=0, top=top, wspace=0.03, hspace=0.03)
@@ -66,7 +66,7 @@ def _tighten(part: SubFigure, title: str, axes: np.ndarray) -> None:
 
 
 def filter_bank_figure(filters: Sequence[tuple[str, torch.Tensor]], *, columns: int) -> Figure:
-    """Every filter twice: its real part in space, and below it its modulus in Fourier space with frequency 0 in the middle.
+    """Draw every filter twice: its real part in space, and below it its modulus in Fourier space, frequency 0 in the middle.
 
     Args:
         filters: (title, Fourier transform of the filter) pairs, real or complex, each (H, W) with frequency 0 at [0, 0].
@@ -89,6 +89,6 @@ def filter_bank_figure(filters: Sequence[tuple[str, torch.Tensor]], *, columns: 
 
 
 def _middle(picture: np.ndarray, side: int = 24) -> np.ndarray:
-    """The middle `side` x `side` pixels, where the filters live."""
+    """Return the middle `side` x `side` pixels, where the filters are not zero."""
     top, left = (max(0, (size - side) // 2) for size in picture.shape)
     return picture[top : top + side, left : left + side]

@@ -1,4 +1,4 @@
-"""A number of the summaries over one setting: mean and standard deviation over seeds as error bars."""
+"""Draw a number of the summaries over one setting, with error bars over seeds."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _MARGIN = 0.1  # of the axes, above and below the points: room for a line of tex
 
 @paper_style
 def setting_figure(groups: Sequence[Group], *, over: str, metric: str) -> Figure:
-    """One line per configuration but for `over`; a bar is one standard deviation (n - 1) to each side, and none of a single run.
+    """Draw one line per configuration but for `over`; a bar is one standard deviation (n - 1) to each side.
 
-    Every group leaves a mark: beside one that lacks runs stands how many of them its mean has ("3 of 5"); one without any
-    finished run is a cross on the axis.
+    Every group leaves a mark. A note such as "3 of 5" says how many runs a mean has where some are not finished. A group
+    without any finished run is a cross on the axis.
 
     Args:
         over: the setting on the horizontal axis; its values are numbers (a logarithmic axis where they span a factor of
@@ -66,7 +66,7 @@ def _lines(groups: Sequence[Group], over: str) -> tuple[list[str], dict[str, lis
 
 
 def _positions(groups: Sequence[Group], over: str) -> Mapping[str, float]:
-    """Where each value stands on the axis: at itself if all are numbers, else one after the other."""
+    """Return the place of each value on the axis: the value itself if all are numbers, else 0, 1, 2, …"""
     facts: dict[str, Any] = {setting_text(group.fact(over)): group.fact(over) for group in groups}
     if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in facts.values()):
         return {text: float(value) for text, value in facts.items()}
@@ -107,7 +107,7 @@ def _draw(
 
 
 def _note(axes: Axes, words: str, place: tuple[float, float], *, colour: str, **more: Any) -> None:
-    """Above and right of a point."""
+    """Write above and right of a point."""
     axes.annotate(words, place, (5, 4), textcoords="offset points", color=colour, fontsize=SMALL, **more)
 
 

@@ -1,4 +1,4 @@
-"""How much each layer moves when its image does: relative change against the strength of a perturbation."""
+"""Draw how much each layer changes with its image: relative change against the strength of a perturbation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stability_curves(
     bound_label: str = "bound, C = 1",
     stacked: bool = False,
 ) -> Figure:
-    """One panel per perturbation, one line per layer (the median over images), the bound as a dashed black line.
+    """Draw one panel per perturbation and one line per layer (the median over images); a bound is a dashed black line.
 
     Both axes are logarithmic, so that a Lipschitz layer is a line of slope 1, where the strengths are not negative and span
     a factor of 8 or more; strength 0 is then left out. Else they are linear. The axes follow the layers; a bound may leave them.

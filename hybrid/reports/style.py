@@ -1,4 +1,4 @@
-"""How figures for a paper look: sizes, type, colours that colour-blind readers tell apart; and writing them to files.
+"""Give figures for a paper their look (sizes, type, colours that colour-blind readers tell apart), and write their files.
 
 A two-column page sets the sizes: a figure is 3.4 or 7 inches wide, and its type has 8 to 9 points at that width.
 A legend always stands below the axes, where it covers no data.
@@ -56,7 +56,7 @@ def new_panels(
     share: bool | Literal["row"] = True,
     heights: Sequence[float] | None = None,
 ) -> np.ndarray:
-    """(rows, columns) axes of a new figure of that size in inches; `share`: all of them, or a row's, have the same y axis.
+    """Make a new figure of that size in inches, and return its (rows, columns) axes.
 
     heights: of the rows, relative to each other. Sizes of tick labels are set here and not by the style alone: matplotlib makes
     ticks as late as when it draws.
@@ -71,7 +71,7 @@ def new_panels(
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, heading: str = "") -> None:
-    """A legend below all axes, in as many columns as fit; the figure grows by its rows, so that the axes keep their size.
+    """Add a legend below all axes, in as many columns as fit; the figure grows by its rows, so that the axes keep their size.
 
     Args:
         heading: a line above the legend, such as the names of the settings whose values are its labels.
@@ -92,24 +92,24 @@ def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str
 
 
 def shades(colour: str, count: int) -> list[str]:
-    """The colour and lighter ones: `count` of them, evenly apart, the lightest still legible on white."""
+    """Return the colour and lighter ones, `count` in all and evenly apart; the lightest is still legible on white."""
     lightest = min(0.6, 0.3 * (count - 1))
     rgb = np.array(to_rgb(colour))
     return [to_hex(rgb + (1 - rgb) * lightest * k / max(1, count - 1)) for k in range(count)]
 
 
 def label_y(axes: Axes, words: str) -> None:
-    """The y axis's label; a long one in lines, so that it is no longer than the axis."""
+    """Label the y axis; a long label is broken into lines, so that it is no longer than the axis."""
     axes.set_ylabel(textwrap.fill(words, 32))
 
 
 def _width(labels: Sequence[str], columns: int) -> int:
-    """The width of a legend in letters; a handle takes five."""
+    """Return the width of a legend in letters; a handle takes five."""
     return sum(5 + max(map(len, part)) for part in np.array_split(labels, columns))
 
 
 def log_scale(axes: Axes, which: Literal["x", "y"] = "y", *, crowded: bool = False) -> None:
-    """A logarithmic axis with plain numbers, fewer of them if `crowded`; call it after drawing. Values ≤ 0 lie below the axis."""
+    """Make an axis logarithmic with plain numbers, fewer if `crowded`; call it after drawing. Values ≤ 0 lie below it."""
     getattr(axes, f"set_{which}scale")("log")
     axis: Axis = getattr(axes, f"{which}axis")
     low, high = axis.get_view_interval()
@@ -121,7 +121,7 @@ def log_scale(axes: Axes, which: Literal["x", "y"] = "y", *, crowded: bool = Fal
 
 
 def number(value: float) -> str:
-    """A tick's number: 0.002, 30, 5,000, and a power of ten where zeros would have to be counted."""
+    """Write the number of a tick: 0.002, 30, 5,000, or a power of ten where zeros would have to be counted."""
     if value > 0 and not 1e-3 <= value < 1e5:
         exponent = math.floor(math.log10(value) + 1e-9)
         factor = round(value / 10**exponent)
@@ -130,13 +130,13 @@ def number(value: float) -> str:
 
 
 def plain(words: str, most: int = 36) -> str:
-    """Words that matplotlib does not take for a formula, cut to so many letters."""
+    """Escape words, so that matplotlib takes none for a formula, and cut them to `most` letters."""
     words = str(words)
     return (words if len(words) <= most else f"{words[: most - 1]}…").replace("$", r"\$")
 
 
 def picture(figure: Figure, kind: str) -> bytes:
-    """The figure as a file's content: "png" at 300 dots per inch, "svg" or "pdf". Equal figures give equal bytes."""
+    """Return a file's content: "png" at 300 dots per inch, "svg" or "pdf". Equal figures give equal bytes."""
     file = io.BytesIO()
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with matplotlib.rc_context(STYLE):
@@ -145,7 +145,7 @@ def picture(figure: Figure, kind: str) -> bytes:
 
 
 def pixels_of(figure: Figure, *, dpi: int = 150) -> np.ndarray:
-    """The figure drawn: (H, W, 3) uint8."""
+    """Draw the figure and return its (H, W, 3) uint8 pixels."""
     canvas = FigureCanvasAgg(figure)
     figure.set_dpi(dpi)
     canvas.draw()
@@ -153,7 +153,7 @@ def pixels_of(figure: Figure, *, dpi: int = 150) -> np.ndarray:
 
 
 def write_png(file: BinaryIO, pixels: np.ndarray) -> None:
-    """(H, W, 3) uint8 pixels as a PNG."""
+    """Write (H, W, 3) uint8 pixels as a PNG."""
     from PIL import Image
 
     Image.fromarray(pixels).save(file, format="png")

@@ -56,7 +56,7 @@ class Table:
     notes: Sequence[str]
 
     def words(self) -> DataFrame:
-        """The cells as readers see them, under the titles that they see."""
+        """Return the cells as words, under the titles that readers see."""
         import pandas
 
         states = self.frame[[state for state in STATES if state != "finished"]].to_dict("records")
@@ -68,11 +68,14 @@ class Table:
         return pandas.DataFrame(columns)
 
     def is_number(self, column: str) -> bool:
-        """Whether the column of this title stands to the right."""
+        """Return whether the column of this title is aligned to the right."""
         return column not in (*self.settings, _OTHERS, _DEVICE)
 
     def same(self, words: DataFrame) -> dict[str, str]:
-        """Column -> its word: settings, seeds and parameters that are the same in every row, and numbers that no run has."""
+        """Return the columns that need not be shown, with their word.
+
+        These are settings, seeds and parameters that are the same in every row, and numbers that no run has.
+        """
         if len(words) < 2:
             return {}
         found = {}
@@ -86,7 +89,7 @@ class Table:
 
 
 def order(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) -> list[Group]:
-    """The groups in the order of the settings in `by`; or else data set by data set, the best by `metric` first.
+    """Sort the groups by the settings in `by`, and then data set by data set, the best by `metric` first.
 
     Raises UserError for a metric that no summary has.
     """
@@ -98,7 +101,7 @@ def order(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) -> li
 
 
 def make_table(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) -> Table:
-    """One row per group, in the order given; `metric` gets a column if it has none. Raises UserError for unknown names."""
+    """Make a row per group, in the order given; `metric` gets a column if it has none. Raises UserError for unknown names."""
     import pandas
 
     settings = telling_settings(groups, by)
@@ -118,7 +121,7 @@ def make_table(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) 
 
 
 def text(table: Table, *, width: int | None = None) -> str:
-    """Aligned columns; above them what is the same in every row, below them the notes.
+    """Write aligned columns; above them the values that all rows share, below them the notes.
 
     width: of the terminal, in letters; a wider table is continued below, with numbered rows.
     """
@@ -137,7 +140,7 @@ def text(table: Table, *, width: int | None = None) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A table as GitHub renders it, the notes below."""
+    """Write the table as GitHub renders it, with the notes below."""
     words = table.words()
     lines = markdown_lines(list(words), words.itertuples(index=False), right=list(map(table.is_number, words)))
     return "\n".join([*lines, "", *(f"{note}  " for note in table.notes)]).rstrip()
@@ -146,14 +149,14 @@ def markdown(table: Table) -> str:
 def markdown_lines(
     head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[bool] | None = None
 ) -> list[str]:
-    """The lines of a Markdown table; a | in a cell is escaped. right: which columns stand to the right, none by default."""
+    """Write the lines of a Markdown table; a | in a cell is escaped. right: the columns that are aligned to the right."""
     rule = ["---:" if side else "---" for side in right or [False] * len(head)]
     escaped = [[cell.strip().replace("|", "\\|") for cell in row] for row in [head, *rows]]
     return [f"| {' | '.join(row)} |" for row in [escaped[0], rule, *escaped[1:]]]
 
 
 def latex(table: Table) -> str:
-    r"""A tabular for booktabs (\usepackage{booktabs}), the notes as comments."""
+    r"""Write a tabular for booktabs (\usepackage{booktabs}), with the notes as comments."""
     words = table.words().map(str.strip)
     sides = "".join("r" if table.is_number(column) else "l" for column in words)
     document = words.to_latex(index=False, escape=True, column_format=sides).strip()
@@ -162,7 +165,7 @@ def latex(table: Table) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """Every digit, for programs: a mean is followed by its NAME_std (empty for a single run); no notes."""
+    """Write every digit, for programs: a mean is followed by its NAME_std (empty for a single run). There are no notes."""
     return table.frame.to_csv(index=False, lineterminator="\n").rstrip("\n")
 
 
@@ -172,14 +175,14 @@ WRITERS: Mapping[str, Callable[[Table], str]] = {
 
 
 def title(name: str) -> str:
-    """What readers call a number of summary.json or of metrics.jsonl, with its unit."""
+    """Return a title with the unit for a number of summary.json or of metrics.jsonl."""
     words = name.replace(".", " ").replace("/", " ").replace("_", " ")
     words = words.replace("top1", "top-1 (%)").replace("top5", "top-5 (%)")
     return _TITLES.get(name, words)
 
 
 def setting_text(value: Any) -> str:
-    """A setting as it is written on the command line."""
+    """Write a setting as on the command line."""
     if isinstance(value, list):
         return "[" + ",".join(setting_text(item) for item in value) + "]"
     if value is None:
@@ -188,7 +191,7 @@ def setting_text(value: Any) -> str:
 
 
 def sortable(value: Any) -> tuple[int, float, str]:
-    """Numbers by size, "20 epochs" by its number, then words, then what is not there."""
+    """Return a key that sorts numbers by size, "20 epochs" by its number, then words, then None."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return 0, value, ""
     head, _, rest = str(value).partition(" ")
@@ -210,7 +213,7 @@ def _exact(name: str, found: MeanStd | None) -> list[tuple[str, float]]:
 
 
 def _cells(name: str, means: Series, stds: Series) -> list[str]:
-    """mean ± std with the decimal points in line."""
+    """Write mean ± std with the decimal points in line."""
     pairs = list(zip(means, stds, strict=True))
     plus = [
         "" if math.isnan(std) or (std == 0 and name == "parameters") else f" ± {_number(name, std, mean)}"
@@ -222,7 +225,7 @@ def _cells(name: str, means: Series, stds: Series) -> list[str]:
 
 
 def _number(name: str, value: float, mean: float) -> str:
-    """As many digits as the mean is worth."""
+    """Write as many digits as the mean is worth."""
     last = name.rpartition(".")[2]
     if last in ("top1", "top5"):
         return f"{value:.2f}"
@@ -234,7 +237,7 @@ def _number(name: str, value: float, mean: float) -> str:
 
 
 def _head(title: str, width: int) -> list[str]:
-    """The title in lines no longer than the column's cells, where it has a point or a space to break at."""
+    """Break the title at points and spaces into lines no longer than the column's cells."""
     lines = [""]
     for piece in re.findall(r"[^. ]+[. ]*", title):
         if lines[-1] and len(lines[-1] + piece.rstrip()) > width:
@@ -244,7 +247,7 @@ def _head(title: str, width: int) -> list[str]:
 
 
 def _twins(groups: Sequence[Group], settings: Sequence[str]) -> list[str]:
-    """A note where the columns that were asked for do not tell rows apart."""
+    """Return a note where the columns that were asked for do not tell rows apart."""
     if len({str([group.fact(name) for name in settings]) for group in groups}) == len(groups):
         return []
     others = [name for name in telling_settings(groups) if name not in settings]

@@ -1,4 +1,4 @@
-"""Runs, read back from their folders: what reports, the results page and `hybrid.read_runs` begin with.
+"""Read runs back from their folders, for reports, the results page and `hybrid.read_runs`.
 
     for run in find_runs("outputs", where=["data=cifar10", "optimizer.lr=0.1"]):
         print(run.path, run.state, run.seed, run.settings["data.subset.n"], run.numbers.get("test.top1"))
@@ -62,11 +62,11 @@ class StoredRun:
 
     @property
     def script(self) -> Script:
-        """Which command made it."""
+        """Return the command that made it."""
         return script_of({name.partition(".")[0] for name in self.settings})
 
     def records(self) -> list[dict[str, Any]]:
-        """The records of metrics.jsonl: {"step", "epoch", name: value, …}; a value that was not finite is None.
+        """Return the records of metrics.jsonl: {"step", "epoch", name: value, …}; a value that was not finite is None.
 
         A crash may cut off the last line, which is then left out. Raises UserError for any other damage.
         """
@@ -83,7 +83,7 @@ class StoredRun:
 
 
 def find_runs(folder: str | Path, *, where: Sequence[str] = ()) -> list[StoredRun]:
-    """Every run in a folder or anywhere below it, in the order of their paths. Links to folders are not followed.
+    """Find every run in a folder or anywhere below it, in the order of their paths. Links to folders are not followed.
 
     Args:
         where: conditions "key=value", all of which must hold. A key is a setting ("optimizer.lr"), a config group
@@ -102,7 +102,7 @@ def find_runs(folder: str | Path, *, where: Sequence[str] = ()) -> list[StoredRu
 
 
 def sweep_runs(sweep: SweepFolder, *, where: Sequence[str] = ()) -> list[StoredRun]:
-    """Every run of a sweep, in the order of its command, also runs that have not begun. Raises as find_runs does."""
+    """Return every run of a sweep, in the order of its command, also runs that have not begun. Raises as find_runs."""
     runs = []
     for planned in sweep.runs():
         run = _read_run(planned.path) if planned.folder.config.is_file() else None
@@ -118,7 +118,7 @@ def _missing(planned: SweepRun) -> StoredRun:
 
 
 def unknown_setting(name: str, valid: Iterable[str], *, what: str) -> UserError:
-    """The error for a setting that no run has, with the names of the section that it would be in."""
+    """Make the error for a setting that no run has, with the names of the section that it would be in."""
     valid = set(valid)
     section = name.replace("/", ".").split(".")[0]
     inside = {key for key in valid if key.replace("/", ".").split(".")[0] == section}
@@ -222,7 +222,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _last_line(path: Path) -> str:
-    """Of a traceback: the error itself."""
+    """Return the last line of a traceback, which is the error itself."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""A small copy of runs' folders: what the page is made of, without weights, machine names and paths.
+"""Keep a small copy of runs' folders, from which the page is made, without weights, machine names and paths.
 
 NAME/config.yaml  environment.json  metrics.jsonl  summary.json    as in a run's folder; rounded and thinned
      layers.csv                                                    the last analysis, a row per layer
@@ -40,7 +40,7 @@ _FOLDERS = re.compile(r"(?<![\w./])~?/(?:[\w.+-]+/)*(?=[\w.+-])")  # all but the
 
 
 class Archived(NamedTuple):
-    """What became of runs: folders that are new, that held something else, or the same already; runs that belong to no row."""
+    """The archived folders, by whether they are new, held something else or the same before; and runs that belong to no row."""
 
     new: list[Path]
     replaced: list[Path]
@@ -66,18 +66,18 @@ def archive_runs(runs: Sequence[StoredRun], page: Page, to: Path, *, images: Map
 
 
 def read_archive(folder: Path) -> list[StoredRun]:
-    """The archived runs; none where there is no archive yet."""
+    """Return the archived runs; none where there is no archive yet."""
     return find_runs(folder) if any(folder.glob("*/config.yaml")) else []
 
 
 def sessions_of(run: StoredRun) -> list[dict[str, Any]]:
-    """What a run has noted of the processes that worked on it: command, commit, machine, date."""
+    """Return the sessions that a run has recorded: command, commit, machine, date."""
     path = RunFolder(run.path).environment
     return json.loads(path.read_text())["sessions"] if path.is_file() else []
 
 
 def images_of(run: StoredRun) -> str:
-    """What the run's images are: as was said when it was archived, or else the name of its data and what the run has recorded."""
+    """Return the name of the run's images: the one given when it was archived, or else that of its data."""
     path = run.path / ABOUT
     if path.is_file():
         return json.loads(path.read_text())["images"]
@@ -86,7 +86,7 @@ def images_of(run: StoredRun) -> str:
 
 
 def unofficial(run: StoredRun) -> bool | None:
-    """Whether the run read files that were not the published ones; None where it did not say, or nobody could."""
+    """Return whether the run read files other than the published ones; None where it has not recorded that."""
     said = [session.get(_FILES) for session in sessions_of(run)]
     if any(said):
         return True
@@ -94,7 +94,7 @@ def unofficial(run: StoredRun) -> bool | None:
 
 
 def _archive(run: StoredRun, to: Path, images: Mapping[str, str]) -> tuple[Path, Literal["new", "replaced", "same"]]:
-    """The run's folder in the archive, and what has become of it."""
+    """Return the run's folder in the archive, and whether it is new, replaced or the same."""
     source = RunFolder(run.path)
     cfg = source.read_config()
     target = RunFolder(to / run_name(cfg))
@@ -134,7 +134,7 @@ def _environment(path: Path) -> str | None:
 
 
 def _layers(analyses: Path) -> str | None:
-    """Of the analysis of everything, if there is one, or else of the last one while training."""
+    """Return the table of the full analysis, if there is one, or else of the last one while training."""
     steps = sorted(analyses.glob("step-*.csv"), key=lambda path: int(path.stem.rpartition("-")[2]))
     files = sorted(analyses.glob("full/*.csv")) or steps
     if not files:
@@ -143,7 +143,7 @@ def _layers(analyses: Path) -> str | None:
 
 
 def _thinned(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most _POINTS records of each kind, evenly spread, the last always."""
+    """Choose at most _POINTS records of each kind, evenly spread, always with the last."""
     kept: list[dict[str, Any]] = []
     for kind in ("train/", "validation/", "test/"):
         own = [
@@ -166,7 +166,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _without_folders(node: Any) -> Any:
-    """A configuration, or a text, with every absolute path cut to its last part."""
+    """Cut every absolute path in a configuration or a text to its last part."""
     if isinstance(node, dict):
         return {key: _without_folders(value) for key, value in node.items()}
     if isinstance(node, list):

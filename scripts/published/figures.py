@@ -1,4 +1,4 @@
-"""The page's figures of one table: accuracy by number of labels, learning curves, contraction and complexity by depth."""
+"""Draw the figures of a table: accuracy by number of labels, learning curves, contraction and complexity by depth."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _DEPTH = {  # picture -> (its caption, its y axis, {curve: the column of an anal
 
 
 def section_figures(rows: Rows) -> dict[str, tuple[str, Figure]]:
-    """name of the picture -> (what it shows, figure), of those that the runs of this table have the numbers for."""
+    """Draw every figure for which the runs of this table have the numbers: name of the picture -> (caption, figure)."""
     drawn: dict[str, tuple[str, Figure]] = {}
     finished = [entry for _, found in rows for entry in found if entry.group.finished]
     if finished and len({row.labels for row, _ in rows if row.labels}) > 1:
@@ -57,7 +57,7 @@ def section_figures(rows: Rows) -> dict[str, tuple[str, Figure]]:
 
 @paper_style
 def labels_figure(rows: Rows) -> Figure:
-    """Accuracy in % over the number of labelled images; bars are one standard deviation to each side.
+    """Draw accuracy in % over the number of labelled images; bars are one standard deviation to each side.
 
     A colour per network. Published accuracies are hollow and dashed, ours full; runs with other settings than the row's
     are crosses without a line. Points at the same number of labels stand side by side; the legend names what is drawn.
@@ -89,7 +89,7 @@ def _looks() -> list[dict[str, Any]]:
 
 
 def _series(rows: Rows) -> list[tuple[str, str, list[_Point]]]:
-    """(network, kind, its points by number of labels), of those that have points."""
+    """Return (network, kind, its points by number of labels), for those that have points."""
     points: dict[tuple[str, str], list[_Point]] = {}
     for name in dict.fromkeys(row.name for row, _ in rows):
         for kind in _KINDS:
@@ -112,14 +112,14 @@ def _of_kind(kind: str, published: tuple | None, entries: Sequence[Entry]) -> li
 
 
 def _aside(own: tuple[str, str], labels: int, series: Sequence[tuple[str, str, list[_Point]]]) -> float:
-    """How far a point stands from its number of labels, as a share of the axis: all that are there stand close around it."""
+    """Return the distance of a point from its number of labels, as a share of the axis: points there stand side by side."""
     there = [(name, kind) for name, kind, points in series if labels in [point[0] for point in points]]
     step = min(_DODGE, _WIDEST / max(1, len(there) - 1))
     return step * (there.index(own) - (len(there) - 1) / 2)
 
 
 def _curves(rows: Rows) -> tuple[str, Figure] | None:
-    """(what it shows, figure) over steps, of every run that has logged something while training; None where none has.
+    """Draw the curves of every run that has logged something while training: (caption, figure); None where none has.
 
     A colour per row, or per network where there are more rows than colours; shades of it for runs that change settings. Of
     more curves than eyes can follow the ones that change most are left out, and it is said how many.
@@ -150,7 +150,7 @@ def _curves(rows: Rows) -> tuple[str, Figure] | None:
 
 
 def _families(found: Sequence[Sequence[Entry]]) -> list[list[Entry]]:
-    """By colour: the first of every row, then the second of every row, and so on, until there are enough."""
+    """Group entries by colour: the first of every row, then the second of every row, and so on, until there are enough."""
     by_network = sum(map(bool, found)) > len(COLOURS)
     families: dict[str, list[Entry]] = {}
     for entry in (own[k] for k in range(max(map(len, found))) for own in found if k < len(own)):
@@ -161,18 +161,18 @@ def _families(found: Sequence[Sequence[Entry]]) -> list[list[Entry]]:
 
 
 def _parts(entry: Entry) -> list[str]:
-    """Row, labels, and what is changed: what a legend calls the runs, in parts."""
+    """Return the parts of a label in the legend: the row, its number of labels, the changes."""
     labels = [f"{entry.row.labels:,} labels"] if entry.row.labels else []
     return [entry.row.name, *labels, *in_short(entry.changes)]
 
 
 def _has_curve(run: StoredRun) -> bool:
-    """Whether it has logged more than its test, which is all that a support vector machine logs."""
+    """Return whether it has logged more than its test; a support vector machine logs no more than that."""
     return any(not key.startswith("test/") for record in run.records() for key in record.keys() - {"step", "epoch"})
 
 
 def _layers(found: Sequence[Entry], columns: Mapping[str, str]) -> dict[str, dict[str, list[tuple[str, float]]]]:
-    """{network: {curve: [(layer, value), …]}} of the first networks that have been analysed, with what they change."""
+    """Return {network: {curve: [(layer, value), …]}} of the first networks that have been analysed."""
     networks: dict[str, tuple[str, dict[str, list[tuple[str, float]]]]] = {}
     for entry in found:
         curves = {label: curve for label, column in columns.items() if (curve := _layer_means(entry, column))}
@@ -182,7 +182,7 @@ def _layers(found: Sequence[Entry], columns: Mapping[str, str]) -> dict[str, dic
 
 
 def _layer_means(entry: Entry, column: str) -> list[tuple[str, float]]:
-    """(layer, mean over the finished runs) of a column of their layers' tables; only layers that all of them have."""
+    """Average a column of the layers' tables over the finished runs: (layer, mean) for the layers that all of them have."""
     files = [path for run in entry.group.finished if (path := run.path / LAYERS).is_file()]
     tables = [table for path in files if column in (table := pandas.read_csv(path, index_col="layer"))]
     if not tables:

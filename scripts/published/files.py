@@ -1,4 +1,4 @@
-"""Where the files of the results page lie; making the page from them, and writing it."""
+"""Make the results page and its pictures from the files of a checkout, and write them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Places:
         self.readme = root / "README.md"
 
     def copy_sources(self, to: Path) -> Places:
-        """The same below another root, with copies of the list, the archive and the README: for a preview."""
+        """Copy the list, the archive and the README below another root, for a preview; return the places there."""
         there = Places(to)
         shutil.copytree(self.rows.parent, there.rows.parent)
         shutil.copy(self.readme, there.readme)
@@ -45,7 +45,7 @@ class Results(NamedTuple):
 
 
 def make_results(places: Places) -> Results:
-    """The page, the README with its table, and the pictures. Raises UserError for a list that cannot be read."""
+    """Make the page, the README with its table, and the pictures. Raises UserError for a list that cannot be read."""
     page = read_page(places.rows)
     runs = read_archive(places.runs)
     tables = [entries(section, runs) for section in page.sections]

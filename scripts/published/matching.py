@@ -1,4 +1,7 @@
-"""Which runs repeat which published figure: a row's own command is composed, so that no row can claim another's runs."""
+"""Find the runs that repeat a published experiment.
+
+The command of each row is composed and compared with the configurations of the runs.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _LETTERS = 40  # of a row's value: of a longer list the first entries say enough
 
 
 class Change(NamedTuple):
-    """A setting or an option that a run has otherwise than its row's command: its value, and the row's."""
+    """A setting or an option in which a run differs from its row's command: the run's value, and the row's."""
 
     name: str
     value: str
@@ -40,22 +43,22 @@ class Change(NamedTuple):
 
     @property
     def override(self) -> str:
-        """As it is typed."""
+        """Return it as it is typed."""
         return quoted(f"{self.name}={self.value}")
 
     @property
     def of_schedule(self) -> bool:
-        """Whether it says how long, or with which learning rate when."""
+        """Return whether it belongs to the schedule: the duration, or the learning rate over time."""
         return self.name in _SCHEDULE or self.name.startswith("schedule.")
 
     @property
     def of_machine(self) -> bool:
-        """Whether it says how the same thing is computed."""
+        """Return whether it changes only how the same thing is computed."""
         return self.name in _MACHINE
 
 
 class Entry(NamedTuple):
-    """The runs of a row that have one configuration, seed by seed or fold by fold; without changes it is the row's own."""
+    """Runs of a row with one configuration, seed by seed or fold by fold; without changes it is the row's own."""
 
     row: Row
     changes: tuple[Change, ...]
@@ -63,14 +66,14 @@ class Entry(NamedTuple):
 
     @property
     def command(self) -> str:
-        """What repeats these runs, but for the seed."""
+        """Return the command that repeats these runs, but for the seed."""
         changed = {change.name for change in self.changes}
         words = [quoted(word) for word in self.row.overrides if _name(word) not in changed]
         return " ".join([program_of(self.row.script), *words, *(change.override for change in self.changes)])
 
     @property
     def stands_in(self) -> bool:
-        """Whether it may stand for the row's own command: of another precision or engine, or a shorter schedule, and no more."""
+        """Return whether it may stand for the row's own command: only its precision, engine or a shorter schedule differ."""
         others = [change for change in self.changes if not change.of_machine]
         return bool(self.changes) and (not others or (self._is_shorter and all(c.of_schedule for c in others)))
 
@@ -88,7 +91,7 @@ Rows = Sequence[tuple[Row, Sequence[Entry]]]
 
 
 def entries(section: Section, runs: Sequence[StoredRun]) -> Rows:
-    """Every row with its runs, those of its own command first; a row without runs has an empty list.
+    """Return every row with its runs, those of its own command first; a row without runs has an empty list.
 
     Raises what Hydra does for a row whose command does not compose.
     """
@@ -96,7 +99,7 @@ def entries(section: Section, runs: Sequence[StoredRun]) -> Rows:
 
 
 def why_left_out(page: Page, runs: Sequence[StoredRun]) -> list[str]:
-    """Of runs that belong to no row, a line for each reason: debug runs are counted, others named."""
+    """Return a line for each reason why runs belong to no row: debug runs are counted, others named."""
     reasons: dict[str, list[StoredRun]] = {}
     for run in runs:
         reasons.setdefault(_reason(page, run), []).append(run)
@@ -106,7 +109,7 @@ def why_left_out(page: Page, runs: Sequence[StoredRun]) -> list[str]:
 
 
 def in_short(changes: Sequence[Change], *, beside_the_row: bool = False) -> list[str]:
-    """A name for a line or a curve, in parts: k=2, 300 epochs, other schedule, precision=bf16.
+    """Name a line or a curve by its changes, in parts: k=2, 300 epochs, other schedule, precision=bf16.
 
     beside_the_row: the duration together with the row's own: 300 of 20,000 epochs.
     """
@@ -124,12 +127,12 @@ def in_short(changes: Sequence[Change], *, beside_the_row: bool = False) -> list
 
 
 def in_full(changes: Sequence[Change]) -> str:
-    """Every override, and what the row has instead, as Markdown."""
+    """Write every override and the row's own value, as Markdown."""
     return "; ".join(f"`{change.override}` instead of {_cut(change.wanted)}" for change in changes)
 
 
 def quoted(override: str) -> str:
-    """key=value as a shell takes it: trainer.duration='20 epochs'."""
+    """Quote key=value for a shell: trainer.duration='20 epochs'."""
     name, equals, value = override.partition("=")
     return f"{name}{equals}'{value}'" if set(value) & _QUOTED else override
 
@@ -162,7 +165,7 @@ def _entries(row: Row, keys: Sequence[str], runs: Sequence[StoredRun]) -> list[E
 
 
 def _changes(row: Row, keys: Sequence[str], run: StoredRun) -> tuple[Change, ...] | None:
-    """What the run does otherwise than the row; None: it is no run of this row, or a debug run.
+    """Return the run's changes to the row; None: it is no run of this row, or a debug run.
 
     A setting that the run does not know was added later, with a default that changes nothing.
     """
@@ -189,7 +192,7 @@ def _changes(row: Row, keys: Sequence[str], run: StoredRun) -> tuple[Change, ...
 
 
 def _attempt(row: Row, chosen: set[tuple[str, str]]) -> _Composed | None:
-    """The row's command with other options."""
+    """Compose the row's command with other options; None where that fails."""
     words = [word for word in row.overrides if _name(word) not in dict(chosen)]
     try:
         return _composed((*words, *(f"{group}={option}" for group, option in sorted(chosen))), row.script)
@@ -198,24 +201,24 @@ def _attempt(row: Row, chosen: set[tuple[str, str]]) -> _Composed | None:
 
 
 def _is_debug(run: StoredRun) -> bool:
-    """Whether it was made to see that everything runs: debug=…, or with the limits by hand that these set."""
+    """Return whether it was only a trial: debug=…, or the limits that these set, given by hand."""
     return bool(run.choices.get("debug")) or any(run.settings.get(name) for name in _CUT)
 
 
 def _recipe(choices: Mapping[str, str]) -> tuple[Script, str | None]:
-    """Commands of different recipes make no runs of each other's rows, whatever they have in common."""
+    """Return the recipe of a command; those of different recipes make no runs of each other's rows."""
     return script_of(choices), choices.get("experiment")
 
 
 def _unlike(row: Row, keys: Sequence[str], run: StoredRun) -> list[str]:
-    """The keys of the row's table, and its data, in which the run is not what the row's command says."""
+    """Return the keys of the row's table, and `data`, in which the run differs from the row's command."""
     own, facts = _composed(row.overrides, row.script).facts, {**run.settings, **run.choices}
     wanted = {key: (own.get(key, ABSENT),) for key in ("data", *keys)} | dict(row.repeats)
     return [key for key, values in wanted.items() if facts.get(key, ABSENT) not in values]
 
 
 def _reason(page: Page, run: StoredRun) -> str:
-    """Why a run is on no row; nothing for a debug run."""
+    """Say why a run is on no row; an empty text is for a debug run."""
     script, experiment = recipe = _recipe(run.choices)
     if _is_debug(run):
         return ""
@@ -232,20 +235,20 @@ def _reason(page: Page, run: StoredRun) -> str:
 
 
 def _place(changes: tuple[Change, ...]) -> tuple:
-    """By what the lines of a row are sorted: what changes the network or its training, by how much, then by duration."""
+    """Return a key that sorts the lines of a row: by changes to the network or its training, then by duration."""
     own = [change.override for change in changes if not change.of_schedule and not change.of_machine]
     length = next((_length(change.value)[0] for change in changes if change.name == _DURATION), -1.0)
     return len(own), own, length, len(changes), [change.override for change in changes]
 
 
 def _length(duration: str) -> tuple[float, str]:
-    """Number and unit, steps or epochs."""
+    """Return number and unit, steps or epochs."""
     number, unit = duration.split()
     return float(number), f"{unit.removesuffix('s')}s"
 
 
 def _in_words(duration: str) -> str:
-    """4,800 epochs; 1 step."""
+    """Write a duration: 4,800 epochs; 1 step."""
     return f"{_length(duration)[0]:,.10g} {duration.split()[1]}"
 
 

@@ -36,7 +36,12 @@ times and images/s are medians over seeds, with the smallest and the largest in 
 
 
 def page_text(page: Page, tables: Sequence[Rows], pictures: Sequence[dict[str, str]]) -> str:
-    """The page; tables: of each section its rows with their runs; pictures: of each section file -> what it shows."""
+    """Write the page.
+
+    Args:
+        tables: the rows of each section with their runs.
+        pictures: for each section file -> caption.
+    """
     parts = [wrapped(_HEAD), wrapped(page.text)]
     for section, rows, shown in zip(page.sections, tables, pictures, strict=True):
         parts += [f"## {section.title}", wrapped(section.text), _table(_main_rows(rows))]
@@ -47,7 +52,7 @@ def page_text(page: Page, tables: Sequence[Rows], pictures: Sequence[dict[str, s
 
 
 def wrapped(markdown: str) -> str:
-    """Paragraphs and list items in lines of at most 120 characters; tables and headings as they are."""
+    """Wrap paragraphs and list items at 120 characters; tables and headings stay as they are."""
     blocks = re.split(r"\n(?=\s*(?:[-#|]|\n|$))", markdown.strip())  # before an item, a heading, a row, an empty line
     return "\n".join(block if block.lstrip()[:1] in ("|", "#", "") else _filled(block) for block in blocks)
 
@@ -74,7 +79,7 @@ def main_table(page: Page, tables: Sequence[Rows]) -> str:
 
 
 def _closest(found: Sequence[Entry]) -> Entry | None:
-    """The runs of the row's own command, or else the longest that stand in for it; other settings are on the page alone."""
+    """Return the runs of the row's own command, or else the longest that stand in for it."""
     finished = [each for each in found if each.group.finished]
     own = [each for each in finished if not each.changes]
     return own[0] if own else max((each for each in finished if each.stands_in), key=_epochs, default=None)
@@ -91,7 +96,7 @@ def _shown(entry: Entry) -> list[str]:
 
 
 def with_main_table(readme: str, table: str) -> str:
-    """The README with this table between its two marks. Raises UserError where it has no marks."""
+    """Put this table between the two marks of the README. Raises UserError where it has no marks."""
     before, begin, rest = readme.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
@@ -127,20 +132,20 @@ def _detail_rows(rows: Rows) -> list[list[str]]:
 
 
 def _not_run(rows: Rows) -> str:
-    """The commands of the rows that no run has, to be typed."""
+    """List the commands of the rows that have no run."""
     left = [row for row, found in rows if row.run is not None and all(entry.changes for entry in found)]
     commands = [" ".join([program_of(row.script), *_sweep(row), *map(quoted, row.overrides)]) for row in left]
     return "\n".join(["Not run:", "", *(f"    {command}" for command in commands)]) if commands else ""
 
 
 def _sweep(row: Row) -> list[str]:
-    """Over what a row is a mean, if it is not seeds."""
+    """Return the words of a sweep over the settings that a row averages, such as folds."""
     values = [f"{name}={','.join(map(str, values))}" for name, values in row.repeats.items()]
     return ["-m", *values] if values else []
 
 
 def _notes(rows: Rows) -> list[str]:
-    """What became of the runs that are in no mean."""
+    """Say what became of the runs that are in no mean."""
     told: dict[str, list[str]] = {}
     for entry in (entry for _, found in rows for entry in found):
         for run in (run for run in entry.group.runs if run.state != "finished"):
@@ -162,7 +167,7 @@ def _accuracy(group: Group) -> str:
 
 
 def _count(entry: Entry) -> str:
-    """How many runs a mean is of; where runs or folds are missing, of how many, and what became of the others."""
+    """Count the runs of a mean; where runs or folds are missing, say of how many, and what became of the others."""
     group = entry.group
     folds = math.prod(len(values) for values in entry.row.repeats.values()) if entry.row.repeats else 0
     finished, wanted = len(group.finished), max(folds, len(group.runs))
@@ -188,7 +193,7 @@ def _published(row: Row) -> str:
 
 
 def _middle(group: Group, name: str, unit: str = "") -> str:
-    """The median, and the range where there is one: 261 (240 to 310) s."""
+    """Write the median, and the range where there is one: 261 (240 to 310) s."""
     middle = group.middle(name)
     if middle is None:
         return ABSENT
@@ -197,13 +202,13 @@ def _middle(group: Group, name: str, unit: str = "") -> str:
 
 
 def _commits(group: Group) -> str:
-    """The first seven digits of each; a + where the checkout had uncommitted changes."""
+    """List the first seven digits of each commit; a + says that the checkout had uncommitted changes."""
     found = [session.get("commit") for run in group.runs for session in sessions_of(run)]
     return _join(f"{commit[:7]}{'+' * ('+' in commit)}" if commit else _UNKNOWN for commit in found)
 
 
 def _hardware(group: Group) -> str:
-    """GPUs, or the processor with its cores and the threads that were used."""
+    """List GPUs, or the processor with its cores and the threads that were used."""
     return _join(_machine(run, session) for run in group.runs for session in sessions_of(run))
 
 
@@ -216,7 +221,7 @@ def _machine(run: StoredRun, session: dict[str, Any]) -> str:
 
 
 def _days(group: Group) -> str:
-    """When the runs were started, from the first to the last day."""
+    """Return the first and the last day on which a run was started."""
     started = [session.get("started") for run in group.runs for session in sessions_of(run)]
     found = sorted(str(each)[:10] for each in started if each)
     return " … ".join(dict.fromkeys([found[0], found[-1]])) if found else _UNKNOWN
@@ -227,5 +232,5 @@ def _join(words: Iterable[str]) -> str:
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:
-    """The first line is the head."""
+    """Write a Markdown table; the first line is the head."""
     return "\n".join(markdown_lines(lines[0], lines[1:])) if lines else ""
