@@ -49,7 +49,7 @@ def morlet_bank(J: int, shape: tuple[int, int], L: int = 8, *, dtype: type[np.fl
 
 
 def lowpass_spectra(J: int, shape: tuple[int, int]) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """The `phi` of a MorletBank."""
+    """Return the `phi` of a MorletBank."""
     rows, columns = (_gaussian(size, 0.8 * 2 ** (J - 1)) for size in shape)
     return tuple((coarsen(rows, level), coarsen(columns, level)) for level in range(J))
 

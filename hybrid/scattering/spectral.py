@@ -1,4 +1,4 @@
-"""The few tensor operations of the torch engine.
+"""The tensor operations of the torch engine.
 
 Spectra are kept as real tensors (..., h, 2w), real and imaginary parts interleaved along the rows: a product with a real
 filter and the sum of aliases are then plain vectorised arithmetic, where torch's complex kernels are several times
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def reflect_pad(images: Tensor, margins: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
-    """(B, H, W) -> padded by mirroring without repeating the edge, ((top, bottom), (left, right)) pixels of at most H, W."""
+    """Pad (B, H, W) by mirroring without repeating the edge, by ((top, bottom), (left, right)) pixels of at most H, W."""
     vertical, horizontal = margins
     images = _reflect_rows(images, vertical)
     return _reflect_rows(images.transpose(-1, -2), horizontal).transpose(-1, -2).contiguous()
@@ -144,5 +144,5 @@ def _product_type(maps: Tensor) -> torch.dtype:
 
 
 def is_traced() -> bool:
-    """Whether a graph is being made of the plain operations, or torch.func transforms them."""
+    """Whether torch records a graph of the operations (torch.compile, export, jit), or torch.func transforms them."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()

@@ -1,4 +1,4 @@
-"""Compiled files by the hash of what made them, in a folder of the user's, built once also when several processes want one.
+"""The folder for compiled code: files are found by the hash of all that they are made of, and built once by many processes.
 
 The folder is $HYBRID_CACHE, else $XDG_CACHE_HOME/hybrid, else ~/.cache/hybrid; where that cannot be written, one in the temporary
 folder that is this user's alone. Deleting it costs only compile time.
@@ -25,7 +25,7 @@ class NoCacheFolder(RuntimeError):
 
 
 def cached_file(name: str, made_of: str, suffix: str, build: Callable[[Path], None], *, again: bool = False) -> Path:
-    """The file name-hash.suffix, from the cache or built now by build(path); the hash is that of everything it is made of.
+    """Return the file name-hash.suffix; build(path) makes it if it is not there. `made_of`: all that its contents depend on.
 
     A file that was damaged is built anew; with `again` every file is. Raises NoCacheFolder if no folder can be written.
     """
@@ -59,7 +59,7 @@ def _user() -> str:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether the folder is there, or can be made, and is writable. Code is loaded from it: nobody else may own it."""
+    """Whether the folder exists or can be made, and is writable and this user's: code is loaded from it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder):
@@ -70,7 +70,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def is_intact(file: Path) -> bool:
-    """Whether the file is there and is what was written: a truncated library may kill the process that loads it."""
+    """Whether the file has its checksum. A truncated library may kill the process that loads it."""
     try:
         return _checksum(file).read_text() == _digest(file)
     except (OSError, UnicodeDecodeError):
@@ -78,7 +78,7 @@ def is_intact(file: Path) -> bool:
 
 
 def _build(build: Callable[[Path], None], file: Path) -> None:
-    """Compile beside the target and rename: readers see the whole file or none."""
+    """Build a temporary file and rename it, so that readers see the whole file or none."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         built = Path(folder, file.name)

@@ -66,13 +66,13 @@ def measure(settings: Settings, device: str, index: int) -> dict[str, float]:
     started = time.perf_counter()
     for _ in range(_ROUNDS):
         for name, call in calls.items():
-            seconds[name] = min(seconds[name], seconds_of(call, where))
+            seconds[name] = min(seconds[name], _seconds(call, where))
         if time.perf_counter() - started > _ENOUGH:
             break
     return seconds
 
 
-def seconds_of(call: Callable[[], object], device: torch.device) -> float:
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
     """The time of one call, until the device has finished."""
     synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda _: None
     synchronize(device)

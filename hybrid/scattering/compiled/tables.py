@@ -1,4 +1,4 @@
-"""The numbers that the compiled code reads, as C structures: filters as gather lists, low-pass windows, positions."""
+"""C structures with the numbers that compiled code reads: filters as gather lists, low-pass windows, positions."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Plan(ctypes.Structure):
 
 @dataclass
 class Tables:
-    """A `Plan` and the arrays that its pointers need alive."""
+    """A `Plan`, and the arrays to which its pointers point: they must live as long."""
 
     plan: Plan
     kept: list[object] = field(default_factory=list)
 
 
 def make_tables(settings: Settings, lanes: int, *, by_rows: bool) -> Tables:
-    """by_rows: lanes are neighbouring columns of one map, else images."""
+    """Fill the tables of one transform. With `by_rows` lanes are neighbouring columns of one map, else they are images."""
     tables = Tables(Plan())
     bank = morlet_bank(settings.J, settings.padded, settings.L, dtype=np.float32)
     plan, keep = tables.plan, tables.kept
@@ -68,7 +68,7 @@ def make_tables(settings: Settings, lanes: int, *, by_rows: bool) -> Tables:
 
 
 def source_positions(settings: Settings, axis: int) -> np.ndarray:
-    """Which pixel stands at each padded position."""
+    """Return the pixel that stands at each padded position of an axis (0 rows, 1 columns)."""
     if settings.pre_pad:
         return np.arange(settings.padded[axis], dtype=np.int32)
     before, after = margins(settings.shape, settings.J)[axis]
@@ -98,7 +98,7 @@ def _filters(
 
 
 def lowpass_window(spectrum: np.ndarray, step: int) -> tuple[int, np.ndarray]:
-    """(start, taps) of a low-pass: tap t of output i is for sample start + step · i + t, wrapped.
+    """Return (start, taps) of a low-pass: tap t of output i is for sample start + step · i + t, wrapped.
 
     Output i stands on sample step · (i + 1): the outermost samples are padding.
     """
@@ -120,10 +120,10 @@ def _smoothing(keep: list[object], spectrum: np.ndarray, step: int) -> Smoothing
 
 
 def filter_weights(spectrum: np.ndarray) -> np.ndarray:
-    """What a spectrum is multiplied with: the inverse transform's and the aliases' mean are in it, what is negligible is 0.
+    """Return the multipliers of a spectrum, with the divisions of the inverse transform and of the mean over aliases in them.
 
-    Not so at frequency 0: a map's mean is hundreds of times what else is in its spectrum, so what a wavelet lets through of it,
-    some 1e-8 by rounding, is part of the definition (at J = 5 it moves channels by 2e-6).
+    Negligible multipliers are 0, but for frequency 0. A map's mean is hundreds of times as large as the rest of its spectrum,
+    so a wavelet's value there, some 1e-8 by rounding, belongs to the definition (at J = 5 it moves channels by 2e-6).
     """
     weights = (spectrum / spectrum.size).astype(np.float32)
     negligible = abs(weights) < _NEGLIGIBLE_FILTER * abs(weights).max()
@@ -133,7 +133,7 @@ def filter_weights(spectrum: np.ndarray) -> np.ndarray:
 
 
 def _aliases(spectrum: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights, rows and columns (w, h, step²) of the elements that meet in element (k, l) of the folded product."""
+    """Return weights, rows and columns (w, h, step²) of the elements that add up to element (k, l) of the folded product."""
     height, width = (size // step for size in spectrum.shape)
     weights = filter_weights(spectrum)
     rows = np.arange(height)[None, :, None, None] + height * np.arange(step)[None, None, :, None]
@@ -143,7 +143,7 @@ def _aliases(spectrum: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, n
 
 
 def image_fold(spectrum: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray, ...]:
-    """Gather lists per column, into a half spectrum [row][column ≤ width / 2][re, im][lanes]."""
+    """Make the gather lists of each column, into a half spectrum [row][column ≤ width / 2][re, im][lanes]."""
     weights, rows, columns = _aliases(spectrum, step)
     height, width = spectrum.shape
     mirrored = columns > width // 2
@@ -153,7 +153,7 @@ def image_fold(spectrum: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray,
 
 
 def _row_fold(spectrum: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray, ...]:
-    """Gather lists per `lanes` columns, into a whole spectrum with rows of SPECTRUM_STRIDE (rows.cpp); weights are vectors."""
+    """Make the gather lists of `lanes` columns, into a spectrum with rows of SPECTRUM_STRIDE (rows.cpp)."""
     weights, rows, columns = _aliases(spectrum, step)
     stride = (-(-spectrum.shape[1] // lanes) + 1) * lanes
     offsets = (rows * stride + columns)[::lanes]
@@ -165,7 +165,7 @@ def _row_fold(spectrum: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray, 
 
 
 def _pack(present: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Counts and bases by group, and each (groups, h, aliases, …) array, flat; the first of them holds indices.
+    """Return counts and bases of each group, and the (groups, h, aliases, …) arrays, flat; the first one holds indices.
 
     The aliases that are `present` come first; a group keeps as many as its fullest row has.
     """

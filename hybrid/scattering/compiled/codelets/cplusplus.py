@@ -37,7 +37,7 @@ def print_transforms(wanted: Iterable[tuple[Kind, int]]) -> str:
 
 
 def _expanded(wanted: Iterable[tuple[Kind, int]]) -> Iterator[tuple[Kind, int]]:
-    """With the complex transform before a long real inverse, which is made of it."""
+    """Put the complex transform before each long real inverse, which is made of it."""
     for kind, size in wanted:
         if kind == "real_inverse" and size > LONGEST_STRAIGHT:
             yield "inverse", size

@@ -1,4 +1,4 @@
-"""Arithmetic that remembers itself: formulas written with + - * become a graph, simplified while it grows.
+"""Formulas written with + - * become a graph of expressions, which is simplified while it grows.
 
 Python floats are constants. What is zero, or multiplied by one, never becomes an operation; what was computed once is not
 computed again.
@@ -14,7 +14,7 @@ _TINY = 1e-15  # of a constant: cos(pi/2) is 6e-17 and means 0
 
 @dataclass
 class Graph:
-    """Where the expressions of one codelet live, in the order in which they were first written."""
+    """The expressions of one codelet, in the order in which they were first written."""
 
     known: dict[Any, Expression] = field(default_factory=dict)
 

@@ -44,7 +44,7 @@ def is_prime(size: int) -> bool:
 
 
 def coprime_factor(size: int) -> int | None:
-    """The power of the smallest prime in `size`; None if there is no other prime."""
+    """Return the power of the smallest prime in `size`, or None if there is no other prime."""
     prime = next(divisor for divisor in range(2, size + 1) if size % divisor == 0)
     power = prime
     while size % (power * prime) == 0:
@@ -91,7 +91,7 @@ def _cooley_tukey(values: Sequence[Complex], sign: int, radix: int) -> list[Comp
 
 
 def _odd_prime(values: Sequence[Complex], sign: int) -> list[Complex]:
-    """Elements n and N - n together: their sum meets only cosines, their difference only sines."""
+    """Take elements n and N - n together: their sum is multiplied by cosines only, their difference by sines only."""
     size = len(values)
     half = range(1, (size + 1) // 2)
     sums = [values[n] + values[size - n] for n in half]

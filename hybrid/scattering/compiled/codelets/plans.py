@@ -1,4 +1,4 @@
-"""How a transform of some size is carried out: as one straight-line codelet, or as two passes of shorter ones.
+"""The plan of a transform: one straight-line codelet, or two passes of shorter ones.
 
 A codelet of n has somewhat under 5 n log2 n operations. Beyond some 50 complex numbers it outgrows the registers and the
 instruction cache. There a size N = first · second is a grid: `second` codelets of length `first`, a turn by twiddle factors
@@ -43,7 +43,7 @@ class TwoPasses:
 
 
 def is_supported(size: int) -> bool:
-    """Whether codelets of this size make sense: not for a large prime factor, where other algorithms are needed."""
+    """Whether codelets serve this size. They do not serve large prime factors, which need other algorithms."""
     if size > LONGEST_STRAIGHT and _split(size) is None:
         return False
     parts = _split(size) if size > LONGEST_STRAIGHT else (size,)
@@ -76,7 +76,7 @@ def two_passes(kind: Kind, size: int) -> TwoPasses | None:
 
 
 def operations(kind: Kind, size: int) -> int:
-    """Of the whole transform, without twiddle factors."""
+    """Return the number of operations of the whole transform, without twiddle factors."""
     if size <= LONGEST_STRAIGHT:
         return transform_program(kind, size).operations
     if kind == "real_inverse":  # done as a complex one

@@ -1,4 +1,4 @@
-"""The system's C++ compiler: which one, with which flags, and for which CPU; and the libraries that it makes."""
+"""The system's C++ compiler: how it is found, its flags, and the libraries that it makes for this CPU."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _TIMEOUT = 300  # seconds for one source; the longest takes some 30 on one core
 
 
 def load_library(source: str, name: str) -> ctypes.CDLL:
-    """The library of this source, from the cache or compiled now. `name` begins its file's name.
+    """Load the library of this source, which is compiled if it is not in the cache. Its file's name begins with `name`.
 
     Raises CompilerError if there is no compiler, it fails, or no folder can be written.
     """
@@ -55,7 +55,7 @@ def load_library(source: str, name: str) -> ctypes.CDLL:
 
 
 def find_compiler() -> list[str]:
-    """The command of $CXX, else of c++, g++ or clang++ on the path. Raises CompilerError if there is none."""
+    """Return the command of $CXX, else of c++, g++ or clang++ on the path. Raises CompilerError if there is none."""
     chosen = shlex.split(os.environ.get("CXX", ""))
     candidates = [chosen] if chosen else [["c++"], ["g++"], ["clang++"]]
     for command in candidates:
@@ -67,7 +67,7 @@ def find_compiler() -> list[str]:
 
 @cache
 def flags_for(compiler: tuple[str, ...]) -> tuple[str, ...]:
-    """The best flags that this compiler takes. Raises CompilerError if it takes none."""
+    """Return the best flags that this compiler takes. Raises CompilerError if it takes none."""
     for choice in _CHOICES:
         command = [*compiler, *_FLAGS, *choice, "-x", "c++", "-", "-o", os.devnull]
         if _run(command, "int answer() { return 42; }").returncode == 0:
@@ -77,7 +77,7 @@ def flags_for(compiler: tuple[str, ...]) -> tuple[str, ...]:
 
 @cache
 def identity(compiler: tuple[str, ...]) -> str:
-    """A hash of everything but the source that the machine code depends on: the compiler's version, the flags, the CPU."""
+    """Return a hash of all that machine code depends on beside its source: the compiler's version, the flags, the CPU."""
     version = subprocess.run([*compiler, "--version"], capture_output=True, text=True, timeout=_TIMEOUT).stdout
     parts = [*compiler, version, *flags_for(compiler), platform.machine(), _cpu()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -92,7 +92,7 @@ def compile_library(compiler: tuple[str, ...], source: str, library: Path) -> No
 
 
 def native_lanes() -> int:
-    """How many float32 numbers one register of this CPU holds; 8 where that is not known, which every compiler can split."""
+    """Return how many float32 numbers a register of this CPU holds; 8 if unknown, which every compiler can split."""
     return 16 if "avx512f" in _cpu().split() else 8
 
 

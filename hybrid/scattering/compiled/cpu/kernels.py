@@ -1,4 +1,4 @@
-"""One transform as compiled functions: which library serves which batch, and the call into it."""
+"""Compiled transforms: the choice of a library for a batch, and the call into it."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ class Kernel:
 
 
 def kernel_for(settings: Settings, batch: int, direction: Direction = "forward") -> Kernel:
-    """The kernel that serves a batch of this size. Raises CompilerError where it cannot be built."""
+    """Return the kernel for a batch of this size. Raises CompilerError where it cannot be built."""
     lanes, layout = lanes_and_layout(settings, batch, direction)
     with _building:
         return _kernel(settings, lanes, layout, direction)
 
 
 def lanes_and_layout(settings: Settings, batch: int, direction: Direction) -> tuple[int, Layout]:
-    """How the vectors of a batch of this size are filled."""
+    """Return the number of lanes of a vector for a batch of this size, and what fills them."""
     layout = _layout(settings, batch, direction)
     short = batch <= _FEW_IMAGES or settings.padded[0] * settings.padded[1] > _LARGE
     return 4 if short and layout == "images" else native_lanes(), layout

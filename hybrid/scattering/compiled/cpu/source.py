@@ -1,4 +1,4 @@
-"""The C++ text of one transform: constants, vectors, the codelets of its sizes, and the passes of one layout."""
+"""The C++ source of one transform: constants, vectors, the codelets of its sizes, and the passes of one layout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STAGES = (
 def cpu_source(
     padded: tuple[int, int], J: int, lanes: int, layout: Layout, direction: Direction, *, stages: bool = False
 ) -> str:
-    """The whole translation unit. It depends on nothing else: L, the order, the image's size and the filters are data.
+    """Return the whole translation unit. It depends on nothing else: L, the order, the image's size and the filters are data.
 
     stages: it also counts the time of each of `STAGES`.
     """
@@ -45,7 +45,7 @@ def cpu_source(
 
 
 def _smoothed_by_transform(side: int, J: int) -> int:
-    """A bit for each level at which the low-pass of a line of this side is faster as two Fourier transforms.
+    """Return a bit for each level at which the low-pass of a line of this side is faster as two Fourier transforms.
 
     At the last two levels the low-pass is cut in frequency where it is not yet negligible, so in space it has as many taps
     as the map samples; elsewhere it is a short window.
@@ -64,7 +64,7 @@ def _is_faster_by_transform(size: int, samples: int) -> bool:
 
 
 def transpose_function(lanes: int) -> str:
-    """rows[i][j] = from[j * stride + i], by exchanging one bit of the row's number with one of the column's at a time."""
+    """Return C++ for rows[i][j] = from[j * stride + i], which exchanges bits of the row's and the column's number."""
     lines = [f"Vector r{i} = load(from + {i} * stride);" for i in range(lanes)]
     bit = 1
     while bit < lanes:

@@ -1,4 +1,4 @@
-"""Where the time of the compiled transform goes: a kernel whose library counts it, stage by stage."""
+"""A kernel whose library counts the time of each stage of the transform."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORDERS = 3
 
 
 class StagedKernel(Kernel):
-    """The forward transform as `kernel_for` would do it for a batch of this size, compiled with counters, for one thread.
+    """The forward transform that `kernel_for` gives for a batch of this size, compiled with counters, for one thread.
 
     The counters cost some time themselves, in proportion to the number of lines. Raises CompilerError where it cannot be built.
     """

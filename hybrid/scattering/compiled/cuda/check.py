@@ -1,4 +1,4 @@
-"""Whether compiled kernels compute what they should on the device where they were loaded: a moment, once for each direction."""
+"""A short check of kernels on the device on which they were loaded, once for each direction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STEP = 1e-4  # of the difference quotient, for pixels between 0 and 1
 
 @torch.no_grad()
 def check(transform: Transform) -> None:
-    """Compare it with the torch engine in float64 on a few images. Raises CompilerError if it is wrong."""
+    """Compare a transform with the torch engine in float64 on three images. Raises CompilerError if it is wrong."""
     settings, generator = transform.settings, torch.Generator().manual_seed(0)
     engine = TorchEngine(settings).to(transform.device)
     images = torch.rand(3, *settings.input_shape, generator=generator).to(transform.device)
@@ -30,7 +30,7 @@ def check(transform: Transform) -> None:
 
 
 def _gradient_error(transform: Transform, engine: TorchEngine, images: Tensor, generator: torch.Generator) -> Tensor:
-    """Of the slope along a random direction, relative to the gradient's length."""
+    """Return the error of the slope along a random direction, relative to the gradient's length."""
     weights = torch.randn(3, *transform.settings.output_shape, generator=generator).to(images)
     direction = torch.randn(images.shape, generator=generator).to(images)
     gradient = transform.backward(images, weights).double()

@@ -1,4 +1,4 @@
-"""Machine code for GPUs by NVRTC, NVIDIA's compiler as a library: no GPU is needed, and no toolkit beside torch's parts."""
+"""Machine code for GPUs, made by NVRTC, NVIDIA's compiler as a library. It needs no GPU, and no toolkit beside torch's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OPTIONS = ["--std=c++17", "--disable-warnings"]
 
 
 def load_code(source: str, name: str, capability: tuple[int, int]) -> bytes:
-    """The machine code (or PTX) of this source for a compute capability, from the cache or compiled now.
+    """Return the machine code (or PTX) of this source for a compute capability, from the cache or compiled now.
 
     `name` begins the file's name. Raises CompilerError if NVRTC is missing or refuses, or no folder can be written.
     """
@@ -30,14 +30,14 @@ def load_code(source: str, name: str, capability: tuple[int, int]) -> bytes:
 
 @cache
 def version() -> tuple[int, int]:
-    """NVRTC's. Raises CompilerError if it is missing."""
+    """Return NVRTC's version. Raises CompilerError if it is missing."""
     major, minor = _answer(*nvrtc().nvrtcVersion())
     return major, minor
 
 
 @cache
 def nvrtc() -> ModuleType:
-    """The package's module. Raises CompilerError if it, or the library that it loads, is missing."""
+    """Import NVRTC's module. Raises CompilerError if the module, or the library that it loads, is missing."""
     try:
         from cuda.bindings import nvrtc
 
@@ -48,7 +48,7 @@ def nvrtc() -> ModuleType:
 
 
 def architecture(capability: tuple[int, int]) -> str:
-    """The option for the machine code of a GPU, or, for one newer than NVRTC, for PTX that its driver translates."""
+    """Return the option for a GPU's machine code; for a GPU newer than NVRTC, the option for PTX, which its driver translates."""
     wanted = capability[0] * 10 + capability[1]
     known = sorted(_answer(*nvrtc().nvrtcGetSupportedArchs()))
     if wanted in known:
@@ -84,7 +84,7 @@ def _read(size: Any, fill: Any, program: Any) -> bytes:
 
 
 def _answer(result: Any, *values: Any) -> Any:
-    """What an NVRTC function returned beside its status."""
+    """Return the values of an NVRTC function without its status. Raises CompilerError if that is an error."""
     if int(result) != 0:
         raise CompilerError(f"NVRTC failed: {result.name}")
     return values[0] if len(values) == 1 else values

@@ -1,4 +1,4 @@
-"""Transforms on GPUs: compiled, loaded and checked once for each device."""
+"""Transforms on GPUs. Each is compiled, loaded and checked once for each device."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _building = threading.Lock()
 
 
 def transform_for(settings: Settings, direction: Direction, device: torch.device) -> Transform:
-    """The transform on this CUDA device, with its index. Raises CompilerError where it cannot be built."""
+    """Return the transform on this CUDA device, which has an index. Raises CompilerError where it cannot be built."""
     with _building:
         return _transform(settings, direction, device)
 
@@ -48,5 +48,5 @@ def _transform(settings: Settings, direction: Direction, device: torch.device) -
 
 
 def shared_bytes(settings: Settings) -> int:
-    """The most shared memory that a block of the grid needs, in either direction."""
+    """Return the most shared memory, in bytes, that a block of the grid needs, in either direction."""
     return max(launch.shared_bytes for way in DIRECTIONS for launch in make_schedule(settings, way, 1).launches)

@@ -1,4 +1,4 @@
-"""Compiled kernels on one GPU: loaded once, launched on the stream that is torch's at that moment."""
+"""Compiled kernels on one GPU. They are loaded once and launched on torch's current stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Kernels:
     """The functions of one piece of machine code on `device`. A `hybrid.scattering.compiled.cuda.kernels.Launcher`."""
 
     def __init__(self, code: bytes, names: list[str], shared_bytes: int, device: torch.device) -> None:
-        """Loads the code. shared_bytes: the most shared memory that any of the kernels is launched with."""
+        """Load the code. shared_bytes: the most shared memory that any of the kernels is launched with."""
         driver = _driver()
         self._driver, self._device = driver, device
         # torch's context. It must be made current: a new thread has none.
@@ -29,7 +29,7 @@ class Kernels:
             _check(*driver.cuFuncSetAttribute(function, attribute, shared_bytes))
 
     def begin(self) -> Callable[[Launch, int, int], None]:
-        """What launches on the stream that is current now."""
+        """Return a function that launches kernels on the stream that is current now."""
         _check(*self._driver.cuCtxSetCurrent(self._context))
         launch_kernel, functions = self._driver.cuLaunchKernel, self._functions
         stream = torch.cuda.current_stream(self._device).cuda_stream

@@ -1,4 +1,4 @@
-"""One transform on one device: its tables there, its workspace, and its launches, a piece of the batch at a time."""
+"""One transform on one device: it keeps the tables there, and launches kernels on a piece of the batch at a time."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Job(ctypes.Structure):
 
 
 class Launcher(Protocol):
-    """What runs kernels: a GPU (`hybrid.scattering.compiled.cuda.driver.Kernels`), or the CPU in tests."""
+    """An object that runs kernels: on a GPU (`hybrid.scattering.compiled.cuda.driver.Kernels`), or on the CPU in tests."""
 
     def begin(self) -> Callable[[Launch, int, int], None]:
-        """A function (launch, grid, parameters) for the launches of one call.
+        """Return a function (launch, grid, parameters) for the launches of one call.
 
         parameters: the address of an array of two pointers, to a Plan and to a Job, which it reads before it returns.
         """
@@ -90,7 +90,7 @@ class Transform:
             self._launch(schedule, addresses, min(count - first, step * LANES))
 
     def _launch(self, schedule: Schedule, addresses: dict[str, int], images: int) -> None:
-        """Everything on one piece of the batch."""
+        """Run all launches on one piece of the batch."""
         run, job, blocks = self._launcher.begin(), Job(), -(-images // LANES)
         parameters = (ctypes.c_void_p * 2)(ctypes.addressof(self._plan), ctypes.addressof(job))
         for launch, template in self._jobs(schedule):
@@ -101,7 +101,7 @@ class Transform:
             run(launch, launch.grid(blocks), ctypes.addressof(parameters))
 
     def _jobs(self, schedule: Schedule) -> list[tuple[Launch, Job]]:
-        """The launches with what is the same in every call."""
+        """Return the launches, each with the parts of its Job that are the same in every call."""
         key = id(schedule)  # choose_schedule keeps its schedules for ever
         if key not in self._prepared:
             self._prepared[key] = [(launch, self._template(launch)) for launch in schedule.launches]
@@ -119,7 +119,7 @@ class Transform:
 
 
 def _places(schedule: Schedule, workspace: Tensor, blocks: int) -> dict[str, int]:
-    """Addresses of the workspace arrays for so many blocks."""
+    """Return the address of each workspace array for this number of blocks."""
     places, address = {}, workspace.data_ptr()
     for name, numbers in schedule.sizes.items():
         places[name] = address
@@ -129,7 +129,7 @@ def _places(schedule: Schedule, workspace: Tensor, blocks: int) -> dict[str, int
 
 @cache
 def choose_schedule(settings: Settings, direction: Direction, budget: int) -> tuple[Schedule, int]:
-    """The schedule and how many blocks of images to take at once, so that the workspace stays within `budget` bytes if it can."""
+    """Return a schedule, and how many blocks of images to take at once for a workspace of `budget` bytes, if possible."""
     groups = sorted({-(-settings.L // parts) for parts in range(1, settings.L + 1)}, reverse=True)
     schedules = [make_schedule(settings, direction, group) for group in groups]
     chosen = next((schedule for schedule in schedules if schedule.bytes_per_block <= budget), schedules[-1])

@@ -1,4 +1,4 @@
-"""A launch of a kernel, and the list of launches that is one direction of the transform."""
+"""The launch of a kernel, and the list of launches that makes up one direction of the transform."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FLOAT = 4  # bytes
 
 @dataclass(frozen=True)
 class Launch:
-    """One kernel on every line of outer · inner maps of every block of LANES images.
+    """The launch of one kernel on every line of outer · inner maps of every block of LANES images.
 
     size: numbers of a line; a short one is one warp's, a longer one a team's. arrays: by field of the Job (device.cu).
     table: which table of the Memory, and from which entry on. numbers: other fields of the Job.
@@ -33,17 +33,17 @@ class Launch:
 
     @cached_property
     def warps(self) -> int:
-        """Of a block of the grid."""
+        """The number of warps of a block of the grid."""
         return _LINES_TOGETHER if self.size <= LONGEST_STRAIGHT else LARGEST_TEAM
 
     def grid(self, blocks: int) -> int:
-        """Blocks of the grid for so many blocks of images."""
+        """Return the number of the grid's blocks for this number of blocks of images."""
         lines = self.lines * self.outer * self.inner * blocks
         return -(-lines // _LINES_TOGETHER) if self.size <= LONGEST_STRAIGHT else lines
 
     @cached_property
     def shared_bytes(self) -> int:
-        """Of a block of the grid."""
+        """The shared memory of a block of the grid, in bytes."""
         if self.size <= LONGEST_STRAIGHT:
             return 0
         return (self.numbers.get("keeps", 0) + scratch_numbers(self.size)) * LANES * _FLOAT
@@ -51,7 +51,7 @@ class Launch:
 
 @dataclass
 class Schedule:
-    """sizes: numbers of each workspace array for one image."""
+    """The launches of one direction. sizes: how many numbers each workspace array has for one image."""
 
     settings: Settings
     sizes: dict[str, int] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Schedule:
 
     @property
     def bytes_per_block(self) -> int:
-        """Workspace for LANES images."""
+        """The workspace for LANES images, in bytes."""
         return sum(self.sizes.values()) * LANES * _FLOAT
 
     def reserve(self, array: str, numbers: int) -> None:

@@ -1,4 +1,4 @@
-"""The numbers that the kernels read, as one piece of memory that can stand at any address."""
+"""The numbers that the kernels read, in one piece of memory that works at any address."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Memory:
     settings: Settings
 
     def at(self, address: int) -> np.ndarray:
-        """The bytes (uint8) as they must be at this address."""
+        """Return the bytes (uint8) for memory that begins at this address."""
         words = self.contents.copy().view(np.uint64)
         words[self.pointers // _POINTER] += np.uint64(address)
         return words.view(np.uint8)
 
     def plan(self, address: int) -> Plan:
-        """What the kernels read of a plan: the low-pass is in the source, the filters come with each launch."""
+        """Return the part of a plan that kernels read: the low-pass is in the source, the filters come with each launch."""
         plan, settings = Plan(), self.settings
         plan.height, plan.width = settings.input_shape
         plan.angles, plan.order, plan.channels = settings.L, settings.max_order, settings.output_shape[0]
@@ -52,7 +52,7 @@ class _Builder:
         self.pointers: list[int] = []
 
     def array(self, values: np.ndarray) -> int:
-        """Where it will begin."""
+        """Add an array; return where it begins."""
         begin, raw = self.size, np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         padding = np.zeros(-len(raw) % _ALIGNMENT, np.uint8)
         self.parts += [raw, padding]
@@ -60,7 +60,7 @@ class _Builder:
         return begin
 
     def table(self, rows: list[list[int]]) -> tuple[int, int]:
-        """An array of structures that are made of pointers: where it will begin, and the size of one."""
+        """Add an array of structures of pointers; return where it begins, and the size of one structure."""
         words = np.array(rows, np.uint64)
         begin = self.array(words)
         self.pointers += range(begin, begin + words.nbytes, _POINTER)
@@ -68,7 +68,7 @@ class _Builder:
 
 
 def make_memory(settings: Settings, direction: Direction) -> Memory:
-    """Everything that the kernels of one direction read."""
+    """Collect all numbers that the kernels of one direction read."""
     builder, bank = _Builder(), morlet_bank(settings.J, settings.padded, settings.L, dtype=np.float32)
     sources = [source_positions(settings, axis) for axis in (0, 1)]
     begins = {
@@ -88,17 +88,17 @@ def make_memory(settings: Settings, direction: Direction) -> Memory:
 
 
 def first_filter(settings: Settings, j: int, theta: int) -> int:
-    """Its number in `first`."""
+    """Return the number in `first` of the filter of scale j and angle theta."""
     return j * settings.L + theta
 
 
 def second_filter(settings: Settings, j1: int, j2: int) -> int:
-    """The number in `second` of the filter of scale j2 and angle 0 for maps of scale j1 < j2."""
+    """Return the number in `second` of the filter of scale j2 and angle 0 for maps of scale j1 < j2."""
     return _pairs(settings).index((j1, j2)) * settings.L
 
 
 def weights_table(*scales: int) -> str:
-    """The name of the weights of scale j, or of scale j2 for maps of scale j1."""
+    """Return the name of the weights of scale j, or of scale j2 for maps of scale j1."""
     return " ".join(["weights", *map(str, scales)])
 
 

@@ -1,4 +1,4 @@
-"""Which kernels run, in which order, on which arrays: the algorithm as a list of launches, for any number of images.
+"""The algorithm as a list of launches: which kernels run, in which order, on which arrays, for any number of images.
 
 Arrays are named. images, coefficients, gradients and of_images come from outside; the others are workspace that all launches
 share:
@@ -20,14 +20,14 @@ from hybrid.scattering.paths import scattering_paths
 
 
 def make_schedule(settings: Settings, direction: Direction, group: int) -> Schedule:
-    """The launches of one direction, with `group` angles of the first order at a time: fewer need less workspace."""
+    """Return the launches of one direction, with `group` angles of the first order at a time. Fewer need less workspace."""
     writer = _Backward(settings) if direction == "backward" else _Forward(settings)
     writer.write(group)
     return writer.schedule
 
 
 class _Writer:
-    """What both directions do."""
+    """The steps that both directions have in common."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.schedule = settings, Schedule(settings)

@@ -1,4 +1,4 @@
-"""The CUDA C++ of one transform: constants, the codelets of its sizes, and the passes of one direction."""
+"""The CUDA C++ source of one transform: constants, the codelets of its sizes, and the passes of one direction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LARGEST_TEAM = 8  # warps that share a long line; a block of the grid has no mor
 
 
 def kernel_names(J: int, direction: Direction) -> list[tuple[str, int]]:
-    """(pass, level) of every kernel of a direction; in the source they are named pass_level."""
+    """Return (pass, level) of every kernel of a direction; in the source they are named pass_level."""
     front, inner, every = range(1), range(max(J - 1, 1)), range(J)
     passes: dict[str, range] = {"front_rows": front, "filter_columns": every}
     if direction == "forward":
@@ -32,7 +32,7 @@ def kernel_names(J: int, direction: Direction) -> list[tuple[str, int]]:
 
 
 def cuda_source(padded: tuple[int, int], J: int, direction: Direction) -> str:
-    """The whole translation unit. It depends on nothing else: L, the order, the image's size and the wavelets are data."""
+    """Return the whole translation unit. L, the order, the image's size and the wavelets are data, so they are not in it."""
     kinds: tuple[Kind, ...] = ("inverse", "forward", "real")
     transforms = print_device_transforms([(kind, size) for size in map_sizes(padded, J) for kind in kinds])
     constants = {"HEIGHT": padded[0], "WIDTH": padded[1], "OCTAVES": J, "LANES": LANES}
@@ -45,7 +45,7 @@ def cuda_source(padded: tuple[int, int], J: int, direction: Direction) -> str:
 
 
 def _windows(padded: tuple[int, int], J: int) -> str:
-    """Across<level> and Down<level>: the low-pass of rows and of columns, as constants."""
+    """Return the structures Across<level> and Down<level>: the low-pass of rows and of columns, as constants."""
     text = "template <int> struct Across;\ntemplate <int> struct Down;\n"
     for level, spectra in enumerate(lowpass_spectra(J, padded)):
         for name, spectrum in zip(("Down", "Across"), spectra, strict=True):
