@@ -8,6 +8,7 @@ analysis.plot("boundary", "contraction")                 # {name: matplotlib fig
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import zipfile
@@ -24,6 +25,13 @@ if TYPE_CHECKING:  # loaded where they are used
     from pandas import DataFrame
 
 FORMAT = 1
+
+
+class Figures(dict[str, "Figure"]):
+    """name -> matplotlib figure, which a notebook shows as pictures."""
+
+    def _repr_html_(self) -> str:
+        return "\n".join(f'<img alt="{name}" src="data:image/png;base64,{_png(each)}">' for name, each in self.items())
 
 
 @dataclass(frozen=True)
@@ -108,11 +116,11 @@ class Analysis:
         layers = self.about["layers"]
         return [(layer["name"], layer["numbers"][number]) for layer in layers if number in layer["numbers"]]
 
-    def plot(self, *names: str) -> dict[str, Figure]:
+    def plot(self, *names: str) -> Figures:
         """Draw the figures of these names, or all that the measurements allow: name -> matplotlib figure.
 
-        Names are accuracy_by_depth, boundary, cumulative_distances, contraction, spectra and the like. Raises UserError for
-        a name that cannot be drawn, listing the others.
+        A notebook shows them as pictures. Names are accuracy_by_depth, boundary, cumulative_distances, contraction, spectra
+        and the like. Raises UserError for a name that cannot be drawn, listing the others.
         """
         from hybrid.reports.analysis_figures import analysis_figures
 
@@ -120,7 +128,7 @@ class Analysis:
         for name in names:
             if name not in drawn:
                 raise unknown_name(name, analysis_figures({"": self}), what="figure of this analysis")
-        return drawn
+        return Figures(drawn)
 
     def with_about(self, **about: Any) -> Analysis:
         """The same analysis with more entries in `about`; they do not replace what is there."""
@@ -168,3 +176,10 @@ class Analysis:
     def _repr_html_(self) -> str:
         """The table, as a notebook shows it."""
         return self.table._repr_html_()
+
+
+def _png(figure: Figure) -> str:
+    """The picture in base64."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", bbox_inches="tight")
+    return base64.b64encode(file.getvalue()).decode("ascii")

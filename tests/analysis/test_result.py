@@ -55,6 +55,7 @@ def test_the_table_has_a_row_a_layer_and_every_column_is_documented(analysis):
 def test_figures_are_drawn_by_name(analysis):
     drawn = analysis.plot("boundary", "contraction", "spectra")
     assert set(drawn) == {"boundary", "contraction", "spectra"}
+    assert drawn._repr_html_().count('src="data:image/png;base64,iVBOR') == 3  # in a notebook
     with pytest.raises(UserError, match="unknown figure of this analysis: boundery. Did you mean boundary"):
         analysis.plot("boundery")
 

@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hybrid.analysis.nearest import exact_search, nearest_neighbours
+from hybrid.analysis.nearest import exact_search, nearest_neighbours, nearest_of_another_class
 from hybrid.analysis.nearest.smallest import smallest
 
 
@@ -155,6 +155,18 @@ def test_reduced_precision_of_training_has_no_effect():
     finally:
         torch.set_float32_matmul_precision("highest")
     assert torch.equal(ours.indices, wanted.indices) and not ours.distances.requires_grad
+
+
+@pytest.mark.parametrize("kind", ["generic", "offset", "ties", "duplicates", "all equal", "maps"])
+def test_the_nearest_of_another_class(kind):
+    values, labels = features(kind), torch.arange(500) % 7 * 3
+    samples = torch.randperm(500)[:60]
+    wanted = torch.stack([
+        (values.double()[labels != labels[sample]] - values.double()[sample]).flatten(1).square().sum(1).sqrt().min()
+        for sample in samples.tolist()
+    ])  # fmt: skip
+    found = nearest_of_another_class(values, labels, samples)
+    torch.testing.assert_close(found, wanted, rtol=1e-15, atol=0)
 
 
 class Live(TorchDispatchMode):
