@@ -95,7 +95,8 @@ def contraction_ratios(
     """Output distance over input distance of each of P pairs; the input may be the pixels or any earlier layer.
 
     Args:
-        input_distances, output_distances: (P,), from `pair_distances`.
+        input_distances: (P,), from `pair_distances`, of the pixels or an earlier layer.
+        output_distances: (P,), from `pair_distances`, of the layer.
         same_class: (P,) bool, from `sample_pairs`.
         tolerance: how far above 1 a ratio must be to count as an expansion. float32 distances of an isometry are off by
             about 1e-6.

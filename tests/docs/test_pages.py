@@ -36,15 +36,3 @@ def test_every_page_of_the_site_is_in_its_navigation():
     pages = [path.relative_to(ROOT / "docs") for path in ROOT.glob("docs/**/*.md")]
     pages += [path.relative_to(ROOT / "docs").with_suffix(".md") for path in ROOT.glob("docs/tutorials/*.py")]
     assert [page for page in pages if page.as_posix() not in navigation] == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
-def test_python_of_the_page_runs(page, tmp_path, monkeypatch):
-    """Block after block in one namespace; each is compiled at its line, so that an error shows it."""
-    monkeypatch.chdir(tmp_path)
-    text, space = (ROOT / page).read_text(), {}
-    blocks = list(re.finditer(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE))
-    assert blocks
-    for block in blocks:
-        exec(compile("\n" * text.count("\n", 0, block.start(1)) + block[1], page, "exec"), space)
