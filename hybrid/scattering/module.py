@@ -28,8 +28,10 @@ class Scattering2D(nn.Module):
     order 1 |x ⋆ ψ1| ⋆ φ, order 2 ||x ⋆ ψ1| ⋆ ψ2| ⋆ φ with ψ2 of larger scale than ψ1, all sampled every 2^J pixels, on the
     image extended by reflection. `paths` says which of the P channels is which.
 
-        scattering = Scattering2D(J=2, shape=(32, 32))
-        coefficients = scattering(images)                   # (N, 3, 32, 32) -> (N, 3, 81, 8, 8)
+        >>> import hybrid, torch
+        >>> scattering = hybrid.Scattering2D(J=2, shape=(32, 32))
+        >>> scattering(torch.rand(5, 3, 32, 32)).shape
+        torch.Size([5, 3, 81, 8, 8])
 
     It has nothing to train and its state_dict is empty. It is differentiable (the modulus has gradient 0 at 0), and may be
     moved to a device, pickled, copied, compiled as one graph, exported with a dynamic batch, and captured in a CUDA graph
