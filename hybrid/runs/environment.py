@@ -98,3 +98,7 @@ def _commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+if __name__ == "__main__":
+    print(json.dumps(describe_environment(), indent=2))
