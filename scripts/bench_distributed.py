@@ -37,6 +37,7 @@ from hybrid.distributed.sync_batch_norm import synchronize_batch_norm
 from hybrid.errors import UserError
 from hybrid.files import write_json
 from hybrid.seeding import seed_everything
+from hybrid.training.device import rank_device
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.step import Meter, train_step
 
@@ -115,7 +116,7 @@ def measure(options: Options) -> None:
         count = distributed.size()
         cfg = compose([f"model={options.model}", f"trainer.sync_batch_norm={str(options.sync_batch_norm).lower()}"])
         settings = build_record(TrainerSettings, cfg.trainer, path="trainer")
-        device = settings.resolve_device(Launch.read())
+        device = rank_device(settings.device, Launch.read())
         seed_everything(0)
         shape = (options.channels, options.size, options.size)
         model = model_from(cfg.model, image_shape=shape, num_classes=options.classes)

@@ -34,7 +34,7 @@ from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.configuration.output_paths import check_file
 from hybrid.data import Data
-from hybrid.durations import run_length
+from hybrid.durations import RunLength
 from hybrid.errors import UserError
 from hybrid.seeding import seed_everything
 from hybrid.training.run import run
@@ -126,8 +126,8 @@ def train_plainly(cfg: DictConfig) -> Result:
     model = model_from(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes).to(device)
     optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
     loader = DataLoader(plain_images(data, cfg), batch_size=cfg.trainer.batch_size, shuffle=True)
-    steps = run_length(cfg.trainer.duration, path="trainer.duration", steps_per_epoch=len(loader))
-    schedule = instantiate(cfg.schedule, path="schedule", steps_per_epoch=len(loader), total_steps=steps)
+    length = RunLength.of(cfg.trainer.duration, steps_per_epoch=len(loader), path="trainer.duration")
+    steps, schedule = length.total_steps, instantiate(cfg.schedule, path="schedule", length=length)
     began, step = time.perf_counter(), 0
     while step < steps:
         for images, labels in loader:

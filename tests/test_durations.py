@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from hybrid.configuration.paths import CONFIGS
-from hybrid.durations import in_one_spelling, in_steps, interval, run_length
+from hybrid.durations import Duration, RunLength, in_one_spelling
 from hybrid.errors import UserError
 
 
@@ -13,19 +13,24 @@ from hybrid.errors import UserError
     [("2 epochs", 20), ("1 epoch", 10), ("0.5 ep", 5), ("7 steps", 7), ("1 step", 1), ("30%", 60), ("20epochs", 200)],
 )
 def test_units(text, steps):
-    assert in_steps(text, path="x", steps_per_epoch=10, total_steps=200) == steps
+    assert RunLength(10, 200).steps(text) == steps
+    assert RunLength(10, 200).steps(Duration.read(text, path="x")) == steps
 
 
 @pytest.mark.parametrize("text", ["20", "twenty epochs", "-1 epochs", "5 minutes", "", "120%", "nan epochs"])
 def test_what_is_not_a_duration_is_refused_with_its_place(text):
     with pytest.raises(UserError, match="trainer.warmup"):
-        in_steps(text, path="trainer.warmup", steps_per_epoch=10, total_steps=200)
+        RunLength(10, 200).steps(text, path="trainer.warmup")
+    with pytest.raises(UserError, match="trainer.warmup"):
+        Duration.read(text, path="trainer.warmup")
 
 
 def test_a_run_has_no_length_in_percent_and_is_not_empty():
     for text in ("50%", "0 epochs"):
         with pytest.raises(UserError, match="trainer.duration"):
-            run_length(text, path="trainer.duration", steps_per_epoch=10)
+            RunLength.of(text, path="trainer.duration", steps_per_epoch=10)
+    length = RunLength.of("2.5 epochs", steps_per_epoch=10)
+    assert length == RunLength(10, 25) and length.epochs == 2.5
 
 
 @pytest.mark.parametrize(
@@ -40,11 +45,11 @@ def test_a_run_has_no_length_in_percent_and_is_not_empty():
     ],
 )
 def test_all_ways_to_write_a_duration_are_one_and_stand_for_the_same_steps(spelling, ways):
-    lengths = {"path": "x", "steps_per_epoch": 10, "total_steps": 200}
+    length = RunLength(10, 200)
     assert in_one_spelling(spelling) == spelling
     for way in ways:
         assert in_one_spelling(way) == spelling
-        assert in_steps(way, **lengths) == in_steps(spelling, **lengths)
+        assert length.steps(way) == length.steps(spelling)
 
 
 @pytest.mark.parametrize("text", ["20", "cosine", "", "5 minutes", "all", "20 epochs of training", "crop_flip"])
@@ -64,4 +69,6 @@ def _texts(node: object) -> list[str]:
 
 
 def test_an_interval_is_at_least_one_step():
-    assert interval("0.01 epochs", path="x", steps_per_epoch=10, total_steps=20) == 1
+    assert RunLength(10, 20).every("0.01 epochs") == 1
+    with pytest.raises(UserError, match="trainer.log_every=0 steps: an interval is longer than nothing"):
+        RunLength(10, 20).every("0 steps", path="trainer.log_every")

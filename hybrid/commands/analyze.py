@@ -131,7 +131,7 @@ def _teller(began: float, heading: str = "") -> Callable[[str], None]:
 
 def _settings(options: Options) -> AnalysisSettings:
     from hybrid.configuration.composition import compose
-    from hybrid.training.live_analysis import live_settings
+    from hybrid.training.settings import analysis_settings
 
     given = {
         field.name: getattr(options, field.name)
@@ -141,7 +141,7 @@ def _settings(options: Options) -> AnalysisSettings:
     cfg = compose([f"analysis={options.preset}"])
     for name in set(given) & set(cfg.analysis):
         cfg.analysis[name] = list(given[name]) if isinstance(given[name], tuple) else given[name]
-    return live_settings(cfg)[1]
+    return analysis_settings(cfg.analysis)[1]
 
 
 def _finish(analysis: Analysis, folder: Path, name: str) -> Analysis:

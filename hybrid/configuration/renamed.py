@@ -49,6 +49,8 @@ def upgrade(cfg: _Config) -> _Config:
             OmegaConf.update(cfg, new, node.pop(key), force_add=True)
     if OmegaConf.select(cfg, "data._target_") == _FOLDER and OmegaConf.select(cfg, "choices.data") == "imagenet":
         cfg.data._target_ = _IMAGENET
+    if OmegaConf.select(cfg, "choices.analysis") == "none" and OmegaConf.select(cfg, "analysis.enabled") is None:
+        OmegaConf.update(cfg, "analysis.enabled", False, force_add=True)  # the choice alone switched it off
     return cfg
 
 

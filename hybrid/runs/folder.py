@@ -53,6 +53,10 @@ class RunFolder:
         self.profile = self.path / "profile"
         self._lock = FileLock(self.path / ".lock")
 
+    def analysis_of(self, step: int) -> Path:
+        """The arrays and numbers of the analysis after a step."""
+        return self.analysis / f"step-{step}.npz"
+
     @classmethod
     def of(cls, cfg: DictConfig) -> RunFolder:
         """The folder of a configuration: run.root / (run.name or the name that the configuration gives)."""
@@ -141,6 +145,14 @@ class RunFolder:
     def read_summary(self) -> dict[str, Any]:
         """The results of a finished run."""
         return json.loads(self.summary.read_text())
+
+    def say_finished(self, cfg: DictConfig) -> dict[str, Any]:
+        """The summary of a finished run, after telling the user that it is one. UserError if it is another run than `cfg`'s."""
+        self.compare(cfg)
+        summary = self.read_summary()
+        accuracy = f"test accuracy {summary['test']['top1']:.2f} %"
+        print(f"finished already: {accuracy}. run.restart=true runs it again.\n{self.path}")
+        return summary
 
     def compare(self, cfg: DictConfig) -> None:
         """Raise UserError, naming the differences, unless the folder's run is the one that `cfg` describes."""

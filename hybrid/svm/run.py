@@ -30,10 +30,9 @@ from hybrid.scattering import engines_of
 from hybrid.seeding import seed_everything
 from hybrid.svm import kernel_machine
 from hybrid.svm.kernel_machine import Fitted, KernelMachine
-from hybrid.training.checks import FolderSettings, check_keys, check_seed, fix_root
+from hybrid.training.device import device_name, resolve_device
 from hybrid.training.memory import free_memory
-from hybrid.training.settings import resolve_device
-from hybrid.training.summary import already_finished, device_name
+from hybrid.training.settings import FolderSettings, check_keys, check_seed, with_absolute_root
 
 _BATCH = 256  # images at a time through the front-end
 
@@ -52,13 +51,12 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     A finished run is left alone and its summary returned; an unfinished one begins again. Raises UserError before anything
     is written for whatever is wrong with the configuration, and where the Gram matrix does not fit into memory.
     """
-    settings, run_settings, device = check(cfg)
-    fix_root(cfg)
+    plan, cfg = SvmPlan.of(cfg), with_absolute_root(cfg)
     folder = RunFolder.of(cfg)
-    if folder.finished and not run_settings.restart:
-        return already_finished(folder, cfg)
-    seed_everything(cfg.seed)
-    data = data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
+    if folder.finished and not plan.run.restart:
+        return folder.say_finished(cfg)
+    seed_everything(plan.seed)
+    data = data_from(cfg.data, cfg.augmentation, seed=plan.seed)
     if data.augmentation != Augmentation():
         raise UserError(
             "augmentation has no effect on a support vector machine: every image is taken once, as it is. Valid: none."
@@ -66,22 +64,36 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     data.prepare()
     model = model_from(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
     _check_fixed(model)
-    _check_memory(settings, model, data)
-    model.to(device).eval()
-    folder.open(cfg, class_names=data.class_names, restart=run_settings.restart)
+    _check_memory(plan.machine, model, data)
+    model.to(plan.device).eval()
+    folder.open(cfg, class_names=data.class_names, restart=plan.run.restart)
     with _noting_failures(folder):
-        return _fit_and_test(cfg, settings, model, data, device, folder)
+        return _fit_and_test(plan, model, data, folder)
 
 
-def check(cfg: DictConfig) -> tuple[KernelMachine, FolderSettings, torch.device]:
-    """The settings, and the device that they name. Raises UserError for the first thing that is not valid."""
-    check_keys(cfg, "model", "data", "augmentation", "svm", "run", "seed", "device")
-    settings = build_record(KernelMachine, cfg.svm, path="svm")
-    run_settings = build_record(FolderSettings, cfg.run, path="run")
-    check_seed(cfg)
-    if Launch.read().size > 1:
-        raise UserError("`hybrid svm` is one process: start it without torchrun or srun.")
-    return settings, run_settings, resolve_device(str(cfg.device), path="device")
+@dataclass(frozen=True, kw_only=True)
+class SvmPlan:
+    """What the configuration says. model and svm are the names of the chosen configurations, for people."""
+
+    machine: KernelMachine
+    run: FolderSettings
+    seed: int
+    device: torch.device
+    model: str
+    svm: str
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> SvmPlan:
+        """Read and check it. Raises UserError for the first thing that is not valid."""
+        check_keys(cfg, "model", "data", "augmentation", "svm", "run", "seed", "device")
+        machine = build_record(KernelMachine, cfg.svm, path="svm")
+        run = build_record(FolderSettings, cfg.run, path="run")
+        check_seed(cfg)
+        if Launch.read().size > 1:
+            raise UserError("`hybrid svm` is one process: start it without torchrun or srun.")
+        device = resolve_device(str(cfg.device), path="device")
+        names = {"model": cfg.choices.model, "svm": cfg.choices.svm}
+        return cls(machine=machine, run=run, seed=cfg.seed, device=device, **names)
 
 
 def _check_fixed(model: HybridModel) -> None:
@@ -123,17 +135,16 @@ def _noting_failures(folder: RunFolder) -> Iterator[None]:
         folder.close()
 
 
-def _fit_and_test(
-    cfg: DictConfig, settings: KernelMachine, model: HybridModel, data: Data, device: torch.device, folder: RunFolder
-) -> dict[str, Any]:
+def _fit_and_test(plan: SvmPlan, model: HybridModel, data: Data, folder: RunFolder) -> dict[str, Any]:
+    device = plan.device
     engines = engines_of(model, device)
     record_session(folder.environment, step=0, engines=engines, unofficial_files=data.unofficial_files)
     started = time.perf_counter()
     if model.needs_statistics:
         model.fit_statistics(batch.images for batch in data.loader("train", batch_size=_BATCH, device=device).epoch(0))
     train = coefficients(model, data, "train", device)
-    print(_announcement(cfg, data, train, device, folder), *engines, sep="\n", flush=True)
-    fitted = kernel_machine.fit(train.features, train.labels, settings, seed=cfg.seed)
+    print(_announcement(plan, data, train, folder), *engines, sep="\n", flush=True)
+    fitted = kernel_machine.fit(train.features, train.labels, plan.machine, seed=plan.seed)
     seconds = time.perf_counter() - started
     test = coefficients(model, data, "test", device)
     hits = int((fitted.predict(test.features) == test.labels.cpu()).sum())
@@ -141,9 +152,9 @@ def _fit_and_test(
     with contextlib.closing(JsonLines(folder.metrics)) as metrics:
         metrics.scalars(0, 0.0, {"test/top1": top1})
     summary = {
-        "model": cfg.choices.model,
+        "model": plan.model,
         "data": data.name,
-        "seed": cfg.seed,
+        "seed": plan.seed,
         "test": {"top1": top1, "images": len(test.labels)},
         "train": {"images": len(train.labels)},
         "svm": _about(fitted),
@@ -178,11 +189,11 @@ def _about(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _announcement(cfg: DictConfig, data: Data, train: Coefficients, device: torch.device, folder: RunFolder) -> str:
+def _announcement(plan: SvmPlan, data: Data, train: Coefficients, folder: RunFolder) -> str:
     count, dimensions = train.features.shape
     return (
-        f"{cfg.choices.svm} support vector machine on {dimensions:,} coefficients of {cfg.choices.model}'s front-end, on "
-        f"{device}; {data.name}: {count} train, {len(data.splits['test'])} test images of {data.image_shape}\n"
+        f"{plan.svm} support vector machine on {dimensions:,} coefficients of {plan.model}'s front-end, on "
+        f"{plan.device}; {data.name}: {count} train, {len(data.splits['test'])} test images of {data.image_shape}\n"
         f"run folder {folder.path}"
     )
 

@@ -1,7 +1,7 @@
-"""What a fixed front-end makes of the images, computed once: the steps then begin at the normalization.
+"""The output of a fixed front-end, computed once: the steps then begin at the normalization.
 
-    plan = plan_cache(…)             # None, or what to keep and where; refuses what cannot be, before anything is computed
-    cache = plan.build(model)        # the front-end's only pass over the images
+    wanted = plan_cache(plan, data, model)    # None, or what to keep and where; refuses the impossible before computing anything
+    cache = wanted.build(model)      # the front-end's only pass over the images
     cache.loader(loader)             # the same batches, features in place of images
     cache.rest(model)                # the part of the model that takes them
 
@@ -17,7 +17,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ from hybrid.models import HybridModel
 from hybrid.models.parts import is_fixed, trainable_filters
 from hybrid.training.feature_file import FeatureFile, feature_folder, gib
 from hybrid.training.memory import free_memory
-from hybrid.training.settings import TrainerSettings
+from hybrid.training.plan import Plan
 from hybrid.version import __version__
 
 _AUTO_SHARE, _MOST = 0.25, 0.8  # of the memory that is free: what auto takes, and what may be asked for
@@ -45,17 +45,19 @@ _BATCH, _FEW = 256, 16  # images at a time; as many are computed again to check 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CachePlan:
-    """Which splits to keep, where, and what their features depend on (`about`, for the names of files)."""
+    """Which splits to keep, and where.
 
+    versions: 2 where training images are mirrored. shape: (C, H, W) of the front-end's output. channels_last: the rows are
+    kept as the head wants them, not converted at every step.
+    """
+
+    plan: Plan
+    data: Data
     place: Literal["memory", "disk"]
     splits: tuple[str, ...]
     versions: int
-    data: Data
-    settings: TrainerSettings
-    device: torch.device
     shape: tuple[int, int, int]
-    channels_last: bool  # rows as the head wants them: not to be converted at every step
-    about: Mapping[str, Any]
+    channels_last: bool
 
     def build(self, model: HybridModel) -> FeatureCache:
         """Compute the features, or find them on the disk. Raises UserError where the disk has no room for them."""
@@ -83,16 +85,16 @@ class CachePlan:
     @torch.no_grad()
     def _batches(self, model: HybridModel, split: str, batch_size: int = _BATCH) -> Iterator[Tensor]:
         """Rows of `split`, image after image, each followed by its mirror image where that is needed too."""
-        loader = self.data.loader(split, batch_size=batch_size, device=self.device)
+        loader = self.data.loader(split, batch_size=batch_size, device=self.plan.device)
         with contextlib.closing(loader.epoch(0)) as batches:
             for batch in batches:
                 versions = [batch.images, batch.images.flip(-1)][: self.versions_of(split)]
-                with self.settings.arithmetic.on(self.device):
+                with self.plan.trainer.arithmetic.on(self.plan.device):
                     features = torch.stack([model.frontend(images) for images in versions], 1).flatten(0, 1).float()
                 yield features.permute(0, 2, 3, 1).contiguous() if self.channels_last else features
 
     def _in_memory(self, model: HybridModel, split: str) -> Tensor:
-        rows, filled = torch.empty(self.row_shape(split), device=self.device), 0
+        rows, filled = torch.empty(self.row_shape(split), device=self.plan.device), 0
         for batch in self._batches(model, split):
             rows[filled : filled + len(batch)] = batch
             filled += len(batch)
@@ -105,7 +107,7 @@ class CachePlan:
     def _key(self, split: str) -> str:
         """A hash of the images themselves, in their order, and of all that makes features of them."""
         digest = hashlib.blake2b(digest_size=12)
-        digest.update(json.dumps([self.about, self.row_shape(split), __version__], sort_keys=True).encode())
+        digest.update(json.dumps([_relevant(self.plan), self.row_shape(split), __version__], sort_keys=True).encode())
         chosen = self.data.splits[split]
         if isinstance(chosen, FileSplit):
             for path in chosen.paths:
@@ -118,8 +120,8 @@ class CachePlan:
 class FeatureCache:
     """The features of some splits. `seconds` is what it took to compute them (`computed`) or to find them."""
 
-    def __init__(self, plan: CachePlan, rows: dict[str, Tensor], *, seconds: float, computed: bool) -> None:
-        self.plan, self.seconds, self.computed = plan, seconds, computed
+    def __init__(self, wanted: CachePlan, rows: dict[str, Tensor], *, seconds: float, computed: bool) -> None:
+        self.wanted, self.seconds, self.computed = wanted, seconds, computed
         self._rows = rows
         self._normalized = False
 
@@ -128,11 +130,11 @@ class FeatureCache:
 
     def describe(self) -> str:
         """One line: what is cached, where, how large, how long it took."""
-        plan = self.plan
-        counts = ", ".join(f"{len(plan.data.splits[split])} {split}" for split in self._rows)
+        wanted = self.wanted
+        counts = ", ".join(f"{len(wanted.data.splits[split])} {split}" for split in self._rows)
         size = sum(rows.numel() * rows.element_size() for rows in self._rows.values())
-        where = "memory" if plan.place == "memory" else str(feature_folder())
-        mirrored = " and mirrored training" if plan.versions == 2 else ""
+        where = "memory" if wanted.place == "memory" else str(feature_folder())
+        mirrored = " and mirrored training" if wanted.versions == 2 else ""
         return (
             f"feature cache: the front-end's output for {counts}{mirrored} images, {gib(size)} in {where}, "
             f"{'computed' if self.computed else 'found'} in {self.seconds:.1f} s"
@@ -140,10 +142,12 @@ class FeatureCache:
 
     def loader(self, like: Loader) -> Loader:
         """That loader's batches with features in place of images."""
-        plan, split = self.plan, self.plan.data.splits[like.name]
-        mirror = BatchAugmenter(plan.data.augmentation, fill=torch.zeros(1, dtype=torch.uint8))
+        wanted, split = self.wanted, self.wanted.data.splits[like.name]
+        mirror = BatchAugmenter(wanted.data.augmentation, fill=torch.zeros(1, dtype=torch.uint8))
         kept = {"labels": split.labels, "indices": split.indices, "mirror": mirror}
-        return FeatureLoader(like, self._rows[like.name], channels_last=plan.channels_last, device=plan.device, **kept)
+        return FeatureLoader(
+            like, self._rows[like.name], channels_last=wanted.channels_last, device=wanted.plan.device, **kept
+        )
 
     def rest(self, model: HybridModel) -> nn.Module:
         """The part of `model` after the cache, made of the very modules of it."""
@@ -155,54 +159,46 @@ class FeatureCache:
     def normalize(self, model: HybridModel) -> None:
         """Apply a fixed normalization, once it is fitted, in place: in memory alone, since files serve other runs too."""
         normalization = model.normalization
-        if self.plan.place == "disk" or not is_fixed(normalization):
+        if self.wanted.place == "disk" or not is_fixed(normalization):
             return
         for rows in self._rows.values():
             for part in rows.split(_BATCH):
-                features = part.permute(0, 3, 1, 2) if self.plan.channels_last else part
+                features = part.permute(0, 3, 1, 2) if self.wanted.channels_last else part
                 features.copy_(normalization(features))
         self._normalized = True
 
 
-def plan_cache(
-    settings: TrainerSettings,
-    data: Data,
-    model: HybridModel,
-    *,
-    device: torch.device,
-    total_steps: int,
-    about: Mapping[str, Any],
-) -> CachePlan | None:
+def plan_cache(plan: Plan, data: Data, model: HybridModel) -> CachePlan | None:
     """What trainer.feature_cache comes to for this run; None for no cache. All ranks must call it.
 
-    about: the configurations of data and front-end. Raises UserError, naming the obstacle, for memory or disk where it cannot be.
+    Raises UserError, naming the obstacle, for memory or disk where it cannot be.
     """
-    mode = settings.feature_cache
+    mode = plan.trainer.feature_cache
     if mode == "off":
         return None
     obstacle = _obstacle(model, data)
     versions = 2 if data.augmentation.flip else 1
-    if mode == "auto" and (obstacle or device.type != "cpu" or not _pays(settings, data, versions, total_steps)):
+    if mode == "auto" and (obstacle or plan.device.type != "cpu" or not _pays(plan, data, versions)):
         return None
     # the test images are looked at once in a run: their features serve other runs alone
-    wanted = ("train", "validation", "test") if mode == "disk" else ("train", "validation")
-    plan = CachePlan(
-        place="disk" if mode == "disk" else "memory",
-        splits=tuple(split for split in wanted if split in data.splits),
-        versions=versions,
+    kept = ("train", "validation", "test") if mode == "disk" else ("train", "validation")
+    wanted = CachePlan(
+        plan=plan,
         data=data,
-        settings=settings,
-        device=device,
+        place="disk" if mode == "disk" else "memory",
+        splits=tuple(split for split in kept if split in data.splits),
+        versions=versions,
         shape=model.frontend.output_shape,
         channels_last=model.channels_last,
-        about=_relevant(about, settings),
     )
-    obstacle = obstacle or (_lack_of_memory(plan, _AUTO_SHARE if mode == "auto" else _MOST) if mode != "disk" else None)
+    obstacle = obstacle or (
+        _lack_of_memory(wanted, _AUTO_SHARE if mode == "auto" else _MOST) if mode != "disk" else None
+    )
     if obstacle and mode == "auto":
         return None
     if obstacle:
         raise UserError(f"trainer.feature_cache={mode} is not possible: {obstacle}. Valid here: auto, off.")
-    return plan
+    return wanted
 
 
 def _obstacle(model: HybridModel, data: Data) -> str | None:
@@ -215,18 +211,19 @@ def _obstacle(model: HybridModel, data: Data) -> str | None:
     return f"{changes[0]} makes new images all the time; mirroring alone can be kept" if changes else None
 
 
-def _pays(settings: TrainerSettings, data: Data, versions: int, total_steps: int) -> bool:
+def _pays(plan: Plan, data: Data, versions: int) -> bool:
     """Whether a rank's steps see more images than it would have to compute: its share of them, against all."""
-    steps_per_epoch = -(-len(data.splits["train"]) // settings.batch_size)
-    return total_steps > versions * distributed.size() * steps_per_epoch
+    steps_per_epoch = -(-len(data.splits["train"]) // plan.trainer.batch_size)
+    return plan.length.total_steps > versions * distributed.size() * steps_per_epoch
 
 
-def _lack_of_memory(plan: CachePlan, share: float) -> str | None:
+def _lack_of_memory(wanted: CachePlan, share: float) -> str | None:
     """Why the features do not fit, on the rank that has the least; every rank on a machine's CPU has its own copy."""
     launch = Launch.read()
-    copies = 1 if plan.device.type == "cuda" else launch.size if launch.manner == "srun" else launch.local_size
-    needed, unknown = copies * sum(map(plan.bytes_of, plan.splits)), -1
-    own = free_memory(plan.device)
+    device = wanted.plan.device
+    copies = 1 if device.type == "cuda" else launch.size if launch.manner == "srun" else launch.local_size
+    needed, unknown = copies * sum(map(wanted.bytes_of, wanted.splits)), -1
+    own = free_memory(device)
     free = min(distributed.gather_objects(unknown if own is None else own))
     if free == unknown:
         return "this system does not tell how much memory is free" if share == _AUTO_SHARE else None
@@ -235,8 +232,8 @@ def _lack_of_memory(plan: CachePlan, share: float) -> str | None:
     return f"it needs {gib(needed)} of memory, and takes at most {share:.0%} of the {gib(free)} that are free"
 
 
-def _relevant(about: Mapping[str, Any], settings: TrainerSettings) -> dict[str, Any]:
-    """Without where the data are and how they are split: the images themselves are part of the key."""
+def _relevant(plan: Plan) -> dict[str, Any]:
+    """What features depend on, but for the images themselves, which are a part of the key of their own."""
     elsewhere = {"root", "download", "num_workers", "validation", "split_seed", "subset"}
-    data = {key: value for key, value in about["data"].items() if key not in elsewhere}
-    return {"data": data, "frontend": about["frontend"], "precision": settings.precision}
+    data = {key: value for key, value in plan.features_from["data"].items() if key not in elsewhere}
+    return {"data": data, "frontend": plan.features_from["frontend"], "precision": plan.trainer.precision}

@@ -50,18 +50,20 @@ class StopVote:
     process alone, which stops at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, interruption: Interruption) -> None:
+        self._interruption = interruption
         self._count: Callable[[], int] = lambda: 0
 
-    def asked(self, number: signal.Signals | None) -> bool:
+    def asked(self) -> bool:
         """Whether this rank has got a signal, or knows of another that has: not yet an agreement, as some know it earlier."""
-        return distributed.heard("stop", say=number is not None)
+        return distributed.heard("stop", say=self._interruption.signal is not None)
 
-    def agree(self, number: signal.Signals | None, *, last: bool = False) -> signal.Signals | None:
-        """Called after every step with the signal that this rank has got, if any: the one to stop for, if any.
+    def agree(self, *, last: bool = False) -> signal.Signals | None:
+        """The signal that all ranks stop for, if any; all of them call this after every step.
 
-        `last` waits for the votes of this very step, as there is no next one.
+        last: wait for the votes of this very step, as there is no next one.
         """
+        number = self._interruption.signal
         if distributed.size() == 1:
             return number
         agreed = self._count()

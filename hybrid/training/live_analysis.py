@@ -2,61 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from hybrid import distributed
 from hybrid.analysis.measurements import Abandoned, Host
 from hybrid.analysis.result import Analysis
-from hybrid.analysis.settings import AnalysisSettings
-from hybrid.configuration import build_record
-from hybrid.data import Data
-from hybrid.durations import Duration, interval
 from hybrid.errors import PeerLost, first_line
 from hybrid.files import write_atomically, write_text
-from hybrid.runs import Tracker
-from hybrid.runs.console import Console
 from hybrid.training.data_analysis import DataImages, analyse_data
+from hybrid.training.plan import AnalysisPlan
 
-_SHARE = 0.05  # of the training time, for every=auto
-# In forwards per image: a training step, where a fixed front-end is half of the forward; an analysis, with its measurements.
-_STEP, _ANALYSIS = 2, 2
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LiveSettings:
-    """When and how an analysis is made during training; configs/analysis/light.yaml says what each means."""
-
-    every: Duration
-    figures: Literal["last", "always", "never"]
-    probe_split: Literal["validation", "test"]
-
-
-def live_settings(cfg: DictConfig) -> tuple[LiveSettings, AnalysisSettings] | None:
-    """The `analysis` section of a run's configuration, checked; None for analysis=none and analysis.every=null.
-
-    What a recipe or debug=fast says of the analysis stands there with analysis=none, too.
-    """
-    values = OmegaConf.to_container(cfg.analysis, resolve=True)
-    if cfg.choices.get("analysis") == "none" or values.get("every") is None:
-        return None
-    own = {field.name for field in dataclasses.fields(LiveSettings)}
-    live = build_record(LiveSettings, {key: value for key, value in values.items() if key in own}, path="analysis")
-    rest = {key: value for key, value in values.items() if key not in own}
-    settings = build_record(AnalysisSettings, rest, path="analysis")
-    if live.every != "auto":
-        interval(live.every, path="analysis.every", steps_per_epoch=100, total_steps=1000)  # its form alone
-    return live, settings
+if TYPE_CHECKING:
+    from hybrid.training.session import Session
 
 
 class LiveAnalysis:
@@ -66,40 +30,26 @@ class LiveAnalysis:
     weights. An analysis that fails is reported and the training goes on.
     """
 
-    def __init__(
-        self,
-        live: LiveSettings,
-        settings: AnalysisSettings,
-        *,
-        data: Data,
-        batch_size: int,
-        device: torch.device,
-        steps_per_epoch: int,
-        total_steps: int,
-        folder: Path,
-        tracker: Tracker,
-        console: Console,
-        about: Mapping[str, Any],
-    ) -> None:
-        self.live, self.settings, self.data, self.device = live, settings, data, device
-        self.batch_size, self.steps_per_epoch, self.total_steps = batch_size, steps_per_epoch, total_steps
-        self.folder, self.tracker, self.console, self.about = folder, tracker, console, about
-        self.every = self._interval()
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.plan: AnalysisPlan = session.plan.analysis
+        self.folder = session.folder.analysis
         self._began, self._spent = time.monotonic(), 0.0
         self._said: set[str] = set()
         self._earlier: Analysis | None = None
+        if distributed.is_main():
+            self._forget_after(session.state.step)
 
     def due(self, step: int) -> bool:
         """Whether an analysis is to be made after this step: every so often, and at the end.
 
-        With every=auto one is left out while those that were made took more than 5 % of the time: what the network and the
-        machine cost cannot be known before.
+        With every=auto one is left out while the analyses of this session took more than 5 % of its time: how long they take
+        depends on the network and the machine.
         """
-        if step == self.total_steps:
-            return True
-        if step % self.every:
+        plan = self.plan
+        if not plan.due(step):
             return False
-        return self.live.every != "auto" or distributed.from_main(lambda: self.share <= _SHARE)
+        return step == plan.last or plan.most is None or distributed.from_main(lambda: self.share <= plan.most)
 
     @property
     def share(self) -> float:
@@ -107,9 +57,9 @@ class LiveAnalysis:
         return self._spent / max(time.monotonic() - self._began, 1e-9)
 
     def __call__(self, step: int, model: nn.Module, *, should_stop: Callable[[], bool] = lambda: False) -> bool:
-        """Analyse the model as it is after `step`; whether that is done with. Called by all ranks; the first one writes.
+        """Analyse the model and log the results. All ranks call this; the first one writes.
 
-        It is not, and nothing is logged or written, where `should_stop` said yes on any rank: that of the others answers soon.
+        Returns False, having written nothing, if `should_stop` said yes on any rank, which that of the others soon says, too.
         """
         began = time.monotonic()
         try:
@@ -131,14 +81,24 @@ class LiveAnalysis:
             self._spent += time.monotonic() - began
         return True
 
+    def _forget_after(self, step: int) -> None:
+        """Delete what is later than the checkpoint that the run goes on from: it will be made again."""
+        for path in self.folder.glob("step-*"):
+            if path.stem[5:].isdecimal() and int(path.stem[5:]) > step:
+                path.unlink()
+
     def _measured(self, model: nn.Module, should_stop: Callable[[], bool]) -> Analysis | None:
-        """What all ranks have measured; None where one has abandoned it, whatever the others have made of that."""
+        """The measurements of all ranks; None if a rank has abandoned them, whether or not the others came to their end."""
+        plan = self.session.plan
         images = DataImages(
-            data=self.data, test_split=self._probe_split, batch_size=self.batch_size, device=self.device
+            data=self.session.data,
+            test_split=self._probe_split,
+            batch_size=plan.trainer.batch_size,
+            device=plan.device,
         )
         try:
             analysis = analyse_data(
-                model, images, self.settings, earlier=self._earlier, host=Host(should_stop=should_stop)
+                model, images, self.plan.settings, earlier=self._earlier, host=Host(should_stop=should_stop)
             )
         except PeerLost:
             raise
@@ -149,8 +109,9 @@ class LiveAnalysis:
         return None if _any_rank(False) else analysis
 
     def _keep(self, step: int, analysis: Analysis, began: float) -> None:
-        names = list(self.data.class_names)
-        analysis = analysis.with_about(**self.about, probe_split=self._probe_split, step=step, class_names=names)
+        plan, data = self.session.plan, self.session.data
+        about = {"model": plan.model, "data": data.name, "seed": plan.seed, "class_names": list(data.class_names)}
+        analysis = analysis.with_about(**about, probe_split=self._probe_split, step=step)
         self._log(step, analysis, time.monotonic() - began)
         self._write(step, analysis)
         (self.folder / "error.txt").unlink(missing_ok=True)
@@ -158,17 +119,8 @@ class LiveAnalysis:
 
     @property
     def _probe_split(self) -> str | None:
-        wanted = "probes" in self.settings.measures and self.live.probe_split in self.data.splits
-        return self.live.probe_split if wanted else None
-
-    def _interval(self) -> int:
-        if self.live.every != "auto":
-            lengths = {"steps_per_epoch": self.steps_per_epoch, "total_steps": self.total_steps}
-            return interval(self.live.every, path="analysis.every", **lengths)
-        trained = self.steps_per_epoch * self.batch_size
-        images = min(self.settings.images or trained, trained) + self.settings.pair_images
-        epochs = math.ceil(_ANALYSIS * images / (_SHARE * _STEP * trained))
-        return epochs * self.steps_per_epoch
+        split = self.plan.live.probe_split
+        return split if "probes" in self.plan.settings.measures and split in self.session.data.splits else None
 
     def _log(self, step: int, analysis: Analysis, seconds: float) -> None:
         numbers = {
@@ -177,8 +129,9 @@ class LiveAnalysis:
             for number, value in row.items()
             if number not in ("layer", "kind", "depth", "dimension")
         }
-        self.tracker.scalars(step, step / self.steps_per_epoch, {**numbers, "speed/analysis_seconds": seconds})
-        self.console.say(f"analysis  {_in_words(analysis.rows())}  {seconds:.1f} s")
+        numbers["speed/analysis_seconds"] = seconds
+        self.session.tracker.scalars(step, self.session.epoch, numbers)
+        self.session.console.say(f"analysis  {_in_words(analysis.rows())}  {seconds:.1f} s")
 
     def _warn(self, step: int, analysis: Analysis) -> None:
         for problem in analysis.problems[:3]:
@@ -191,16 +144,18 @@ class LiveAnalysis:
         from hybrid.reports.layer_table import layer_csv
         from hybrid.reports.style import pixels_of, write_png
 
-        content, name = analysis.to_bytes(), f"step-{step}"
-        write_atomically(self.folder / f"{name}.npz", lambda file: file.write(content), parents=False)
-        write_text(self.folder / f"{name}.csv", layer_csv(analysis.rows()))
-        last = step == self.total_steps
-        if self.live.figures == "always" or (self.live.figures == "last" and last):
+        write_text(self.folder / f"step-{step}.csv", layer_csv(analysis.rows()), parents=False)
+        last, figures = step == self.plan.last, self.plan.live.figures
+        if figures == "always" or (figures == "last" and last):
             for title, figure in analysis_figures({"": analysis}, only=MAIN_FIGURES, stacked=True).items():
                 pixels = pixels_of(figure)  # drawing takes longest: once for both
-                self.tracker.images(step, f"analysis/{title}", torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)
+                shown = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+                self.session.tracker.images(step, f"analysis/{title}", shown)
                 if last:
                     write_atomically(self.folder / f"{title}.png", lambda file, p=pixels: write_png(file, p))
+        content = analysis.to_bytes()
+        # last of all: a run that goes on from this step makes the analysis again if they are not there
+        write_atomically(self.session.folder.analysis_of(step), lambda file: file.write(content), parents=False)
 
 
 def _any_rank(abandoned: bool) -> bool:

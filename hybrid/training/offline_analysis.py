@@ -21,9 +21,9 @@ from hybrid.errors import UserError, unknown_name
 from hybrid.seeding import seed_everything
 from hybrid.taps import run_blank
 from hybrid.training.data_analysis import DataImages, analyse_data
+from hybrid.training.device import resolve_device
 from hybrid.training.initial_weights import Match, load_initial_weights
 from hybrid.training.restore import restore
-from hybrid.training.settings import resolve_device
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,10 @@ from torch.profiler import ProfilerActivity, profile, schedule
 
 
 class Profiler:
-    """Records six steps after four of warm-up; prints the costliest operations and leaves a trace in the run's folder."""
+    """Records six steps after four of warm-up; prints the costliest operations and leaves a trace in a folder."""
 
     def __init__(self, folder: Path, *, enabled: bool) -> None:
-        self.folder, self._profile = folder / "profile", None
+        self.folder, self._profile = folder, None
         if enabled:
             activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * torch.cuda.is_available()
             steps = schedule(wait=2, warmup=2, active=6, repeat=1)

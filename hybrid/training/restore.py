@@ -22,7 +22,8 @@ from hybrid.models import HybridModel
 from hybrid.runs import RunFolder
 from hybrid.seeding import set_deterministic
 from hybrid.training import checkpoint
-from hybrid.training.settings import TrainerSettings, resolve_device
+from hybrid.training.device import resolve_device
+from hybrid.training.settings import TrainerSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ def restore(
     names = folder.read_class_names()
     model = model_from(cfg.model, image_shape=data.image_shape, num_classes=len(names))
     checkpoint.load_weights(model, content, source=folder.checkpoints)
-    model.to(place, memory_format=torch.channels_last if settings.channels_last else torch.preserve_format).eval()
+    model.to(place, memory_format=settings.memory_format).eval()
     set_deterministic(settings.deterministic)
     torch.set_float32_matmul_precision(settings.matmul_precision)
     return Restored(

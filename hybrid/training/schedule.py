@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from hybrid.durations import Duration, in_steps
+from hybrid.durations import RunLength, Written
 
 
 class Setting(NamedTuple):
@@ -36,11 +36,11 @@ def apply(setting: Setting, optimizer: torch.optim.Optimizer) -> None:
 class Constant:
     """The optimizer's lr throughout, after a linear warm-up from 0."""
 
-    def __init__(self, warmup: Duration = "0 steps", *, steps_per_epoch: int, total_steps: int) -> None:
-        self.warmup = in_steps(warmup, path="schedule.warmup", steps_per_epoch=steps_per_epoch, total_steps=total_steps)
-        if self.warmup >= total_steps:
-            raise ValueError(f"warmup={warmup} is {self.warmup} steps, but the whole run has only {total_steps}")
-        self.total_steps = total_steps
+    def __init__(self, warmup: Written = "0 steps", *, length: RunLength) -> None:
+        self.warmup = length.steps(warmup, path="schedule.warmup")
+        self.total_steps = length.total_steps
+        if self.warmup >= self.total_steps:
+            raise ValueError(f"warmup={warmup} is {self.warmup} steps, but the whole run has only {self.total_steps}")
 
     def __call__(self, step: int) -> Setting:
         rise = (step + 1) / (self.warmup + 1) if step < self.warmup else 1.0
@@ -54,10 +54,8 @@ class Constant:
 class Cosine(Constant):
     """Half a cosine from 1 to `final` between the end of the warm-up and the end of the run (Loshchilov & Hutter 2017)."""
 
-    def __init__(
-        self, warmup: Duration = "0 steps", final: float = 0.0, *, steps_per_epoch: int, total_steps: int
-    ) -> None:
-        super().__init__(warmup, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
+    def __init__(self, warmup: Written = "0 steps", final: float = 0.0, *, length: RunLength) -> None:
+        super().__init__(warmup, length=length)
         if not 0 <= final <= 1:
             raise ValueError(f"final={final} is not between 0 and 1, a fraction of the optimizer's lr")
         self.final = final
@@ -72,21 +70,17 @@ class Step(Constant):
 
     def __init__(
         self,
-        milestones: list[Duration],
+        milestones: list[Written],
         factor: float = 0.2,
-        warmup: Duration = "0 steps",
+        warmup: Written = "0 steps",
         *,
-        steps_per_epoch: int,
-        total_steps: int,
+        length: RunLength,
     ) -> None:
-        super().__init__(warmup, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
+        super().__init__(warmup, length=length)
         if not 0 < factor <= 1:
             raise ValueError(f"factor={factor} is not above 0 and at most 1")
         self.factor = factor
-        self.milestones = sorted(
-            in_steps(text, path="schedule.milestones", steps_per_epoch=steps_per_epoch, total_steps=total_steps)
-            for text in milestones
-        )
+        self.milestones = sorted(length.steps(text, path="schedule.milestones") for text in milestones)
 
     def decay(self, step: int) -> float:
         return self.factor ** sum(step >= milestone for milestone in self.milestones)
@@ -100,20 +94,19 @@ class OneCycle:
 
     def __init__(
         self,
-        rise: Duration = "30%",
+        rise: Written = "30%",
         initial_division: float = 25.0,
         final_division: float = 1e4,
         momentum: tuple[float, float] | None = (0.85, 0.95),
         *,
-        steps_per_epoch: int,
-        total_steps: int,
+        length: RunLength,
     ) -> None:
         if initial_division < 1 or final_division < 1:
             raise ValueError("initial_division and final_division are at least 1")
         if momentum is not None and not 0 <= momentum[0] <= momentum[1] < 1:
             raise ValueError(f"momentum={list(momentum)} is not [lowest, highest] within 0 to below 1")
-        self.peak = in_steps(rise, path="schedule.rise", steps_per_epoch=steps_per_epoch, total_steps=total_steps)
-        self.total_steps = total_steps
+        self.peak = length.steps(rise, path="schedule.rise")
+        self.total_steps = length.total_steps
         self.initial, self.final = 1 / initial_division, 1 / initial_division / final_division
         self.momentum = momentum
 

@@ -1,23 +1,35 @@
-"""The trainer's settings, as configs/trainer/default.yaml lists and explains them: checked here, used in the trainer."""
+"""The settings of a run, read from its configuration once: everything that can be checked before the data are known."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
+from omegaconf import DictConfig, OmegaConf
 
+from hybrid import distributed
+from hybrid.analysis.settings import AnalysisSettings
+from hybrid.configuration import build_record
 from hybrid.distributed.launch import Launch
-from hybrid.durations import Duration
+from hybrid.durations import Duration, Written
 from hybrid.errors import UserError
+from hybrid.models.channel_order import ChannelOrder
 from hybrid.training.arithmetic import Arithmetic, Precision
+from hybrid.training.device import rank_device
+from hybrid.training.initial_weights import Match
+
+_SECTIONS = ("model", "data", "augmentation", "analysis", "optimizer", "schedule", "trainer", "run", "seed")
+_DURATIONS = ("duration", "evaluate_every", "checkpoint_every", "log_every")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """One field per line of configs/trainer/default.yaml, which says what each means and has the only defaults."""
+    """One field for each line of configs/trainer/default.yaml, which says what each means and has the only defaults."""
 
-    duration: Duration
+    duration: Duration | Written
     batch_size: int
     accumulation: int
     drop_last: bool
@@ -34,10 +46,10 @@ class TrainerSettings:
     clip_norm: float | None
     label_smoothing: float
     ema: float | None
-    evaluate_every: Duration
-    checkpoint_every: Duration
+    evaluate_every: Duration | Written
+    checkpoint_every: Duration | Written
     keep_best: int
-    log_every: Duration
+    log_every: Duration | Written
     test_weights: Literal["last", "best"]
     max_train_steps_per_epoch: int | None
     max_evaluation_batches: int | None
@@ -47,6 +59,8 @@ class TrainerSettings:
     tensorboard: bool
 
     def __post_init__(self) -> None:
+        for name in _DURATIONS:
+            object.__setattr__(self, name, Duration.read(getattr(self, name), path=f"trainer.{name}"))
         for name in ("batch_size", "accumulation", "keep_best"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("max_train_steps_per_epoch", "max_evaluation_batches", "overfit_batches", "clip_norm"):
@@ -62,46 +76,122 @@ class TrainerSettings:
 
     @property
     def arithmetic(self) -> Arithmetic:
-        """How the model computes; what is compiled convolves as the library does."""
+        """How the model computes; a compiled model convolves by the library's own algorithm."""
         return Arithmetic(self.precision, winograd=self.winograd and not self.compile)
 
-    def resolve_device(self, launch: Launch | None = None) -> torch.device:
-        """The device to run on, each process its own GPU; UserError where it does not exist."""
-        launch = launch or Launch()
-        if launch.size > 1 and self.device in ("auto", "cuda") and torch.cuda.is_available():
-            return _own_gpu(launch)
-        if launch.size > 1 and self.device.startswith("cuda:"):
-            raise UserError(
-                f"trainer.device={self.device} would put all {launch.size} processes on one GPU. Valid: auto, cuda, cpu."
-            )
-        return resolve_device(self.device)
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The memory format that the model is brought to."""
+        return torch.channels_last if self.channels_last else torch.preserve_format
 
 
-def resolve_device(name: str, *, path: str = "trainer.device") -> torch.device:
-    """The torch device of a name (auto, cpu, cuda, cuda:N), or a UserError that lists the devices of this machine.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FolderSettings:
+    """The `run` section of configs/svm.yaml, which says what each setting means."""
 
-    Apple's MPS is not among them: the scattering transform needs float64.
+    root: str
+    name: str | None
+    restart: bool
+
+    def __post_init__(self) -> None:
+        if not self.root:
+            raise UserError("run.root is empty: it is the folder of all runs, such as outputs.")
+        parts = Path(self.name).parts if self.name is not None else ("default",)
+        if not parts or ".." in parts or Path(*parts).is_absolute():
+            raise UserError(f"run.name={self.name} is not valid: it is a folder's name within run.root={self.root}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSettings(FolderSettings):
+    """The `run` section of configs/train.yaml, which says what each setting means."""
+
+    init_from: str | None
+    init_match: Match
+    init_channels: ChannelOrder
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, default in (("init_match", "all"), ("init_channels", "kymatio")):
+            if self.init_from is None and (value := getattr(self, name)) != default:
+                raise UserError(f"run.{name}={value} has no effect without run.init_from.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LiveSettings:
+    """Whether, when and how the layers are analysed during training; configs/analysis/light.yaml says what each means.
+
+    every: None stands for "auto".
     """
-    present = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
-    if name == "auto":
-        return torch.device(present[1] if len(present) > 1 else "cpu")
-    if name == "cuda" and "cuda:0" in present:
-        return torch.device("cuda:0")
-    if name not in present:
-        raise UserError(f"{path}={name} is not on this machine. Valid: auto, {', '.join(present)}.")
-    return torch.device(name)
+
+    enabled: bool = True
+    every: Duration | Written | None
+    figures: Literal["last", "always", "never"]
+    probe_split: Literal["validation", "test"]
+
+    def __post_init__(self) -> None:
+        every = None if self.every in (None, "auto") else Duration.read(self.every, path="analysis.every")
+        object.__setattr__(self, "every", every)
 
 
-def _own_gpu(launch: Launch) -> torch.device:
-    """One GPU for each process of this machine; srun may show each process its own alone."""
-    count = torch.cuda.device_count()
-    if launch.manner == "srun" and count == 1:
-        return torch.device("cuda:0")
-    if launch.local_rank >= count:
-        raise UserError(
-            f"process {launch.local_rank} of this machine has no GPU: there are {count}; start as many processes."
-        )
-    return torch.device("cuda", launch.local_rank)
+def analysis_settings(section: Mapping[str, Any] | DictConfig) -> tuple[LiveSettings, AnalysisSettings] | None:
+    """The `analysis` section of a configuration; None where nothing is analysed during training.
+
+    A recipe and debug=fast may change settings of an analysis that analysis=none has switched off.
+    """
+    values = dict(OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section)
+    if values.get("enabled", True) is False or values.get("every") is None:
+        return None
+    own = {field.name for field in dataclasses.fields(LiveSettings)}
+    live = build_record(LiveSettings, {key: value for key, value in values.items() if key in own}, path="analysis")
+    rest = {key: value for key, value in values.items() if key not in own}
+    return live, build_record(AnalysisSettings, rest, path="analysis")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a configuration says by itself. device: of this process."""
+
+    trainer: TrainerSettings
+    run: RunSettings
+    analysis: tuple[LiveSettings, AnalysisSettings] | None
+    seed: int
+    device: torch.device
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> Settings:
+        """Read and check them. Raises UserError for the first thing that is not valid."""
+        trainer = build_record(TrainerSettings, cfg.trainer, path="trainer")
+        run = build_record(RunSettings, cfg.run, path="run")
+        check_seed(cfg)
+        check_keys(cfg, *_SECTIONS)
+        analysis = analysis_settings(cfg.analysis)
+        distributed.own_shares(trainer.accumulation).check(trainer.batch_size, path="trainer.batch_size")
+        device = rank_device(trainer.device, Launch.read())
+        if trainer.precision == "fp16" and device.type == "cpu":
+            raise UserError(
+                "trainer.precision=fp16 is for GPUs: CPUs compute it many times slower. Valid here: fp32, bf16."
+            )
+        return cls(trainer=trainer, run=run, analysis=analysis, seed=cfg.seed, device=device)
+
+
+def check_seed(cfg: DictConfig) -> None:
+    """Raises UserError unless the seed is a whole number that torch takes."""
+    if not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool) or not 0 <= cfg.seed < 2**63:
+        raise UserError(f"seed={cfg.seed} is not valid: it must be a whole number from 0 to 2^63 - 1.")
+
+
+def check_keys(cfg: DictConfig, *sections: str) -> None:
+    """Raises UserError for a key that is none of these sections of a configuration."""
+    if unknown := sorted(set(cfg) - {*sections, "choices"}):
+        raise UserError(f"unknown key: {unknown[0]} has no effect. Valid: {', '.join(sorted(sections))}.")
+
+
+def with_absolute_root(cfg: DictConfig) -> DictConfig:
+    """A copy with the whole path of the data's folder, so that a run's folder says where they are, from wherever it is read."""
+    cfg = cfg.copy()
+    if cfg.data.get("root") is not None:
+        cfg.data.root = str(Path(str(cfg.data.root)).resolve())
+    return cfg
 
 
 def _require(good: bool, name: str, value: object, valid: str) -> None:

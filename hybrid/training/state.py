@@ -26,7 +26,7 @@ class TrainState:
         fp16: bool = False,
         ema: float | None = None,
     ) -> None:
-        self.model, self.optimizer = model, optimizer
+        self.model, self.optimizer, self.device = model, optimizer, device
         self.scaler = torch.amp.GradScaler(device.type, enabled=fp16)
         average = get_ema_multi_avg_fn(ema) if ema is not None else None
         self.ema = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if average else None
@@ -35,7 +35,6 @@ class TrainState:
         self.seconds = 0.0  # spent in training steps, over all sessions
         self.kept: list[dict[str, float]] = []  # the best evaluations so far, best first
         self.latest: dict[str, float] = {}
-        self.owes_analysis = False  # of this step; in a checkpoint where a signal came while it was made
 
     @property
     def evaluated(self) -> nn.Module:
@@ -67,7 +66,6 @@ class TrainState:
             "seconds": self.seconds,
             "kept": self.kept,
             "latest": self.latest,
-            "owes_analysis": self.owes_analysis,
             "model": self.model.state_dict(),
             "ema": {"weights": ema.module.state_dict(), "updates": int(ema.n_averaged)} if ema is not None else None,
             "optimizer": self.optimizer.state_dict(),
@@ -92,7 +90,6 @@ class TrainState:
         self._restore_generators(state["generators"])
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
         self.kept, self.latest = state["kept"], state["latest"]
-        self.owes_analysis = state.get("owes_analysis", False)  # older checkpoints have none
 
     @staticmethod
     def _restore_generators(states: list[dict[str, Any]]) -> None:

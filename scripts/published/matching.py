@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from hybrid.configuration.composition import compose
-from hybrid.configuration.hydra_arguments import Script, program_of, script_of
+from hybrid.configuration.hydra_arguments import Script, program_of
 from hybrid.errors import UserError
 from hybrid.reports.groups import ABSENT, Group
 from hybrid.reports.tables import setting_text
@@ -175,7 +175,7 @@ def _changes(row: Row, keys: Sequence[str], run: StoredRun) -> tuple[Change, ...
     settings = {name: value for name, value in run.settings.items() if name not in row.repeats}
     if all(base.settings.get(name, ABSENT) == value for name, value in settings.items()):
         return ()
-    if _recipe(run.choices) != _recipe(base.choices) or _unlike(row, keys, run):
+    if _recipe(run.script, run.choices) != _recipe(row.script, base.choices) or _unlike(row, keys, run):
         return None
     differing = run.choices.items() - base.choices.items()
     chosen = {group: run.choices[group] for group in run.choices if (group, run.choices[group]) in differing}
@@ -205,9 +205,13 @@ def _is_debug(run: StoredRun) -> bool:
     return bool(run.choices.get("debug")) or any(run.settings.get(name) for name in _CUT)
 
 
-def _recipe(choices: Mapping[str, str]) -> tuple[Script, str | None]:
+def _recipe(script: Script, choices: Mapping[str, str]) -> tuple[Script, str | None]:
     """Return the recipe of a command; those of different recipes make no runs of each other's rows."""
-    return script_of(choices), choices.get("experiment")
+    return script, choices.get("experiment")
+
+
+def _recipe_of(row: Row) -> tuple[Script, str | None]:
+    return _recipe(row.script, _composed(row.overrides, row.script).choices)
 
 
 def _unlike(row: Row, keys: Sequence[str], run: StoredRun) -> list[str]:
@@ -219,13 +223,13 @@ def _unlike(row: Row, keys: Sequence[str], run: StoredRun) -> list[str]:
 
 def _reason(page: Page, run: StoredRun) -> str:
     """Say why a run is on no row; an empty text is for a debug run."""
-    script, experiment = recipe = _recipe(run.choices)
+    script, experiment = recipe = _recipe(run.script, run.choices)
     if _is_debug(run):
         return ""
     if recipe == ("train", None):
         return "of no recipe (experiment=…)"
     rows = [(row, section.keys) for section in page.sections for row in section.rows if row.run is not None]
-    same = [(row, keys) for row, keys in rows if _recipe(_composed(row.overrides, row.script).choices) == recipe]
+    same = [(row, keys) for row, keys in rows if _recipe_of(row) == recipe]
     words = program_of(script) if experiment is None else f"experiment={experiment}"
     if not same:
         return f"no row is of {words}"

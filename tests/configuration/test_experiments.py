@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import pytest
 
+from hybrid.configuration import instantiate
 from hybrid.configuration.composition import compose
 from hybrid.configuration.paths import CONFIGS
-from hybrid.training.checks import check
-from hybrid.training.live_analysis import live_settings
+from hybrid.durations import RunLength
+from hybrid.training.settings import Settings, analysis_settings
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_it_composes_and_every_setting_is_valid(name):
-    check(compose([f"experiment={name}"]))
+    cfg = compose([f"experiment={name}"])
+    trainer = Settings.of(cfg).trainer
+    length = RunLength.of(trainer.duration, steps_per_epoch=400)
+    instantiate(cfg.schedule, path="schedule", length=length)
+    assert all(length.every(each) for each in (trainer.log_every, trainer.evaluate_every, trainer.checkpoint_every))
 
 
 @pytest.mark.parametrize("debug", [[], ["debug=fast"]], ids=str)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_it_can_be_run_without_analysis(name, debug):
-    assert live_settings(compose([f"experiment={name}", "analysis=none", *debug])) is None
+    assert analysis_settings(compose([f"experiment={name}", "analysis=none", *debug]).analysis) is None
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

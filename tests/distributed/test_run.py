@@ -9,6 +9,7 @@ import time
 
 import pytest
 import torch
+from fixtures.training import at_step, power_cut
 
 from hybrid import distributed
 from hybrid.analysis.measurements import Measurements
@@ -17,7 +18,6 @@ from hybrid.runs import RunFolder
 from hybrid.runs.jsonl import read_metrics
 from hybrid.training import checkpoint
 from hybrid.training.run import run
-from hybrid.training.trainer import Trainer
 
 PLAIN = ["model/normalization=none", "optimizer.lr=0.001", "augmentation=mixup", "trainer.max_evaluation_batches=null"]
 DROPOUT = ["model=scat_mlp", "model.head.hidden=[8]", "model.head.dropout=0.5", "trainer.ema=0.9"]
@@ -48,18 +48,6 @@ def wait_for(path, group):
     while not path.exists():
         assert time.monotonic() < until, group.said(0)
         time.sleep(0.02)
-
-
-def failing_at(step, monkeypatch, what, *, on=None):
-    """Every rank's training, or that of rank `on` alone, meets `what()` before this step."""
-    original = Trainer._one_step
-
-    def one_step(self, batch):
-        if self.state.step == step and on in (None, distributed.rank()):
-            what()
-        original(self, batch)
-
-    monkeypatch.setattr(Trainer, "_one_step", one_step)
 
 
 def test_two_ranks_make_the_run_of_one(tiny, ranks, tmp_path):
@@ -100,14 +88,12 @@ def test_only_the_first_rank_speaks_and_a_finished_run_is_left_alone(tiny, ranks
     ("size", "extra"),
     [(2, ()), (3, ("trainer.sync_batch_norm=true", "trainer.accumulation=2", "trainer.batch_size=42"))],
 )
-def test_ranks_stopped_and_continued_by_as_many_end_bit_identical(tiny, ranks, tmp_path, monkeypatch, size, extra):
+def test_ranks_stopped_and_continued_by_as_many_end_bit_identical(tiny, ranks, tmp_path, size, extra):
     """With dropout, whose random numbers each rank draws by itself, and the checkpoint between two readings of the loss."""
     keys = [*DROPOUT, *extra, "trainer.log_every=4 steps", "trainer.checkpoint_every=3 steps"]
     whole, broken = tiny(*keys, root=tmp_path / "whole"), tiny(*keys, root=tmp_path / "broken")
     ranks(size, lambda: run(whole)).results()
-    with monkeypatch.context() as patch:
-        failing_at(5, patch, lambda: (_ for _ in ()).throw(OSError("the power went")))
-        assert ranks(size, lambda: run(broken)).wait() == [1] * size
+    assert ranks(size, lambda: run(broken, on_step=power_cut(5))).wait() == [1] * size
     assert content(broken)["step"] == 3
     ranks(size, lambda: run(broken)).results()
     one, other = content(whole), content(broken)
@@ -119,13 +105,11 @@ def test_ranks_stopped_and_continued_by_as_many_end_bit_identical(tiny, ranks, t
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
-def test_a_checkpoint_goes_on_on_another_number_of_ranks(tiny, ranks, tmp_path, monkeypatch, before, after):
+def test_a_checkpoint_goes_on_on_another_number_of_ranks(tiny, ranks, tmp_path, before, after):
     keys = [*PLAIN, "trainer.batch_size=42", "trainer.ema=0.9", "trainer.log_every=4 steps"]
     whole, moved = tiny(*keys, root=tmp_path / "whole"), tiny(*keys, root=tmp_path / "moved")
     run(whole)
-    with monkeypatch.context() as patch:
-        failing_at(3, patch, lambda: (_ for _ in ()).throw(OSError("the power went")))
-        assert ranks(before, lambda: run(moved)).wait() == [1] * before
+    assert ranks(before, lambda: run(moved, on_step=power_cut(3))).wait() == [1] * before
     assert content(moved)["step"] == 2
     ranks(after, lambda: run(moved)).results()
     for part in ("model", "ema"):
@@ -219,26 +203,23 @@ def test_a_rank_that_hangs_is_found_by_its_silence(tiny, ranks, victim):
     group.pids.pop(1 - victim)
 
 
-def test_the_error_of_one_rank_is_told_by_the_first_and_kept_in_the_runs_folder(tiny, ranks, monkeypatch):
+def test_the_error_of_one_rank_is_told_by_the_first_and_kept_in_the_runs_folder(tiny, ranks):
     def broken():
         raise UserError("cat.png: not a readable image.")
 
-    failing_at(3, monkeypatch, broken, on=1)
     cfg = tiny()
-    group = ranks(2, lambda: run(cfg))
+    group = ranks(2, lambda: run(cfg, on_step=at_step(3, broken, rank=1)))
     assert group.wait() == [2, 2]
     assert group.said(0).startswith("error: rank 1 failed: cat.png: not a readable image.") and group.said(1) == ""
     folder = RunFolder.of(cfg)
     assert "cat.png" in (folder.errors / "rank1.txt").read_text() and "rank 1 failed" in folder.error.read_text()
-    monkeypatch.undo()
     ranks(2, lambda: run(cfg)).results()
     assert not folder.errors.exists() and not folder.error.exists()
 
 
-def test_an_unforeseen_error_of_one_rank_ends_the_others_too(tiny, ranks, monkeypatch):
-    failing_at(3, monkeypatch, lambda: [][0], on=0)
+def test_an_unforeseen_error_of_one_rank_ends_the_others_too(tiny, ranks):
     cfg = tiny()
-    group = ranks(2, lambda: run(cfg))
+    group = ranks(2, lambda: run(cfg, on_step=at_step(3, lambda: [][0], rank=0)))
     assert group.wait() == [1, 1]
     assert "IndexError" in group.said(0) and "error: rank 0 failed: list index out of range" in group.said(1)
     assert "IndexError" in RunFolder.of(cfg).error.read_text()
@@ -252,17 +233,13 @@ def test_a_loss_that_is_not_finite_stops_all_ranks_with_one_line(tiny, ranks):
     assert all(torch.isfinite(value).all() for value in content(cfg)["model"].values())
 
 
-def test_a_loss_that_is_not_finite_on_one_rank_alone_stops_all(tiny, ranks, monkeypatch):
-    original = Trainer._one_step
+def test_a_loss_that_is_not_finite_on_one_rank_alone_stops_all(tiny, ranks):
+    def spoil_the_next(session):
+        if session.state.step == 2 and distributed.rank() == 1:
+            session.state.model.register_forward_pre_hook(lambda model, inputs: (inputs[0] * float("nan"),))
 
-    def spoiled(self, batch):
-        if self.state.step == 2 and distributed.rank() == 1:
-            batch = batch._replace(images=batch.images * float("nan"))
-        original(self, batch)
-
-    monkeypatch.setattr(Trainer, "_one_step", spoiled)
     cfg = tiny("trainer.evaluate_every=6 steps")  # noticed when step 4 is logged
-    group = ranks(2, lambda: run(cfg))
+    group = ranks(2, lambda: run(cfg, on_step=spoil_the_next))
     assert group.wait() == [2, 2]
     assert "not finite at step 3" in group.said(0) and content(cfg)["step"] == 2
 

@@ -18,15 +18,13 @@ from hybrid.training.run import run
 
 # What train.py does, on a rank that in its first life kills itself at step 5.
 DYING = """
-import os, signal
-from hybrid.training.trainer import Trainer
-original = Trainer._one_step
-def one_step(self, batch):
-    if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and self.state.step == 5:
+import os, runpy, signal
+from hybrid.training import run as training
+run = training.run
+def die(session):
+    if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and session.state.step == 5:
         os.kill(os.getpid(), signal.SIGKILL)
-    original(self, batch)
-Trainer._one_step = one_step
-import runpy
+training.run = lambda cfg: run(cfg, on_step=die)
 runpy.run_path({train!r}, run_name="__main__")
 """
 

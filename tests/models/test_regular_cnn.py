@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hybrid.configuration.composition import compose
+from hybrid.durations import RunLength
 from hybrid.models import capture, nonlinearity_taps
 from hybrid.models.regular_cnn import ExpansiveRoot, PartialReLU, RegularCNN
 from hybrid.training.optimizer import parameter_groups
@@ -129,7 +130,7 @@ def test_mistakes_are_one_line(options, message):
 def test_the_recipe_is_the_published_one(make):
     config = compose(["experiment=regular_boundary"])
     schedule = Step(**{key: value for key, value in config.schedule.items() if key != "_target_"},
-                    steps_per_epoch=391, total_steps=121_101)  # fmt: skip
+                    length=RunLength(steps_per_epoch=391, total_steps=121_101))  # fmt: skip
     for step in (0, 9_999, 10_000, 57_123, 119_999, 120_000, 121_100):
         assert schedule(step).lr_factor == 0.5 ** (step // 10_000)
     assert (config.trainer.duration, config.trainer.batch_size) == ("121101 steps", 128)

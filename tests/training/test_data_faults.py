@@ -8,13 +8,13 @@ import signal
 
 import pytest
 import torch
+from fixtures.training import at_step
 from PIL import Image
 
 from hybrid.configuration.entry import guarded
 from hybrid.runs import RunFolder
 from hybrid.training import checkpoint
 from hybrid.training.run import run
-from hybrid.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -42,27 +42,13 @@ def on_photos(tiny, photos, *more, root=None):
     )
 
 
-def at_step(monkeypatch, number, action):
-    """Do something before a step, once."""
-    original = Trainer._one_step
-
-    def one_step(self, batch):
-        if self.state.step == number:
-            monkeypatch.setattr(Trainer, "_one_step", original)
-            action()
-        original(self, batch)
-
-    monkeypatch.setattr(Trainer, "_one_step", one_step)
-
-
 def test_a_file_that_is_removed_between_epochs_is_named_and_back_again_the_run_ends_as_if_nothing_had_been(
-    tiny, photos, monkeypatch, capsys, tmp_path
+    tiny, photos, capsys, tmp_path
 ):
     whole, cfg = on_photos(tiny, photos, root=tmp_path / "whole"), on_photos(tiny, photos, root=tmp_path / "runs")
     run(whole)
     victim, hidden = photos / "train" / "class0" / "2.png", tmp_path / "hidden.png"
-    at_step(monkeypatch, 5, lambda: victim.rename(hidden))
-    assert guarded(lambda: run(cfg)) == 2
+    assert guarded(lambda: run(cfg, on_step=at_step(5, lambda: victim.rename(hidden)))) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and str(victim) in said, said
     folder = RunFolder.of(cfg)
@@ -74,13 +60,14 @@ def test_a_file_that_is_removed_between_epochs_is_named_and_back_again_the_run_e
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_worker_that_is_killed_is_a_line_that_says_what_to_do(tiny, photos, monkeypatch, capsys):
+def test_a_worker_that_is_killed_is_a_line_that_says_what_to_do(tiny, photos, capsys):
     cfg = on_photos(tiny, photos, "data.num_workers=2", "trainer.batch_size=2", "trainer.duration=60 steps")
-    # in the middle of an epoch, when only its own workers live
-    at_step(
-        monkeypatch, 10, lambda: [os.kill(child.pid, signal.SIGKILL) for child in multiprocessing.active_children()]
-    )
-    assert guarded(lambda: run(cfg)) == 2
+
+    def kill_workers():  # in the middle of an epoch, when only its own workers live
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGKILL)
+
+    assert guarded(lambda: run(cfg, on_step=at_step(10, kill_workers))) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "data.num_workers" in said, said
     run(cfg)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from fixtures.training import power_cut
 from omegaconf import OmegaConf
 from PIL import Image
 from torch import nn
@@ -17,7 +18,6 @@ from hybrid.runs.jsonl import read_metrics
 from hybrid.training import checkpoint, feature_cache
 from hybrid.training.feature_cache import CachePlan
 from hybrid.training.run import run
-from hybrid.training.trainer import Trainer
 
 STILL = ["augmentation=none", "trainer.max_evaluation_batches=null", "trainer.duration=8 steps", "model.frontend.L=2"]
 FLIPS = [*STILL, "augmentation.flip=0.5"]
@@ -110,21 +110,12 @@ RESUMED = {"memory": [*MLP, "model/normalization=statistics"], "disk": []}
 
 
 @pytest.mark.parametrize("mode", RESUMED)
-def test_stopped_at_any_step_and_continued_it_ends_bit_identical(train, tmp_path, monkeypatch, mode):
+def test_stopped_at_any_step_and_continued_it_ends_bit_identical(train, tmp_path, mode):
     extra = [*RESUMED[mode], f"trainer.feature_cache={mode}"]
     whole = train(*FLIPS, *extra, root=tmp_path / "whole")
-    original = Trainer._one_step
     for crash in (2, 5):
-
-        def failing(self, batch, crash=crash):
-            if self.state.step == crash:
-                raise OSError("the power went")
-            original(self, batch)
-
-        monkeypatch.setattr(Trainer, "_one_step", failing)
         with pytest.raises(OSError, match="power"):
-            train(*FLIPS, *extra, root=tmp_path / f"crash{crash}")
-        monkeypatch.setattr(Trainer, "_one_step", original)
+            train(*FLIPS, *extra, root=tmp_path / f"crash{crash}", on_step=power_cut(crash))
         resumed = train(*FLIPS, *extra, root=tmp_path / f"crash{crash}")
         (records, weights), (again, weights_again) = story(whole), story(resumed)
         assert records == again and all(torch.equal(value, weights_again[name]) for name, value in weights.items())
@@ -210,7 +201,7 @@ class Frozen(nn.Module):
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_the_weights_of_a_frozen_frontend_are_those_that_the_run_was_given(tiny, ranks, tmp_path, monkeypatch, size):
+def test_the_weights_of_a_frozen_frontend_are_those_that_the_run_was_given(tiny, ranks, tmp_path, size):
     def prepared(name, *overrides):
         plain = ["model/normalization=none", "optimizer.lr=0.001"]  # batch norm sees each rank's own images
         cfg = tiny(*FLIPS, *plain, *overrides, root=tmp_path / name)
@@ -224,18 +215,9 @@ def test_the_weights_of_a_frozen_frontend_are_those_that_the_run_was_given(tiny,
         prepared("on", *given, "trainer.feature_cache=memory"),
     )
     run(plain)
-    original = Trainer._one_step
-
-    def failing(self, batch):
-        if self.state.step == 5:
-            raise OSError("the power went")
-        original(self, batch)
-
-    monkeypatch.setattr(Trainer, "_one_step", failing)
     if size == 1:
         with pytest.raises(OSError, match="power"):
-            run(cached)
-    monkeypatch.setattr(Trainer, "_one_step", original)
+            run(cached, on_step=power_cut(5))
     ranks(size, lambda: run(cached)).results()
     compare(RunFolder.of(plain), RunFolder.of(cached), tolerance=1e-4)
 

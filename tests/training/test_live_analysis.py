@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
+from fixtures.training import at_step, power_cut
 
 from hybrid.analysis.measurements import Measurements
 from hybrid.analysis.result import Analysis
 from hybrid.analysis.settings import AnalysisSettings
+from hybrid.durations import RunLength
 from hybrid.errors import Stopped, UserError
 from hybrid.runs import RunFolder
 from hybrid.runs.jsonl import read_metrics
 from hybrid.training import checkpoint, live_analysis
+from hybrid.training.plan import AnalysisPlan
 from hybrid.training.run import run
-from hybrid.training.trainer import Trainer
+from hybrid.training.settings import LiveSettings
 
 LIGHT = [
     "analysis=light", "analysis.every=3 steps", "analysis.images=60", "analysis.pair_images=20", "analysis.pairs=40",
@@ -69,19 +73,14 @@ def test_figures_are_drawn_at_the_end(train):
     assert {"boundary.png", "contraction.png", "spectra.png", "cumulative_distances.png"} <= pictures
 
 
-def test_a_stopped_run_ends_with_the_same_figures(train, tiny, monkeypatch, tmp_path):
+def test_a_stopped_run_ends_with_the_same_figures(train, tiny, tmp_path):
     whole = train(*LIGHT)
-    step = Trainer._one_step
 
-    def stop_after_four(self, batch):
-        step(self, batch)
-        if self.state.step == 5:
-            raise KeyboardInterrupt
+    def interrupt():
+        raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_one_step", stop_after_four)
-        with pytest.raises(KeyboardInterrupt):
-            run(tiny(*LIGHT, root=tmp_path / "parts"))
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny(*LIGHT, root=tmp_path / "parts"), on_step=at_step(5, interrupt))
     parts = train(*LIGHT, root=tmp_path / "parts")
     assert analyses(parts) == analyses(whole)
 
@@ -136,10 +135,8 @@ def test_an_analysis_that_is_abandoned_twice_and_then_cut_off_after_it_is_logged
             Signalled(patch, at=at)
             with pytest.raises(Stopped, match="at step 3"):
                 run(cfg)
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_one_step", lambda *_: (_ for _ in ()).throw(OSError("the power went")))
-        with pytest.raises(OSError, match="power"):  # its analysis is logged, its checkpoint is still the one before
-            run(cfg)
+    with pytest.raises(OSError, match="power"):  # its analysis is logged, its checkpoint is still the one before
+        run(cfg, on_step=power_cut(4))
     assert 3 in analyses(RunFolder.of(cfg))
     run(cfg)
     assert records(RunFolder.of(cfg)) == records(whole)
@@ -171,26 +168,14 @@ def test_what_cannot_be_measured_is_a_warning(train):
     assert folder.finished and any("classes.ratio" in key for key in analyses(folder)[6])
 
 
-@pytest.mark.parametrize(("samples", "epochs"), [(45_000, 1), (6_000, 8), (1_300, 22)])
-def test_auto_keeps_to_its_share_of_the_time(samples, epochs):
-    """The images of an analysis are at most 5 % of those trained on in between."""
-    batch = 100
-    analysis = live_analysis.LiveAnalysis(
-        live_analysis.LiveSettings(every="auto", figures="never", probe_split="validation"), AnalysisSettings(),
-        data=None, batch_size=batch, device=torch.device("cpu"), steps_per_epoch=samples // batch, total_steps=10**6,
-        folder=None, tracker=None, console=None, about={},
-    )  # fmt: skip
-    assert analysis.every == epochs * samples // batch
-    assert min(2000, samples) + 128 <= 0.05 * analysis.every * batch
-    assert analysis.due(analysis.every) and analysis.due(10**6) and not analysis.due(analysis.every + 1)
-
-
-def test_auto_leaves_one_out_where_the_last_ones_took_too_long(monkeypatch):
-    analysis = live_analysis.LiveAnalysis(
-        live_analysis.LiveSettings(every="auto", figures="never", probe_split="validation"), AnalysisSettings(),
-        data=None, batch_size=100, device=torch.device("cpu"), steps_per_epoch=450, total_steps=10**6,
-        folder=None, tracker=None, console=None, about={},
-    )  # fmt: skip
+def test_auto_leaves_one_out_where_the_last_ones_took_too_long(monkeypatch, tmp_path):
+    live = LiveSettings(every="auto", figures="never", probe_split="validation")
+    length = RunLength(steps_per_epoch=450, total_steps=10**6)
+    plan = AnalysisPlan.of(live, AnalysisSettings(), length, batch_size=100)
+    session = SimpleNamespace(
+        plan=SimpleNamespace(analysis=plan), folder=RunFolder(tmp_path), state=SimpleNamespace(step=0)
+    )
+    analysis = live_analysis.LiveAnalysis(session)
     now = analysis._began
     monkeypatch.setattr(live_analysis.time, "monotonic", lambda: now)
     made = []

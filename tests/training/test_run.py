@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from fixtures.training import at_step, power_cut
 
 from hybrid.configuration.entry import guarded
 from hybrid.errors import UserError
@@ -95,21 +96,12 @@ def test_seeds_decide_everything(train):
 
 
 @pytest.mark.parametrize("extra", [(), ("trainer.ema=0.9",), ("augmentation=mixup",), ("trainer.accumulation=2",)])
-def test_stopped_at_any_step_and_continued_it_ends_bit_identical(train, tmp_path, monkeypatch, extra):
+def test_stopped_at_any_step_and_continued_it_ends_bit_identical(train, tmp_path, extra):
     whole = train(*extra, root=tmp_path / "whole")
-    original = Trainer._one_step
-    for crash in range(6):
-
-        def failing(self, batch, crash=crash):
-            if self.state.step == crash:
-                raise OSError("the power went")
-            original(self, batch)
-
+    for crash in range(1, 7):
         root = tmp_path / f"crash{crash}"
-        monkeypatch.setattr(Trainer, "_one_step", failing)
         with pytest.raises(OSError, match="power"):
-            train(*extra, root=root)
-        monkeypatch.setattr(Trainer, "_one_step", original)
+            train(*extra, root=root, on_step=power_cut(crash))
         resumed = train(*extra, root=root)
         assert equal(weights(whole), weights(resumed)) and untimed(whole) == untimed(resumed)
         assert equal(weights(whole, "best.pt"), weights(resumed, "best.pt"))
@@ -122,16 +114,11 @@ def test_stopped_at_any_step_and_continued_it_ends_bit_identical(train, tmp_path
         (5, "continues from the last checkpoint"),
     ],
 )
-def test_interrupted_at_once_it_says_from_where_it_goes_on(train, monkeypatch, capsys, step, words):
-    original = Trainer._one_step
+def test_interrupted_at_once_it_says_from_where_it_goes_on(train, capsys, step, words):
+    def interrupt():
+        raise KeyboardInterrupt
 
-    def interrupted(self, batch):
-        if self.state.step == step:
-            raise KeyboardInterrupt
-        original(self, batch)
-
-    monkeypatch.setattr(Trainer, "_one_step", interrupted)
-    assert guarded(train) == 130
+    assert guarded(lambda: train(on_step=at_step(step, interrupt))) == 130
     assert words in capsys.readouterr().err
 
 

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+from hybrid.durations import RunLength
 from hybrid.training.schedule import Constant, Cosine, OneCycle, Setting, Step, apply
 
-LENGTHS = {"steps_per_epoch": 10, "total_steps": 100}
+LENGTHS = {"length": RunLength(steps_per_epoch=10, total_steps=100)}
 
 
 def factors(schedule):

@@ -12,9 +12,9 @@ from published.rows import read_page
 from hybrid.configuration.composition import compose
 from hybrid.configuration.paths import CONFIGS
 from hybrid.svm import run as svm_run
-from hybrid.training import checks
+from hybrid.training.settings import Settings
 
-CHECKS = {"train": checks.check, "svm": svm_run.check}
+CHECKS = {"train": Settings.of, "svm": svm_run.SvmPlan.of}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,116 @@
+"""What travels together while a process works on a run, from its opened folder to its results."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+import torch
+
+from hybrid import distributed
+from hybrid.data import Data
+from hybrid.runs import RunFolder, Tracker
+from hybrid.runs.console import Console
+from hybrid.runs.environment import record_session
+from hybrid.runs.jsonl import JsonLines
+from hybrid.runs.tracker import Sink
+from hybrid.scattering import engines_of
+from hybrid.training.feature_cache import FeatureCache
+from hybrid.training.pictures import Pictures
+from hybrid.training.plan import Plan, advice_on_evaluation
+from hybrid.training.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session:
+    """One process at work on a run.
+
+    Attributes:
+        plan: what the run's configuration says.
+        data: the splits and their loaders.
+        state: the model, the optimizer, and how far the run is.
+        folder: of the run.
+        cache: the front-end's output for some splits; None: the front-end runs in every step.
+        tracker: takes every record of the run. On other ranks than the first it has no sinks, and the console is silent.
+        console: speaks to the user.
+        pictures: for TensorBoard.
+    """
+
+    plan: Plan
+    data: Data
+    state: TrainState
+    folder: RunFolder
+    cache: FeatureCache | None
+    tracker: Tracker
+    console: Console
+    pictures: Pictures
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(
+        cls, plan: Plan, data: Data, state: TrainState, folder: RunFolder, cache: FeatureCache | None
+    ) -> Iterator[Session]:
+        """The session, with its records open; they are closed at the end."""
+        style = plan.trainer.progress if distributed.is_main() else "none"
+        length = plan.length
+        console = Console(
+            total_steps=length.total_steps, total_epochs=length.epochs, start_step=state.step, style=style
+        )
+        with Tracker(*_sinks(plan, state, folder, console)) as tracker:
+            shown = plan.trainer.tensorboard and distributed.is_main()
+            pictures = Pictures(tracker, data, enabled=shown)
+            parts = {"plan": plan, "data": data, "state": state, "folder": folder, "cache": cache}
+            yield cls(**parts, tracker=tracker, console=console, pictures=pictures)
+
+    @property
+    def epoch(self) -> float:
+        """How many epochs of the run are done."""
+        return self.state.step / self.plan.length.steps_per_epoch
+
+    def owes_analysis(self) -> bool:
+        """Whether the analysis of the step that the run goes on from is due, and not there: a signal cut it off."""
+        return analysis_is_missing(self.plan, self.folder, self.state.step)
+
+    def announce(self) -> None:
+        """Note in environment.json that the session has begun, and tell the user what is trained, where and how."""
+        if not distributed.is_main():
+            return
+        plan = self.plan
+        engines = engines_of(self.state.model, plan.device)
+        more = {"engines": engines, "unofficial_files": self.data.unofficial_files}
+        record_session(self.folder.environment, step=self.state.step, ranks=distributed.size(), **more)
+        lines = [*self._description(), advice_on_evaluation(plan.length, plan.evaluate_every, self.data), *engines]
+        lines.append(self.cache.describe() if self.cache is not None else None)
+        for line in filter(None, lines):
+            self.console.say(line)
+
+    def _description(self) -> Iterator[str]:
+        state, data = self.state, self.data
+        sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
+        count = sum(parameter.numel() for parameter in state.model.parameters() if parameter.requires_grad)
+        place = _place(self.plan.device)
+        yield f"{self.plan.model}, {count:,} parameters, on {place}; {data.name}: {sizes} images of {data.image_shape}"
+        yield f"{'continuing from step ' + str(state.step) + ' in' if state.step else 'run folder'} {self.folder.path}"
+
+
+def analysis_is_missing(plan: Plan, folder: RunFolder, step: int) -> bool:
+    """Whether an analysis of this step is due, and its arrays, which are written last, are not in the folder."""
+    return plan.analysis is not None and plan.analysis.due(step) and not folder.analysis_of(step).is_file()
+
+
+def _sinks(plan: Plan, state: TrainState, folder: RunFolder, console: Console) -> Iterator[Sink]:
+    """Where the run's records go."""
+    if not distributed.is_main():
+        return
+    again = ("test/", "analysis/") if analysis_is_missing(plan, folder, state.step) else ("test/",)
+    yield JsonLines(folder.metrics, resume_step=state.step, again=again)
+    yield console
+    if plan.trainer.tensorboard:
+        from hybrid.runs.tensorboard import TensorBoard
+
+        yield TensorBoard(folder.tensorboard, resume_step=state.step)
+
+
+def _place(device: torch.device) -> str:
+    return f"{distributed.size()} × {device.type}" if distributed.size() > 1 else str(device)
