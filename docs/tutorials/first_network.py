@@ -45,6 +45,7 @@ for axis, title in zip(
 for axis in axes.flat:
     axis.set_axis_off()
 figure.tight_layout()
+plt.show()
 
 # %% [markdown]
 # ## Training
@@ -87,6 +88,7 @@ axis.plot(
 )
 axis.set(xlabel="epoch", ylabel="accuracy (%)")
 axis.legend()
+plt.show()
 # %% [markdown]
 # ## Prediction
 #

@@ -11,13 +11,13 @@ pytestmark = [
     # Jupyter's own internals, not ours to mend:
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:zmq.*", "ignore::ResourceWarning"),
 ]
-tutorials = pytest.importorskip("site_tutorials")
+hook = pytest.importorskip("site_hook")
 FILES = sorted(Path(__file__).resolve().parents[2].glob("docs/tutorials/*.py"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_it_runs(path):
-    page = tutorials.execute(path.read_text(), path.stem)
+    page = hook.execute(path.read_text(), path.stem)
     assert page.pictures and page.parts[0].startswith("# ")
 
 

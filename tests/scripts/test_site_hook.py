@@ -1,4 +1,4 @@
-"""scripts/site_tutorials.py executes a notebook that is kept as text, and makes a page of the site from it."""
+"""scripts/site_hook.py executes a notebook that is kept as text, and makes a page of the site from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ pytestmark = [
     # Jupyter's own internals, not ours to mend:
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:zmq.*", "ignore::ResourceWarning"),
 ]
-tutorials = pytest.importorskip("site_tutorials")
+hook = pytest.importorskip("site_hook")
 
 SOURCE = """\
 # %% [markdown]
@@ -38,7 +38,7 @@ os.listdir()
 
 
 def test_a_page_has_the_code_and_its_outputs():
-    page = tutorials.execute(SOURCE, "example")
+    page = hook.execute(SOURCE, "example")
     title, printing, printed, value, _, table, *rest = page.parts
     assert title == "# A title"
     assert printing.startswith("```python\nprint(")
@@ -54,4 +54,4 @@ def test_an_error_in_a_tutorial_is_an_error():
     from nbclient.exceptions import CellExecutionError
 
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
-        tutorials.execute("# %%\n1 / 0\n", "broken")
+        hook.execute("# %%\n1 / 0\n", "broken")

@@ -1,4 +1,4 @@
-"""The tutorials of docs/tutorials as pages of the site: a hook of MkDocs, named in mkdocs.yml.
+"""What MkDocs does for this site alone, named in mkdocs.yml: tutorials are executed, and wide pages are wide.
 
 A tutorial is a notebook kept as text: a Python file in jupytext's percent format. `mkdocs build` executes it in an empty
 folder and shows its code, its outputs and its pictures. An error in a tutorial ends the build.
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page as SitePage
 
+WIDE = ("results/index.md",)  # pages with wide tables, which have no navigation beside them
 TIMEOUT = 300  # seconds for one cell, on a machine that is busy
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 _STYLE = re.compile(r'<style scoped>.*?</style>| border="1" class="dataframe"| style="[^"]*"', re.DOTALL)
@@ -106,3 +108,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for name, content in page.pictures.items():
             files.append(File.generated(config, f"tutorials/{name}", content=content))
     return files
+
+
+def on_page_markdown(markdown: str, page: SitePage, **_: Any) -> str:
+    """Leave the whole width to pages with wide tables. The text is not changed."""
+    if page.file.src_uri in WIDE:
+        page.meta["hide"] = ["navigation", "toc"]
+    return markdown
