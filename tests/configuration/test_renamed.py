@@ -12,7 +12,7 @@ from hybrid.configuration.from_config import data_from
 from hybrid.configuration.hydra_arguments import read_whole
 from hybrid.configuration.renamed import old_names, renamed, upgrade
 from hybrid.errors import UserError
-from hybrid.runs.folder import identity, run_name
+from hybrid.runs.folder import RunFolder, identity, run_name
 from hybrid.runs.reading import find_runs
 from hybrid.training.restore import restore
 from hybrid.training.run import run
@@ -50,6 +50,13 @@ NAMES = {
 @pytest.mark.parametrize(("command", "name"), NAMES.items())
 def test_the_same_command_finds_the_folder_of_an_old_run(command, name):
     assert run_name(compose(command.split())) == name
+
+
+def test_the_archived_runs_are_in_the_folders_that_their_configurations_name(root):
+    """They are runs of earlier versions: of the old names, and of options that are gone."""
+    folders = [path for path in (root / "docs/results/runs").iterdir() if path.is_dir()]
+    assert len(folders) > 90
+    assert [path.name for path in folders if run_name(RunFolder(path).read_config()) != path.name] == []
 
 
 def as_before(cfg):
