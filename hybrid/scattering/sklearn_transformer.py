@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_array
+from sklearn.utils import check_array
 
 from hybrid.scattering.geometry import ScatteringError, Settings, check_parameters
 from hybrid.scattering.module import Engine, Scattering2D
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags  # scikit-learn has it from 1.6 on; older versions do not ask for tags
 
 
 class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
