@@ -57,6 +57,8 @@ def train(*overrides: str) -> Run:
     from hybrid.configuration.composition import composed
     from hybrid.training.run import run
 
+    if not all(isinstance(text, str) for text in overrides):
+        raise UserError('hybrid.train takes strings, one for each setting: hybrid.train("data=digits", "seed=1").')
     if flags := [text for text in overrides if text.startswith("-")]:
         raise UserError(f"hybrid.train takes key=value alone, not {flags[0]}: for a sweep, call it once for each run.")
     cfg = composed(overrides)

@@ -118,6 +118,8 @@ def test_mistakes_are_exceptions_and_nothing_is_written(tmp_path):
             hybrid.train(*overrides, f"run.root={tmp_path / 'runs'}")
         assert "\n" not in str(error.value)
     assert not (tmp_path / "runs").exists()
+    with pytest.raises(UserError, match="one for each setting"):
+        hybrid.train(["experiment=digits"])
     with pytest.raises(UserError, match="there is no run's folder"):
         hybrid.load_run(tmp_path / "none")
     with pytest.raises(AttributeError, match="has no attribute 'scattering2d'"):

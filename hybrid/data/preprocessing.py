@@ -99,7 +99,7 @@ def preprocessing(normalize: Scale, *, channels: int) -> nn.Module:
     if len(normalize.mean) != channels:
         raise UserError(
             f"data.normalize.mean has {len(normalize.mean)} values; the images have {channels} "
-            f"channel{'s' * (channels != 1)}."
+            f"channel{'s' * (channels != 1)}: give as many, or data.normalize=none (values in 0..1) or contrast."
         )
     try:
         return Normalize(normalize.mean, normalize.std)

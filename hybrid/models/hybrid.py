@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -105,8 +106,7 @@ def build(
     the part, for one that is no module or does not fit: it is tried on two blank samples, unless one of hybrid's own classes
     has just been built for the shape.
     """
-    channels, height, width = (int(size) for size in image_shape)
-    image_shape = (channels, height, width)
+    image_shape = _checked(image_shape, num_classes)
     first = _made(frontend, "frontend", image_shape=image_shape)
     features = parts.output_shape(first)
     check_part(first, path="model.frontend", takes=image_shape, gives=features, trusted=first is not frontend)
@@ -115,6 +115,18 @@ def build(
     third = _made(head, "head", input_shape=features, num_classes=num_classes)
     check_part(third, path="model.head", takes=features, gives=(num_classes,), trusted=third is not head)
     return HybridModel(first, second, third, image_shape=image_shape, num_classes=num_classes)
+
+
+def _checked(image_shape: Sequence[int], num_classes: int) -> tuple[int, int, int]:
+    sizes = tuple(image_shape) if isinstance(image_shape, Sequence) else ()
+    if len(sizes) != 3 or not all(isinstance(size, Integral) and size > 0 for size in sizes):
+        raise UserError(
+            f"image_shape={image_shape!r} is not valid: it is (channels, height, width), such as (3, 32, 32)."
+        )
+    if not isinstance(num_classes, Integral) or isinstance(num_classes, bool) or num_classes < 1:
+        raise UserError(f"num_classes={num_classes!r} is not valid: it is a whole number from 1.")
+    channels, height, width = map(int, sizes)
+    return channels, height, width
 
 
 def _made(part: PartOrFactory, name: str, **shapes: Any) -> nn.Module:

@@ -25,10 +25,12 @@ class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     It takes rows of pixels (n, C · H · W) if `shape` is given, or images (n, H, W) or (n, C, H, W), of any real numbers. It
     learns nothing from data, so `transform` works without `fit`, too; channel is outer and path inner in a row.
+    After `fit`, `transform` takes images of as many pixels alone.
 
     Args:
         J: the largest scale is 2^J pixels; 1 ≤ J and 2^J ≤ min(H, W).
-        shape: (H, W); None takes it from the images, which then cannot be flat.
+        shape: (H, W), or (C, H, W) for rows of pixels with C channels; None takes it from the images, which then cannot be
+            flat.
         L: the number of angles over half a turn.
         max_order: 1 or 2.
         pre_pad: the images come already padded.
@@ -43,7 +45,7 @@ class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def __init__(
         self,
         J: int = 2,
-        shape: tuple[int, int] | None = None,
+        shape: tuple[int, ...] | None = None,
         L: int = 8,
         max_order: Literal[1, 2] = 2,
         *,
@@ -64,6 +66,9 @@ class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def transform(self, X: Any) -> np.ndarray:
         """(n, C · H · W), (n, H, W) or (n, C, H, W) -> (n, C · P · h · w), of the type `dtype`."""
         images, scattering = self._prepare(X)
+        pixels = math.prod(images.shape[1:])
+        if getattr(self, "n_features_in_", pixels) != pixels:
+            raise ScatteringError(f"X has images of {pixels} pixels; fit saw images of {self.n_features_in_}")
         return scattering(images).reshape(len(images), images.shape[1] * math.prod(scattering.output_shape))
 
     def _prepare(self, X: Any) -> tuple[np.ndarray, Scattering2D]:
@@ -74,15 +79,23 @@ class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         flat = images.ndim == 2
         if flat and self.shape is None:
             raise ScatteringError(f"X has rows of {images.shape[1]} pixels: give shape=(H, W), or images (n, H, W)")
-        settings = check_parameters(self.J, self.shape or images.shape[-2:], self.L, self.max_order, self.pre_pad)
+        shape = tuple(self.shape) if self.shape is not None else images.shape[-2:]
+        channels = shape[0] if len(shape) == 3 else images.shape[1] if images.ndim == 4 else 1
+        settings = check_parameters(self.J, shape[-2:], self.L, self.max_order, self.pre_pad)
         height, width = settings.input_shape
-        if flat and images.shape[1] % (height * width):
-            raise ScatteringError(f"X has rows of {images.shape[1]} pixels, which are no images of {height}x{width}")
+        if flat and images.shape[1] != channels * height * width:
+            raise ScatteringError(
+                f"X has rows of {images.shape[1]} pixels, which are no images of {channels} x {height} x {width}: "
+                "give shape=(H, W), or shape=(C, H, W) for several channels"
+            )
         if images.ndim > 4 or (not flat and images.shape[-2:] != (height, width)):
             raise ScatteringError(
                 f"X must be (n, pixels), (n, {height}, {width}) or (n, C, {height}, {width}), got {images.shape}"
             )
-        channels = images.shape[1] // (height * width) if flat else images.shape[1] if images.ndim == 4 else 1
+        if not flat and channels != (images.shape[1] if images.ndim == 4 else 1):
+            raise ScatteringError(
+                f"X must have images of {channels} channels, as shape={shape} says, got {images.shape}"
+            )
         return images.reshape(len(images), channels, height, width), _module(settings, self.engine)
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -11,10 +11,10 @@ from torch import nn
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import model_from
 from hybrid.errors import UserError
-from hybrid.models import HybridModel
+from hybrid.models import HybridModel, build
 from hybrid.models.cnn import CNN
 from hybrid.models.dense import MLP
-from hybrid.models.frontends import auto_octaves
+from hybrid.models.frontends import Identity, auto_octaves
 from hybrid.models.sle import SharedLocalEncoder
 
 SHAPE = (3, 32, 32)
@@ -241,3 +241,19 @@ def test_mlp_options():
     head = MLP((2, 2, 2), 3, hidden=(4, 5), dropout=0.5, batch_norm=True)
     kinds = [type(layer).__name__ for layer in head.layers]
     assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Dropout"] * 2 + ["Linear"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "words"),
+    [
+        ((32, 32), 10, "image_shape=(32, 32) is not valid"),
+        ((0, 32, 32), 10, "image_shape=(0, 32, 32) is not valid"),
+        (32, 10, "image_shape=32 is not valid"),
+        ((3, 32, 32), 0, "num_classes=0 is not valid"),
+        ((3, 32, 32), "10", "num_classes='10' is not valid"),
+    ],
+)
+def test_sizes_that_are_none_are_one_line(shape, classes, words):
+    with pytest.raises(UserError) as error:
+        build(frontend=Identity, normalization=nn.Identity(), head=nn.Flatten(), image_shape=shape, num_classes=classes)
+    assert words in str(error.value)

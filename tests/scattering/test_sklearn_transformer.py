@@ -23,14 +23,20 @@ def images():
     return np.random.RandomState(0).rand(5, 3, *SHAPE)
 
 
-def transformer(**settings):
-    return ScatteringTransformer2D(J=2, shape=SHAPE, L=4, engine="torch", **settings)
+def transformer(shape=SHAPE, **settings):
+    return ScatteringTransformer2D(J=2, shape=shape, L=4, engine="torch", **settings)
 
 
 def test_rows_are_the_modules_coefficients(images):
     expected = TorchScattering2D(2, SHAPE, 4)(images.astype(np.float32)).reshape(5, -1)
-    for given in (images, images.reshape(5, -1), torch.from_numpy(images)):
-        rows = transformer().fit_transform(given)
+    flat = images.reshape(5, -1)
+    for shape, given in (
+        (SHAPE, images),
+        ((3, *SHAPE), flat),
+        ((3, *SHAPE), images),
+        (SHAPE, torch.from_numpy(images)),
+    ):
+        rows = transformer(shape).fit_transform(given)
         assert rows.dtype == np.float32 and np.array_equal(rows, expected)
     grey = transformer().transform(images[:, 0])  # without fit
     assert np.array_equal(grey, expected.reshape(5, 3, -1)[:, 0])
@@ -85,7 +91,9 @@ def test_a_pipeline_in_cross_validation():
 @pytest.mark.parametrize(
     ("settings", "images", "message"),
     [
-        ({}, np.ones((2, 100)), "rows of 100 pixels, which are no images of 8x12"),
+        ({}, np.ones((2, 100)), "rows of 100 pixels, which are no images of 1 x 8 x 12: give shape"),
+        ({}, np.ones((2, 4 * 96)), "rows of 384 pixels, which are no images of 1 x 8 x 12: give shape"),
+        ({"shape": (3, 8, 12)}, np.ones((2, 8, 12)), "must have images of 3 channels"),
         ({}, np.ones((2, 9, 12)), r"X must be \(n, pixels\), \(n, 8, 12\) or \(n, C, 8, 12\), got \(2, 9, 12\)"),
         ({}, np.ones((2, 1, 1, 8, 12)), r"got \(2, 1, 1, 8, 12\)"),
         ({"dtype": "half"}, np.ones((2, 8, 12)), "dtype must be 'float32' or 'float64'"),
@@ -101,3 +109,9 @@ def test_mistakes_are_one_line(settings, images, message):
 def test_nan_is_refused():
     with pytest.raises(ValueError, match="NaN"):
         transformer().transform(np.full((1, *SHAPE), np.nan))
+
+
+def test_images_of_another_size_than_in_fit_are_refused():
+    fitted = transformer().fit(np.ones((2, *SHAPE)))
+    with pytest.raises(ScatteringError, match="X has images of 288 pixels; fit saw images of 96"):
+        fitted.transform(np.ones((2, 3, *SHAPE)))

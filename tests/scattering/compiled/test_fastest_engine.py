@@ -56,16 +56,14 @@ def test_the_compiled_engine_where_it_is_faster(monkeypatch, caplog):
     assert len(calls) == 1
     (line,) = [record.getMessage() for record in caplog.records if "measured" in record.getMessage()]
     name = f"cpu engine, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
-    assert line == (
-        f"scattering of 16x16 images, J=2: {name}; measured here, {name} is 12.0 times as fast as the torch engine"
-    )
+    assert line == f"scattering of 16x16 images, J=2: {name}; measured here, it is faster than the torch engine"
     assert scattering.engine_on("cpu") == scattering.engine_on(torch.device("cpu")) == line
 
 
 def test_the_torch_engine_where_it_is_faster(monkeypatch, caplog):
     measured(monkeypatch, torch_seconds=1.0, compiled_seconds=2.0)
     assert torch.equal(Scattering2D(2, (16, 16))(IMAGES), TorchScattering2D(2, (16, 16))(IMAGES))
-    assert "J=2: torch engine; measured here" in caplog.text and "0.5 times as fast" in caplog.text
+    assert "J=2: torch engine; measured here, it is faster than cpu engine" in caplog.text
 
 
 def test_another_process_finds_the_measurement(monkeypatch):
