@@ -8,9 +8,8 @@ from typing import Literal, NamedTuple
 
 from hybrid.errors import UserError
 
-Written = (
-    str | int | float
-)  # a duration in a configuration; numbers are admitted so that the error can ask for their unit
+# A duration as a configuration has it. Numbers are admitted, so that the error can ask for their unit.
+Written = str | int | float
 
 _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(epochs?|ep|steps?|%)\s*")
 _UNITS: dict[str, Literal["epochs", "steps", "%"]] = {"e": "epochs", "s": "steps", "%": "%"}

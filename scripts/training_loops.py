@@ -23,7 +23,7 @@ from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import model_from
 from hybrid.data import Augmentation, Batch, Data, MemorySource
 from hybrid.data.preprocessing import Normalize
-from hybrid.data.splits import Subset
+from hybrid.data.splits import Division
 from hybrid.seeding import seed_everything
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.step import Meter, compiled, train_step
@@ -104,9 +104,7 @@ class Ours(Side):
             images,
             preprocessing=Normalize([MEAN] * 3, [STD] * 3),
             augmentation=build_record(Augmentation, dict(cfg.augmentation), path="augmentation"),
-            subset=Subset(),
-            validation=0,
-            split_seed=0,
+            division=Division(),
             seed=0,
         )
         self._batches = forever(data.loader("train", batch_size=batch, device=device, train=True))

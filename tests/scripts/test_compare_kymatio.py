@@ -50,7 +50,7 @@ def test_a_row_per_engine_and_each_is_its_own(compare, tmp_path):
 def test_ctrl_c_leaves_the_summary_of_the_rows_that_are_there(root, tmp_path):
     pytest.importorskip("kymatio")
     path = tmp_path / "errors.json"
-    options = ["sizes=[16x16,224x224]", "J=[2]", "L=[4]", "orders=[1]", "inputs=[noise]", "engines=[torch]"]
+    options = ["sizes=[16x16,1024x1024]", "J=[2]", "L=[4]", "orders=[1]", "inputs=[noise]", "engines=[torch]"]
     command = [sys.executable, root / "scripts" / "compare_kymatio.py", *options, f"json={path}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root) as process:
         assert process.stdout.readline().startswith("2 rows; ")

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from hybrid.durations import in_steps
+from hybrid.durations import RunLength
 from hybrid.errors import UserError
 from hybrid.runs.jsonl import read_metrics
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun, counted
@@ -131,10 +131,10 @@ def _done(records: Sequence[dict[str, Any]], run: SweepRun) -> float:
     step, epoch = records[-1]["step"], records[-1]["epoch"]
     try:
         duration = run.read_config().trainer.duration
-        total = in_steps(duration, path="trainer.duration", steps_per_epoch=round(step / epoch))
+        length = RunLength.of(duration, path="trainer.duration", steps_per_epoch=round(step / epoch))
     except UserError:
         return 0.0
-    return min(1.0, step / max(1, total))
+    return min(1.0, step / length.total_steps)
 
 
 def _left(run: SweepRun, records: Sequence[dict[str, Any]], done: float) -> float | None:
