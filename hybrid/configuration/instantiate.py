@@ -55,6 +55,11 @@ def _locate(target: str, path: str) -> Callable[..., Any]:
     module_name, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), name)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{path}._target_={target} cannot be imported: {error}. Start the command in the folder of that file, or name "
+            "the folder in PYTHONPATH."
+        ) from error
     except (ImportError, AttributeError, ValueError, TypeError) as error:  # TypeError: a relative path
         raise UserError(f"{path}._target_={target} cannot be imported: {error}.") from error
     if not callable(found):
