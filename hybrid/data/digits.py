@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hybrid.data.images import check_side
 from hybrid.data.sources import MemorySource, Stored
 from hybrid.stratified import stratified_positions
 
@@ -26,8 +27,7 @@ class Digits(MemorySource):
     class_names = tuple("0123456789")
 
     def __init__(self, *, size: int = 32) -> None:
-        if size < 8:
-            raise ValueError(f"size={size} is smaller than the images (8)")
+        check_side(size, name="data.size", least=8)  # that of the images
         self.size = size
 
     def read(self, part: Stored) -> tuple[Tensor, Tensor]:

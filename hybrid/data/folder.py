@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from hybrid.data.images import EXTENSIONS, Interpolation
+from hybrid.data.images import EXTENSIONS, Interpolation, check_side
 from hybrid.data.sources import Files, FileSource
 from hybrid.errors import UserError
 
@@ -34,8 +34,8 @@ class Folder(FileSource):
         num_workers: int | Literal["auto"] = "auto",
         name: str = "folder",
     ) -> None:
-        if size < 1:
-            raise UserError(f"data.size={size} is not 1 or more")
+        check_side(size, name="data.size")
+        check_side(resize, name="data.resize")
         if resize < size:
             raise UserError(f"data.resize={resize} (the short side) is smaller than data.size={size} (the crop)")
         if num_workers != "auto" and num_workers < 0:

@@ -15,7 +15,14 @@ from hybrid.errors import UserError
 Interpolation = Literal["bilinear", "bicubic"]
 Box = tuple[int, int, int, int]
 
+LARGEST_SIDE = 16384  # pixels of a side that images are resized to, at most
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+
+
+def check_side(size: int, *, name: str, least: int = 1) -> None:
+    """Raises UserError, with the `name` of the setting, for a side that images cannot be resized to."""
+    if not least <= size <= LARGEST_SIDE:
+        raise UserError(f"{name}={size} is not valid: images have a side of {least} to {LARGEST_SIDE} pixels here")
 
 
 def open_pillow(path: str | PathLike[str], *, channels: int) -> Any:

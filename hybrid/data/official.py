@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from hybrid.data.files import OfficialFile, is_official
+from hybrid.data.images import check_side
 from hybrid.data.sources import MemorySource
 from hybrid.errors import UserError, first_line
 
@@ -33,8 +34,7 @@ class OfficialSource(MemorySource):
         """`root`: the folder of the files. `download`: fetch those that are missing. `size`: resize the images to it."""
         self.root, self.download = Path(root).expanduser(), download
         self.size = self.native_size if size is None else size
-        if self.size < 1:
-            raise ValueError(f"size={size} is not 1 or more")
+        check_side(self.size, name="data.size")
 
     @abstractmethod
     def official_files(self) -> list[OfficialFile]:

@@ -12,6 +12,7 @@ import torch
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import data_from
 from hybrid.data import Files, FileSource, MemorySource
+from hybrid.data.digits import Digits
 from hybrid.errors import UserError
 
 DATA = ["digits", "mnist", "cifar10", "cifar100", "stl10", "imagenet", "folder"]
@@ -46,7 +47,7 @@ def test_the_command_line_wins_over_the_data_sets_augmentation():
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["data.size=4"], "data: size=4"),
+        (["data.size=4"], "data.size=4 is not valid"),
         (["data.normalize=mean"], "data.normalize"),
         (["data.normalize.std=[0.0]"], r"data\.normalize: std=\[0\.0\]"),
         (["data.normalize.mean=[0.5,0.5,0.5]", "data.normalize.std=[1,1,1]"], "3 values; the images have 1 channel"),
@@ -198,3 +199,9 @@ def test_import_is_cheap(root):
     code = "import sys, hybrid.data; print([m for m in ('torchvision', 'sklearn', 'PIL', 'matplotlib') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("settings", [{"size": 10**22}, {"size": 7}, {"size": 0}])
+def test_a_side_that_images_cannot_have_is_one_line(settings):
+    with pytest.raises(UserError, match=r"data\.size=\d+ is not valid: images have a side of 8 to 16384 pixels"):
+        Digits(**settings)
