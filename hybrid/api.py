@@ -76,7 +76,7 @@ def load_run(folder: str | Path, *, weights: str | None = None, device: str = "a
         device: where the model goes: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
 
     Raises:
-        hybrid.UserError: the folder is not a run's folder.
+        hybrid.UserError: the folder is not a run's folder, or these weights are not in it.
 
     Examples:
         >>> import hybrid, torch
@@ -89,6 +89,9 @@ def load_run(folder: str | Path, *, weights: str | None = None, device: str = "a
     """
     run = Run(folder, weights=weights, device=device)
     run.config  # noqa: B018  (refuses what is no run's folder)
+    kept = ["last", *sorted(path.stem for path in run._folder.checkpoints.glob("best*.pt"))]
+    if weights is not None and weights not in kept:
+        raise UserError(f"weights={weights} is not kept in {run.path}. Valid: {', '.join(kept)}.")
     return run
 
 

@@ -66,6 +66,8 @@ def test_the_same_call_finds_the_finished_run(trained, capsys):
 
 
 def test_a_run_is_opened_with_all_that_it_holds(trained):
+    with pytest.raises(UserError, match=r"weights=bset is not kept in .*\. Valid: last, best"):
+        hybrid.load_run(trained.path, weights="bset")
     run = hybrid.load_run(trained.path)
     assert run.finished and run.summary["steps"] == 5 and run.config.trainer.batch_size == 50
     assert run.metrics["validation/top1"].dropna().size == 3 and run.metrics["step"].max() == 5

@@ -76,6 +76,8 @@ def parse(options: type[T], arguments: Sequence[str]) -> T:
     positional: list[str] = []
     for argument in arguments:
         name, equals, text = argument.partition("=")
+        if not fields:
+            raise UserError(f"cannot use {argument}: this command takes no options.")
         if rest and (not equals or (name not in fields and Path(argument).exists())):
             positional.append(argument)
             continue

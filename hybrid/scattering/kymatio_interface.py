@@ -15,6 +15,7 @@ _OTHER_WAYS = {
     "sklearn": "use hybrid.scattering.ScatteringTransformer2D",
     "torch_skcuda": "engine='auto' or 'cuda' is the fast engine on NVIDIA GPUs",
 }
+_REFUSED = {True: "can not be called", False: "is not supported"}  # kymatio's words for a name and for an object
 _ONLY_THESE = (
     "hybrid computes with PyTorch and takes torch tensors and NumPy arrays: leave it out, or say torch or numpy"
 )
@@ -34,7 +35,7 @@ def check_frontend(frontend: Any, backend: Any) -> None:
     for what, name in (("frontend", front), ("backend", back)):
         if name is not None and name not in _SERVED:
             way = _OTHER_WAYS.get(name, _ONLY_THESE) if isinstance(name, str) else _ONLY_THESE
-            words = "is not valid" if what == "frontend" else "is not supported"
+            words = "is not valid" if what == "frontend" else _REFUSED[isinstance(backend, str)]
             raise UnsupportedFrontend(f"{what}={name!r} {words} here: {way}")
     if front and back and front != back:
         raise UnsupportedFrontend(f"backend={back!r} can not be called from frontend={front!r}: leave both out")

@@ -29,8 +29,8 @@ class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     Args:
         J: the largest scale is 2^J pixels; 1 ≤ J and 2^J ≤ min(H, W).
-        shape: (H, W), or (C, H, W) for rows of pixels with C channels; None takes it from the images, which then cannot be
-            flat.
+        shape: (H, W), with which rows of H · W pixels are grey images and rows of 3 · H · W are colour images; or (C, H, W)
+            for rows of C channels. None takes it from the images, which then cannot be flat.
         L: the number of angles over half a turn.
         max_order: 1 or 2.
         pre_pad: the images come already padded.
@@ -80,13 +80,14 @@ class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         if flat and self.shape is None:
             raise ScatteringError(f"X has rows of {images.shape[1]} pixels: give shape=(H, W), or images (n, H, W)")
         shape = tuple(self.shape) if self.shape is not None else images.shape[-2:]
-        channels = shape[0] if len(shape) == 3 else images.shape[1] if images.ndim == 4 else 1
         settings = check_parameters(self.J, shape[-2:], self.L, self.max_order, self.pre_pad)
         height, width = settings.input_shape
+        colour = flat and images.shape[1] == 3 * height * width  # as kymatio's transformer takes them
+        channels = shape[0] if len(shape) == 3 else images.shape[1] if images.ndim == 4 else 3 if colour else 1
         if flat and images.shape[1] != channels * height * width:
             raise ScatteringError(
                 f"X has rows of {images.shape[1]} pixels, which are no images of {channels} x {height} x {width}: "
-                "give shape=(H, W), or shape=(C, H, W) for several channels"
+                "give shape=(H, W) for grey or colour images, or shape=(C, H, W) for other numbers of channels"
             )
         if images.ndim > 4 or (not flat and images.shape[-2:] != (height, width)):
             raise ScatteringError(

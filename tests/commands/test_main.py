@@ -56,7 +56,7 @@ def test_each_command_explains_itself(capsys, name):
         (["-m", "seed=0,1"], "-m is no command. Did you mean hybrid train -m …?"),
         (["completion", "tcsh"], "unknown shell: tcsh."),
         (["completion"], "write hybrid completion SHELL. Valid: bash, fish, zsh."),
-        (["info", "all=1"], "unknown option: all."),
+        (["info", "all=1"], "cannot use all=1: this command takes no options."),
     ],
 )
 def test_a_mistake_is_one_line(capsys, arguments, message):

@@ -172,6 +172,7 @@ def test_kymatios_backend_objects_are_taken():
         ({"frontend": "sklearn"}, r"use hybrid\.scattering\.ScatteringTransformer2D"),
         ({"backend": "torch_skcuda"}, "engine='auto' or 'cuda' is the fast engine on NVIDIA GPUs"),
         ({"backend": object()}, "is not supported here: hybrid computes with PyTorch"),
+        ({"backend": "doesnotexist"}, "backend='doesnotexist' can not be called here"),
         ({"frontend": "torch", "backend": "numpy"}, "backend='numpy' can not be called from frontend='torch'"),
         ({"frontend": 3}, "frontend=3 is not valid here"),
     ],

@@ -33,6 +33,7 @@ def test_rows_are_the_modules_coefficients(images):
     for shape, given in (
         (SHAPE, images),
         ((3, *SHAPE), flat),
+        (SHAPE, flat),  # rows of 3 · H · W pixels are colour images
         ((3, *SHAPE), images),
         (SHAPE, torch.from_numpy(images)),
     ):
