@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from hybrid.data.files import OfficialFile, is_official, md5
 from hybrid.data.images import Interpolation, decode
+from hybrid.data.pixels import ValueRange, as_bytes
 from hybrid.errors import UserError
 
 Stored = Literal["train", "test"]
@@ -84,10 +85,12 @@ class Source(ABC):
         name: the data set's name in tables and file names.
         published: whether its images are published, and so the same wherever they lie. Of any other source, another `root`
             means other images, and so another run.
+        value_range: the values (black, white) of images whose type does not say them; `hybrid.data.pixels` has the rule.
     """
 
     name: str = "data"
     published: bool = False
+    value_range: ValueRange | None = None
 
     @property
     @abstractmethod
@@ -133,7 +136,7 @@ class Source(ABC):
 
 
 class MemorySource(Source):
-    """A data set that fits in memory, as one uint8 tensor for each part.
+    """A data set that fits in memory, as one tensor of images for each part. It is kept as uint8.
 
     Subclasses write `read` and `class_names`.
 
@@ -147,7 +150,10 @@ class MemorySource(Source):
 
     @abstractmethod
     def read(self, part: Stored) -> tuple[Tensor, Tensor]:
-        """(images (N, C, h, w) uint8, labels (N,) int64) in the order of the files, at their native size."""
+        """(images (N, C, h, w), labels (N,) int64) in the order of the files, at their native size.
+
+        Images are of any type that `hybrid.data.pixels` takes: uint8, bool, uint16, float in [0, 1], or with a `value_range`.
+        """
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -156,12 +162,12 @@ class MemorySource(Source):
     def load(self, part: Stored) -> tuple[Tensor, Tensor]:
         """What `read` gives, checked and resized to `image_shape`. Raises UserError for other types, shapes or labels."""
         images, labels = self.read(part)
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != self.channels:
-            wanted, kind = f"uint8 of shape (N, {self.channels}, h, w)", str(images.dtype).removeprefix("torch.")
-            raise UserError(
-                f"{self.name}, {part} part: images must be {wanted}, got {kind} of shape {tuple(images.shape)}."
-            )
-        check_labels(labels, num_classes=self.num_classes, count=len(images), where=f"{self.name}, {part} part")
+        where = f"{self.name}, {part} part"
+        if images.ndim != 4 or images.shape[1] != self.channels:
+            wanted = f"of shape (N, {self.channels}, h, w)"
+            raise UserError(f"{where}: images must be {wanted}, got {tuple(images.shape)}.")
+        check_labels(labels, num_classes=self.num_classes, count=len(images), where=where)
+        images = as_bytes(images, value_range=self.value_range, where=where)
         return resize(images, self.size), labels
 
     def stored(self, part: Part) -> MemorySplit | None:

@@ -138,13 +138,15 @@ class Stripes(MemorySource):
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("change", "words"),
     [
-        (lambda images: images / 255, "float32 of shape (20, 1, 8, 8)"),
-        (lambda images: images[:, 0], "uint8 of shape (20, 8, 8)"),
+        (lambda images: images[:, 0], "images must be of shape (N, 1, h, w), got (20, 8, 8)."),
+        (lambda images: images.float(), "float images have values in [0, 1], but these reach from 0 to 255: "),
+        (lambda images: images.long(), "int64 values have no usual range: "),
     ],
+    ids=["shape", "float", "int64"],
 )
-def test_images_of_another_type_or_shape_are_one_line(monkeypatch, change, found):
+def test_images_of_another_shape_or_range_are_one_line(monkeypatch, change, words):
     def read(self, part, read=Stripes.read):
         images, labels = read(self, part)
         return change(images), labels
@@ -152,7 +154,31 @@ def test_images_of_another_type_or_shape_are_one_line(monkeypatch, change, found
     monkeypatch.setattr(Stripes, "read", read)
     with pytest.raises(UserError) as error:
         Stripes().load("train")
-    assert str(error.value) == f"stripes, train part: images must be uint8 of shape (N, 1, h, w), got {found}."
+    assert str(error.value).startswith(f"stripes, train part: {words}")
+
+
+@pytest.mark.parametrize(
+    ("change", "value_range"),
+    [
+        (lambda images: images / 255, None),
+        (lambda images: images.int().mul(257).to(torch.uint16), None),
+        (lambda images: images > 0, None),
+        (lambda images: images.long() * 16 + 5, (5, 4085)),
+        (lambda images: images.numpy().astype("float64") - 1000, (-1000, -745)),
+    ],
+    ids=["float", "uint16", "bool", "int64 with a range", "float64 with a range"],
+)
+def test_images_of_every_depth_give_the_same_pixels(monkeypatch, change, value_range):
+    expected, _ = Stripes().load("train")
+
+    def read(self, part, read=Stripes.read):
+        images, labels = read(self, part)
+        return change(images), labels
+
+    monkeypatch.setattr(Stripes, "read", read)
+    monkeypatch.setattr(Stripes, "value_range", value_range)
+    found, _ = Stripes().load("train")
+    assert found.dtype == torch.uint8 and torch.equal(found, expected)
 
 
 class Listed(FileSource):
