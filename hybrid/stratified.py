@@ -12,10 +12,12 @@ from hybrid.errors import UserError
 def stratified_positions(labels: Tensor, count: int, *, seed: int, every_class: bool = False) -> Tensor:
     """`count` positions in `labels` (N,), ascending, each class in proportion to its size, drawn by RandomState(seed).
 
+    Labels that are no classes, of floating-point numbers, are one class: the positions are drawn from all alike.
+
     Shares are rounded by largest remainders, so a rare class may have none; with every_class=True each class has one at
     least, and the rest is shared out. Raises UserError for a count above N, or one that cannot show every class so.
     """
-    values = labels.cpu().numpy()
+    values = classes_or_one(labels).cpu().numpy()
     classes, sizes = np.unique(values, return_counts=True)
     least = int(every_class)
     if count > len(values):
@@ -32,3 +34,8 @@ def stratified_positions(labels: Tensor, count: int, *, seed: int, every_class: 
         for label, number in zip(classes, quota, strict=True)
     ]
     return torch.from_numpy(np.sort(np.concatenate(chosen)))
+
+
+def classes_or_one(labels: Tensor) -> Tensor:
+    """(N,) whole numbers: the labels where they are classes; zeros where they are floating-point numbers (N, …)."""
+    return torch.zeros(len(labels), dtype=torch.int64) if labels.is_floating_point() else labels

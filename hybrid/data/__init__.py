@@ -7,7 +7,9 @@ from hybrid.data.dataset import Data
 from hybrid.data.preprocessing import PixelStatistics
 from hybrid.data.sources import Files, FileSource, MemorySource
 from hybrid.data.splits import Subset
+from hybrid.data.tasks import Task
 
 __all__ = [
-    "Augmentation", "Batch", "Data", "FileSource", "Files", "Loader", "MemorySource", "PixelStatistics", "Subset", "build",
+    "Augmentation", "Batch", "Data", "FileSource", "Files", "Loader", "MemorySource", "PixelStatistics", "Subset", "Task",
+    "build",
 ]  # fmt: skip

@@ -22,8 +22,10 @@ class Batch(NamedTuple):
 
     Attributes:
         images: (N, C, H, W) float32, augmented and preprocessed, as the model takes them.
-        labels: (N,) int64, the true classes, also where images were mixed.
-        targets: (N,) int64, equal to `labels`; or (N, K) float32 weights of the K classes where mixup or cutmix mixed images.
+        labels: (N,) int64, the true classes, also where images were mixed; of another task (N, K) float32
+            (`hybrid.data.tasks`).
+        targets: equal to `labels`; where mixup or cutmix mixed images, (N, K) float32 weights of the K classes, or the means
+            of the labels of both images, weighted alike.
         indices: (N,) int64, the position of each sample in the data set's own train or test files.
     """
 
@@ -103,7 +105,7 @@ class Loader(ABC):
         """The (images, labels) of one epoch, for a training loop of your own: epoch 0 at first, and the next one each time.
 
         Images are (N, C, H, W) float32. Labels are (N,) int64, or (N, K) float32 weights of the classes where mixup or cutmix
-        mixed images; `torch.nn.functional.cross_entropy` takes both.
+        mixed images; `torch.nn.functional.cross_entropy` takes both. Labels of another task are (N, K) float32.
         """
         epoch, self._next_epoch = self._next_epoch, self._next_epoch + 1
         for batch in self.epoch(epoch):

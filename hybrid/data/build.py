@@ -51,6 +51,11 @@ def build(
 
 
 def _check_augmentation(augmentation: Augmentation, source: MemorySource | FileSource) -> None:
+    if augmentation.cutmix and source.task == "regression":
+        raise UserError(
+            f"augmentation.cutmix={augmentation.cutmix:g} makes no sense for values: those of an image with a piece of another "
+            "are not known. Valid for regression: augmentation.mixup, or none."
+        )
     _, height, width = source.image_shape
     augmentation.check_size(height, width)
     if augmentation.random_resized_crop is not None and not isinstance(source, FileSource):

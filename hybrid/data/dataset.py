@@ -18,6 +18,7 @@ from hybrid.data.memory_loader import MemoryLoader
 from hybrid.data.preprocessing import Normalize
 from hybrid.data.sources import FileSource, FileSplit, MemorySource, MemorySplit, Split
 from hybrid.data.splits import Division
+from hybrid.data.tasks import Task
 from hybrid.distributed.rank_slices import ALONE, Shares
 from hybrid.errors import UserError, unknown_name
 from hybrid.stratified import stratified_positions
@@ -56,14 +57,20 @@ class Data:
         return self.source.name
 
     @property
+    def task(self) -> Task:
+        """What the labels are: "classification", "multilabel" or "regression"."""
+        self.prepare()
+        return self.source.task
+
+    @property
     def class_names(self) -> tuple[str, ...]:
-        """One name for each class, in the order of the labels."""
+        """One name for each class, label or value, in the order of the labels."""
         self.prepare()
         return self.source.class_names
 
     @property
     def num_classes(self) -> int:
-        """The number of classes."""
+        """The number of classes, labels or values: a network has one output for each."""
         return self.source.num_classes
 
     @property
@@ -180,7 +187,7 @@ class Data:
         return self.source.open_image(path)
 
     def _sample(self, split: Split, *, most: int | None, classes: int | None) -> Split:
-        if classes is not None and classes < self.num_classes:
+        if classes is not None and classes < self.num_classes and self.task == "classification":
             numbers = torch.linspace(0, self.num_classes - 1, classes).round().long()
             split = split.take(torch.isin(split.labels, numbers).nonzero().flatten())
         if most is not None and most < len(split):

@@ -17,7 +17,7 @@ class FeatureLoader(Loader):
     Args:
         like: the other loader.
         rows: (n · versions, …), image after image; versions is 1 (the image) or 2 (the image, then its mirror image).
-        labels, indices: (n,) of the loader's split.
+        labels, indices: (n, …) and (n,) of the loader's split.
         mirror: decides which images are mirrored, if they have two versions and the loader trains.
         channels_last: whether rows are (H, W, C). The features of a batch are (N, C, H, W), in the memory format of the rows.
         device: where the batches go.

@@ -39,7 +39,7 @@ class BatchFinisher:
 
     @torch.no_grad()
     def finish(self, images: Tensor, labels: Tensor, indices: Tensor, *, portion: Portion, epoch: int) -> Batch:
-        """The batch of images (n, C, H, W) uint8, labels (n,) and indices (n,), all of them on the device."""
+        """The batch of images (n, C, H, W) uint8, labels (n, …) and indices (n,), all of them on the device."""
         own = portion.own
         targets = labels
         if portion.partners is not None:

@@ -34,6 +34,8 @@ def mix(
 ) -> tuple[Tensor, Tensor]:
     """(images (own, C, H, W), targets (own, num_classes) float32): the first `own` = len(partners) images, mixed.
 
+    Labels are classes (N,), or (N, num_classes) float32, which are averaged with the weights of the two images.
+
     Each is mixed with the image in its row of `partners`. `random` is that of `draw_partners`, the same on all ranks. Mixup
     (Zhang et al. 2018) gives float images in [0, 1]; cutmix (Yun et al. 2019) leaves uint8, and its weight is the exact area
     that was kept.
@@ -50,8 +52,8 @@ def mix(
     else:
         unit = unit_range(images)
         mixed = weight * unit[:own] + (1 - weight) * unit[partners]
-    one_hot = functional.one_hot(labels, num_classes).float()
-    return mixed, weight * one_hot[:own] + (1 - weight) * one_hot[partners]
+    weights = labels if labels.is_floating_point() else functional.one_hot(labels, num_classes).float()
+    return mixed, weight * weights[:own] + (1 - weight) * weights[partners]
 
 
 def _box(random: np.random.Generator, weight: float, *, height: int, width: int) -> tuple[int, int, int, int]:

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -20,6 +19,7 @@ from torch.nn import functional
 from hybrid.data.files import OfficialFile, is_official, md5
 from hybrid.data.images import Interpolation, decode
 from hybrid.data.pixels import ValueRange, as_bytes
+from hybrid.data.tasks import Task, checked_labels
 from hybrid.errors import UserError
 
 Stored = Literal["train", "test"]
@@ -32,7 +32,7 @@ class MemorySplit:
 
     Attributes:
         images: (n, C, H, W) uint8.
-        labels: (n,) int64.
+        labels: as the data set's task has them (`hybrid.data.tasks`): (n,) int64 classes, or (n, K) float32.
         indices: (n,) int64, the position of each image in the data set's own files.
     """
 
@@ -58,7 +58,7 @@ class FileSplit:
 
     Attributes:
         paths: of n files.
-        labels: (n,) int64.
+        labels: as the data set's task has them (`hybrid.data.tasks`): (n,) int64 classes, or (n, K) float32.
         indices: (n,) int64, the position of each file in the data set's own list.
     """
 
@@ -83,23 +83,25 @@ class Source(ABC):
 
     Attributes:
         name: the data set's name in tables and file names.
+        task: what the labels are (`hybrid.data.tasks`): one class an image, several labels each 0 or 1, or values.
         published: whether its images are published, and so the same wherever they lie. Of any other source, another `root`
             means other images, and so another run.
         value_range: the values (black, white) of images whose type does not say them; `hybrid.data.pixels` has the rule.
     """
 
     name: str = "data"
+    task: Task = "classification"
     published: bool = False
     value_range: ValueRange | None = None
 
     @property
     @abstractmethod
     def class_names(self) -> tuple[str, ...]:
-        """One name per class, in the order of the labels."""
+        """One name for each class, label or value, in the order of the labels: a network has one output for each of them."""
 
     @property
     def num_classes(self) -> int:
-        """The number of classes."""
+        """The number of classes, labels or values."""
         return len(self.class_names)
 
     @property
@@ -150,8 +152,9 @@ class MemorySource(Source):
 
     @abstractmethod
     def read(self, part: Stored) -> tuple[Tensor, Tensor]:
-        """(images (N, C, h, w), labels (N,) int64) in the order of the files, at their native size.
+        """(images (N, C, h, w), labels) in the order of the files, at their native size.
 
+        Labels are (N,) int64; of another `task` (N, K) of 0 and 1, or numbers (N,) or (N, K).
         Images are of any type that `hybrid.data.pixels` takes: uint8, bool, uint16, float in [0, 1], or with a `value_range`.
         """
 
@@ -166,7 +169,7 @@ class MemorySource(Source):
         if images.ndim != 4 or images.shape[1] != self.channels:
             wanted = f"of shape (N, {self.channels}, h, w)"
             raise UserError(f"{where}: images must be {wanted}, got {tuple(images.shape)}.")
-        check_labels(labels, num_classes=self.num_classes, count=len(images), where=where)
+        labels = checked_labels(labels, task=self.task, outputs=self.num_classes, count=len(images), where=where)
         images = as_bytes(images, value_range=self.value_range, where=where)
         return resize(images, self.size), labels
 
@@ -181,10 +184,10 @@ class MemorySource(Source):
 
 
 class Files(NamedTuple):
-    """The image files of one part, and the class of each (0, 1, …)."""
+    """The image files of one part, and the class of each (0, 1, …); of another `task` its labels or values."""
 
     paths: Sequence[str]
-    labels: Sequence[int]
+    labels: Sequence[int] | Sequence[float] | Sequence[Sequence[float]]
 
 
 class FileSource(Source):
@@ -214,9 +217,9 @@ class FileSource(Source):
         files = self.list(part)
         if files is None:
             return None
-        labels = torch.tensor(files.labels, dtype=torch.int64)
-        where = f"{self.name}, {part} part"
-        check_labels(labels, num_classes=self.num_classes, count=len(files.paths), where=where)
+        labels = torch.tensor(files.labels, dtype=torch.int64 if self.task == "classification" else torch.float32)
+        known = {"task": self.task, "outputs": self.num_classes, "count": len(files.paths)}
+        labels = checked_labels(labels, **known, where=f"{self.name}, {part} part")
         return FileSplit(files.paths, labels, torch.arange(len(labels)))
 
     @property
@@ -227,18 +230,6 @@ class FileSource(Source):
         return decode(
             path, channels=self.channels, short_side=self.resize, crop=self.size, interpolation=self.interpolation
         )
-
-
-def check_labels(labels: Tensor, *, num_classes: int, count: int, where: str | Path) -> None:
-    """Raises UserError, naming `where`, for no image, another number of labels than of images, or a label that is no class."""
-    if count == 0:
-        raise UserError(f"{where}: no images in it.")
-    if len(labels) != count:
-        raise UserError(f"{where}: {len(labels)} labels for {count} images.")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= num_classes:
-        wrong = low if low < 0 else high
-        raise UserError(f"{where}: label {wrong} is outside 0..{num_classes - 1} ({num_classes} classes).")
 
 
 def resize(images: Tensor, size: int) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hybrid.errors import UserError
-from hybrid.stratified import stratified_positions
+from hybrid.stratified import classes_or_one, stratified_positions
 
 _log = logging.getLogger(__name__)
 _USUAL_VALIDATION = 0.1  # of the training images
@@ -54,6 +54,8 @@ class Subset:
         if self.n > len(labels):
             raise UserError(f"data.subset.n={self.n} is more than the {len(labels)} training images.")
         seed = default_seed if self.seed is None else self.seed
+        if labels.is_floating_point():
+            labels, num_classes = classes_or_one(labels), 1
         if self.protocol == "stratified":
             return stratified_positions(labels, self.n, seed=seed)
         return published_positions(labels, self.n, num_classes=num_classes, seed=seed)

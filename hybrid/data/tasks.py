@@ -1,0 +1,82 @@
+"""What the images of a data set are labelled with, and so what a network has to say about an image.
+
+task            labels of N images                     outputs of a network
+classification  (N,) int64, one of K classes           (N, K) logits
+multilabel      (N, K) float32, each label 0 or 1      (N, K) logits, each of one label
+regression      (N, K) float32, any numbers            (N, K) numbers, in the units of the labels
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from hybrid.errors import UserError, unknown_name
+
+Task = Literal["classification", "multilabel", "regression"]
+# One output of a network is called so in each task.
+OUTPUT_WORDS: dict[Task, str] = {"classification": "class", "multilabel": "label", "regression": "value"}
+
+
+def task_of(labels: Tensor) -> Task:
+    """The task that labels stand for: whole numbers (N,) are classes, (N, K) of 0 and 1 alone are labels, others are values."""
+    if labels.ndim == 1:
+        return "regression" if labels.is_floating_point() else "classification"
+    return "multilabel" if bool(((labels == 0) | (labels == 1)).all()) else "regression"
+
+
+def checked_labels(labels: Tensor, *, task: Task, outputs: int, count: int, where: str | Path) -> Tensor:
+    """The labels of `count` images as the task has them: int64 (N,), or float32 (N, outputs); (N,) values become (N, 1).
+
+    Raises UserError, naming `where`, for no image, another number of labels than of images, another shape, a label that is no
+    class, is neither 0 nor 1, or is no finite number.
+    """
+    if task not in get_args(Task):
+        raise unknown_name(str(task), get_args(Task), what=f"task of {where}")
+    if task == "classification":
+        _check_type(labels, where)
+        check_labels(labels, num_classes=outputs, count=count, where=where)
+        return labels.to(torch.int64)
+    _check_count(labels, count, where)
+    table = labels.to(torch.float32)
+    table = table[:, None] if table.ndim == 1 else table
+    if tuple(table.shape[1:]) != (outputs,):
+        raise UserError(
+            f"{where}: labels of shape {tuple(labels.shape)}, but the data set names {outputs} "
+            f"{OUTPUT_WORDS[task]}{'s' * (outputs != 1)}."
+        )
+    if not bool(torch.isfinite(table).all()):
+        position = int((~torch.isfinite(table)).any(1).nonzero()[0])
+        raise UserError(f"{where}: the label of image {position} is not a finite number.")
+    if task == "multilabel" and not bool(((table == 0) | (table == 1)).all()):
+        wrong = float(table[(table != 0) & (table != 1)][0])
+        raise UserError(f"{where}: label {wrong:g} is neither 0 nor 1.")
+    return table
+
+
+def check_labels(labels: Tensor, *, num_classes: int, count: int, where: str | Path) -> None:
+    """Raises UserError, naming `where`, for no image, another number of labels than of images, or a label that is no class."""
+    _check_count(labels, count, where)
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        wrong = low if low < 0 else high
+        raise UserError(f"{where}: label {wrong} is outside 0..{num_classes - 1} ({num_classes} classes).")
+
+
+def _check_count(labels: Tensor, count: int, where: str | Path) -> None:
+    if count == 0:
+        raise UserError(f"{where}: no images in it.")
+    if len(labels) != count:
+        raise UserError(f"{where}: {len(labels)} labels for {count} images.")
+
+
+def _check_type(labels: Tensor, where: str | Path) -> None:
+    if labels.ndim != 1 or labels.is_floating_point():
+        kind = str(labels.dtype).removeprefix("torch.")
+        raise UserError(
+            f"{where}: labels of classes are whole numbers of shape (N,), got {kind} of shape {tuple(labels.shape)}; a data "
+            "set of other labels says task = 'multilabel' or 'regression'."
+        )
