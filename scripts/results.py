@@ -79,7 +79,7 @@ def _take_in(options: Options, places: Places) -> None:
     from hybrid.runs.reading import find_runs
 
     page = read_page(places.rows)
-    runs = find_runs(options.runs)
+    runs = find_runs(options.runs, debug=True)
     images = _images(options, runs)
     ended = [run for run in runs if not RunFolder(run.path).in_use]
     archived = archive_runs(ended, page, places.runs, images=images)

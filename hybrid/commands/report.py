@@ -42,6 +42,7 @@ class Options:
     where: tuple[str, ...] = option(
         "only runs with these settings: [model=scat_wrn,optimizer.lr=0.1,seed=0]", default=()
     )
+    debug: bool = option("whether runs of a debug mode (debug=fast …) are shown, too", default=False)
     by: tuple[str, ...] = option(
         "the settings to show, and to order by; none: those in which the groups differ", default=()
     )
@@ -61,6 +62,8 @@ class Options:
         for name in ("curves", "figure"):
             check_file(name, getattr(self, name), endings=PICTURES)
         check_file("out", self.out)
+        if self.debug and self.sweep is not None:
+            raise UserError("debug has no effect with sweep=…: all runs of a sweep are shown.")
         if (self.figure is None) != (self.over is None):
             raise UserError("figure=FILE and over=SETTING belong together.")
         if self.curve is not None and self.curves is None:
@@ -87,7 +90,7 @@ def _runs(options: Options) -> list[StoredRun]:
     from hybrid.runs.sweeps.folder import SweepFolder
 
     if options.sweep is None:
-        return find_runs(options.runs, where=options.where)
+        return find_runs(options.runs, where=options.where, debug=options.debug)
     return sweep_runs(SweepFolder.find(options.sweep, root=options.runs), where=options.where)
 
 

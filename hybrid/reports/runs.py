@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # takes a while to load
     from pandas import DataFrame
 
 
-def read_runs(folder: str | Path = "outputs", *, where: Sequence[str] = ()) -> DataFrame:
+def read_runs(folder: str | Path = "outputs", *, where: Sequence[str] = (), debug: bool = False) -> DataFrame:
     """Read every run in a folder or anywhere below it as a pandas table, a row a run, in the order of their paths.
 
         runs = read_runs("outputs", where=["data=cifar10"])
@@ -41,6 +41,7 @@ def read_runs(folder: str | Path = "outputs", *, where: Sequence[str] = ()) -> D
     Args:
         where: conditions "key=value", all of which must hold. A key is a setting ("optimizer.lr"), a config group ("model",
             "model/head"), "seed" or "state"; values are read as yaml ("data.subset.n=null").
+        debug: whether runs of a debug mode (debug=fast …) are among them. A warning counts those that are left out.
 
     Raises UserError where there is no run, for a condition with an unknown key, and for one that no run meets. A folder that
     cannot be read is named in a warning and left out.
@@ -53,7 +54,7 @@ def read_runs(folder: str | Path = "outputs", *, where: Sequence[str] = ()) -> D
         >>> runs[["model", "seed", "state"]].values.tolist()
         [['scat_linear', 0, 'finished'], ['scat_linear', 1, 'finished']]
     """
-    return runs_table(find_runs(folder, where=where), below=folder)
+    return runs_table(find_runs(folder, where=where, debug=debug), below=folder)
 
 
 def runs_table(runs: Sequence[StoredRun], *, below: str | Path) -> DataFrame:

@@ -82,10 +82,13 @@ class StoredRun:
         return records
 
 
-def find_runs(folder: str | Path, *, where: Sequence[str] = ()) -> list[StoredRun]:
+def find_runs(folder: str | Path, *, where: Sequence[str] = (), debug: bool = False) -> list[StoredRun]:
     """Find every run in a folder or anywhere below it, in the order of their paths. Links to folders are not followed.
 
+    Runs of a debug mode (debug=fast …) are left out: their accuracies say nothing. A warning counts them.
+
     Args:
+        debug: whether runs of a debug mode are among them; a condition on "debug" asks for them, too.
         where: conditions "key=value", all of which must hold. A key is a setting ("optimizer.lr"), a config group
             ("model", "model/head"), "seed" or "state"; values are read as yaml ("data.subset.n=null").
 
@@ -98,7 +101,20 @@ def find_runs(folder: str | Path, *, where: Sequence[str] = ()) -> list[StoredRu
     runs = [run for path in _folders(folder) if (run := _read_run(path)) is not None]
     if not runs:
         raise UserError(f"no runs found in {folder} or below: a run's folder holds a config.yaml.")
+    if not debug and not any(condition.partition("=")[0] == "debug" for condition in where):
+        runs = _without_debug(runs, folder)
     return _select(runs, where) if where else runs
+
+
+def _without_debug(runs: list[StoredRun], folder: Path) -> list[StoredRun]:
+    kept = [run for run in runs if not run.choices.get("debug")]
+    count = len(runs) - len(kept)
+    if not kept:
+        raise UserError(f"{folder} has runs of a debug mode alone ({count}): debug=true shows them.")
+    if count:
+        words = "1 run of a debug mode is" if count == 1 else f"{count} runs of a debug mode are"
+        warnings.warn(f"{words} left out: debug=true shows {'it' if count == 1 else 'them'}.", stacklevel=3)
+    return kept
 
 
 def sweep_runs(sweep: SweepFolder, *, where: Sequence[str] = ()) -> list[StoredRun]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterable
 
 import torch
@@ -38,9 +37,8 @@ def evaluate(
     *,
     num_classes: int,
     arithmetic: Arithmetic | None = None,
-    most: int | None = None,
 ) -> Evaluation:
-    """Evaluate a model on batches (at most `most` of them); the model's mode is put back afterwards.
+    """Evaluate a model on batches; the model's mode is put back afterwards.
 
     Of several ranks each gives its own part of the batches and gets the result of all: every image counts once.
 
@@ -51,7 +49,7 @@ def evaluate(
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
     sums = torch.zeros(2, dtype=torch.float64)  # loss, images with the true class among the best five
     try:
-        for batch in itertools.islice(batches, most):
+        for batch in batches:
             if not len(batch.labels):
                 continue
             with (arithmetic or Arithmetic()).on(batch.images.device):

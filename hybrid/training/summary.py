@@ -47,8 +47,10 @@ def closing_words(summary: dict[str, Any], session: Session) -> str:
     """The last words of a run: how good it is, how long it took, where it is, and how to look at it."""
     folder = session.folder.path
     test = summary["test"]
+    whole = len(session.data.splits["test"])
+    images = test["images"] if test["images"] == whole else f"{test['images']} of the {whole}"
     lines = [
-        f"test accuracy {test['top1']:.2f} % of {test['images']} images (top-5 {test['top5']:.2f} %, loss {test['loss']:.4f}), "
+        f"test accuracy {test['top1']:.2f} % of {images} images (top-5 {test['top5']:.2f} %, loss {test['loss']:.4f}), "
         f"trained in {summary['seconds']:.0f} s at {summary['images_per_second']:.0f} images/s",
         f"run folder:  {folder}",
     ]

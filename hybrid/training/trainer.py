@@ -77,19 +77,22 @@ class Trainer:
                 self._end_step(vote, analyse=self.analysis is not None and self.analysis.due(state.step))
 
     def evaluate(self, split: str) -> Evaluation:
-        """Evaluate the current (averaged, if kept) weights on a split."""
+        """Evaluate the current (averaged, if kept) weights on a split.
+
+        A part of it (max_evaluation_batches) has each class in proportion: the first images may be of one class.
+        """
         data, cache, settings = self.session.data, self.session.cache, self.plan.trainer
         shares = distributed.own_shares(accumulation=1)
-        loader = data.loader(split, batch_size=settings.batch_size, device=self.plan.device, shares=shares)
+        part = settings.max_evaluation_batches and settings.max_evaluation_batches * settings.batch_size
+        loader = data.loader(split, batch_size=settings.batch_size, device=self.plan.device, most=part, shares=shares)
         model = self.state.evaluated
-        if cache is not None and split in cache:
+        if cache is not None and split in cache and not part:
             loader, model = cache.loader(loader), cache.rest(model)
         return evaluate(
             model,
             loader.epoch(0),
             num_classes=data.num_classes,
             arithmetic=settings.arithmetic,
-            most=settings.max_evaluation_batches,
         )
 
     def test(self) -> Evaluation:

@@ -66,6 +66,17 @@ def test_a_config_that_is_not_a_runs_is_named_and_left_out(runs, write_run, cont
         assert [run.path.name for run in find_runs(runs)] == ["good"]
 
 
+def test_debug_runs_are_left_out_until_they_are_asked_for(runs, write_run):
+    write_run("good", top1=90.0)
+    write_run("quick", "debug=fast", top1=100.0)
+    with pytest.warns(UserWarning, match="1 run of a debug mode is left out: debug=true shows it"):
+        assert [run.path.name for run in find_runs(runs)] == ["good"]
+    assert [run.path.name for run in find_runs(runs, debug=True)] == ["good", "quick"]
+    assert [run.path.name for run in find_runs(runs, where=["debug=fast"])] == ["quick"]
+    with pytest.raises(UserError, match=r"quick has runs of a debug mode alone \(1\): debug=true shows them"):
+        find_runs(runs / "quick")
+
+
 def test_without_runs_the_error_says_where_it_looked(tmp_path):
     with pytest.raises(UserError, match=f"no runs found in {tmp_path}"):
         find_runs(tmp_path)

@@ -39,8 +39,3 @@ def test_the_models_mode_comes_back_also_after_an_error():
     with pytest.raises(ValueError, match="no images"):
         evaluate(model, [], num_classes=3)
     assert model.training
-
-
-def test_at_most_so_many_batches():
-    labels = torch.randint(0, 3, (20,))
-    assert evaluate(nn.Identity(), batches(torch.randn(20, 3), labels, 4), num_classes=3, most=2).images == 8

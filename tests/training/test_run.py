@@ -277,11 +277,25 @@ def test_several_of_the_best_weights_are_kept(train):
     for name in checkpoint.ranked(folder.checkpoints):
         restored = restore(folder.path, weights=name)
         assert restored.step == (ranking[0][0] if name == "best" else int(name[5:]))
-        loader = restored.data.loader("validation", batch_size=40)
-        result = evaluate(restored.model, loader.epoch(0), num_classes=10, most=2)
+        loader = restored.data.loader("validation", batch_size=40, most=80)
+        result = evaluate(restored.model, loader.epoch(0), num_classes=10)
         assert result.top1 == pytest.approx(dict(evaluated)[restored.step])
     with pytest.raises(UserError, match="weights=best-99 is not kept in .* Valid: last, best, best-"):
         restore(folder.path, weights="best-99")
+
+
+def test_a_part_of_the_images_has_every_class_in_proportion(train, monkeypatch):
+    seen = []
+
+    def look(model, batches, **rest):
+        kept = list(batches)
+        seen.append(torch.cat([batch.labels for batch in kept]).bincount(minlength=10))
+        return evaluate(model, kept, **rest)
+
+    monkeypatch.setattr("hybrid.training.trainer.evaluate", look)
+    folder = train("trainer.duration=1 step", "trainer.max_evaluation_batches=2", "trainer.batch_size=20")
+    assert folder.read_summary()["test"]["images"] == 40
+    assert 3 <= seen[-1].min() and seen[-1].max() <= 5  # of the first 40 test images, 2 to 10
 
 
 def test_progress_none_is_silent(train, capsys):

@@ -48,7 +48,9 @@ def archive(places, tmp_path):
     """archive() takes the runs of this test into the archive of `places`: (folders, runs of no row)."""
 
     def do(**images: str):
-        return archive_runs(find_runs(tmp_path / "runs"), read_page(places.rows), places.runs, images=images)
+        return archive_runs(
+            find_runs(tmp_path / "runs", debug=True), read_page(places.rows), places.runs, images=images
+        )
 
     return do
 
