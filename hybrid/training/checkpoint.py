@@ -1,5 +1,7 @@
 """Checkpoints that survive anything: whole or not at all on the disk, checked when read, never a pickle that runs code.
 
+A file is torch's own, with a checksum of all its bytes behind it, so that torch.load reads it, too.
+
 last.pt       everything a run needs to go on as if it had never stopped
 previous.pt   the one before, for the day that last.pt is damaged
 best.pt       the weights with the best validation accuracy so far
@@ -8,7 +10,9 @@ best-N.pt     those of step N, the next best, where trainer.keep_best is more th
 
 from __future__ import annotations
 
-import pickle
+import hashlib
+import os
+import re
 import shutil
 import warnings
 import zipfile
@@ -17,10 +21,12 @@ from typing import Any, BinaryIO
 
 import torch
 
-from hybrid.errors import UserError
+from hybrid.errors import UserError, first_line
 from hybrid.files import flush_folder, write_atomically
 
 FORMAT = 1
+_CHECKSUM = re.compile(rb"\nhybrid-sha256 ([0-9a-f]{64})\n")
+_CHECKSUM_SIZE = 80
 
 
 class Damaged(UserError):
@@ -48,19 +54,35 @@ def save_ranked(
     kept: the ranking so far; its entries, like `entry`, have "step" and "top1". Of equal accuracies the earlier ranks first.
     The best is best.pt, the others best-STEP.pt; at every moment in between, a whole best.pt is there.
     """
+    there = _steps_on_disk(folder)  # a killed process may have written more than `kept` tells, and over what it tells
+    kept = [each for each in kept if each["step"] in there and each["step"] != entry["step"]]
     ranking = sorted([*kept, entry], key=lambda each: (-each["top1"], each["step"]))[:most]
     if entry not in ranking:
         return kept
+    for each in ranking[1:]:
+        if each is entry:
+            save(_ranked(folder, entry), content)
+        elif there[each["step"]] != _ranked(folder, each):
+            _duplicate(there[each["step"]], _ranked(folder, each))
     if ranking[0] is entry:
-        if kept and most > 1:
-            _duplicate(folder / "best.pt", _ranked(folder, kept[0]))
         save(folder / "best.pt", content)
-    else:
-        save(_ranked(folder, entry), content)
+    elif there[ranking[0]["step"]] != folder / "best.pt":
+        _duplicate(there[ranking[0]["step"]], folder / "best.pt")
     wanted = {_ranked(folder, each) for each in ranking[1:]}
     for path in set(folder.glob("best-*.pt")) - wanted:
         path.unlink()
     return ranking
+
+
+def _steps_on_disk(folder: Path) -> dict[int, Path]:
+    """The files of best weights by the steps that they hold, whatever their names say."""
+    found: dict[int, Path] = {}
+    for path in sorted(folder.glob("best*.pt")):  # best.pt comes last, and wins
+        try:
+            found[int(torch.load(path, weights_only=True, mmap=True)["step"])] = path
+        except Exception:  # whatever is wrong with it: these weights are not there
+            continue
+    return found
 
 
 def ranked(folder: Path) -> list[str]:
@@ -86,12 +108,13 @@ def _duplicate(path: Path, other: Path) -> None:
 
 
 class _File:
-    """What torch.save writes to. It answers the system's errors with one of its own that says nothing: so they are kept."""
+    """What torch.save writes to. It adds up the checksum, and keeps the system's errors, which torch.save hides."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self.error = file, None
+        self._file, self.error, self.checksum = file, None, hashlib.sha256()
 
     def write(self, content: Any) -> int:
+        self.checksum.update(content)
         try:
             return self._file.write(content)
         except OSError as error:
@@ -108,6 +131,7 @@ def _write(content: dict[str, Any], file: BinaryIO) -> None:
         torch.save(content, target)
     except RuntimeError as error:
         raise (target.error or error) from None
+    file.write(f"\nhybrid-sha256 {target.checksum.hexdigest()}\n".encode())
 
 
 def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -115,16 +139,42 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"there is no checkpoint {path}.")
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not compare the checksums that torch.save stores
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise Damaged(f"{path} is damaged: the checksum of {damaged} is wrong.")
+        _check_bytes(path)
         content = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, EOFError, RuntimeError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0][:120]}") from error
+    except (Damaged, MemoryError):
+        raise
+    except Exception as error:  # a damaged file may raise anything
+        raise UserError(f"{path} cannot be read as a checkpoint: {first_line(error)[:120]}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is not a checkpoint of this program (format {FORMAT}).")
     return content
+
+
+def _check_bytes(path: Path) -> None:
+    """Compare the file with its checksum; a file of an older version, which has none, with those of its parts."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _CHECKSUM_SIZE))
+        noted = _CHECKSUM.fullmatch(file.read())
+        if noted is not None:
+            if _digest(file, path.stat().st_size - _CHECKSUM_SIZE) != noted[1].decode():
+                raise Damaged(f"{path} is damaged: its checksum is wrong.")
+            return
+    with zipfile.ZipFile(path) as archive:
+        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):  # could expand to any size
+            raise Damaged(f"{path} is no checkpoint: it has compressed parts.")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise Damaged(f"{path} is damaged: the checksum of {damaged} is wrong.")
+
+
+def _digest(file: BinaryIO, size: int) -> str:
+    """Of the first `size` bytes."""
+    checksum = hashlib.sha256()
+    file.seek(0, os.SEEK_SET)
+    while size > 0 and (part := file.read(min(size, 1 << 20))):
+        checksum.update(part)
+        size -= len(part)
+    return checksum.hexdigest()
 
 
 def load_latest(folder: Path, *, device: torch.device | str = "cpu", set_aside: bool = False) -> dict[str, Any] | None:

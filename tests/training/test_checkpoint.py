@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -60,6 +61,76 @@ def test_a_foreign_file_is_refused(tmp_path):
         checkpoint.load(tmp_path / "other.pt")
     with pytest.raises(UserError, match="there is no checkpoint"):
         checkpoint.load(tmp_path / "absent.pt")
+
+
+def test_every_flipped_byte_is_found(tmp_path):
+    checkpoint.save(tmp_path / "a.pt", {"step": 1, "model": {"weight": torch.arange(3.0)}})
+    whole = (tmp_path / "a.pt").read_bytes()
+    path, wrong = tmp_path / "b.pt", []
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 255]) + whole[position + 1 :])
+        try:
+            found = checkpoint.load(path)
+        except UserError as error:
+            assert "\n" not in str(error)
+        else:  # in the checksum itself: then the parts' own checksums decide
+            assert position >= len(whole) - 80 and torch.equal(found["model"]["weight"], torch.arange(3.0))
+            wrong.append(position)
+    assert len(wrong) <= 80
+
+
+def test_a_checkpoint_without_a_checksum_is_read_as_before(tmp_path):
+    torch.save({"format": 1, **content(1)}, tmp_path / "old.pt")
+    assert checkpoint.load(tmp_path / "old.pt")["step"] == 1
+    damage(tmp_path / "old.pt", "flip")
+    with pytest.raises(UserError, match="is damaged: the checksum of"):
+        checkpoint.load(tmp_path / "old.pt")
+
+
+def test_a_compressed_file_is_not_expanded(tmp_path):
+    torch.save({"format": 1, **content(1)}, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as old, zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as new:
+        for part in old.infolist():
+            new.writestr(part.filename, old.read(part), zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match="is no checkpoint: it has compressed parts"):
+        checkpoint.load(tmp_path / "b.pt")
+
+
+def ranked(folder, kept, step, top1, most):
+    return checkpoint.save_ranked(folder, kept, {"step": step, "top1": top1}, content(step), most=most)
+
+
+def weights(folder):
+    return {path.stem: int(torch.load(path)["model"]["weight"][0, 0]) for path in folder.glob("best*.pt")}
+
+
+def test_each_file_of_best_weights_holds_the_step_of_its_name(tmp_path):
+    kept = []
+    for step, top1 in enumerate((50, 70, 60, 70, 65), start=1):
+        kept = ranked(tmp_path, kept, step, top1, most=3)
+        assert weights(tmp_path) == {
+            "best" if number == 0 else f"best-{each['step']}": each["step"] for number, each in enumerate(kept)
+        }
+    assert [each["step"] for each in kept] == [2, 4, 5]
+
+
+def test_a_kill_between_the_weights_and_the_checkpoint_leaves_no_wrong_name(tmp_path):
+    """The process died after the weights of step 8 and before the checkpoint that tells of them: step 8 comes again."""
+    kept = ranked(tmp_path, [], 7, 70, most=2)
+    for _ in range(2):
+        assert [each["step"] for each in ranked(tmp_path, kept, 8, 80, most=2)] == [8, 7]
+        assert weights(tmp_path) == {"best": 8, "best-7": 7}
+
+
+def test_weights_that_a_killed_process_wrote_over_leave_the_ranking(tmp_path):
+    kept = ranked(tmp_path, [], 7, 70, most=1)
+    ranked(tmp_path, kept, 8, 80, most=1)  # and killed: the resumed process knows of step 7 alone
+    assert ranked(tmp_path, kept, 8, 60, most=1) == [{"step": 8, "top1": 60}]  # a GPU may compute other weights
+    assert weights(tmp_path) == {"best": 8}
+    kept = ranked(tmp_path, [], 7, 70, most=2)
+    ranked(tmp_path, kept, 8, 80, most=2)
+    assert [each["step"] for each in ranked(tmp_path, kept, 8, 60, most=2)] == [7, 8]
+    assert weights(tmp_path) == {"best": 7, "best-8": 8}
 
 
 def test_a_failed_write_leaves_the_old_checkpoint_and_no_litter(tmp_path, monkeypatch):
