@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, BinaryIO
+
+_ABANDONED = 24 * 3600  # seconds; no file takes so long to write
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, parents: bool = True) -> None:
@@ -19,6 +22,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, parents: 
     by piece. An OSError says which file could not be written.
     """
     path.parent.mkdir(parents=parents, exist_ok=True)
+    remove_temporaries(path.parent, of=path.name, seconds=_ABANDONED)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with naming(path), temporary.open("wb") as file:
@@ -29,6 +33,18 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, parents: 
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_temporaries(folder: Path, *, of: str | None = None, seconds: float = 0.0) -> None:
+    """Remove the temporary files that killed processes have left in a folder: of this file alone, not touched for so long.
+
+    Without `seconds` the caller knows that no process writes there now, as the owner of a run's lock does.
+    """
+    before = time.time() - seconds
+    for path in folder.glob(".*.tmp" if of is None else f".{glob.escape(of)}.*.tmp"):
+        with contextlib.suppress(OSError):  # another process was faster
+            if path.stat().st_mtime <= before:
+                path.unlink()
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
-from hybrid.files import write_atomically, write_json, write_text
+from hybrid.files import remove_temporaries, write_atomically, write_json, write_text
 
 
 def test_what_is_written_is_there_and_nothing_else(tmp_path):
@@ -42,3 +43,17 @@ def test_the_old_content_is_there_until_the_new_one_is_whole(tmp_path):
 
     write_atomically(path, write)
     assert seen == ["old"] and path.read_text() == "new"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    path = tmp_path / "a[1].pt"
+    left = tmp_path / ".a[1].pt.1234.tmp"
+    left.write_bytes(b"x")
+    write_text(path, "new")
+    assert left.exists()  # another process may be writing it
+    os.utime(left, (0, 0))
+    write_text(path, "new")
+    assert sorted(tmp_path.iterdir()) == [path]
+    left.write_bytes(b"x")
+    remove_temporaries(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [path]

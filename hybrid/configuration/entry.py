@@ -57,9 +57,9 @@ def main(config_name: str = "train", *, sweep: Sweep | None = None) -> Callable[
     a command without `sweep` does its task for every combination, one after the other. A command whose output nobody reads
     any more, as after `| head`, goes on in silence.
 
-    Exit codes: 0; 2 for a user's mistake (one line on stderr); 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1;
-    the code of a SystemExit that the function raises; 1, with the traceback, for anything unforeseen. HYBRID_TRACEBACK=1
-    shows the traceback of a user's mistake too.
+    Exit codes: 0; 2 for a user's mistake (one line on stderr); 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1, 129
+    after SIGHUP; the code of a SystemExit that the function raises; 1, with the traceback, for anything unforeseen.
+    HYBRID_TRACEBACK=1 shows the traceback of a user's mistake too.
     """
 
     def decorate(task: Task) -> Callable[..., NoReturn]:

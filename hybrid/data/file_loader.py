@@ -181,12 +181,13 @@ def dead_worker() -> UserError | None:
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:
-    """Ignore Ctrl-C, SIGTERM and SIGUSR1, which reach all processes: the parent saves, and then ends its workers itself.
+    """Ignore Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP, which reach all processes: the parent saves, and then ends its workers itself.
 
     A second SIGTERM is not ignored, so that the parent can end a worker.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 

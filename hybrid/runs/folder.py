@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid.configuration.hydra_arguments import script_of
 from hybrid.configuration.renamed import upgrade
 from hybrid.errors import PeerLost, UserError
-from hybrid.files import FileLock, is_locked, write_text
+from hybrid.files import FileLock, is_locked, remove_temporaries, write_text
 from hybrid.runs.identity import identity, run_name
 
 _ABSENT = "(absent)"
@@ -78,6 +78,8 @@ class RunFolder:
                 self._check_is_run()
             self.path.mkdir(parents=True, exist_ok=True)
             self._acquire()
+            for place in (self.path, self.checkpoints, self.analysis):
+                remove_temporaries(place)
             if restart:
                 self._clear()
             if self.config.is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,13 @@ class JsonLines(SilentSink):
         def repeated(record: Mapping[str, Any]) -> bool:
             return record["step"] == resume_step and any(name.startswith(tuple(again)) for name in record)
 
-        records = [record for record in read_metrics(path) if record["step"] <= resume_step]
+        found = Records.read(path)
+        if found.damaged:
+            aside = path.with_suffix(".damaged")
+            warnings.warn(f"{path} has {found.words()}; they are kept in {aside.name}.", stacklevel=2)
+            with naming(aside), aside.open("ab") as file:
+                file.write(b"".join(line + b"\n" for _, line in found.damaged))
+        records = [record for record in found if record["step"] <= resume_step]
         kept = [record for record in records if not repeated(record)]
         write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
         self._file = path.open("a", encoding="utf-8")
@@ -44,15 +51,43 @@ class JsonLines(SilentSink):
             self._file.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl; a last line that a crash cut off is left out."""
-    records = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+class Records(list[dict[str, Any]]):
+    """The records of a metrics.jsonl, in their order. `damaged` has the number and the bytes of every line that is none.
+
+    A last line that a crash cut off is left out without a word.
+    """
+
+    damaged: list[tuple[int, bytes]]
+
+    @classmethod
+    def read(cls, path: Path) -> Records:
+        """An absent file has no records."""
+        lines = path.read_bytes().split(b"\n") if path.is_file() else []
+        records = cls()
+        records.damaged = []
+        for number, line in enumerate(lines, start=1):
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
+                record = json.loads(line)
+            except ValueError:  # no JSON, or no UTF-8
+                record = None
+            if isinstance(record, dict) and {"step", "epoch"} <= record.keys() and isinstance(record["step"], int):
+                records.append(record)
+            elif number < len(lines):
+                records.damaged.append((number, line))
+        return records
+
+    def words(self) -> str:
+        """How many lines are damaged, and which."""
+        numbers = [str(number) for number, _ in self.damaged]
+        shown = ", ".join(numbers[:5]) + " …" * (len(numbers) > 5)
+        return f"{len(numbers)} damaged line{'s' * (len(numbers) > 1)} (line{'s' * (len(numbers) > 1)} {shown})"
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The records of a metrics.jsonl. A warning counts the lines that are damaged."""
+    records = Records.read(path)
+    if records.damaged:
+        warnings.warn(f"{path} has {records.words()}: the other lines are used.", stacklevel=2)
     return records
 
 

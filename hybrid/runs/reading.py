@@ -10,7 +10,6 @@ Nothing in the folders is changed, and torch is not loaded.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import os
 import warnings
@@ -68,18 +67,13 @@ class StoredRun:
     def records(self) -> list[dict[str, Any]]:
         """Return the records of metrics.jsonl: {"step", "epoch", name: value, …}; a value that was not finite is None.
 
-        A crash may cut off the last line, which is then left out. Raises UserError for any other damage.
+        A warning counts the lines that are damaged. Raises UserError if the file cannot be read.
         """
         path = RunFolder(self.path).metrics
         try:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+            return read_metrics(path)
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-        records = read_metrics(path)
-        whole = list(itertools.takewhile(_is_record, records))
-        if len(whole) < len(records) or len(records) < len(lines) - 1:
-            raise UserError(f"{path} is damaged at line {len(whole) + 1}.")
-        return records
 
 
 def find_runs(folder: str | Path, *, where: Sequence[str] = (), debug: bool = False) -> list[StoredRun]:
@@ -185,10 +179,6 @@ def _read_finished(folder: RunFolder, common: dict[str, Any]) -> StoredRun:
         )
         return StoredRun(**common, state="damaged")
     return StoredRun(**common, state="finished", numbers=numbers, device=summary.get("device"))
-
-
-def _is_record(record: Any) -> bool:
-    return isinstance(record, dict) and {"step", "epoch"} <= record.keys()
 
 
 def _numbers(node: Any, prefix: str) -> Iterator[tuple[str, float]]:

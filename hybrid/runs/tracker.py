@@ -81,6 +81,10 @@ class Tracker:
     def __enter__(self) -> Tracker:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if (
+            kind is KeyboardInterrupt
+        ):  # it may have struck within a sink, whose queue would then be waited for without end
+            return
         for sink in self.sinks:
             sink.close()

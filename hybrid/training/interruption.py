@@ -1,7 +1,8 @@
-"""Ctrl-C, SIGTERM and SIGUSR1 raise a flag; between two steps the trainer looks at it, saves, and leaves: all ranks at once."""
+"""A signal sets a flag; between two steps the trainer looks at it, writes a checkpoint and leaves: all ranks at once."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -13,16 +14,22 @@ from hybrid.training import checkpoint
 
 
 class Interruption:
-    """A context in which the first SIGINT, SIGTERM or SIGUSR1 only sets `signal`; a second Ctrl-C interrupts at once."""
+    """A context in which the first SIGINT, SIGTERM, SIGUSR1 or SIGHUP only sets `signal`.
+
+    A second Ctrl-C raises KeyboardInterrupt at once. A third signal ends the process, whatever it is waiting for. SIGHUP stays
+    ignored where it was, as after `nohup`.
+    """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self._count = 0
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-                self._before[number] = signal.signal(number, self._note)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -31,6 +38,9 @@ class Interruption:
         self._before.clear()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        if self._count > 2:
+            os._exit(128 + number)
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)

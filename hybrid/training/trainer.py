@@ -8,7 +8,7 @@
         every evaluate_every:    validation images              tracker.scalars; best.pt if it was never better (keep_best)
         when analysis is due:    layer by layer                 tracker.scalars, tables and arrays in analysis/
         every checkpoint_every:  everything                     last.pt (and the one before becomes previous.pt)
-        after SIGINT, SIGTERM or SIGUSR1: last.pt, then Stopped; an analysis is abandoned, and made when the run goes on
+        after SIGINT, SIGTERM, SIGUSR1 or SIGHUP: last.pt, then Stopped; an analysis is abandoned, and made when the run goes on
     at the end: evaluate_every and checkpoint_every once more
 
 Several processes (ranks) go through it in step: each with its part of a batch, rank 0 alone writing.

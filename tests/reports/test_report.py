@@ -217,7 +217,11 @@ def test_damaged_files_are_named_and_the_rest_is_reported(sweep, report, tmp_pat
     (tmp_path / "runs" / "b0" / "metrics.jsonl").write_text("{\n{\n{\n")
     code, out, err = report(f"curves={tmp_path / 'c.svg'}")
     assert code == 0
-    assert "warning: " in err and "b1/summary.json is damaged" in err and "b0/metrics.jsonl is damaged at line 1" in err
+    assert (
+        "warning: " in err
+        and "b1/summary.json is damaged" in err
+        and "b0/metrics.jsonl has 3 damaged lines (lines 1, 2, 3)" in err
+    )
     assert "1 unfinished, 1 damaged" in out and "damaged: " in out
 
 

@@ -67,6 +67,20 @@ def test_a_last_line_that_a_crash_cut_off_is_left_out_and_overwritten(path):
     assert path.read_text() == whole
 
 
+def test_damaged_lines_are_kept_aside_and_nothing_after_them_is_lost(path):
+    log(path, *((step, {"train/loss": 1.0}) for step in range(1, 6)))
+    lines = path.read_bytes().split(b"\n")
+    lines[1] = b"\0\0\0" + lines[1][3:]
+    lines[2] = b"[1, 2]"
+    path.write_bytes(b"\n".join(lines))
+    with pytest.warns(UserWarning, match=r"metrics.jsonl has 2 damaged lines \(lines 2, 3\): the other lines are used"):
+        assert [record["step"] for record in read_metrics(path)] == [1, 4, 5]
+    with pytest.warns(UserWarning, match=r"2 damaged lines \(lines 2, 3\); they are kept in metrics\.damaged"):
+        log(path, (6, {"train/loss": 1.0}), resume_step=5)
+    assert [record["step"] for record in read_metrics(path)] == [1, 4, 5, 6]
+    assert path.with_suffix(".damaged").read_bytes() == lines[1] + b"\n[1, 2]\n"
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_null_and_every_json_reader_can_read_it(path, value):
     def refuse(name):

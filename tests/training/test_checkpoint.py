@@ -89,7 +89,10 @@ def test_a_checkpoint_without_a_checksum_is_read_as_before(tmp_path):
 
 def test_a_compressed_file_is_not_expanded(tmp_path):
     torch.save({"format": 1, **content(1)}, tmp_path / "a.pt")
-    with zipfile.ZipFile(tmp_path / "a.pt") as old, zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as new:
+    with (
+        zipfile.ZipFile(tmp_path / "a.pt") as old,
+        zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
         for part in old.infolist():
             new.writestr(part.filename, old.read(part), zipfile.ZIP_DEFLATED)
     with pytest.raises(UserError, match="is no checkpoint: it has compressed parts"):

@@ -178,7 +178,9 @@ def test_a_signal_to_all_its_processes_ends_a_run_with_workers(root, photos, tmp
     assert checkpoint.load(folder / "checkpoints" / "last.pt")["step"] >= 3
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGHUP, 129)]
+)
 def test_asked_to_stop_it_saves_says_so_and_continues(tiny, root, tmp_path, number, code):
     overrides = [
         "model=scat_linear",

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import hybrid
 from hybrid.runs.sweeps.folder import SweepRun
 
-_ASKS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_ASKS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 _STOPPED = {128 + number: "checkpoint written" for number in _ASKS}
 _STOPPED |= {-number: "it had not begun" for number in _ASKS}  # Python was still starting
 _LINES_KEPT = 60

@@ -23,7 +23,7 @@ _PAUSE = 0.1  # seconds between two looks at the processes
 
 
 class LocalPool:
-    """A context that runs jobs and passes Ctrl-C and SIGTERM on to them; `signal` is the signal that came, if any."""
+    """A context that runs jobs and passes Ctrl-C, SIGTERM and SIGHUP on to them; `signal` is the signal that came, if any."""
 
     def __init__(self, settings: LocalSettings) -> None:
         self.signal: signal.Signals | None = None
@@ -33,8 +33,9 @@ class LocalPool:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> LocalPool:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._pass_on)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                self._before[number] = signal.signal(number, self._pass_on)
         return self
 
     def __exit__(self, *error: object) -> None:
