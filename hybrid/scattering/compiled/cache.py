@@ -6,6 +6,7 @@ folder that is this user's alone. Deleting it costs only compile time.
 
 from __future__ import annotations
 
+import functools
 import getpass
 import hashlib
 import logging
@@ -18,6 +19,7 @@ from pathlib import Path
 from hybrid.files import FileLock, put_in_place
 
 _log = logging.getLogger(__name__)
+_SOURCES = {".py", ".h", ".cpp", ".cu"}
 
 
 class NoCacheFolder(RuntimeError):
@@ -37,6 +39,15 @@ def cached_file(name: str, made_of: str, suffix: str, build: Callable[[Path], No
             if again or not is_intact(file):
                 _build(build, file)
     return file
+
+
+@functools.cache
+def sources() -> str:
+    """A hash of the files that compiled code is made of: what is known of other sources says nothing about these."""
+    folder, digest = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in _SOURCES):
+        digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:20]
 
 
 def cache_folder() -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from hybrid.scattering.compiled.cache import NoCacheFolder, cached_file
+from hybrid.scattering.compiled.cache import NoCacheFolder, cached_file, sources
 from hybrid.scattering.compiled.cpu.compiler import find_compiler, identity
 from hybrid.scattering.compiled.operator import apply
 from hybrid.scattering.geometry import Settings
@@ -50,7 +50,7 @@ def _conditions(settings: Settings, device: str, index: int) -> str:
         machine = f"{torch.cuda.get_device_name(index)} {torch.version.cuda}"
     else:
         machine = f"{identity(tuple(find_compiler()))} {torch.get_num_threads()}"
-    return f"{settings} {machine} {torch.__version__} {__version__}"
+    return f"{settings} {machine} {torch.__version__} {__version__} {sources()}"
 
 
 @_disable_current_modes()  # a compiler that traces the caller would see these tensors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -136,6 +137,28 @@ def test_it_runs_once_for_each_gpu_and_version(monkeypatch):
     assert [kept.gpu for kept in selftest.kept_verdicts()] == ["Pretended GPU 0", "Pretended GPU 0", "Pretended GPU 1"]
 
 
+def test_it_runs_again_for_other_kernels(monkeypatch):
+    runs = stand_in(monkeypatch, PASSES)
+    selftest.verdict(0)
+    forget()
+    monkeypatch.setattr(selftest, "sources", lambda: "of a changed kernel")
+    selftest.verdict(0)
+    assert runs() == 2
+
+
+def test_the_hash_of_the_sources_is_of_every_kernel(monkeypatch, tmp_path):
+    here = Path(cache.__file__).parent
+    shutil.copytree(here, tmp_path / "compiled", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "compiled" / "cache.py"))
+    hashes = {cache.sources(), cache.sources.__wrapped__()}
+    assert len(hashes) == 1  # wherever the package lies
+    for name in ("cuda/forward.cu", "codelets/cuda.py", "tables.h"):
+        with (tmp_path / "compiled" / name).open("a") as file:
+            file.write("\n")
+        hashes.add(cache.sources.__wrapped__())
+    assert len(hashes) == 4
+
+
 def test_it_can_be_run_again(monkeypatch):
     stand_in(monkeypatch, FAILS)
     assert not selftest.verdict(0).passed
@@ -219,9 +242,8 @@ SMALL = (Settings(1, (4, 6), 2), Settings(1, (4, 6), 2, 1))
 def test_what_the_child_computes():
     """On a CPU, whose compiled engine stands in for the GPU's."""
     passed, words = selftest.examine(torch.device("cpu"), SMALL)
-    assert (
-        passed and "2 sizes, relative errors up to" in words and "times as fast as the torch engine (median)" in words
-    )
+    assert passed and "2 sizes, relative errors up to" in words
+    assert "fast" not in words  # a speed is what benchmarks measure, not a few calls on a machine at work
 
 
 @pytest.mark.parametrize("value", [1.01, float("nan")])
