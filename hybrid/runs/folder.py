@@ -30,6 +30,7 @@ from hybrid.configuration.renamed import upgrade
 from hybrid.errors import PeerLost, UserError
 from hybrid.files import FileLock, is_locked, remove_temporaries, write_text
 from hybrid.runs.identity import identity, run_name
+from hybrid.runs.unmet import unmet
 
 _ABSENT = "(absent)"
 _OF_A_RUN = ("choices", "data", "model", "seed", "run")  # what the config.yaml of a run has
@@ -149,11 +150,15 @@ class RunFolder:
         return json.loads(self.summary.read_text())
 
     def say_finished(self, cfg: DictConfig) -> dict[str, Any]:
-        """The summary of a finished run, after telling the user that it is one. UserError if it is another run than `cfg`'s."""
+        """The summary of a finished run, after telling the user that it is one, and what of `cfg` it has not met.
+
+        Raises UserError if it is another run than `cfg`'s.
+        """
         self.compare(cfg)
         summary = self.read_summary()
         accuracy = f"test accuracy {summary['test']['top1']:.2f} %"
-        print(f"finished already: {accuracy}. run.restart=true runs it again.\n{self.path}")
+        lines = [f"finished already: {accuracy}. run.restart=true runs it again.", str(self.path)]
+        print("\n".join([*lines, *unmet(self.read_config(), cfg, path=self.path)]))
         return summary
 
     def compare(self, cfg: DictConfig) -> None:
