@@ -36,7 +36,7 @@ def instantiate(
     target = values.pop("_target_", None)
     if not isinstance(target, str) or target == "???":
         raise UserError(f"{path}._target_ is missing: set it to the path of a class, like package.module.Class.")
-    factory = _locate(target, path)
+    factory = located(target, path)
     return _call(factory, values, path=path, also_valid=also_valid, **runtime)
 
 
@@ -51,7 +51,7 @@ def _as_dict(config: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in config.items()}
 
 
-def _locate(target: str, path: str) -> Callable[..., Any]:
+def located(target: str, path: str) -> Callable[..., Any]:
     module_name, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), name)

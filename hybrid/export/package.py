@@ -112,7 +112,7 @@ def _onnx(pipeline: Pipeline, folder: Path, batches: list[Tensor]) -> Artefact:
     onnx_model.save_head(pipeline, head)
     features = [onnx_model.coefficients(pipeline, images) for images in batches]
     model = pipeline.model
-    found = _check_onnx(head, lambda maps: model.head(model.normalization(maps)), features)
+    found = _check_onnx(head, model.of_features, features)
     return Artefact(head.name, "coefficients", found, f"the head alone, not the whole model ({reason})")
 
 

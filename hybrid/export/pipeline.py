@@ -36,9 +36,10 @@ class Head(nn.Module):
         super().__init__()
         self.normalization = model.normalization
         self.head = model.head
+        self.units = nn.Identity() if model.units is None else model.units
 
     def forward(self, coefficients: Tensor) -> Tensor:
-        return self.head(self.normalization(coefficients))
+        return self.units(self.head(self.normalization(coefficients)))
 
 
 def for_export(

@@ -30,6 +30,8 @@ def load_weights(pipeline: Pipeline, path: Path, model_config: dict[str, Any]) -
             raise Unequal(f"{path.name} does not hold {name} as the model has it")
     model = pipeline.model
     twin = model_from(model_config, image_shape=model.image_shape, num_classes=model.num_classes)
+    if model.units is not None:
+        twin.use_units(model.units.mean, model.units.std)
     twin.load_state_dict(weights)
     twin.to(memory_format=torch.channels_last if model.channels_last else torch.contiguous_format)
     return Pipeline(pipeline.preprocessing, twin.eval())

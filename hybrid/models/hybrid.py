@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hybrid.errors import UserError
 from hybrid.models import parts
 from hybrid.models.parts import check_part, shape_words
+from hybrid.models.units import Units
 from hybrid.taps import is_fitted
 
 PartOrFactory = nn.Module | Callable[..., nn.Module]
@@ -29,8 +30,9 @@ class HybridModel(nn.Module):
         frontend: images -> maps.
         normalization: brings the maps to a common scale.
         head: maps -> logits.
+        units: brings the head's outputs to the units of the values that are predicted; None where the outputs are logits.
         image_shape: (C, H, W) of the images.
-        num_classes: the number of logits.
+        num_classes: the number of outputs.
         channels_last: whether the features are brought to channels_last.
     """
 
@@ -47,6 +49,7 @@ class HybridModel(nn.Module):
         self.frontend = frontend
         self.normalization = normalization
         self.head = head
+        self.units: Units | None = None
         self.image_shape = tuple(image_shape)
         self.num_classes = num_classes
         self.channels_last = False
@@ -57,7 +60,16 @@ class HybridModel(nn.Module):
             raise ValueError(f"the model takes images {wanted}, got {shape_words(images.shape)}")
         if not images.is_floating_point():
             raise ValueError(f"the model takes normalised float images, got {images.dtype}")
-        return self.head(self.normalization(self._features(images)))
+        return self.of_features(self._features(images))
+
+    def of_features(self, features: Tensor) -> Tensor:
+        """The model's outputs for features (N, C, H, W), which the front-end has made of images."""
+        outputs = self.head(self.normalization(features))
+        return outputs if self.units is None else self.units(outputs)
+
+    def use_units(self, mean: Tensor, std: Tensor) -> None:
+        """Take the head's outputs for numbers of standard deviations `std` (num_classes,) from `mean` (num_classes,)."""
+        self.units = Units(mean, std)
 
     def _features(self, images: Tensor) -> Tensor:
         features = self.frontend(images)

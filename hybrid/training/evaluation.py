@@ -1,33 +1,52 @@
-"""Exact evaluation: every image once, sums in double precision, a confusion matrix beside the accuracies."""
+"""Exact evaluation: every image once, sums in double precision; of classes a confusion matrix beside the accuracies."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
-import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from hybrid import distributed
 from hybrid.data import Batch
 from hybrid.training.arithmetic import Arithmetic
+from hybrid.training.losses import of_each_image
+from hybrid.training.metrics import known
+from hybrid.training.objective import Objective
 from hybrid.training.step import at_least_single
+
+_TOP = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Loss (cross-entropy, nats), accuracies in %, the number of images, and counts[true class, predicted class]."""
+    """The result of an evaluation.
 
-    loss: float
-    top1: float
-    top5: float
+    Attributes:
+        values: name -> number: "loss" (the cross-entropy is in nats), of classes the accuracies "top1" and, of more than five
+            classes, "top5" in %, then the metrics of the objective.
+        images: how many were evaluated.
+        confusion: counts[true class, predicted class]; None without classes.
+    """
+
+    values: Mapping[str, float]
     images: int
-    confusion: torch.Tensor
+    confusion: Tensor | None = None
 
     def numbers(self) -> dict[str, float]:
         """The figures alone, for logs and summaries."""
-        return {"loss": self.loss, "top1": self.top1, "top5": self.top5}
+        return dict(self.values)
+
+    @property
+    def loss(self) -> float:
+        """The mean loss over the images."""
+        return self.values["loss"]
+
+    @property
+    def top1(self) -> float:
+        """The accuracy in %. KeyError without classes."""
+        return self.values["top1"]
 
 
 @torch.no_grad()
@@ -36,34 +55,86 @@ def evaluate(
     batches: Iterable[Batch],
     *,
     num_classes: int,
+    objective: Objective | None = None,
     arithmetic: Arithmetic | None = None,
 ) -> Evaluation:
     """Evaluate a model on batches; the model's mode is put back afterwards.
 
     Of several ranks each gives its own part of the batches and gets the result of all: every image counts once.
 
-    With fewer than five classes top5 counts as many as there are. Raises ValueError without any image.
+    Args:
+        num_classes: the number of outputs.
+        objective: the loss and the metrics; the cross-entropy of classes without it.
+
+    Raises ValueError without any image.
     """
     was_training = model.training
     model.eval()
-    confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-    sums = torch.zeros(2, dtype=torch.float64)  # loss, images with the true class among the best five
+    tally = _Tally(objective or Objective(), num_classes)
     try:
         for batch in batches:
             if not len(batch.labels):
                 continue
             with (arithmetic or Arithmetic()).on(batch.images.device):
-                logits = model(batch.images)
-            logits = at_least_single(logits)
-            sums[0] += F.cross_entropy(logits, batch.labels, reduction="none").cpu().double().sum()
-            best = logits.topk(min(5, num_classes), dim=1).indices
-            sums[1] += (best == batch.labels[:, None]).sum().item()
-            cells = (batch.labels * num_classes + best[:, 0]).cpu()
-            confusion += torch.bincount(cells, minlength=num_classes**2).view(num_classes, num_classes)
+                outputs = model(batch.images)
+            tally.add(at_least_single(outputs), batch)
     finally:
         model.train(was_training)
-    loss, hits5 = distributed.sum_(sums).tolist()
-    images = int(distributed.sum_(confusion).sum())
-    if images == 0:
-        raise ValueError("there are no images to evaluate on")
-    return Evaluation(loss / images, 100 * confusion.trace().item() / images, 100 * hits5 / images, images, confusion)
+    return tally.result()
+
+
+class _Tally:
+    """What the images of an evaluation add up to."""
+
+    def __init__(self, objective: Objective, outputs: int) -> None:
+        self.objective, self.outputs = objective, outputs
+        self.classes = objective.task == "classification"
+        self.sums = torch.zeros(3, dtype=torch.float64)  # loss, images with the true class among the best five, images
+        self.confusion = torch.zeros(outputs, outputs, dtype=torch.int64) if self.classes else None
+        self.metrics = [metric for metric in objective.metrics if metric != known("top5")]  # which is counted anyway
+        self.kept: list[tuple[Tensor, Tensor, Tensor]] = []  # outputs, labels and indices, where a metric wants them
+
+    def add(self, outputs: Tensor, batch: Batch) -> None:
+        """Count a batch with these outputs (N, K)."""
+        losses = of_each_image(self.objective.evaluation_loss, outputs, batch.labels)
+        self.sums[0] += losses.cpu().double().sum()
+        self.sums[2] += len(outputs)
+        if self.classes:
+            best = outputs.topk(min(_TOP, self.outputs), dim=1).indices
+            self.sums[1] += (best == batch.labels[:, None]).sum().item()
+            cells = (batch.labels * self.outputs + best[:, 0]).cpu()
+            self.confusion += torch.bincount(cells, minlength=self.outputs**2).view(self.outputs, self.outputs)
+        if self.metrics:
+            self.kept.append((outputs.cpu(), batch.labels.cpu(), batch.indices.cpu()))
+
+    def result(self) -> Evaluation:
+        """The numbers of all ranks. Raises ValueError without any image."""
+        loss, hits5, counted = distributed.sum_(self.sums).tolist()
+        images = int(counted)
+        if images == 0:
+            raise ValueError("there are no images to evaluate on")
+        values = {"loss": loss / images}
+        if self.classes:
+            distributed.sum_(self.confusion)
+            values["top1"] = 100 * self.confusion.trace().item() / images
+            if self.outputs > _TOP:
+                values["top5"] = 100 * hits5 / images
+        return Evaluation(values | self._measured(), images, self.confusion)
+
+    def _measured(self) -> dict[str, float]:
+        """The metrics, of the images of all ranks in the order of the data set."""
+        if not self.metrics:
+            return {}
+        kept = list(zip(*self.kept, strict=True)) or [[self._nothing()], [self._no_labels()], [torch.zeros(0).long()]]
+        outputs, labels, indices = (distributed.gather_rows(torch.cat(tuple(part))) for part in kept)
+        order = indices.argsort()
+        outputs, labels = outputs[order], labels[order]
+        names = self.objective.names or tuple(map(str, range(self.outputs)))
+        found = [distributed.from_main(lambda m=m: m.numbers(outputs, labels, names)) for m in self.metrics]
+        return {name: value for numbers in found for name, value in numbers.items()}
+
+    def _nothing(self) -> Tensor:
+        return torch.zeros(0, self.outputs)
+
+    def _no_labels(self) -> Tensor:
+        return torch.zeros(0, dtype=torch.int64) if self.classes else torch.zeros(0, self.outputs)

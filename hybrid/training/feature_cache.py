@@ -151,7 +151,9 @@ class FeatureCache:
 
     def rest(self, model: HybridModel) -> nn.Module:
         """The part of `model` after the cache, made of the very modules of it."""
-        rest = model.head if self._normalized else nn.Sequential(model.normalization, model.head)
+        parts = [model.head] if self._normalized else [model.normalization, model.head]
+        parts += [model.units] if model.units is not None else []
+        rest = parts[0] if len(parts) == 1 else nn.Sequential(*parts)
         rest.training = model.training
         return rest
 
