@@ -1,0 +1,161 @@
+"""What a run is to learn, and how it is judged: its task, its loss, its metrics, and the number that says which weights are best."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from hybrid.configuration import instantiate
+from hybrid.data import Data, Task
+from hybrid.errors import UserError, unknown_name
+from hybrid.training.losses import check_loss, for_evaluation
+from hybrid.training.metrics import Metric, check_metric, known, read_metrics
+
+_ALWAYS: dict[Task, tuple[str, ...]] = {
+    "classification": (),  # the accuracies of `hybrid.training.evaluation`
+    "multilabel": ("average_precision",),
+    "regression": ("mean_absolute_error", "r2"),
+}
+_FEW = 2  # images that a loss is tried on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The number of an evaluation that says which weights are best."""
+
+    name: str = "top1"
+    higher_is_better: bool = True
+
+    def rank(self, numbers: Mapping[str, float]) -> float:
+        """Smaller is better; a number that is not there, or is not finite, comes last."""
+        value = numbers.get(self.name, float("nan"))
+        return float("inf") if value != value else -value if self.higher_is_better else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What is learnt and how it is judged.
+
+    Attributes:
+        task: what the labels are (`hybrid.data.tasks`).
+        loss: of a training step (`hybrid.training.losses`), on the model's device.
+        metrics: of an evaluation, beside the loss and, of classes, the accuracies that it always has.
+        best: which weights are best.
+        names: one for each output.
+        name: what the loss is called, for people.
+    """
+
+    task: Task = "classification"
+    loss: nn.Module = field(default_factory=functools.partial(nn.CrossEntropyLoss, reduction="sum"))
+    metrics: tuple[Metric, ...] = ()
+    best: Best = Best()
+    names: tuple[str, ...] = ()
+    name: str = "cross_entropy"
+
+    @functools.cached_property
+    def evaluation_loss(self) -> nn.Module:
+        """The loss of an evaluation: one number for each image where there is one, without label smoothing."""
+        return for_evaluation(self.loss)
+
+    @property
+    def units(self) -> tuple[Tensor, Tensor] | None:
+        """The mean and standard deviation of each value, where the loss standardises them."""
+        return getattr(self.loss, "units", None)
+
+    def record(self) -> dict[str, Any]:
+        """What summary.json says of it: the loss, with the weights that came from the training images."""
+        weights = {name: values.tolist() for name, values in self.loss.named_buffers() if values.ndim <= 1}
+        return {"name": self.name, **weights}
+
+    def describe(self) -> str | None:
+        """One line for the console; None for the cross-entropy of classes alone, which needs no words."""
+        if self.task == "classification" and self.record() == {"name": "cross_entropy"} and not self.metrics:
+            return None
+        weights = [f"{name} {_few(values)}" for name, values in self.record().items() if name != "name"]
+        metrics = [f"metrics {', '.join(metric.name for metric in self.metrics)}"] if self.metrics else []
+        return "; ".join([f"{self.task}: loss {self.name}", *weights, *metrics])
+
+
+def objective_of(
+    cfg: DictConfig,
+    data: Data,
+    *,
+    label_smoothing: float = 0.0,
+    best_metric: str | None = None,
+    device: torch.device | str = "cpu",
+) -> Objective:
+    """The objective of a run's configuration and data.
+
+    Raises UserError for a loss or metric that does not fit the data, and for a setting that would have no effect.
+    """
+    labels = data.splits["train"].labels
+    names = tuple(data.class_names)
+    chosen = {"task": data.task, "outputs": len(names), "labels": labels}
+    name, loss = _loss(cfg, labels, outputs=len(names), label_smoothing=label_smoothing)
+    check_loss(loss, **{**chosen, "labels": labels[:_FEW]}, name=name)
+    asked = read_metrics(_plain(cfg.get("metrics") or []))
+    metrics = _with_usual(asked, data.task, best_metric)
+    numbers = {"loss": False, **({"top1": True} if data.task == "classification" else {})}
+    for metric in metrics:
+        numbers |= dict.fromkeys(check_metric(metric, **chosen, names=names), metric.higher_is_better)
+    best = best_metric or ("top1" if data.task == "classification" else "loss")
+    if best not in numbers:
+        raise unknown_name(best, numbers, what="number of an evaluation in trainer.best_metric")
+    if best_metric is not None and "validation" not in data.splits:
+        raise UserError(f"trainer.best_metric={best_metric} has no effect without validation images (data.validation).")
+    return Objective(
+        task=data.task,
+        loss=loss.to(device),
+        metrics=metrics,
+        best=Best(name=best, higher_is_better=numbers[best]),
+        names=names,
+        name=name,
+    )
+
+
+def _loss(cfg: DictConfig, labels: Tensor, *, outputs: int, label_smoothing: float) -> tuple[str, Any]:
+    """The name of the loss, and the loss."""
+    section = _plain(cfg["loss"]) if cfg.get("loss") is not None else dict(_BEFORE)
+    target = str(section.get("_target_"))
+    if not target.startswith("hybrid."):  # in the place of another: what it leaves open is not this class's
+        section = {key: value for key, value in section.items() if value is not None}
+    runtime: dict[str, Any] = {"training_labels": labels, "outputs": outputs}
+    if label_smoothing or target.startswith("hybrid."):
+        runtime["label_smoothing"] = label_smoothing
+    loss = instantiate(section, path="loss", **runtime)
+    name = target.rpartition(".")[2]
+    chosen = (cfg.get("choices") or {}).get("loss")
+    name = str(chosen) if target.startswith("hybrid.") and chosen else name
+    if label_smoothing and getattr(loss, "label_smoothing", 0.0) != label_smoothing:
+        raise UserError(
+            f"trainer.label_smoothing={label_smoothing:g} has no effect on loss={name}. Valid: loss=cross_entropy, or 0."
+        )
+    return name, loss
+
+
+# of a run that was made when there was no other loss
+_BEFORE = {"_target_": "hybrid.training.losses.cross_entropy"}
+
+
+def _with_usual(asked: Sequence[Metric], task: Task, best: str | None) -> tuple[Metric, ...]:
+    """The metrics that the task always has, those that were asked for, and the one that says what is best."""
+    names = [metric.name for metric in asked]
+    usual = [known(name) for name in _ALWAYS[task] if name not in names]
+    needed = [known(best)] if best and best not in names and best not in _ALWAYS[task] and known(best) else []
+    return (*usual, *asked, *needed)
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _few(values: Any) -> str:
+    if not isinstance(values, list):
+        return f"{values:.4g}"
+    return ", ".join(f"{value:.4g}" for value in values[:10]) + (" …" if len(values) > 10 else "")
