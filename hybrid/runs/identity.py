@@ -17,12 +17,17 @@ from hybrid.durations import in_one_spelling
 
 # These settings change no result: moving the data or logging more often continues the run.
 _INCIDENTAL = {
-    "choices", "analysis", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
+    "choices", "analysis", "metrics", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
     "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
     "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd", "device",
 }  # fmt: skip
 # Settings that came later: with these values a run is the run that it was without them, in the same folder.
-_AS_BEFORE = {"run.init_channels": "kymatio"}
+_AS_BEFORE = {
+    "run.init_channels": "kymatio",
+    "loss._target_": "hybrid.training.losses.cross_entropy",
+    "loss.class_weights": None,
+    "trainer.best_metric": None,
+}
 # hybrid's own sources of published images (`Source.published`), listed here because folders of runs are read without torch.
 PUBLISHED = {
     "hybrid.data.cifar.Cifar10", "hybrid.data.cifar.Cifar100", "hybrid.data.folder.ImageNet", "hybrid.data.mnist.Mnist",

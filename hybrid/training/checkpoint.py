@@ -4,7 +4,7 @@ A file is torch's own, with a checksum of all its bytes behind it, so that torch
 
 last.pt       everything a run needs to go on as if it had never stopped
 previous.pt   the one before, for the day that last.pt is damaged
-best.pt       the weights with the best validation accuracy so far
+best.pt       the weights that were best on the validation images so far (trainer.best_metric)
 best-N.pt     those of step N, the next best, where trainer.keep_best is more than 1
 """
 
@@ -16,6 +16,7 @@ import re
 import shutil
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -47,16 +48,23 @@ def save_last(folder: Path, content: dict[str, Any]) -> None:
 
 
 def save_ranked(
-    folder: Path, kept: list[dict[str, float]], entry: dict[str, float], content: dict[str, Any], *, most: int
+    folder: Path,
+    kept: list[dict[str, float]],
+    entry: dict[str, float],
+    content: dict[str, Any],
+    *,
+    most: int,
+    rank: Callable[[dict[str, float]], float] = lambda numbers: -numbers["top1"],
 ) -> list[dict[str, float]]:
     """Write the weights of an evaluation if they are among the `most` best; returns the new ranking, best first.
 
-    kept: the ranking so far; its entries, like `entry`, have "step" and "top1". Of equal accuracies the earlier ranks first.
+    kept: the ranking so far; its entries, like `entry`, have "step" and the numbers of an evaluation. rank: of these numbers,
+    less is better; by default the accuracy decides. Of equal entries the earlier ranks first.
     The best is best.pt, the others best-STEP.pt; at every moment in between, a whole best.pt is there.
     """
     there = _steps_on_disk(folder)  # a killed process may have written more than `kept` tells, and over what it tells
     kept = [each for each in kept if each["step"] in there and each["step"] != entry["step"]]
-    ranking = sorted([*kept, entry], key=lambda each: (-each["top1"], each["step"]))[:most]
+    ranking = sorted([*kept, entry], key=lambda each: (rank(each), each["step"]))[:most]
     if entry not in ranking:
         return kept
     for each in ranking[1:]:

@@ -88,6 +88,7 @@ class _Tally:
 
     def __init__(self, objective: Objective, outputs: int) -> None:
         self.objective, self.outputs = objective, outputs
+        self.loss = objective.evaluation_loss
         self.classes = objective.task == "classification"
         self.sums = torch.zeros(3, dtype=torch.float64)  # loss, images with the true class among the best five, images
         self.confusion = torch.zeros(outputs, outputs, dtype=torch.int64) if self.classes else None
@@ -96,7 +97,7 @@ class _Tally:
 
     def add(self, outputs: Tensor, batch: Batch) -> None:
         """Count a batch with these outputs (N, K)."""
-        losses = of_each_image(self.objective.evaluation_loss, outputs, batch.labels)
+        losses = of_each_image(self.loss, outputs, batch.labels)
         self.sums[0] += losses.cpu().double().sum()
         self.sums[2] += len(outputs)
         if self.classes:
@@ -105,7 +106,7 @@ class _Tally:
             cells = (batch.labels * self.outputs + best[:, 0]).cpu()
             self.confusion += torch.bincount(cells, minlength=self.outputs**2).view(self.outputs, self.outputs)
         if self.metrics:
-            self.kept.append((outputs.cpu(), batch.labels.cpu(), batch.indices.cpu()))
+            self.kept.append((outputs.float().cpu(), batch.labels.cpu(), batch.indices.cpu()))
 
     def result(self) -> Evaluation:
         """The numbers of all ranks. Raises ValueError without any image."""

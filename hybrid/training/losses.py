@@ -40,9 +40,7 @@ def cross_entropy(
     Raises UserError for another number of weights, one that is not positive, and balanced weights of a class without images.
     """
     weight = _class_weights(class_weights, training_labels, outputs)
-    return _for(
-        "classification", nn.CrossEntropyLoss(weight=weight, label_smoothing=label_smoothing, reduction="sum")
-    )
+    return _for("classification", nn.CrossEntropyLoss(weight=weight, label_smoothing=label_smoothing, reduction="sum"))
 
 
 class FocalLoss(nn.Module):

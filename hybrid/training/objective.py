@@ -1,4 +1,4 @@
-"""What a run is to learn, and how it is judged: its task, its loss, its metrics, and the number that says which weights are best."""
+"""What a run learns and how it is judged: its task, loss and metrics, and the number that says which weights are best."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class Objective:
     names: tuple[str, ...] = ()
     name: str = "cross_entropy"
 
-    @functools.cached_property
+    @property
     def evaluation_loss(self) -> nn.Module:
-        """The loss of an evaluation: one number for each image where there is one, without label smoothing."""
+        """A copy of the loss, as it is now, that gives one number for each image if it can, without label smoothing."""
         return for_evaluation(self.loss)
 
     @property

@@ -34,8 +34,8 @@ class Pictures:
             self.tracker.figure(0, "wavelets/filter_bank", filter_bank_figure(_filters(transform), columns=columns))
 
     def after_evaluation(self, step: int, evaluation: Evaluation, *, split: str = "validation") -> None:
-        """The confusion matrix."""
-        if self.enabled:
+        """The confusion matrix, where there are classes."""
+        if self.enabled and evaluation.confusion is not None:
             figure = confusion_figure(evaluation.confusion, self.data.class_names)
             self.tracker.figure(step, f"{split}/confusion", figure)
 

@@ -17,6 +17,7 @@ from hybrid.data import Data, Loader
 from hybrid.durations import RunLength
 from hybrid.errors import UserError
 from hybrid.training import schedule
+from hybrid.training.objective import Objective, objective_of
 from hybrid.training.settings import LiveSettings, Settings, TrainerSettings
 
 _SHARE = 0.05  # of the training time, for analysis.every=auto
@@ -62,6 +63,7 @@ class Plan:
     Attributes:
         trainer: the settings of the `trainer` section.
         device: of this process.
+        objective: what is learnt, and how it is judged.
         loader: the training images, this process's part of each batch.
         length: the steps of an epoch, and of the run.
         schedule: step (0 is the first) -> the learning rate's factor.
@@ -74,6 +76,7 @@ class Plan:
 
     trainer: TrainerSettings
     device: torch.device
+    objective: Objective
     loader: Loader
     length: RunLength
     schedule: Callable[[int], schedule.Setting]
@@ -92,6 +95,8 @@ class Plan:
         trainer = settings.trainer
         if trainer.test_weights == "best" and "validation" not in data.splits:
             raise UserError("trainer.test_weights=best needs validation images, and data.validation is 0. Valid: last.")
+        smoothing, best = trainer.label_smoothing, trainer.best_metric
+        objective = objective_of(cfg, data, label_smoothing=smoothing, best_metric=best, device=settings.device)
         loader = _training_loader(data, settings)
         steps_per_epoch = min(len(loader), trainer.max_train_steps_per_epoch or len(loader))
         length = RunLength.of(trainer.duration, steps_per_epoch=steps_per_epoch)
@@ -99,6 +104,7 @@ class Plan:
         return cls(
             trainer=trainer,
             device=settings.device,
+            objective=objective,
             loader=loader,
             length=length,
             schedule=_schedule(cfg, length),

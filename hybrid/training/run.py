@@ -62,13 +62,20 @@ def _run(cfg: DictConfig, on_step: OnStep | None) -> dict[str, Any]:
     distributed.prepare(data.prepare)
     plan = Plan.of(cfg, settings, data)
     model = model_from(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
+    if plan.objective.units is not None:
+        model.use_units(*plan.objective.units)
     given = distributed.from_main(lambda: initial_weights(model, settings.run, folder))
     check_model(model, plan)
     model = on_device(model, plan)
     wanted = plan_cache(plan, data, model)
     optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
     state = TrainState(
-        model, optimizer, device=plan.device, fp16=plan.trainer.precision == "fp16", ema=plan.trainer.ema
+        model,
+        optimizer,
+        device=plan.device,
+        fp16=plan.trainer.precision == "fp16",
+        ema=plan.trainer.ema,
+        objective=plan.objective,
     )
     distributed.from_main(lambda: folder.open(cfg, class_names=data.class_names, restart=settings.run.restart))
     with _noting_failures(folder):

@@ -21,7 +21,19 @@ from hybrid.training.arithmetic import Arithmetic, Precision
 from hybrid.training.device import rank_device
 from hybrid.training.initial_weights import Match
 
-_SECTIONS = ("model", "data", "augmentation", "analysis", "optimizer", "schedule", "trainer", "run", "seed")
+_SECTIONS = (
+    "model",
+    "data",
+    "loss",
+    "metrics",
+    "augmentation",
+    "analysis",
+    "optimizer",
+    "schedule",
+    "trainer",
+    "run",
+    "seed",
+)
 _DURATIONS = ("duration", "evaluate_every", "checkpoint_every", "log_every")
 
 
@@ -49,6 +61,7 @@ class TrainerSettings:
     evaluate_every: Duration | Written
     checkpoint_every: Duration | Written
     keep_best: int
+    best_metric: str | None = None
     log_every: Duration | Written
     test_weights: Literal["last", "best"]
     max_train_steps_per_epoch: int | None

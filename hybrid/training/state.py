@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from hybrid import distributed
 from hybrid.errors import UserError
 from hybrid.seeding import generator_states, restore_generator_states
+from hybrid.training.objective import Objective
 from hybrid.training.step import Meter
 
 
@@ -25,12 +26,16 @@ class TrainState:
         device: torch.device,
         fp16: bool = False,
         ema: float | None = None,
+        objective: Objective | None = None,
     ) -> None:
+        """objective: of the run; what its loss keeps is a part of the state."""
         self.model, self.optimizer, self.device = model, optimizer, device
         self.scaler = torch.amp.GradScaler(device.type, enabled=fp16)
         average = get_ema_multi_avg_fn(ema) if ema is not None else None
         self.ema = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if average else None
-        self.meter = Meter(device)
+        objective = objective or Objective()
+        self.loss = objective.loss
+        self.meter = Meter(device, hits=objective.task == "classification")
         self.step = self.images = 0
         self.seconds = 0.0  # spent in training steps, over all sessions
         self.kept: list[dict[str, float]] = []  # the best evaluations so far, best first
@@ -71,6 +76,7 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "meter": self.meter.state_dict(),
+            **({"loss": kept} if (kept := self.loss.state_dict()) else {}),
             "generators": distributed.gather_objects(generator_states()),
         }
 
@@ -84,6 +90,7 @@ class TrainState:
             self.optimizer.load_state_dict(state["optimizer"])
             self.scaler.load_state_dict(state["scaler"])
             self.meter.load_state_dict(state["meter"])
+            self.loss.load_state_dict(state.get("loss", {}))
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"{source} does not fit this model and optimizer: {reason}") from error

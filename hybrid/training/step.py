@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from hybrid import distributed
 from hybrid.data import Batch
 from hybrid.distributed.rank_slices import Share, Shares
+from hybrid.training.losses import summed
+from hybrid.training.objective import Objective
 from hybrid.training.settings import TrainerSettings
 
 
@@ -31,16 +32,19 @@ class Meter:
 
     Each rank has its own; they are added up when they are read.
 
-    It also remembers the first step whose loss was not finite.
+    It also remembers the first step whose loss was not finite. Without `hits`, of images that have no class, there is no
+    accuracy.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, hits: bool = True) -> None:
+        self.hits = hits
         self.sums = torch.zeros(3, dtype=torch.float64, device=device)  # loss x images, hits, images
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
 
-    def add(self, loss_sum: torch.Tensor, hits: torch.Tensor, images: int, step: int) -> None:
+    def add(self, loss_sum: torch.Tensor, hits: torch.Tensor | None, images: int, step: int) -> None:
         """Count `images` with this summed loss and this number of right answers, in step `step` (1 is the first)."""
-        self.sums += torch.stack([loss_sum.to(self.sums), hits.to(self.sums), torch.full_like(self.sums[0], images)])
+        hits = torch.zeros_like(self.sums[0]) if hits is None else hits.to(self.sums)
+        self.sums += torch.stack([loss_sum.to(self.sums), hits, torch.full_like(self.sums[0], images)])
         first = (self.bad_step < 0) & ~torch.isfinite(loss_sum)
         self.bad_step = torch.where(first, torch.full_like(self.bad_step, step), self.bad_step)
 
@@ -48,7 +52,8 @@ class Meter:
         """Mean loss and accuracy (%) of all ranks since the last reading; starts again from zero. Waits for the device."""
         loss, hits, images = distributed.sum_(self.sums.clone()).tolist()
         self.sums.zero_()
-        return {"train/loss": loss / images, "train/top1": 100 * hits / images}
+        accuracy = {"train/top1": 100 * hits / images} if self.hits else {}
+        return {"train/loss": loss / images, **accuracy}
 
     def first_bad_step(self) -> int | None:
         """The first step in which a rank's loss was not finite. Waits for the device."""
@@ -78,6 +83,7 @@ def train_step(
     meter: Meter,
     *,
     settings: TrainerSettings,
+    objective: Objective | None = None,
     step: int,
     share: Share | None = None,
     sum_gradients: Callable[[float], None] = lambda weight: None,
@@ -85,22 +91,24 @@ def train_step(
     """Update the weights once from a batch, cut into `settings.accumulation` micro-batches. Nothing is read back.
 
     The gradient is that of the mean loss over the whole batch, whatever the micro-batches' sizes; batch norm sees
-    micro-batches. `step` is the number of this step, from 1. Of several ranks each has its `share` of the batch, and
-    `sum_gradients` adds theirs up; with a share of nothing a rank computes only where batch norm expects it.
+    micro-batches. The loss is that of the objective; without one it is the cross-entropy. `step` is the number of this step,
+    from 1. Of several ranks each has its `share` of the batch, and `sum_gradients` adds theirs up; with a share of nothing a
+    rank computes only where batch norm expects it.
     """
     optimizer.zero_grad(set_to_none=True)
+    if objective is None:
+        loss = nn.CrossEntropyLoss(reduction="sum", label_smoothing=settings.label_smoothing)
+        objective = Objective(loss=loss)
     share = share or Shares(parts=settings.accumulation).of(len(batch.labels))
     parts = [torch.split(tensor, share.sizes) for tensor in (batch.images, batch.targets, batch.labels)]
     for images, targets, labels in zip(*parts, strict=True):
         if not len(labels) and not settings.sync_batch_norm:
             continue
         with settings.arithmetic.on(images.device):
-            logits = forward(images)
-        loss_sum = F.cross_entropy(
-            at_least_single(logits), targets, label_smoothing=settings.label_smoothing, reduction="sum"
-        )
+            outputs = forward(images)
+        loss_sum = summed(objective.loss, at_least_single(outputs), targets)
         scaler.scale(loss_sum / share.total).backward()
-        hits = (logits.detach().argmax(1) == labels).sum()
+        hits = (outputs.detach().argmax(1) == labels).sum() if meter.hits else None
         meter.add(loss_sum.detach(), hits, len(labels), step)
     sum_gradients(len(batch.labels) / share.total)
     if settings.clip_norm is not None:

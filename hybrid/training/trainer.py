@@ -92,6 +92,7 @@ class Trainer:
             model,
             loader.epoch(0),
             num_classes=data.num_classes,
+            objective=self.plan.objective,
             arithmetic=settings.arithmetic,
         )
 
@@ -146,6 +147,7 @@ class Trainer:
                 batch,
                 state.meter,
                 settings=self.plan.trainer,
+                objective=self.plan.objective,
                 step=state.step + 1,
                 share=share,
                 sum_gradients=self._sum_gradients,
@@ -225,6 +227,7 @@ class Trainer:
                 {"step": state.step, **result.numbers()},
                 {"step": state.step, "model": state.evaluated.state_dict()},
                 most=self.plan.trainer.keep_best,
+                rank=self.plan.objective.best.rank,
             )
         )
         self._restart_clock()

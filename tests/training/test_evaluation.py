@@ -31,7 +31,7 @@ def test_every_image_counts_once_whatever_the_batch(size):
 
 def test_two_classes_have_a_top5_of_all():
     labels = torch.tensor([0, 1, 1])
-    assert evaluate(nn.Identity(), batches(torch.randn(3, 2), labels, 2), num_classes=2).top5 == 100
+    assert evaluate(nn.Identity(), batches(torch.randn(3, 2), labels, 2), num_classes=2).values["top5"] == 100
 
 
 def test_the_models_mode_comes_back_also_after_an_error():
