@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import UserError
 from hybrid.runs.folder import RunFolder
+from hybrid.runs.numbers import headline
 
 if TYPE_CHECKING:  # loaded when they are used
     import numpy as np
@@ -111,7 +112,7 @@ class Run:
         self._folder, self._weights, self._device = RunFolder(folder), weights, device
 
     def __repr__(self) -> str:
-        state = f"test accuracy {self.summary['test']['top1']:.2f} %" if self.finished else "not finished"
+        state = f"test {headline(self.summary['test'])}" if self.finished else "not finished"
         return f"Run({str(self.path)!r}): {state}"
 
     @property

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from hybrid.runs.numbers import in_words
 from hybrid.runs.tracker import SilentSink
 
 Style = Literal["auto", "bar", "lines", "none"]
@@ -37,7 +38,7 @@ class Console(SilentSink):
             self._bar.update(step)
 
     def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
-        text = "  ".join(_shown(name, value) for name, value in values.items() if name in _FORMATS)
+        text = "  ".join(filter(None, (_shown(name, value) for name, value in values.items())))
         if not text:
             return
         if self._bar is not None and "train/loss" in values:
@@ -124,10 +125,6 @@ _FORMATS = {
     "train/top1": ("accuracy", "{:.2f} %"),
     "train/lr": ("lr", "{:.3g}"),
     "speed/images_per_second": ("", "{:.0f} images/s"),
-    "validation/loss": ("validation loss", "{:.4f}"),
-    "validation/top1": ("validation accuracy", "{:.2f} %"),
-    "test/loss": ("test loss", "{:.4f}"),
-    "test/top1": ("test accuracy", "{:.2f} %"),
 }
 
 
@@ -136,5 +133,10 @@ _BESIDE_THE_BAR = ("train/loss", "train/top1", "speed/images_per_second")
 
 
 def _shown(name: str, value: float) -> str:
-    label, form = _FORMATS[name]
-    return f"{label} {form.format(value)}".strip()
+    """A number for the console; nothing for those that are in the records alone, such as the accuracy of each class."""
+    if name in _FORMATS:
+        label, form = _FORMATS[name]
+        return f"{label} {form.format(value)}".strip()
+    split, _, number = name.partition("/")
+    shown = split in ("validation", "test") and "/" not in number and number != "top5"
+    return f"{split} {in_words(number, value)}" if shown else ""

@@ -1,7 +1,7 @@
 """A run's folder is a function of its configuration: the same command finds the same folder, and continues what it finds.
 
 config.yaml        the whole configuration, as composed
-classes.json       the names of the classes, in the order of the model's outputs
+classes.json       the names of the classes, in the order of the model's outputs; of another task {"task", "names"}
 environment.json   every session that worked on the run: time, command, versions, machine, commit, data that are not official
 metrics.jsonl      one JSON object per logged step
 summary.json       the results; it exists when the run is finished
@@ -30,6 +30,7 @@ from hybrid.configuration.renamed import upgrade
 from hybrid.errors import PeerLost, UserError
 from hybrid.files import FileLock, is_locked, remove_temporaries, write_text
 from hybrid.runs.identity import identity, run_name
+from hybrid.runs.numbers import headline
 from hybrid.runs.unmet import unmet
 
 _ABSENT = "(absent)"
@@ -68,9 +69,17 @@ class RunFolder:
         """Whether the run has ended and left its results."""
         return self.summary.is_file()
 
-    def open(self, cfg: DictConfig, *, class_names: Sequence[str], restart: bool = False) -> None:
+    def open(
+        self,
+        cfg: DictConfig,
+        *,
+        class_names: Sequence[str],
+        task: str = "classification",
+        restart: bool = False,
+    ) -> None:
         """Lock the folder for this process and write what describes the run, or check that it is the run described there.
 
+        class_names: one for each of the model's outputs. task: what the outputs are (`hybrid.data.tasks`).
         `restart` first deletes what a run has left there, and nothing else.
         Raises UserError if another process works on it, if it belongs to another configuration, or if it cannot be written.
         """
@@ -86,7 +95,9 @@ class RunFolder:
             if self.config.is_file():
                 self.compare(cfg)
             if not self.classes.is_file():
-                write_text(self.classes, json.dumps(list(class_names), ensure_ascii=False) + "\n")
+                names: Any = list(class_names)
+                names = names if task == "classification" else {"task": task, "names": names}
+                write_text(self.classes, json.dumps(names, ensure_ascii=False) + "\n")
             if not self.config.is_file():
                 write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
             if script_of(cfg) == "train":
@@ -139,10 +150,17 @@ class RunFolder:
         return upgrade(OmegaConf.load(self.config))
 
     def read_class_names(self) -> tuple[str, ...]:
-        """The classes that the run's model tells apart, so that it can be used where its data are not."""
+        """The names of the model's outputs, so that it can be used where its data are not."""
+        return self.read_outputs()[1]
+
+    def read_outputs(self) -> tuple[str, tuple[str, ...]]:
+        """(task, names): what the model's outputs are (`hybrid.data.tasks`), and the name of each."""
         try:
-            return tuple(json.loads(self.classes.read_text()))
-        except (OSError, json.JSONDecodeError, TypeError) as error:
+            found = json.loads(self.classes.read_text())
+            if isinstance(found, dict):
+                return str(found["task"]), tuple(found["names"])
+            return "classification", tuple(found)
+        except (OSError, json.JSONDecodeError, TypeError, KeyError) as error:
             raise UserError(f"{self.classes} cannot be read: {str(error)[:120]}") from error
 
     def read_summary(self) -> dict[str, Any]:
@@ -156,9 +174,8 @@ class RunFolder:
         """
         self.compare(cfg)
         summary = self.read_summary()
-        accuracy = f"test accuracy {summary['test']['top1']:.2f} %"
-        lines = [f"finished already: {accuracy}. run.restart=true runs it again.", str(self.path)]
-        print("\n".join([*lines, *unmet(self.read_config(), cfg, path=self.path)]))
+        first = f"finished already: test {headline(summary['test'])}. run.restart=true runs it again."
+        print("\n".join([first, str(self.path), *unmet(self.read_config(), cfg, path=self.path)]))
         return summary
 
     def compare(self, cfg: DictConfig) -> None:

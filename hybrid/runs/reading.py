@@ -171,8 +171,8 @@ def _read_finished(folder: RunFolder, common: dict[str, Any]) -> StoredRun:
     try:
         summary = folder.read_summary()
         numbers = dict(_numbers(summary, ""))
-        if "test.top1" not in numbers:
-            raise ValueError("it has no test.top1")
+        if not {"test.top1", "test.loss"} & numbers.keys():
+            raise ValueError("it has no test.top1 and no test.loss")
     except (OSError, ValueError) as error:  # json's and unicode's errors are ValueErrors
         warnings.warn(
             f"{folder.summary} is damaged ({_first_line(error)}): its run is left out of the averages.", stacklevel=2

@@ -62,6 +62,11 @@ def run(cfg: DictConfig) -> dict[str, Any]:
             "augmentation has no effect on a support vector machine: every image is taken once, as it is. Valid: none."
         )
     data.prepare()
+    if data.task != "classification":
+        raise UserError(
+            f"a support vector machine tells classes apart, and {data.name} is for {data.task}: train a network, with `hybrid "
+            "train`."
+        )
     model = model_from(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
     _check_fixed(model)
     _check_memory(plan.machine, model, data)

@@ -16,7 +16,7 @@ from hybrid.configuration import build_record
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.configuration.hydra_arguments import script_of
 from hybrid.configuration.paths import ConfigFolders
-from hybrid.data import Data
+from hybrid.data import Data, Task
 from hybrid.errors import UserError
 from hybrid.models import HybridModel
 from hybrid.runs import RunFolder
@@ -30,7 +30,8 @@ from hybrid.training.settings import TrainerSettings
 class Restored:
     """A run as it was left. `model` is in evaluation mode on `device`, with the weights of step `step`.
 
-    `weights` says which they are; `averaged`, whether they are the exponential average that the run kept.
+    `weights` says which they are; `averaged`, whether they are the exponential average that the run kept. `task` says what
+    its outputs are, and `class_names` has a name for each.
     """
 
     cfg: DictConfig
@@ -42,6 +43,7 @@ class Restored:
     weights: str
     step: int
     averaged: bool
+    task: Task
     class_names: tuple[str, ...]
 
     @property
@@ -78,8 +80,10 @@ def restore(
     weights = weights or settings.test_weights
     content = _read_checkpoint(folder, weights)
     data = data_from(_data_config(cfg, data_root, download), cfg.augmentation, seed=cfg.seed)
-    names = folder.read_class_names()
+    task, names = folder.read_outputs()
     model = model_from(cfg.model, image_shape=data.image_shape, num_classes=len(names))
+    if "units.mean" in content["model"]:
+        model.use_units(content["model"]["units.mean"], content["model"]["units.std"])
     checkpoint.load_weights(model, content, source=folder.checkpoints)
     model.to(place, memory_format=settings.memory_format).eval()
     set_deterministic(settings.deterministic)
@@ -94,6 +98,7 @@ def restore(
         weights=weights,
         step=content["step"],
         averaged=settings.ema is not None,
+        task=task,
         class_names=names,
     )
 

@@ -77,7 +77,8 @@ def _run(cfg: DictConfig, on_step: OnStep | None) -> dict[str, Any]:
         ema=plan.trainer.ema,
         objective=plan.objective,
     )
-    distributed.from_main(lambda: folder.open(cfg, class_names=data.class_names, restart=settings.run.restart))
+    described = {"class_names": data.class_names, "task": data.task, "restart": settings.run.restart}
+    distributed.from_main(lambda: folder.open(cfg, **described))
     with _noting_failures(folder):
         cache = begin(state, data, folder, given=given, wanted=wanted)
         with Session.open(plan, data, state, folder, cache) as session:

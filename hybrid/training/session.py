@@ -80,7 +80,12 @@ class Session:
         engines = engines_of(self.state.model, plan.device)
         more = {"engines": engines, "unofficial_files": self.data.unofficial_files}
         record_session(self.folder.environment, step=self.state.step, ranks=distributed.size(), **more)
-        lines = [*self._description(), advice_on_evaluation(plan.length, plan.evaluate_every, self.data), *engines]
+        lines = [
+            *self._description(),
+            plan.objective.describe(),
+            advice_on_evaluation(plan.length, plan.evaluate_every, self.data),
+            *engines,
+        ]
         lines.append(self.cache.describe() if self.cache is not None else None)
         for line in filter(None, lines):
             self.console.say(line)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
 from hybrid import distributed
+from hybrid.runs.numbers import headline, in_words, results
 from hybrid.training.device import device_name
 from hybrid.training.evaluation import Evaluation
 from hybrid.training.session import Session
@@ -17,6 +19,8 @@ def summarize(session: Session, test: Evaluation) -> dict[str, Any]:
     return {
         "model": plan.model,
         "data": session.data.name,
+        "task": plan.objective.task,
+        "loss": plan.objective.record(),
         "seed": plan.seed,
         "test": {**test.numbers(), "images": test.images, "weights": plan.trainer.test_weights},
         "validation": {"final": _part(state.latest, "validation/"), "best": state.best},
@@ -39,8 +43,12 @@ def _part(values: dict[str, float], prefix: str) -> dict[str, float] | None:
 def final_numbers(summary: dict[str, Any]) -> dict[str, float]:
     """The results that TensorBoard's table of runs shows, under the names of their curves."""
     parts = {"test": summary["test"], "validation": summary["validation"]["final"] or {}}
-    numbers = {f"{part}/{name}": values[name] for part, values in parts.items() for name in ("top1", "loss") if values}
-    return {name: value for name, value in numbers.items() if math.isfinite(value)}
+    return {
+        f"{part}/{name}": value
+        for part, values in parts.items()
+        for name, value in results(values)
+        if name != "top5" and math.isfinite(value)
+    }
 
 
 def closing_words(summary: dict[str, Any], session: Session) -> str:
@@ -49,8 +57,10 @@ def closing_words(summary: dict[str, Any], session: Session) -> str:
     test = summary["test"]
     whole = len(session.data.splits["test"])
     images = test["images"] if test["images"] == whole else f"{test['images']} of the {whole}"
+    first = headline(test)
+    others = [words for words in itertools.starmap(in_words, reversed(list(results(test)))) if words != first]
     lines = [
-        f"test accuracy {test['top1']:.2f} % of {images} images (top-5 {test['top5']:.2f} %, loss {test['loss']:.4f}), "
+        f"test {first} of {images} images ({', '.join(others)}), "
         f"trained in {summary['seconds']:.0f} s at {summary['images_per_second']:.0f} images/s",
         f"run folder:  {folder}",
     ]

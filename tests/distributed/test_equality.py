@@ -77,7 +77,7 @@ def compare(one, other):
     for name, value in one[1].items():
         torch.testing.assert_close(value, other[1][name], rtol=0, atol=1e-10, msg=lambda text, n=name: f"{n}: {text}")
     assert torch.equal(one[2].confusion, other[2].confusion) and one[2].images == other[2].images == 53
-    assert one[2].loss == pytest.approx(other[2].loss, abs=1e-10) and one[2].top5 == other[2].top5
+    assert one[2].loss == pytest.approx(other[2].loss, abs=1e-10) and one[2].values["top5"] == other[2].values["top5"]
 
 
 CASES = {

@@ -22,16 +22,18 @@ def test_every_image_counts_once_whatever_the_batch(size):
     order = logits.argsort(1, descending=True)
     assert result.images == 103
     assert result.top1 == pytest.approx(100 * (order[:, 0] == labels).double().mean().item())
-    assert result.top5 == pytest.approx(100 * (order[:, :5] == labels[:, None]).any(1).double().mean().item())
+    assert result.values["top5"] == pytest.approx(100 * (order[:, :5] == labels[:, None]).any(1).double().mean().item())
     assert result.loss == pytest.approx(nn.functional.cross_entropy(logits.double(), labels).item(), rel=1e-6)
     assert result.confusion.sum() == 103
     for true, predicted in zip(labels[:5], order[:5, 0], strict=True):
         assert result.confusion[true, predicted] >= 1
 
 
-def test_two_classes_have_a_top5_of_all():
+@pytest.mark.parametrize(("classes", "names"), [(5, ["loss", "top1"]), (6, ["loss", "top1", "top5"])])
+def test_top5_is_there_where_it_says_something(classes, names):
     labels = torch.tensor([0, 1, 1])
-    assert evaluate(nn.Identity(), batches(torch.randn(3, 2), labels, 2), num_classes=2).values["top5"] == 100
+    result = evaluate(nn.Identity(), batches(torch.randn(3, classes), labels, 2), num_classes=classes)
+    assert list(result.numbers()) == names
 
 
 def test_the_models_mode_comes_back_also_after_an_error():

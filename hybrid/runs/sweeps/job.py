@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import hybrid
+from hybrid.runs.numbers import headline
 from hybrid.runs.sweeps.folder import SweepRun
 
 _ASKS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
@@ -65,7 +66,7 @@ class Job:
         if code is None:
             return None
         if self.run.folder.finished:
-            return Outcome("finished", f"test accuracy {self.run.folder.read_summary()['test']['top1']:.2f} %")
+            return Outcome("finished", f"test {headline(self.run.folder.read_summary()['test'])}")
         if code in _STOPPED:
             return Outcome("stopped", f"{_STOPPED[code]}; the same command continues")
         if code < 0:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from hybrid.durations import RunLength
 from hybrid.errors import UserError
 from hybrid.runs.jsonl import read_metrics
+from hybrid.runs.numbers import headline
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun, counted
 
 State = Literal["finished", "running", "queued", "stopped", "failed", "waiting"]
@@ -52,7 +53,7 @@ def run_status(run: SweepRun, *, job: str | None = None) -> Status:
     folder = run.folder
     if folder.finished:
         summary = folder.read_summary()
-        return Status(run, "finished", 1.0, summary["seconds"], f"test accuracy {summary['test']['top1']:.2f} %")
+        return Status(run, "finished", 1.0, summary["seconds"], f"test {headline(summary['test'])}")
     records = read_metrics(folder.metrics)
     done = _done(records, run)
     if folder.in_use or job in ("RUNNING", "COMPLETING"):
@@ -152,5 +153,8 @@ def _left(run: SweepRun, records: Sequence[dict[str, Any]], done: float) -> floa
 
 
 def _last_validation(records: Sequence[dict[str, Any]]) -> str:
-    values = [record["validation/top1"] for record in records if record.get("validation/top1") is not None]
-    return f"validation accuracy {values[-1]:.2f} %" if values else ""
+    """The result of the last evaluation on the validation images; a number that was not finite is None in the records."""
+    parts = ({name.removeprefix("validation/"): value for name, value in record.items()
+              if name.startswith("validation/") and value is not None} for record in reversed(records))  # fmt: skip
+    last = next((numbers for numbers in parts if numbers), None)
+    return f"validation {headline(last)}" if last else ""

@@ -1,0 +1,32 @@
+"""The words for the numbers of an evaluation: "accuracy 98.20 %", "balanced accuracy 91.00 %", "loss 0.0712"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_WORDS = {"top1": "accuracy", "top5": "top-5", "f1": "F1", "auc": "AUC", "r2": "R²"}
+_PERCENT = {"top1", "top5", "balanced_accuracy", "calibration_error", "exact_match"}
+_FIRST = ("top1", "average_precision", "mean_absolute_error")  # the first that is there says how good a run is
+_NO_RESULTS = ("images", "step")
+
+
+def in_words(name: str, value: float) -> str:
+    """A number of an evaluation for people, such as "accuracy 98.20 %" for top1."""
+    words = _WORDS.get(name) or name.replace("per_class/", "accuracy of ").replace("_", " ")
+    if name in _PERCENT or name.startswith("per_class/"):
+        return f"{words} {value:.2f} %"
+    return f"{words} {value:.4f}" if name == "loss" or abs(value) < 10 else f"{words} {value:.5g}"
+
+
+def headline(numbers: Mapping[str, Any]) -> str:
+    """The number that says how good a run is: the accuracy, or what the task has in its place, or the loss."""
+    name = next((name for name in _FIRST if name in numbers), "loss")
+    return in_words(name, numbers[name])
+
+
+def results(numbers: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """(name, number) of an evaluation's results, without the numbers of single classes."""
+    for name, value in numbers.items():
+        if isinstance(value, int | float) and name not in _NO_RESULTS and "/" not in name:
+            yield name, value
