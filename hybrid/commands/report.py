@@ -1,13 +1,15 @@
-"""A table over runs: mean ± standard deviation over seeds, one row per configuration; and learning curves.
+"""Compare runs: a table with means over seeds or other keys, a paired test of two settings, curves, and a page to send.
 
     hybrid report                                            # every run below outputs/
     hybrid report where=[data=cifar10,trainer.ema=null] by=[data.subset.n,optimizer.lr]
+    hybrid report sweep=last over=seed,fold compare=[optimizer.lr=0.1,optimizer.lr=0.2]
     hybrid report runs=outputs/mnist format=latex out=table.tex curves=curves.pdf
-    hybrid report sweep=last over=data.subset.n figure=accuracy.png
+    hybrid report sweep=last x=data.subset.n figure=accuracy.png
 
-Runs that differ in nothing but their seed are one row. Its columns say in which settings the rows differ, or the settings that
-by= names; rows are then in their order, else the best by metric= comes first. Unfinished and failed runs are counted and
-named, and are in no average; of a sweep also those that have not begun. Nothing in the runs' folders is changed.
+Runs that differ in nothing but the keys in over= are one row: mean ± standard deviation, and the confidence interval of the
+mean. The columns say in which settings the rows differ, or the settings that by= names; rows are then in their order, else the
+best by metric= comes first. A setting may be called by its last part: fold for data.fold. Unfinished and failed runs are
+counted and named, and are in no average; of a sweep also those that have not begun. The runs' folders are not changed.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hybrid.configuration.arguments import command, option
+from hybrid.configuration.arguments import check_not_empty, command, option
 from hybrid.configuration.output_paths import PICTURES, check_file, writing
 from hybrid.configuration.paths import folder
 from hybrid.errors import UserError
@@ -27,6 +29,8 @@ if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for
     from hybrid.reports.groups import Group
     from hybrid.reports.tables import Table
     from hybrid.runs.reading import StoredRun
+
+SEED = ("seed",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,18 @@ class Options:
     by: tuple[str, ...] = option(
         "the settings to show, and to order by; none: those in which the groups differ", default=()
     )
-    metric: str = option("a number of summary.json: a column, and the order without by", default="test.top1")
+    over: tuple[str, ...] = option("what means are taken over: [seed,data.fold]", default=SEED)
+    metric: str | None = option(
+        "a number of summary.json: a column, and the order without by; null: test.top1, or the first result of the test",
+        default=None,
+    )
+    columns: tuple[str, ...] = option(
+        "more columns than six: numbers of summary.json and settings, [test.top5,train.loss]; or all", default=()
+    )
+    confidence: float | None = option("the level of the confidence interval, in %; null: none", default=95.0)
+    compare: tuple[str, ...] = option(
+        "a paired test of the metric between two settings: [model=scat_wrn,model=wrn_16_8]", default=()
+    )
     format: Literal["text", "markdown", "csv", "latex"] = option("of the table", default="text")
     out: str | None = option("write the table to this file instead of printing it", default=None)
     curves: str | None = option("also draw learning curves to this file: .png, .svg or .pdf", default=None)
@@ -55,8 +70,10 @@ class Options:
         default=None,
     )
 
-    figure: str | None = option("also draw metric over the setting over=, with error bars, to this file", default=None)
-    over: str | None = option("the setting on the figure's axis, such as data.subset.n", default=None)
+    figure: str | None = option("also draw metric over the setting x=, with error bars, to this file", default=None)
+    x: str | None = option(
+        "the setting on the figure's axis, such as data.subset.n; over=SETTING alone says it, too", default=None
+    )
 
     def __post_init__(self) -> None:
         for name in ("curves", "figure"):
@@ -64,22 +81,34 @@ class Options:
         check_file("out", self.out)
         if self.debug and self.sweep is not None:
             raise UserError("debug has no effect with sweep=…: all runs of a sweep are shown.")
-        if (self.figure is None) != (self.over is None):
-            raise UserError("figure=FILE and over=SETTING belong together.")
+        check_not_empty(self, "over")
+        if self.figure is not None and self.x is None and len(self.over) == 1 and self.over != SEED:
+            object.__setattr__(self, "x", self.over[0])
+            object.__setattr__(self, "over", SEED)
+        if (self.figure is None) != (self.x is None):
+            raise UserError("figure=FILE and x=SETTING belong together.")
         if self.curve is not None and self.curves is None:
             raise UserError("curve has no effect without curves=FILE.")
+        if self.confidence is not None and not 0 < self.confidence < 100:
+            raise UserError(
+                f"confidence={self.confidence:g} is not valid: it is a level in % between 0 and 100, or null."
+            )
 
 
 @command(Options)
 def report(options: Options) -> None:
     """Read the runs, print or write the table, and draw the curves if they are wanted."""
+    from hybrid.reports.comparison import comparison_lines
     from hybrid.reports.groups import group_runs
-    from hybrid.reports.tables import make_table, order
+    from hybrid.reports.tables import default_metric, make_table, order
 
-    groups = group_runs(_runs(options))
-    groups = order(groups, metric=options.metric, by=options.by)
-    table = make_table(groups, metric=options.metric, by=options.by)
-    drawings = [(name, getattr(options, name), _drawing(options, name, groups)) for name in _wanted(options)]
+    groups = group_runs(_runs(options), over=options.over)
+    metric = options.metric or default_metric(groups)
+    groups = order(groups, metric=metric, by=options.by)
+    table = make_table(groups, metric=metric, by=options.by, columns=options.columns, level=options.confidence)
+    if options.compare:
+        table.notes.extend(comparison_lines(groups, options.compare, metric=metric, level=options.confidence))
+    drawings = [(name, getattr(options, name), _drawing(options, name, groups, metric)) for name in _wanted(options)]
     for name, path, drawing in drawings:
         _write(name, path, drawing)
     _show(options, table)
@@ -98,7 +127,7 @@ def _wanted(options: Options) -> list[str]:
     return [name for name in ("curves", "figure") if getattr(options, name) is not None]
 
 
-def _drawing(options: Options, name: str, groups: list[Group]) -> bytes:
+def _drawing(options: Options, name: str, groups: list[Group], metric: str) -> bytes:
     from hybrid.reports.curves import curves_figure
     from hybrid.reports.setting_figure import setting_figure
     from hybrid.reports.style import picture
@@ -106,12 +135,12 @@ def _drawing(options: Options, name: str, groups: list[Group]) -> bytes:
     if name == "curves":
         figure = curves_figure(groups, name=options.curve, by=options.by)
     else:
-        figure = setting_figure(groups, over=options.over, metric=options.metric)
+        figure = setting_figure(groups, over=options.x, metric=metric)
     return picture(figure, Path(getattr(options, name)).suffix.removeprefix("."))
 
 
 def _show(options: Options, table: Table) -> None:
-    from hybrid.reports.tables import WRITERS, text
+    from hybrid.reports.writers import WRITERS, text
 
     if options.out is None and options.format == "text" and sys.stdout.isatty():
         print(text(table, width=shutil.get_terminal_size().columns))

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hybrid.errors import UserError, unknown_name
-from hybrid.reports.groups import Group, telling_settings
+from hybrid.reports.differences import labels
+from hybrid.reports.groups import SEED, Group
+from hybrid.reports.numbers import title
 from hybrid.reports.style import COLOURS, WIDE, legend_below, log_scale, new_panels, paper_style
-from hybrid.reports.tables import setting_text, title
 from hybrid.runs.reading import StoredRun
 
 _STROKES = ("-", (0, (5, 1.5)))
@@ -50,8 +51,8 @@ def curves_figure(
 
     Args:
         name: a name in metrics.jsonl; None: "validation/top1" if it is there, or else "train/loss".
-        by: the settings that the legend names. Others follow only where these do not tell all groups apart. Without `by`
-            the legend names the settings in which the groups differ.
+        by: the settings that the legend names first. Others follow only where these do not tell all groups apart. Without
+            `by` the legend names the settings in which the groups differ.
         over: the x axis. Steps can be compared between runs of different numbers of images, epochs cannot.
 
     Raises UserError where no run has such a value.
@@ -61,17 +62,12 @@ def curves_figure(
             f"curves of the first {MOST_GROUPS} of {len(groups)} groups; choose others with where.", stacklevel=2
         )
         groups = groups[:MOST_GROUPS]
-    settings = _legend_settings(groups, by)
+    names = labels(groups, by=by)
     lines = [
-        Line(
-            group,
-            ", ".join(_value(name, group) for name in settings),
-            COLOURS[k % len(COLOURS)],
-            _STROKES[k // len(COLOURS)],
-        )
-        for k, group in enumerate(groups)
+        Line(group, label, COLOURS[k % len(COLOURS)], _STROKES[k // len(COLOURS)])
+        for k, (group, label) in enumerate(zip(groups, names, strict=True))
     ]
-    return lines_figure(lines, name=name, over=over, heading=heading_of(settings))
+    return lines_figure(lines, name=name, over=over)
 
 
 @paper_style
@@ -91,7 +87,8 @@ def lines_figure(
     ((axes,),) = new_panels(WIDE, 3.0)
     for line, own in zip(lines, series, strict=True):
         style = {"color": line.colour, "linestyle": line.stroke}
-        _draw(axes, own, style, label=_counted(line.label, [run for run, *_ in own]))
+        one = "seed" if line.group.over == SEED else "run"
+        _draw(axes, own, style, label=_counted(line.label, [run for run, *_ in own], one))
     axes.set(xlabel=over, ylabel=title(name).replace("top-1 (%)", "accuracy (%)"))
     if _far_apart(series):
         log_scale(axes, "x")
@@ -180,37 +177,11 @@ def _far_apart(series: Sequence[Sequence[tuple]]) -> bool:
     return bool(ends) and 0 < _FAR * min(ends) < max(ends)
 
 
-def heading_of(settings: Sequence[str]) -> str:
-    """Shorten the settings' names as far as they stay distinct, for a heading above a legend of their values."""
-    short = [name.rpartition(".")[2] for name in settings]
-    return ", ".join(short if len(set(short)) == len(short) else settings)
-
-
-def _counted(label: str, drawn: Sequence[StoredRun]) -> str:
+def _counted(label: str, drawn: Sequence[StoredRun], one: str) -> str:
     states = [run.state for run in drawn]
     finished = states.count("finished")
-    parts = [f"{finished} seed{'s' * (finished != 1)}"] if finished else []
+    parts = [f"{finished} {one}{'s' * (finished != 1)}"] if finished else []
     parts += [
         f"{states.count(state)} {state}" for state in ("unfinished", "failed", "damaged", "missing") if state in states
     ]
     return f"{label} ({', '.join(parts)})"
-
-
-def _value(name: str, group: Group) -> str:
-    """Return the value as it is typed; for the number of images null is written as "all", which a picture needs."""
-    value = group.fact(name)
-    return "all" if name == "data.subset.n" and value is None else setting_text(value)
-
-
-def _legend_settings(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
-    """Return the settings that tell the lines apart, those of `by` first; for a single group its model and data."""
-    names = telling_settings(groups, by)
-    chosen = [name for name in names if len({setting_text(group.fact(name)) for group in groups}) > 1]
-    for name in telling_settings(groups) if by else ():
-        if _distinct(groups, [*chosen, name]) > _distinct(groups, chosen):
-            chosen.append(name)
-    return chosen or names[:2]
-
-
-def _distinct(groups: Sequence[Group], settings: Sequence[str]) -> int:
-    return len({tuple(setting_text(group.fact(name)) for name in settings) for group in groups})

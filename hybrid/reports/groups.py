@@ -1,26 +1,20 @@
-"""Groups of runs that differ in nothing but their seed: their mean ± std, and the settings that tell groups apart."""
+"""Groups of runs that differ in nothing but their seed, or in other keys that are averaged over: their mean ± std."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import json
+import math
 import statistics
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
-from hybrid.configuration.composition import compose
-from hybrid.configuration.hydra_arguments import Script
-from hybrid.errors import UserError
-from hybrid.runs.folder import identity
-from hybrid.runs.reading import State, StoredRun, unknown_setting
+from hybrid.runs.reading import State, StoredRun, full_name
 
 ABSENT = "–"  # shown where a group has no such setting or number
-_COLUMNS = ("model", "data")  # the choices that every table shows
+SEED = ("seed",)  # what runs are averaged over, unless something else is asked for
 
 
 class MeanStd(NamedTuple):
@@ -37,6 +31,19 @@ class MeanStd(NamedTuple):
             return None
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
 
+    def interval(self, level: float) -> tuple[float, float] | None:
+        """Return the confidence interval of the mean by Student's t with n - 1 degrees of freedom; None for a single run.
+
+        It covers the true mean in a share `level` (in 0..1) of all experiments, if the values are independent and normally
+        distributed.
+        """
+        if self.std is None:
+            return None
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(self.n - 1, (1 + level) / 2)) * self.std / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
+
 
 class Middle(NamedTuple):
     """Median over runs, the smallest and the largest value. One run that was held up does not shift a median of times."""
@@ -48,9 +55,10 @@ class Middle(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Runs with one configuration and different seeds, in the order of the seeds."""
+    """Runs with one configuration but for the keys in `over`, in the order of these keys' values."""
 
     runs: tuple[StoredRun, ...]
+    over: tuple[str, ...] = SEED
 
     @property
     def finished(self) -> tuple[StoredRun, ...]:
@@ -61,10 +69,20 @@ class Group:
         """Return the runs in this state."""
         return tuple(run for run in self.runs if run.state == state)
 
-    @property
+    @functools.cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """Return the settings that all runs of the group share, and the seed where it is not averaged over."""
+        return _parted(self.runs[0], self.over)[0]
+
+    @functools.cached_property
+    def choices(self) -> Mapping[str, str]:
+        """Return the choices that are not averaged over."""
+        return {name: value for name, value in self.runs[0].choices.items() if not _is_within(name, self.over)}
+
+    @functools.cached_property
     def facts(self) -> Mapping[str, Any]:
         """Return settings and choices in one mapping: "optimizer.lr" -> 0.1, "optimizer" -> "sgd"."""
-        return {**self.runs[0].settings, **self.runs[0].choices}
+        return {**self.settings, **self.choices}
 
     def fact(self, name: str) -> Any:
         """Return the value of a setting or choice, ABSENT where the group has none."""
@@ -79,92 +97,95 @@ class Group:
         values = self._values(name)
         return Middle(statistics.median(values), min(values), max(values)) if values else None
 
+    def by_key(self, name: str) -> dict[str, float]:
+        """Return the number of every finished run that has it, by the values of the keys in `over`, such as "seed=0"."""
+        return {key_words(run, self.over): run.numbers[name] for run in self.finished if name in run.numbers}
+
     def _values(self, name: str) -> list[float]:
         return [run.numbers[name] for run in self.finished if name in run.numbers]
 
 
-def group_runs(runs: Iterable[StoredRun]) -> list[Group]:
-    """Put repetitions together. The same configuration with the same seed counts once: a warning names the one left out."""
-    groups: dict[str, dict[int, StoredRun]] = {}
-    for run in sorted(
-        runs, key=lambda run: run.state != "finished"
-    ):  # stable: a finished run before its failed attempts
-        seeds = groups.setdefault(configuration_key(run), {})
-        if run.seed in seeds:
-            kept = seeds[run.seed].path
-            warnings.warn(f"{run.path} is left out: same configuration and seed as {kept}.", stacklevel=2)
-            continue
-        seeds[run.seed] = run
-    return [Group(tuple(seeds[seed] for seed in sorted(seeds))) for seeds in groups.values()]
+def averaged_keys(runs: Iterable[StoredRun], over: Sequence[str]) -> tuple[str, ...]:
+    """Return the whole names of the keys in `over`: of a setting, of a section ("optimizer"), or its last part ("fold").
 
-
-def configuration_key(run: StoredRun) -> str:
-    """Return a text that is equal for runs that differ in nothing but their seed."""
-    return _text(run.settings)
-
-
-def telling_settings(groups: Sequence[Group], by: Sequence[str] = ()) -> list[str]:
-    """Return the names of the settings that tell groups apart: model, data, then those in which they differ, or `by`.
-
-    A setting that every group's choices bring with them is left out: the names scat_wrn and resnet18 say enough. Raises
-    UserError for a name in `by` that no group has.
+    Raises UserError for a key that no run has.
     """
-    if by:
-        _check(by, {name for group in groups for name in group.facts})
-        return list(dict.fromkeys([*(name for name in _COLUMNS if name not in by), *by]))
-    choices = [name for name in _varying(groups, "choices") if not _is_implied(name, groups)]
-    settings = _varying(groups, "settings")
-    if settings:
-        settings = [name for name in settings if any(_is_chosen(name, group) for group in groups)]
-    return list(dict.fromkeys([*_COLUMNS, *choices, *settings]))
+    settings = {name for run in runs for name in run.settings} | {"seed"}
+    parts = [name.split(".") for name in settings]
+    sections = {".".join(names[:k]) for names in parts for k in range(1, len(names))}
+    groups = {name for run in runs for name in run.choices if name.replace("/", ".") in sections}
+    return tuple(full_name(name, settings | sections | groups, what="key in over") for name in over)
 
 
-def _varying(groups: Sequence[Group], kind: str) -> list[str]:
-    tables = [getattr(group.runs[0], kind) for group in groups]
-    names = dict.fromkeys(name for table in tables for name in table)
-    return [name for name in names if len({_text(table.get(name, ABSENT)) for table in tables}) > 1]
+def group_runs(runs: Iterable[StoredRun], *, over: Sequence[str] = SEED) -> list[Group]:
+    """Put the runs together that differ in the keys of `over` alone. A run that is there twice counts once.
+
+    Args:
+        over: the seed, settings ("data.fold", or "fold" where no other ends so), or sections ("augmentation").
+
+    Raises UserError for a key that no run has. A warning names a run that is left out.
+    """
+    runs = list(runs)
+    over = averaged_keys(runs, over)
+    groups: dict[str, list[StoredRun]] = {}
+    for run in without_duplicates(runs):
+        groups.setdefault(configuration_key(run, over), []).append(run)
+    return [Group(tuple(sorted(own, key=lambda run: _place(run, over))), over) for own in groups.values()]
 
 
-def _is_implied(choice: str, groups: Sequence[Group]) -> bool:
-    """Whether model and data, which have columns, bring this choice with them: a data set its augmentation, a model its head."""
-    return all(_brought(group).get(choice, ABSENT) == group.runs[0].choices.get(choice, ABSENT) for group in groups)
+def without_duplicates(runs: Iterable[StoredRun]) -> list[StoredRun]:
+    """Return the runs in their order, but of several with one configuration and seed the first, or the first finished one.
+
+    A warning names each run that is left out.
+    """
+    runs = list(runs)
+    kept: dict[tuple[str, str], StoredRun] = {}
+    for run in sorted(runs, key=lambda run: run.state != "finished"):  # stable
+        first = kept.setdefault((configuration_key(run), str(run.seed)), run)
+        if first is not run:
+            warnings.warn(f"{run.path} is left out: same configuration and seed as {first.path}.", stacklevel=2)
+    paths = {run.path for run in kept.values()}
+    return [run for run in runs if run.path in paths]
 
 
-def _is_chosen(name: str, group: Group) -> bool:
-    """Whether a group's setting is other than its choices alone would make it, as far as this checkout knows them."""
-    run = group.runs[0]
-    known = _composed(run.script, tuple(run.choices.items()))
-    return known is None or known.settings.get(name, ABSENT) != run.settings.get(name, ABSENT)
+def configuration_key(run: StoredRun, over: Sequence[str] = SEED) -> str:
+    """Return a text that is equal for runs that differ in nothing but the keys in `over`."""
+    return as_text(_parted(run, over)[0])
 
 
-def _brought(group: Group) -> Mapping[str, str]:
-    """The options that the choice of model and data alone brings with it; none if this checkout does not know them."""
-    run = group.runs[0]
-    known = _composed(run.script, tuple((name, run.choices[name]) for name in _COLUMNS if name in run.choices))
-    return {} if known is None else known.choices
+def key_words(run: StoredRun, over: Sequence[str]) -> str:
+    """Return the values of the keys in `over`, such as "seed=0, data.fold=2"."""
+    return ", ".join(f"{name}={value}" for name, value in _parted(run, over)[1].items())
 
 
-class _Composed(NamedTuple):
-    settings: Mapping[str, Any]
-    choices: Mapping[str, str]
-
-
-@functools.cache  # composing takes about a second, and groups share their choices
-def _composed(script: Script, choices: tuple[tuple[str, str], ...]) -> _Composed | None:
-    try:
-        cfg = compose([f"{group}={option}" for group, option in choices], config_name=script)
-        return _Composed(identity(cfg), dict(cfg.choices))
-    except (HydraException, OmegaConfBaseException, UserError):
-        return None  # chosen from yaml files that are not here
-
-
-def _check(by: Sequence[str], valid: set[str]) -> None:
-    for name in by:
-        if name == "seed":
-            raise UserError("by: the seed tells no groups apart, they are averages over it. where=seed=0 selects runs.")
-        if name not in valid:
-            raise unknown_setting(name, valid, what="setting in by")
-
-
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return a text that is equal for equal values."""
     return json.dumps(value, sort_keys=True, default=str)
+
+
+def sortable(value: Any) -> tuple[int, float, str]:
+    """Return a key that sorts numbers by size, "20 epochs" by its number, then words, then None."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return 0, value, ""
+    head, _, rest = str(value).partition(" ")
+    try:
+        return 0, float(head), rest
+    except ValueError:
+        return (2 if value is None else 1), 0.0, str(value)
+
+
+def _parted(run: StoredRun, over: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings that are not averaged over, and those that are."""
+    parts: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+    for name, value in {"seed": run.seed, **run.settings}.items():
+        parts[_is_within(name, over)][name] = value
+    return parts
+
+
+def _is_within(name: str, over: Sequence[str]) -> bool:
+    whole = name.replace("/", ".")
+    return any(whole == key or whole.startswith(f"{key}.") for key in (key.replace("/", ".") for key in over))
+
+
+def _place(run: StoredRun, over: Sequence[str]) -> list[tuple[int, float, str]]:
+    return [sortable(value) for value in _parted(run, over)[1].values()]

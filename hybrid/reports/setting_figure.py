@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hybrid.errors import UserError
-from hybrid.reports.curves import heading_of
-from hybrid.reports.groups import Group, telling_settings
+from hybrid.reports.differences import labels, setting_text, telling_settings, varying
+from hybrid.reports.groups import Group, as_text, sortable
+from hybrid.reports.numbers import title
 from hybrid.reports.style import COLOURS, SMALL, WIDE, legend_below, new_panels, paper_style
-from hybrid.reports.tables import setting_text, sortable, title
-from hybrid.runs.reading import unknown_setting
+from hybrid.runs.reading import full_name
 
 _FAR = 20  # times larger: the axis is logarithmic
 _MARGIN = 0.1  # of the axes, above and below the points: room for a line of text
@@ -34,35 +34,30 @@ def setting_figure(groups: Sequence[Group], *, over: str, metric: str) -> Figure
     Raises UserError where no group has the setting, only one value of it is there, or no run has the number.
     """
     valid = {name for group in groups for name in group.facts}
-    if over not in valid:
-        raise unknown_setting(over, valid, what="setting in over")
+    over = full_name(over, valid, what="setting in x")
     values = list(dict.fromkeys(setting_text(group.fact(over)) for group in groups))
     if len(values) < 2:
-        raise UserError(f"over={over}: all runs have {values[0]}; a figure needs two values or more.")
+        raise UserError(f"x={over}: all runs have {values[0]}; a figure needs two values or more.")
     if all(group.mean_std(metric) is None for group in groups):
         raise UserError(f"figure: no finished run has {metric}.")
     positions = _positions(groups, over)
     ((axes,),) = new_panels(WIDE, 3.0)
-    names, lines = _lines(groups, over)
-    for k, (label, members) in enumerate(lines.items()):
+    for k, (label, members) in enumerate(_lines(groups, over)):
         _draw(axes, members, positions, over=over, metric=metric, colour=COLOURS[k % len(COLOURS)], label=label)
-    _finish(axes, positions, over=over, metric=metric, heading=heading_of(names))
+    _finish(axes, positions, over=over, metric=metric)
     return axes.figure
 
 
-def _lines(groups: Sequence[Group], over: str) -> tuple[list[str], dict[str, list[Group]]]:
-    """The names of the settings that tell the groups apart besides `over`, and the groups by their values.
-
-    Of `over`'s own section, settings that follow it tell nothing.
-    """
-    varying = [
-        name for name in telling_settings(groups) if len({setting_text(group.fact(name)) for group in groups}) > 1
-    ]
-    names = [name for name in varying if name != over]
+def _lines(groups: Sequence[Group], over: str) -> list[tuple[str, list[Group]]]:
+    """Return a name and the groups of each line: those that differ in `over` alone."""
+    names = [name for name in varying(groups, telling_settings(groups)) if name != over]
     lines: dict[str, list[Group]] = {}
-    for group in groups:
-        lines.setdefault(", ".join(setting_text(group.fact(name)) for name in names), []).append(group)
-    return names, lines
+    words: dict[str, str] = {}
+    for group, label in zip(groups, labels(groups, without=[over]), strict=True):
+        key = as_text([group.fact(name) for name in names])
+        lines.setdefault(key, []).append(group)
+        words.setdefault(key, label)
+    return [(words[key], members) for key, members in lines.items()]
 
 
 def _positions(groups: Sequence[Group], over: str) -> Mapping[str, float]:
@@ -111,7 +106,7 @@ def _note(axes: Axes, words: str, place: tuple[float, float], *, colour: str, **
     axes.annotate(words, place, (5, 4), textcoords="offset points", color=colour, fontsize=SMALL, **more)
 
 
-def _finish(axes: Axes, positions: Mapping[str, float], *, over: str, metric: str, heading: str) -> None:
+def _finish(axes: Axes, positions: Mapping[str, float], *, over: str, metric: str) -> None:
     axes.set(xlabel=over, ylabel=title(metric))
     places = list(positions.values())
     if min(places) > 0 and max(places) >= _FAR * min(places):
@@ -119,6 +114,6 @@ def _finish(axes: Axes, positions: Mapping[str, float], *, over: str, metric: st
     axes.set_xticks(places, list(positions))
     axes.minorticks_off()
     axes.margins(y=_MARGIN)
-    handles, labels = axes.get_legend_handles_labels()
-    if any(labels):
-        legend_below(axes.figure, handles, labels, heading=heading)
+    handles, names = axes.get_legend_handles_labels()
+    if any(names):
+        legend_below(axes.figure, handles, names)

@@ -1,4 +1,4 @@
-"""Tables over groups of runs, a row a group: as text, Markdown, CSV or LaTeX.
+"""Tables over groups of runs, a row a group; hybrid/reports/writers.py writes them.
 
 table = make_table(group_runs(find_runs("outputs")), metric="test.top1")
 print(text(table))
@@ -8,31 +8,36 @@ table.frame                    # the same as a pandas table, every digit
 from __future__ import annotations
 
 import math
-import re
-import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from hybrid.errors import unknown_name
-from hybrid.reports.columns import Column, aligned, that_fit
-from hybrid.reports.groups import ABSENT, Group, MeanStd, telling_settings
+from hybrid.reports.differences import COLUMNS, labels, named_settings, setting_text, telling_settings
+from hybrid.reports.groups import ABSENT, SEED, Group, MeanStd, sortable
+from hybrid.reports.numbers import mean_cells, number_text, title
 from hybrid.runs.reading import State, StoredRun
 
 if TYPE_CHECKING:  # takes a while to load
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
 METRICS = ("test.top1", "test.loss", "validation.best.top1", "parameters", "seconds", "images_per_second")
 STATES: tuple[State, ...] = get_args(State)
-_TITLES = {
-    "test.top1": "test top-1 (%)",
-    "test.top5": "test top-5 (%)",
-    "validation.best.top1": "best validation (%)",
-    "seconds": "training (s)",
-    "images_per_second": "images/s",
-}
-_SMALLER_IS_BETTER = ("loss", "seconds", "parameters", "steps", "epochs")
-_SEEDS, _OTHERS, _DEVICE = "seeds", "not finished", "device"
+ALL = ("all",)  # columns=all
+MOST_COLUMNS = 6  # of a table where nobody asks for more
+_SMALLER_IS_BETTER = ("loss", "error", "seconds", "parameters", "steps", "epochs")
+_NO_RESULTS = ("test.images", "test.top5")  # of the test, but not shown unless somebody asks
+_SEEDS, _RUNS, _OTHERS, _DEVICE, SETTINGS = "seeds", "runs", "not finished", "device", "settings"
+FOLDS = "Folds share training images, so that their results vary together: intervals and p are too small."
+_NAMED = 10  # runs that are not finished, of each state
+
+
+class Layout(NamedTuple):
+    """What of a table is shown: the columns as words under their titles, what is the same in every row, what is left out."""
+
+    words: DataFrame
+    same: Mapping[str, str]
+    left_out: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,15 @@ class Table:
 
     Attributes:
         frame: settings as they are typed (None where a group has none), the number of runs in each state, each number's
-            mean over the finished runs and, as NAME_std, its standard deviation (n - 1; NaN for a single run), and the
-            device where the rows differ in it.
+            mean over the finished runs and, as NAME_std, its standard deviation (n - 1; NaN for a single run), for `metric`
+            its confidence interval as NAME_low and NAME_high, and the device where the rows differ in it.
         settings: the columns that are settings.
         numbers: the columns that are numbers of summary.json.
-        asked: settings that are shown also where all rows agree in them.
+        asked: settings and numbers that are shown in any case; "all": each of them has a column.
+        names: what each row is, in words.
+        metric: the number that the table is about.
+        over: the keys that the means are taken over.
+        level: of the confidence interval, in %; None: there is none.
         notes: lines that belong under the table.
     """
 
@@ -53,63 +62,143 @@ class Table:
     settings: Sequence[str]
     numbers: Sequence[str]
     asked: Sequence[str]
-    notes: Sequence[str]
+    names: Sequence[str]
+    metric: str
+    over: Sequence[str]
+    level: float | None
+    notes: list[str]
 
-    def words(self) -> DataFrame:
-        """Return the cells as words, under the titles that readers see."""
+    def layout(self) -> Layout:
+        """Choose at most six columns, or as many as are asked for."""
+        words = self._words()
+        same = self._same(words)
+        names = [name for name in words if name not in same]
+        if tuple(self.asked) != ALL:
+            names = self._few(names)
+        elif SETTINGS in names:
+            names.remove(SETTINGS)
+        left_out = [name for name in self.numbers if title(name) not in names and title(name) not in same]
+        return Layout(words[names], same, [name for name in left_out if self.frame[name].notna().any()])
+
+    def is_number(self, column: str) -> bool:
+        """Return whether the column of this title is aligned to the right."""
+        return column not in (*self.settings, _OTHERS, _DEVICE, SETTINGS)
+
+    def _words(self) -> DataFrame:
+        """Return every column as words."""
         import pandas
 
         states = self.frame[[state for state in STATES if state != "finished"]].to_dict("records")
         others = [", ".join(f"{count} {state}" for state, count in row.items() if count) for row in states]
         columns = {name: self.frame[name].fillna(ABSENT) for name in self.settings}
-        columns |= {_SEEDS: self.frame["finished"].astype(str)} | ({_OTHERS: others} if any(others) else {})
-        columns |= {title(name): _cells(name, self.frame[name], self.frame[f"{name}_std"]) for name in self.numbers}
+        columns |= {SETTINGS: [name or ABSENT for name in self.names]}
+        columns |= {self._count: self.frame["finished"].astype(str)} | ({_OTHERS: others} if any(others) else {})
         columns |= {_DEVICE: self.frame[_DEVICE]} if _DEVICE in self.frame else {}
+        for name in self.numbers:
+            columns[title(name)] = mean_cells(name, self.frame[name], self.frame[f"{name}_std"])
+            if name == self.metric and self.frame[f"{name}_std"].notna().any() and self.level is not None:
+                columns[self._interval] = self._intervals()
         return pandas.DataFrame(columns)
 
-    def is_number(self, column: str) -> bool:
-        """Return whether the column of this title is aligned to the right."""
-        return column not in (*self.settings, _OTHERS, _DEVICE)
+    @property
+    def _count(self) -> str:
+        return _SEEDS if tuple(self.over) == SEED else _RUNS
 
-    def same(self, words: DataFrame) -> dict[str, str]:
-        """Return the columns that need not be shown, with their word.
+    @property
+    def _interval(self) -> str:
+        return f"{self.level:g} % interval"
 
-        These are settings, seeds and parameters that are the same in every row, and numbers that no run has.
-        """
+    def _intervals(self) -> list[str]:
+        low, high, mean = (self.frame[f"{self.metric}{end}"] for end in ("_low", "_high", ""))
+        return [
+            ABSENT if math.isnan(a) else f"[{number_text(self.metric, a, m)}, {number_text(self.metric, b, m)}]"
+            for a, b, m in zip(low, high, mean, strict=True)
+        ]
+
+    def _same(self, words: DataFrame) -> dict[str, str]:
+        """Return the columns that need not be shown, with their word: settings, seeds and parameters that all rows share."""
         if len(words) < 2:
             return {}
         found = {}
         for column in words:
             told = {cell.strip() for cell in words[column]}
             told -= {ABSENT} if column == "parameters" and len(told) == 2 else set()
-            known = column in (*self.settings, _SEEDS, "parameters") and column not in self.asked
-            if len(told) == 1 and (known or (self.is_number(column) and told == {ABSENT})):
+            known = column in (*self.settings, self._count, "parameters") and column not in self.asked
+            if len(told) == 1 and known:
                 found[column] = told.pop()
         return found
+
+    def _few(self, names: Sequence[str]) -> list[str]:
+        """Of these columns keep those that tell the rows apart, the metric and what was asked for, then others up to six."""
+        results = {title(name): name for name in self.numbers}
+        must = [self._count, _OTHERS, _DEVICE, title(self.metric), self._interval]
+        must = [name for name in names if name in must or results.get(name) in self.asked]
+        room = MOST_COLUMNS - len(must)
+        settings = [name for name in names if name in self.settings]
+        own = [name for name in settings if name in (*COLUMNS, *self.asked)]
+        if not any(name in self.settings for name in self.asked) and len(settings) > max(room, len(own)):
+            settings = [*own, SETTINGS]
+        kept = {*settings, *must}
+        more = [name for name in names if name in results and name not in kept and self._known(results[name])]
+        kept |= set(more[: max(0, MOST_COLUMNS - len(kept))])
+        return [name for name in names if name in kept]
+
+    def _known(self, number: str) -> bool:
+        return self.frame[number].notna().any()
+
+
+def is_fold(key: str) -> bool:
+    """Return whether a key that is averaged over counts the folds of a cross-validation."""
+    return key.rpartition(".")[2] == "fold"
+
+
+def default_metric(groups: Sequence[Group]) -> str:
+    """Return "test.top1", or where no run has it the first result of a test, such as "test.mean_absolute_error"."""
+    found = {name: None for group in groups for run in group.finished for name in run.numbers}
+    results = [name for name in found if _is_result(name) and not name.endswith("loss")]
+    return METRICS[0] if METRICS[0] in found or not found else (*results, "test.loss")[0]
 
 
 def order(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) -> list[Group]:
     """Sort the groups by the settings in `by`, and then data set by data set, the best by `metric` first.
 
-    Raises UserError for a metric that no summary has.
+    Raises UserError for a metric that no summary has, and for a setting that no group has.
     """
-    valid = {name for group in groups for run in group.finished for name in run.numbers}
-    if metric not in valid and valid:
-        raise unknown_name(metric, valid, what="metric")
+    _check_numbers([metric], groups, what="metric")
     best_first = sorted(groups, key=lambda group: (str(group.fact("data")), _rank(group.mean_std(metric), metric)))
-    return sorted(best_first, key=lambda group: [sortable(group.fact(name)) for name in by])
+    names = named_settings(groups, by)
+    return sorted(best_first, key=lambda group: [sortable(group.fact(name)) for name in names])
 
 
-def make_table(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) -> Table:
-    """Make a row per group, in the order given; `metric` gets a column if it has none. Raises UserError for unknown names."""
+def make_table(
+    groups: Sequence[Group],
+    *,
+    metric: str,
+    by: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    level: float | None = 95,
+) -> Table:
+    """Make a row per group, in the order given.
+
+    Args:
+        metric: the number that the table is about.
+        by: settings that have columns, in place of those in which the groups differ.
+        columns: further numbers and settings that have columns; ("all",): everything has one.
+        level: of the metric's confidence interval, in %; None leaves it out.
+
+    Raises UserError for unknown names.
+    """
     import pandas
 
+    more = _asked(groups, columns)
     settings = telling_settings(groups, by)
-    numbers = METRICS if metric in METRICS else (metric, *METRICS)
+    settings = list(dict.fromkeys([*settings, *(name for name in more if more[name] == "setting")]))
+    numbers = _numbers_of(groups, metric, [name for name in more if more[name] == "number"])
     rows = [
         {name: setting_text(group.fact(name)) if name in group.facts else None for name in settings}
         | {state: len(group.of(state)) for state in STATES}
         | dict(pair for name in numbers for pair in _exact(name, group.mean_std(name)))
+        | _interval_of(metric, group, level)
         | {_DEVICE: " + ".join(sorted({str(run.device) for run in group.finished}))}
         for group in groups
     ]
@@ -117,88 +206,54 @@ def make_table(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) 
     devices = {device for device in frame[_DEVICE] if device}
     if len(devices) < 2 and not any("+" in device for device in devices):
         del frame[_DEVICE]
-    return Table(frame, settings, numbers, by, [*_twins(groups, settings), *_notes(groups)])
+    return Table(
+        frame,
+        settings,
+        numbers,
+        columns if tuple(columns) == ALL else [*named_settings(groups, by), *more],
+        labels(groups, by=by, without=COLUMNS),
+        metric,
+        groups[0].over,
+        level,
+        [*_twins(groups, settings), *_notes(groups, level)],
+    )
 
 
-def text(table: Table, *, width: int | None = None) -> str:
-    """Write aligned columns; above them the values that all rows share, below them the notes.
-
-    width: of the terminal, in letters; a wider table is continued below, with numbered rows.
-    """
-    words = table.words()
-    same = table.same(words)
-    columns = [
-        Column(_head(name, max(map(len, cells))), cells, table.is_number(name))
-        for name, cells in words.items()
-        if name not in same
-    ]
-    told = ", ".join(f"{column} {word}" for column, word in same.items())
-    lines = [*textwrap.wrap(f"The same in every row: {told}.", width or len(told) + 40), ""] if same else []
-    for part in that_fit(columns, width):
-        lines += [*aligned(part), ""]
-    return "\n".join([*lines, *table.notes])
+def _asked(groups: Sequence[Group], columns: Sequence[str]) -> dict[str, str]:
+    """Return what each name in columns= is, a "number" of summary.json or a "setting", under its whole name."""
+    if tuple(columns) == ALL:
+        return {}
+    numbers = {name for group in groups for run in group.finished for name in run.numbers}
+    facts = {name for group in groups for name in group.facts}
+    found = {}
+    for name in columns:
+        if name in numbers:
+            found[name] = "number"
+        elif any(each == name or each.endswith((f".{name}", f"/{name}")) for each in facts):
+            found[named_settings(groups, [name])[0]] = "setting"
+        else:
+            raise unknown_name(name, numbers, what="number or setting in columns")
+    return found
 
 
-def markdown(table: Table) -> str:
-    """Write the table as GitHub renders it, with the notes below."""
-    words = table.words()
-    lines = markdown_lines(list(words), words.itertuples(index=False), right=list(map(table.is_number, words)))
-    return "\n".join([*lines, "", *(f"{note}  " for note in table.notes)]).rstrip()
+def _check_numbers(names: Sequence[str], groups: Sequence[Group], *, what: str) -> None:
+    valid = {name for group in groups for run in group.finished for name in run.numbers}
+    for name in names:
+        if name not in valid and valid:
+            raise unknown_name(name, valid, what=what)
 
 
-def markdown_lines(
-    head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[bool] | None = None
-) -> list[str]:
-    """Write the lines of a Markdown table; a | in a cell is escaped. right: the columns that are aligned to the right."""
-    rule = ["---:" if side else "---" for side in right or [False] * len(head)]
-    escaped = [[cell.strip().replace("|", "\\|") for cell in row] for row in [head, *rows]]
-    return [f"| {' | '.join(row)} |" for row in [escaped[0], rule, *escaped[1:]]]
+def _is_result(name: str) -> bool:
+    return name.startswith("test.") and name.count(".") == 1 and name not in _NO_RESULTS
 
 
-def latex(table: Table) -> str:
-    r"""Write a tabular for booktabs (\usepackage{booktabs}), with the notes as comments."""
-    words = table.words().map(str.strip)
-    sides = "".join("r" if table.is_number(column) else "l" for column in words)
-    document = words.to_latex(index=False, escape=True, column_format=sides).strip()
-    document = re.sub(r"([\d.,e+-]+) ± ([\d.,e+-]+)", r"$\1 \\pm \2$", document).replace(ABSENT, "--")
-    return "\n".join([*(f"% {note}" for note in table.notes), document])
-
-
-def comma_separated(table: Table) -> str:
-    """Write every digit, for programs: a mean is followed by its NAME_std (empty for a single run). There are no notes."""
-    return table.frame.to_csv(index=False, lineterminator="\n").rstrip("\n")
-
-
-WRITERS: Mapping[str, Callable[[Table], str]] = {
-    "text": text, "markdown": markdown, "csv": comma_separated, "latex": latex,
-}  # fmt: skip
-
-
-def title(name: str) -> str:
-    """Return a title with the unit for a number of summary.json or of metrics.jsonl."""
-    words = name.replace(".", " ").replace("/", " ").replace("_", " ")
-    words = words.replace("top1", "top-1 (%)").replace("top5", "top-5 (%)")
-    return _TITLES.get(name, words)
-
-
-def setting_text(value: Any) -> str:
-    """Write a setting as on the command line."""
-    if isinstance(value, list):
-        return "[" + ",".join(setting_text(item) for item in value) + "]"
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def sortable(value: Any) -> tuple[int, float, str]:
-    """Return a key that sorts numbers by size, "20 epochs" by its number, then words, then None."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return 0, value, ""
-    head, _, rest = str(value).partition(" ")
-    try:
-        return 0, float(head), rest
-    except ValueError:
-        return (2 if value is None else 1), 0.0, str(value)
+def _numbers_of(groups: Sequence[Group], metric: str, more: Sequence[str]) -> list[str]:
+    """Return the metric, what was asked for, the other results of the test, and the rest of METRICS, as far as a run has them."""
+    found = dict.fromkeys(name for group in groups for run in group.finished for name in run.numbers)
+    results = [name for name in found if _is_result(name)]
+    head, *rest = METRICS
+    names = [metric, *more, *([head] if head in results else []), *results, *rest]
+    return list(dict.fromkeys(name for name in names if name in found or name == metric))
 
 
 def _rank(found: MeanStd | None, metric: str) -> float:
@@ -212,38 +267,12 @@ def _exact(name: str, found: MeanStd | None) -> list[tuple[str, float]]:
     return [(name, mean), (f"{name}_std", math.nan if std is None else std)]
 
 
-def _cells(name: str, means: Series, stds: Series) -> list[str]:
-    """Write mean ± std with the decimal points in line."""
-    pairs = list(zip(means, stds, strict=True))
-    plus = [
-        "" if math.isnan(std) or (std == 0 and name == "parameters") else f" ± {_number(name, std, mean)}"
-        for mean, std in pairs
-    ]
-    width = max(map(len, plus), default=0)
-    shown = [ABSENT if math.isnan(mean) and math.isnan(std) else _number(name, mean, mean) for mean, std in pairs]
-    return [f"{mean}{spread:<{width}}" for mean, spread in zip(shown, plus, strict=True)]
-
-
-def _number(name: str, value: float, mean: float) -> str:
-    """Write as many digits as the mean is worth."""
-    last = name.rpartition(".")[2]
-    if last in ("top1", "top5"):
-        return f"{value:.2f}"
-    if last == "loss":
-        return f"{value:.4f}"
-    if last in ("seconds", "test_seconds", "images_per_second"):
-        return f"{value:,.0f}" if mean >= 100 else f"{value:,.1f}"
-    return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
-
-
-def _head(title: str, width: int) -> list[str]:
-    """Break the title at points and spaces into lines no longer than the column's cells."""
-    lines = [""]
-    for piece in re.findall(r"[^. ]+[. ]*", title):
-        if lines[-1] and len(lines[-1] + piece.rstrip()) > width:
-            lines.append("")
-        lines[-1] += piece
-    return [line.rstrip() for line in lines]
+def _interval_of(metric: str, group: Group, level: float | None) -> dict[str, float]:
+    found = group.mean_std(metric) if level is not None else None
+    if level is None:
+        return {}
+    low, high = (found and found.interval(level / 100)) or (math.nan, math.nan)
+    return {f"{metric}_low": low, f"{metric}_high": high}
 
 
 def _twins(groups: Sequence[Group], settings: Sequence[str]) -> list[str]:
@@ -254,15 +283,26 @@ def _twins(groups: Sequence[Group], settings: Sequence[str]) -> list[str]:
     return [f"rows that look the same differ in {', '.join(others) or 'settings that their choices bring with them'}."]
 
 
-def _notes(groups: Sequence[Group]) -> list[str]:
+def _notes(groups: Sequence[Group], level: float | None) -> list[str]:
     counts = {state: sum(len(group.of(state)) for group in groups) for state in STATES}
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     runs = sum(counts.values())
     lines = [f"{runs} run{'s' * (runs != 1)} in {len(groups)} group{'s' * (len(groups) != 1)}: {told}."]
     if any(len(group.finished) > 1 for group in groups):
-        lines.append("Means of the finished runs of a group, ± the standard deviation over their seeds (n - 1).")
-    others = [(state, run) for state in STATES[1:] for group in groups for run in group.of(state)]
-    return lines + [f"{state}: {_described(run)}" for state, run in others]
+        lines.append(_meaning(groups[0].over, level))
+    for state in STATES[1:]:
+        runs_there = [run for group in groups for run in group.of(state)]
+        lines += [f"{state}: {_described(run)}" for run in runs_there[:_NAMED]]
+        if len(runs_there) > _NAMED:
+            lines.append(f"{state}: {len(runs_there) - _NAMED} more; where=[state={state}] shows them alone.")
+    return lines
+
+
+def _meaning(over: Sequence[str], level: float | None) -> str:
+    keys = "their seeds" if tuple(over) == SEED else ", ".join(over)
+    words = f"Means of the finished runs of a group, ± the standard deviation over {keys} (n - 1)"
+    words += f"; {level:g} % interval of the mean by Student's t" if level is not None else ""
+    return f"{words}.{f' {FOLDS}' if any(is_fold(name) for name in over) else ''}"
 
 
 def _described(run: StoredRun) -> str:

@@ -16,7 +16,7 @@ from hybrid.configuration.renamed import old_names
 from hybrid.durations import in_one_spelling
 
 # These settings change no result: moving the data or logging more often continues the run.
-_INCIDENTAL = {
+INCIDENTAL = {
     "choices", "analysis", "metrics", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
     "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
     "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd", "device",
@@ -86,7 +86,7 @@ def _spelt(value: Any) -> Any:
 
 
 def _flatten(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    if prefix in _INCIDENTAL:
+    if prefix in INCIDENTAL:
         return
     if isinstance(node, dict) and node:
         for key, value in node.items():

@@ -97,7 +97,7 @@ def find_runs(folder: str | Path, *, where: Sequence[str] = (), debug: bool = Fa
         raise UserError(f"no runs found in {folder} or below: a run's folder holds a config.yaml.")
     if not debug and not any(condition.partition("=")[0] == "debug" for condition in where):
         runs = _without_debug(runs, folder)
-    return _select(runs, where) if where else runs
+    return select(runs, where) if where else runs
 
 
 def _without_debug(runs: list[StoredRun], folder: Path) -> list[StoredRun]:
@@ -117,7 +117,7 @@ def sweep_runs(sweep: SweepFolder, *, where: Sequence[str] = ()) -> list[StoredR
     for planned in sweep.runs():
         run = _read_run(planned.path) if planned.folder.config.is_file() else None
         runs.append(run or _missing(planned))
-    return _select(runs, where) if where else runs
+    return select(runs, where) if where else runs
 
 
 def _missing(planned: SweepRun) -> StoredRun:
@@ -125,6 +125,22 @@ def _missing(planned: SweepRun) -> StoredRun:
     settings = identity(cfg)
     seed = settings.pop("seed")
     return StoredRun(path=planned.path, state="missing", seed=seed, settings=settings, choices=dict(cfg.choices))
+
+
+def full_name(name: str, valid: Iterable[str], *, what: str) -> str:
+    """Return the whole name of a setting of which the last part may be given: "fold" for "data.fold", "head" for "model/head".
+
+    Raises UserError where no valid name ends so, and where several do.
+    """
+    valid = set(valid)
+    if name in valid:
+        return name
+    found = sorted(each for each in valid if each.endswith((f".{name}", f"/{name}")))
+    if len(found) > 1:
+        raise UserError(f"{what}: {name} is not clear. Valid: {', '.join(found)}.")
+    if not found:
+        raise unknown_setting(name, valid, what=what)
+    return found[0]
 
 
 def unknown_setting(name: str, valid: Iterable[str], *, what: str) -> UserError:
@@ -189,19 +205,19 @@ def _numbers(node: Any, prefix: str) -> Iterator[tuple[str, float]]:
         yield prefix, node
 
 
-def _select(runs: list[StoredRun], where: Sequence[str]) -> list[StoredRun]:
+def select(runs: list[StoredRun], where: Sequence[str], *, what: str = "where") -> list[StoredRun]:
+    """Return the runs that meet all conditions "key=value". Raises UserError as `find_runs`; `what` names the option."""
     for condition in where:
         name, equals, text = condition.partition("=")
         if not equals:
-            raise UserError(f"where: cannot read {condition}: write key=value, such as optimizer.lr=0.1.")
+            raise UserError(f"{what}: cannot read {condition}: write key=value, such as optimizer.lr=0.1.")
         valid = {key for run in runs for key in _facts(run)}
-        if name not in valid:
-            raise unknown_setting(name, valid, what="setting in where")
+        name = full_name(name, valid, what=f"setting in {what}")
         kept = [run for run in runs if name in (facts := _facts(run)) and _equal(facts[name], text)]
         if not kept:
             there = sorted({str(facts[name]) for run in runs if name in (facts := _facts(run))})
             raise UserError(
-                f"where: no run has {condition}. There are: {', '.join(there[:12])}{' …' * (len(there) > 12)}."
+                f"{what}: no run has {condition}. There are: {', '.join(there[:12])}{' …' * (len(there) > 12)}."
             )
         runs = kept
     return runs

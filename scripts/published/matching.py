@@ -16,8 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from hybrid.configuration.composition import compose
 from hybrid.configuration.hydra_arguments import Script, program_of
 from hybrid.errors import UserError
+from hybrid.reports.differences import setting_text
 from hybrid.reports.groups import ABSENT, Group
-from hybrid.reports.tables import setting_text
 from hybrid.runs.folder import identity
 from hybrid.runs.reading import StoredRun
 from published.rows import Page, Row, Section

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from hybrid.reports.curves import MOST_GROUPS, average, curves_figure
-from hybrid.reports.groups import MeanStd, group_runs, telling_settings
-from hybrid.reports.tables import latex, make_table, order, setting_text
+from hybrid.reports.differences import setting_text, telling_settings
+from hybrid.reports.groups import MeanStd, group_runs
+from hybrid.reports.tables import make_table, order
+from hybrid.reports.writers import latex
 from hybrid.runs.reading import find_runs
 
 
@@ -50,12 +52,13 @@ def test_means_and_deviations_are_those_of_the_finished_seeds(sweep, groups):
 
 def test_the_text_shows_every_run_and_no_deviation_of_a_single_one(sweep, report):
     code, out, _ = report()
-    same, _, _, above, header, _, best, middle, failed, *notes = out.splitlines()
+    same, _, above, header, _, best, middle, failed, *notes = out.splitlines()
     assert code == 0
     assert same == "The same in every row: model scat_resnet, data digits, parameters 1,234."
-    assert above.split()[0] == "optimizer." and header.split()[:2] == ["lr", "seeds"]
+    assert above.split() == ["optimizer.", "test", "top-1"]
+    assert header.split() == ["lr", "seeds", "not", "finished", "(%)", "95", "%", "interval", "test", "loss"]
     assert max(map(len, (header, best, middle, failed))) <= 110
-    assert "92.00 ± 2.83" in middle and " 2  1 unfinished" in middle
+    assert "92.00 ± 2.83  [66.59, 117.41]" in middle and " 2  1 unfinished" in middle
     assert "95.00" in best and "±" not in best
     assert " 0  1 failed" in failed and "–" in failed
     assert best.index("95.00") == middle.index("92.00"), "decimal points are not in line"
@@ -83,7 +86,8 @@ def test_markdown_and_latex(sweep, report, tmp_path):
     code, out, err = report("format=latex", f"out={tmp_path / 'table.tex'}")
     document = (tmp_path / "table.tex").read_text()
     assert (code, out) == (0, "") and "written: " in err
-    assert r"$92.00 \pm 2.83$" in document and r"scat\_resnet & digits" in document and r"test top-1 (\%)" in document
+    assert r"$92.00 \pm 2.83$" in document and r"test top-1 (\%)" in document
+    assert r"% The same in every row: model scat_resnet, data digits, parameters 1,234." in document
     body = [line for line in document.splitlines() if " & " in line]
     assert len({line.count("&") for line in body}) == 1 and all(line.endswith(r"\\") for line in body)
 
@@ -92,7 +96,7 @@ def test_markdown_and_latex(sweep, report, tmp_path):
 def test_a_terminal_gets_all_of_it_however_narrow_it_is(sweep, report, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    code, out, _ = report()
+    code, out, _ = report("columns=all")
     table = re.sub(r"\x1b\[[0-9;]*m", "", out).partition("5 runs")[0]
     assert code == 0 and "ValueError: broken" in out
     for words in ("optimizer.", "scat_resnet", "1 unfinished", "92.00 ± 2.83", "validation", "images/s"):
@@ -100,13 +104,82 @@ def test_a_terminal_gets_all_of_it_however_narrow_it_is(sweep, report, monkeypat
     assert all(len(line) <= width for line in table.splitlines())
 
 
-def test_a_single_row_is_shown_whole_and_what_no_run_has_is_said_above_several(write_run, report):
+def test_more_settings_than_columns_are_the_names_of_the_rows_and_nothing_is_wide(write_run, report):
+    """Mixed runs: model and data have columns, the rest is a text that says what each run has of its own."""
+    long = "a_long_name_of_a_file_from_which_the_weights_are_taken"
+    for k in range(3):
+        own = [
+            f"optimizer.weight_decay={k}",
+            f"trainer.batch_size={16 * k + 16}",
+            f"trainer.duration={k + 1} epochs",
+            f"run.init_from={long}{k}",
+        ]
+        write_run(f"a{k}", *own, f"optimizer.lr=0.{k + 2}", f"model={'scat_linear' if k else 'scat_resnet'}", top1=90.0)
+    out = report()[1]
+    first = next(line for line in out.splitlines() if line.startswith("scat_resnet"))
+    assert max(map(len, out.splitlines())) <= 120 and "settings" in out and "init_from=" in first
+    for words in (f"{long}2", "batch_size=48", "duration=3 epochs", "lr=0.4", "Not shown: "):
+        assert words in out
+    wide = report("format=markdown")[1].splitlines()[0]
+    assert wide.count("|") == 7, "six columns"
+    assert report("format=markdown", "columns=all")[1].splitlines()[0].count("|") > 10
+    assert "train.loss" not in report("format=csv")[1].splitlines()[0]
+
+
+def test_columns_adds_numbers_and_settings(sweep, report):
+    head = report("format=markdown", "columns=[parameters,nesterov]")[1].splitlines()[0]
+    assert "parameters" in head and "optimizer.nesterov" in head
+    code, _, err = report("columns=[parametres]")
+    assert code == 2 and err.startswith(
+        "error: unknown number or setting in columns: parametres. Did you mean parameters?"
+    )
+
+
+def test_means_over_another_key_with_an_interval_and_a_paired_test(write_run, report):
+    for lr, top1 in (("0.2", 80.0), ("0.3", 82.0)):
+        for split in range(3):
+            write_run(f"{lr}-{split}", f"optimizer.lr={lr}", f"data.split_seed={split}", top1=top1 + split**2)
+    _, out, _ = report("over=split_seed", "by=[lr]", "compare=[lr=0.3,lr=0.2]", "confidence=90")
+    (row,) = [line for line in out.splitlines() if line.startswith("0.2")]
+    assert "81.67 ± 2.08  [78.16, 85.18]" in row and "runs 3" in out and "90 % interval" in out
+    assert (
+        "over data.split_seed (n - 1)" in out and "lr=0.3 minus lr=0.2: test top-1 (%) +2.00 ± 0.00 over 3 pairs" in out
+    )
+    assert report("over=[seed,split_seed]", "format=csv", "confidence=null")[1].splitlines()[0].count("_low") == 0
+    assert report("over=split_sed")[2].startswith("error: unknown key in over: split_sed. ")
+
+
+def test_a_result_of_any_name_is_the_metric_where_there_is_no_accuracy(write_run, report):
+    for name, value in (("a", 0.5), ("b", 0.25)):
+        error = {"test": {"loss": 1.0, "mean_absolute_error": value, "images": 10}}
+        write_run(name, f"optimizer.lr={0.1 + value}", top1=0.0, **error)
+    out = report()[1]
+    assert "absolute" in out and "top-1" not in out
+    assert out.index("0.35") < out.index("0.6"), "the smallest error is the best"
+
+
+def test_foreign_words_are_shown_as_they_are_typed(write_run, report):
+    write_run("a", 'run.init_from="=1+1|\\x1b[31m<script>"', top1=90.0)
+    write_run("b", top1=91.0)
+    assert "=1+1|\\x1b[31m<script>" in report()[1] and "\x1b" not in report()[1]
+    assert "=1+1\\|\\\\x1b\\[31m\\<script>" in report("format=markdown")[1]
+    assert [row["run.init_from"] for row in read_csv(report("format=csv")[1])][1].startswith("'=1+1")
+
+
+def test_a_long_list_of_runs_that_are_not_finished_is_cut_and_says_so(write_run, report):
+    for seed in range(12):
+        write_run(f"run{seed}", seed=seed)
+    out = report()[1]
+    assert out.count("unfinished: ") == 11 and "unfinished: 2 more; where=[state=unfinished] shows them alone." in out
+
+
+def test_a_single_row_is_shown_whole_and_what_no_run_has_is_no_column(write_run, report):
     write_run("a")
     assert report()[1].splitlines()[4].startswith("scat_resnet")
     write_run("b", "optimizer.lr=0.3")
     same, _, *table = report()[1].splitlines()
-    assert "model scat_resnet" in same and "best validation (%) –" in same
-    assert "validation" not in "".join(table[:5]) and "2 unfinished" in "".join(table)
+    assert "model scat_resnet" in same and "seeds 0" in same
+    assert "validation" not in "".join(table[:5]) and "1 unfinished" in "".join(table)
 
 
 def test_curves_by_a_setting_that_several_groups_share_have_names_of_their_own(write_run, groups):
@@ -114,11 +187,10 @@ def test_curves_by_a_setting_that_several_groups_share_have_names_of_their_own(w
         write_run(f"a{k}", f"optimizer.lr={lr}", f"trainer.batch_size={size}", "data.subset.n=100", top1=90.0 - k)
     (legend,) = curves_figure(groups(by=["optimizer.lr"]), by=["optimizer.lr"]).legends
     assert [text.get_text() for text in legend.get_texts()] == [
-        "0.2, 32 (1 seed)",
-        "0.2, 64 (1 seed)",
-        "0.3, 32 (1 seed)",
+        "lr=0.2, batch_size=32 (1 seed)",
+        "lr=0.2, batch_size=64 (1 seed)",
+        "lr=0.3, batch_size=32 (1 seed)",
     ]
-    assert legend.get_title().get_text() == "lr, batch_size"
 
 
 def test_what_choices_bring_with_them_is_not_a_column_but_what_was_typed_is(write_run, groups):
@@ -203,6 +275,7 @@ def test_different_devices_are_named(write_run, report):
         (["curves=x.jpg"], "error: curves=x.jpg has none of the endings .png, .svg, .pdf."),
         (["curve=train/loss"], "error: curve has no effect without curves=FILE."),
         (["curves=x.png", "curve=train/los"], "error: unknown curve: train/los. "),
+        (["confidence=0"], "error: confidence=0 is not valid"),
         (["out=/dev/null/x"], "error: out=/dev/null/x cannot be written: "),
     ],
 )
@@ -236,17 +309,16 @@ def test_curves_are_written_and_equal_runs_give_equal_files(sweep, report, tmp_p
 
 def test_a_line_is_the_mean_of_the_finished_seeds_and_others_have_lines_of_their_own(sweep, groups):
     figure = curves_figure(groups())
-    (axes,), (legend,) = figure.axes, figure.legends
+    (axes,) = figure.axes
     lines = {line.get_label(): line for line in axes.lines}
-    mean = lines["0.2 (2 seeds, 1 unfinished)"]
+    mean = lines["lr=0.2 (2 seeds, 1 unfinished)"]
     assert mean.get_xydata().tolist() == [[1.0, 55.0], [2.0, 81.0]]
     (band,) = axes.collections  # one group alone has two finished seeds
     low, high = band.get_paths()[0].get_extents().get_points()[:, 1]
     assert low == pytest.approx(55 - math.sqrt(50)) and high == pytest.approx(81 + math.sqrt(2))
     own = [line for line in axes.lines if line.get_color() == mean.get_color() and line is not mean]
     assert [line.get_ydata().tolist() for line in own] == [[5.0]]
-    assert "0.4 (1 failed)" in lines
-    assert legend.get_title().get_text() == "lr"
+    assert "lr=0.4 (1 failed)" in lines
 
 
 def test_average_takes_the_sparsest_curve_and_no_epoch_beyond_any():
@@ -275,7 +347,7 @@ def test_settings_are_shown_as_they_are_typed():
 def test_latex_escapes_what_a_setting_may_hold(write_run, groups):
     write_run("a", "run.init_from=a_b~50%", top1=90.0)
     write_run("b", top1=90.0)
-    assert r"a\_b\textasciitilde 50\%" in latex(make_table(groups(), metric="test.top1"))
+    assert r"a\_b\textasciitilde{}50\%" in latex(make_table(groups(), metric="test.top1"))
 
 
 def write_losses(folder, values):

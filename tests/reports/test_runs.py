@@ -43,6 +43,14 @@ def test_groups_are_averaged_over_their_seeds(runs, write_run):
     assert means.loc[0].tolist() == [92.0, pytest.approx(8**0.5), 2] and means.loc[1, "count"] == 0
 
 
+def test_a_run_that_is_there_twice_is_one_row_and_groups_are_over_the_keys_asked_for(runs, write_run):
+    write_run("z", "optimizer.lr=0.2", seed=1, top1=91.0)
+    with pytest.warns(UserWarning, match="a1 is left out: same configuration and seed as .*z"):
+        table = read_runs(runs, over=["seed", "optimizer.lr", "data.subset.n"])
+    assert list(table.name) == ["a0", "deep/b", "z"] and list(table.group) == [0, 0, 0]
+    assert list(table["optimizer.lr"]) == [0.2, 0.4, 0.2]
+
+
 def test_conditions_select_and_a_mistake_is_one_line(runs):
     assert list(read_runs(runs, where=["state=failed"]).name) == ["deep/b"]
     with pytest.raises(UserError, match="where: no run has optimizer.lr=7"):

@@ -70,7 +70,7 @@ def test_the_legend_of_a_figure_says_what_its_values_are_of_and_sizes_are_in_the
     groups = group_runs(find_runs(tmp_path / "runs"))
     figure = setting_figure(groups, over="data.subset.n", metric="test.top1")
     (axes,), (legend,) = figure.axes, figure.legends
-    assert legend.get_title().get_text() == "lr"
+    assert [text.get_text() for text in legend.get_texts()] == ["lr=0.2", "lr=0.1"]
     ticks = sorted(zip(axes.get_xticks(), (tick.get_text() for tick in axes.get_xticklabels()), strict=True))
     assert [words for _, words in ticks] == ["100", "500", "1000", "null"]
 
@@ -79,7 +79,7 @@ def test_a_figure_needs_a_setting_that_varies(sweep):
     groups = group_runs(sweep_runs(sweep))
     with pytest.raises(UserError, match="all runs have 0.9"):
         setting_figure(groups, over="optimizer.momentum", metric="test.top1")
-    with pytest.raises(UserError, match="unknown setting in over"):
+    with pytest.raises(UserError, match="unknown setting in x"):
         setting_figure(groups, over="optimizer.rate", metric="test.top1")
     with pytest.raises(UserError, match="no finished run"):
         setting_figure([group for group in groups if not group.finished] + groups[:1], over="optimizer.lr", metric="x")
@@ -90,4 +90,4 @@ def test_the_command_writes_the_figure(sweep, report, tmp_path):
     assert report("sweep=mine", "over=optimizer.lr", f"figure={path}")[0] == 0
     assert "test top-1 (%)" in path.read_text()
     code, _, errors = report("sweep=mine", f"figure={path}")
-    assert code == 2 and "figure=FILE and over=SETTING belong together" in errors
+    assert code == 2 and "figure=FILE and x=SETTING belong together" in errors

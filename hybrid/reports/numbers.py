@@ -1,0 +1,47 @@
+"""Write the numbers of runs as words: their titles with the unit, and as many digits as they are worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from hybrid.reports.groups import ABSENT
+
+_TITLES = {
+    "test.top1": "test top-1 (%)",
+    "test.top5": "test top-5 (%)",
+    "validation.best.top1": "best validation (%)",
+    "seconds": "training (s)",
+    "images_per_second": "images/s",
+}
+
+
+def title(name: str) -> str:
+    """Return a title with the unit for a number of summary.json or of metrics.jsonl."""
+    words = name.replace(".", " ").replace("/", " ").replace("_", " ")
+    words = words.replace("top1", "top-1 (%)").replace("top5", "top-5 (%)")
+    return _TITLES.get(name, words)
+
+
+def mean_cells(name: str, means: Sequence[float], stds: Sequence[float]) -> list[str]:
+    """Write mean ± std with the decimal points in line."""
+    pairs = list(zip(means, stds, strict=True))
+    plus = [
+        "" if math.isnan(std) or (std == 0 and name == "parameters") else f" ± {number_text(name, std, mean)}"
+        for mean, std in pairs
+    ]
+    width = max(map(len, plus), default=0)
+    shown = [ABSENT if math.isnan(mean) and math.isnan(std) else number_text(name, mean, mean) for mean, std in pairs]
+    return [f"{mean}{spread:<{width}}" for mean, spread in zip(shown, plus, strict=True)]
+
+
+def number_text(name: str, value: float, mean: float) -> str:
+    """Write a number of summary.json, a mean or a spread, with as many digits as the mean is worth."""
+    last = name.rpartition(".")[2]
+    if last in ("top1", "top5"):
+        return f"{value:.2f}"
+    if last == "loss":
+        return f"{value:.4f}"
+    if last in ("seconds", "test_seconds", "images_per_second"):
+        return f"{value:,.0f}" if mean >= 100 else f"{value:,.1f}"
+    return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
