@@ -136,8 +136,13 @@ def is_own(name: str, group: Group) -> bool:
 
 
 def _is_implied(choice: str, groups: Sequence[Group]) -> bool:
-    """Whether model and data, which have columns, bring this choice with them: a data set its augmentation, a model its head."""
-    return all(_brought(group).get(choice, ABSENT) == group.choices.get(choice, ABSENT) for group in groups)
+    """Whether model and data, which have columns, bring this choice with them: a data set its augmentation, a model its head.
+
+    Older runs have no choice where there was no such group: they are as they would be without one.
+    """
+    return all(
+        _brought(group).get(choice, ABSENT) == group.choices[choice] for group in groups if choice in group.choices
+    )
 
 
 def _is_chosen(name: str, group: Group) -> bool:
