@@ -82,7 +82,7 @@ def _measure_vectors(work: Measurements, train: Batches, test: Batches | None) -
     say("features of the training images")
     features, held = exchange(lambda: work.collect(train)), None
     work.note_few(features.labels)
-    if test is not None and "probes" in work.settings.measures:
+    if test is not None and "probes" in work.measures:
         say("features of the test images")
         held = exchange(lambda: work.collect(test))
     for layer in work.unmeasured:

@@ -31,11 +31,12 @@ Numbers, Arrays = dict[str, float], dict[str, Any]
 class LayerFound:
     """The measurements of one layer so far.
 
-    dimension: of its vectors, after pooling. constant: how many of their coordinates do not vary. Both are None where no
-    vectors were measured.
+    dimension: of its vectors, after pooling. constant: how many of their coordinates do not vary. vectors: how they were made,
+    as `Features.vectors` says. All three are None where no vectors were measured.
     """
 
     layer: Layer
+    vectors: str | None = None
     dimension: int | None = None
     constant: int | None = None
     numbers: dict[str, float] = field(default_factory=dict)
@@ -51,7 +52,7 @@ class LayerFound:
     def about(self) -> dict[str, Any]:
         """The layer as JSON: what it is, and its numbers in the order of the table's columns."""
         described = {name: getattr(self.layer, name) for name in ("name", "kind", "depth", "order", "channels")}
-        sizes = {"dimension": self.dimension, "constant": self.constant}
+        sizes = {"vectors": self.vectors, "dimension": self.dimension, "constant": self.constant}
         return {**described, **sizes, "numbers": {name: self.numbers[name] for name in in_order(self.numbers)}}
 
 

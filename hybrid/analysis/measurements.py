@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hybrid.analysis.boundary import boundary_counts, released_boundary_counts
 from hybrid.analysis.columns import OF_VECTORS, LayerFound, measure_of
 from hybrid.analysis.contraction import class_distances, contraction_ratios
-from hybrid.analysis.features import Features, Standardizer, collect
+from hybrid.analysis.features import Features, Projection, Standardizer, collect
 from hybrid.analysis.jacobian import JacobianNorms, jacobian_norm
 from hybrid.analysis.layers import Layer, fixed_layers
 from hybrid.analysis.nearest import Neighbours, nearest_neighbours
@@ -34,6 +34,8 @@ T = TypeVar("T")
 Batches = Iterable[Sequence[Tensor]]
 Say = Callable[[str], None]
 _BLOCK = 64  # images that are in memory at once with the maps of all layers
+OF_CLASSES = ("classes", "separation", "boundary", "released_boundary", "probes")  # the measures that compare classes
+ONE_CLASS = "all images are of one class"
 _BY_NEIGHBOURS = {"separation", "boundary", "released_boundary"}  # the measures that share one table of neighbours
 
 
@@ -65,9 +67,11 @@ class Measurements:
     host: Host
     found: dict[str, LayerFound] = field(init=False)
     problems: list[str] = field(init=False, default_factory=list)
+    measures: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.found = {layer.name: LayerFound(layer) for layer in self.layers}
+        self.measures = set(self.settings.measures)
 
     @property
     def unmeasured(self) -> tuple[Layer, ...]:
@@ -84,16 +88,20 @@ class Measurements:
             if (name := each["name"]) not in fixed:
                 continue
             found = self.found[name]
-            found.dimension, found.constant = each["dimension"], each["constant"]
+            found.vectors, found.dimension, found.constant = (each[key] for key in ("vectors", "dimension", "constant"))
             found.numbers = {key: value for key, value in each["numbers"].items() if measure_of(key) in OF_VECTORS}
             arrays = earlier.arrays_of(name).items()
             found.arrays = {key: value for key, value in arrays if measure_of(key) in OF_VECTORS}
             self.problems += [line for line in earlier.about["problems"] if line.startswith(f"{name}: ")]
 
     def note_few(self, labels: Tensor) -> None:
-        """Note counts that say more about the size of the sample than about the layer."""
-        fewest, neighbours = int(labels.unique(return_counts=True)[1].min()), self.settings.neighbours
-        if "boundary" in self.settings.measures and fewest <= neighbours:
+        """Note counts that say more about the size of the sample than about the layer; leave out what one class cannot show."""
+        counts = labels.unique(return_counts=True)[1]
+        fewest, neighbours = int(counts.min()), self.settings.neighbours
+        if len(counts) == 1 and (left_out := [name for name in OF_CLASSES if name in self.measures]):
+            self.problems.append(f"{ONE_CLASS}: left out is what compares classes ({', '.join(left_out)})")
+            self.measures -= set(left_out)
+        if "boundary" in self.measures and fewest <= neighbours:
             self.problems.append(
                 f"a class has {fewest} images: no more than {fewest - 1} of {neighbours} neighbours can agree with it, so the "
                 "boundary counts of larger k mean little"
@@ -107,6 +115,7 @@ class Measurements:
             self._until_stopped(batches),
             self.unmeasured,
             pooling=settings.pooling,
+            project=None if settings.pixel_values is None else Projection(settings.pixel_values, settings.seed),
             compensate_energy=settings.compensate_energy,
         )
 
@@ -114,9 +123,9 @@ class Measurements:
         """Measure all that takes one vector per image in one layer, and release the layer's features."""
         settings, labels, found = self.settings, features.labels, self.found[name]
         values, test = features.values.pop(name), held.values.pop(name) if held is not None else None
-        found.dimension = values.shape[1]
+        found.dimension, found.vectors = values.shape[1], features.vectors[name]
         if settings.standardize:
-            standardize = Standardizer.fit(values)
+            standardize = Standardizer.fit(values, together=found.layer.kind == "pixels")
             found.constant = standardize.constant
             values, test = standardize(values), standardize(test) if test is not None else None
         memory = {"memory_bytes": settings.memory_bytes}
@@ -170,7 +179,7 @@ class Measurements:
     def _table(self, name: str, values: Tensor) -> Neighbours | None:
         """Neighbours enough for every measure that wants them; None if there is none or it cannot be made."""
         settings = self.settings
-        if not set(settings.measures) & _BY_NEIGHBOURS:
+        if not self.measures & _BY_NEIGHBOURS:
             return None
         self._go_on()
         try:
@@ -211,7 +220,7 @@ class Measurements:
 
     def _try(self, name: str, measure: str, compute: Callable[[], Any], *, wanted: str | None = None) -> None:
         """Make one measurement if the settings want it (`wanted`, where that is another name); note it if it fails."""
-        if (wanted or measure) not in self.settings.measures:
+        if (wanted or measure) not in self.measures:
             return
         self._go_on()
         try:

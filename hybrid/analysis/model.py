@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,13 +14,12 @@ from torch import Tensor, nn
 from hybrid.analysis.batches import Images, analyse_batches
 from hybrid.analysis.inputs import Batch, batches_of
 from hybrid.analysis.layers import plain_model
-from hybrid.analysis.measurements import Host
+from hybrid.analysis.measurements import OF_CLASSES, ONE_CLASS, Host
 from hybrid.analysis.result import Analysis
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.errors import UserError, unknown_name
 from hybrid.taps import undisturbed
 
-_WITH_LABELS = ("classes", "separation", "boundary", "released_boundary", "probes")
 _OF_THE_IMAGES = ("images", "test_images", "classes")  # settings that say which of a data set's images are taken
 
 
@@ -38,8 +38,8 @@ def analyse(
     """Measure what the layers of a model do to images: how they contract, separate and simplify.
 
     The layers are the pixels, a scattering transform of `hybrid` if there is one, the output of every non-linearity and the
-    logits; layers=["layer1", "layer2"] names others by the names of the model's modules. The model is neither moved nor
-    changed: its mode, hooks, buffers and gradients and torch's random generators are afterwards what they were.
+    logits; layers=["layer1", "layer2"] names others by the names of modules. The model's mode, hooks, buffers and gradients
+    and torch's random generators are afterwards what they were.
 
     Args:
         model: any torch.nn.Module on any device that takes a batch of images.
@@ -49,19 +49,18 @@ def analyse(
             class of its own), spectra (all images count as one class), Jacobian and stability can be measured.
         test: other images, or a tuple (images, labels): classifiers that are trained on each layer's output for `images`
             are tested on them (measure "probes").
-        preprocessing: is applied to the images, on the model's device, before the model; None: they are ready. Only the
-            measure "stability" sees the difference: it perturbs images before their preprocessing, and its strengths of
-            noise and brightness are meant for images in [0, 1].
-        max_images: at most so many images are measured, and so many of test; None: all. Of a tensor or Dataset they are
-            drawn at random, of a DataLoader they are the first.
+        preprocessing: is applied to the images, on the model's device, before the model. The measure "stability" perturbs
+            images before it, with strengths that are meant for images in [0, 1]. None: the images are ready.
+        max_images: at most so many images are measured, and so many of test: drawn at random of a tensor or Dataset, the
+            first of a DataLoader. None: all.
         batch_size: images at a time, where images is no DataLoader.
-        say: is called with a line before each measurement, for example `print`.
+        say: is called with a line before each measurement.
         **settings: the other fields of `AnalysisSettings`, by name: layers, measures (of "contraction", "classes",
             "spectra", "separation", "boundary", "released_boundary", "probes", "jacobian", "stability"; by default all but
             the two last and "released_boundary"), neighbours (the largest k of the boundary counts, 30), pooling, seed, …
 
     Returns an Analysis: `.table` is a pandas DataFrame with a row a layer, `.plot()` draws figures, `.save(path)` keeps it,
-    `.problems` says what could not be measured. Raises UserError for images, labels and settings that do not fit.
+    `.problems` says what could not be measured. Raises UserError for what does not fit.
 
     Example:
         >>> import hybrid, torch
@@ -74,10 +73,7 @@ def analyse(
         >>> "contraction" in analysis.plot("contraction")
         True
     """
-    if not isinstance(model, nn.Module):
-        raise UserError(f"analyse measures a torch.nn.Module, not a {type(model).__name__}")
-    model = plain_model(model)
-    chosen = _settings(settings, max_images)
+    model, chosen = _checked(model), _settings(settings, max_images)
     with undisturbed(model):
         source = {"most": max_images, "batch_size": batch_size, "seed": chosen.seed}
         train = _Stream(batches_of(images, labels, **source), model, preprocessing, chosen)
@@ -87,6 +83,12 @@ def analyse(
         analysis = analyse_batches(model, ready, chosen, host=Host(say=say or (lambda text: None)))
     analysis.about["problems"][:0] = _notes(analysis, model, chosen, labelled=train.labelled)
     return analysis.with_about(model=type(model).__name__)
+
+
+def _checked(model: nn.Module) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        raise UserError(f"analyse measures a torch.nn.Module, not a {type(model).__name__}")
+    return plain_model(model)
 
 
 class _Stream:
@@ -174,7 +176,7 @@ def _settings(given: dict[str, Any], max_images: int | None) -> AnalysisSettings
 
 def _possible(settings: AnalysisSettings, asked: bool, *, labelled: bool, held: _Stream | None) -> AnalysisSettings:
     """The settings with the measures that the images allow. Raises UserError for one that was `asked` for in vain."""
-    impossible = {} if labelled else dict.fromkeys(_WITH_LABELS, "labels")
+    impossible = {} if labelled else dict.fromkeys(OF_CLASSES, "labels")
     if held is None or not held.labelled:
         impossible["probes"] = "test=(images, labels)"
     for name in settings.measures:
@@ -188,9 +190,16 @@ def _possible(settings: AnalysisSettings, asked: bool, *, labelled: bool, held: 
 
 def _notes(analysis: Analysis, model: nn.Module, settings: AnalysisSettings, *, labelled: bool) -> list[str]:
     """What a reader must know of an analysis whose layers or classes were not named by anybody."""
+    for line in analysis.problems:
+        if line.startswith(ONE_CLASS):
+            warnings.warn(line, stacklevel=3)
     notes, kinds = [], {layer["kind"] for layer in analysis.about["layers"]}
     if not labelled:
-        notes.append("there are no labels: contraction takes each image as a class, spectra take all images as one")
+        left_out = ", ".join(name for name in AnalysisSettings().measures if name in OF_CLASSES)
+        notes.append(
+            f"there are no labels: left out is what compares classes ({left_out}); contraction takes each image as a class, "
+            "spectra take all images as one"
+        )
     if settings.layers is None and "logits" not in kinds:
         notes.append(f"the output of {type(model).__name__} is not a tensor with a row per image: it is not measured")
     if settings.layers is None and "module" in kinds:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # loaded where they are used
     from pandas import DataFrame
 
 FORMAT = 1
+DESCRIPTION = ("layer", "kind", "depth", "vectors", "dimension")  # the columns of the table that are no measurements
 
 
 class Figures(dict[str, "Figure"]):
@@ -71,7 +72,9 @@ class Analysis:
 
         A measurement that was not made, or not possible in a layer, is NaN there. The columns:
 
-            kind, depth, dimension       what the layer is; its place; the length of its vectors after pooling
+            kind, depth                  what the layer is; its place
+            vectors, dimension           how its vectors were made (averaged over positions, flattened, or projected), and
+                                         their length; for all measures but contraction, step and jacobian
             contraction.same             median of ‖Φx - Φx'‖ / ‖x - x'‖ over pairs of images of one class
             contraction.different        the same over pairs of two classes
             contraction.expanded         share of all pairs that the layer moves apart, in %
@@ -93,12 +96,42 @@ class Analysis:
         return DataFrame(self.rows()).set_index("layer")
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dictionary per layer: layer, kind, depth, dimension (where vectors were measured), and its numbers."""
-        described = (("layer", "name"), ("kind", "kind"), ("depth", "depth"), ("dimension", "dimension"))
-        return [
-            {key: layer[name] for key, name in described if layer[name] is not None} | layer["numbers"]
-            for layer in self.about["layers"]
+        """One dictionary per layer: layer, kind, depth, vectors, dimension (where they were measured), and its numbers."""
+        layers = [
+            {**layer, "layer": layer["name"], "vectors": self.vectors(layer["name"])} for layer in self.about["layers"]
         ]
+        return [
+            {key: layer[key] for key in DESCRIPTION if layer[key] is not None} | layer["numbers"] for layer in layers
+        ]
+
+    def vectors(self, layer: str) -> str | None:
+        """How the vectors of a layer were made: "averaged" over positions, "flattened" or "projected"; None without vectors.
+
+        Analyses that were made before pixels were flattened do not say it: their pooling is that of all their layers.
+        """
+        about = next(each for each in self.about["layers"] if each["name"] == layer)
+        if about["dimension"] is None or "vectors" in about:
+            return about.get("vectors")
+        averaged = self.about["settings"].get("pooling") == "average" and about["kind"] != "logits"
+        return "averaged" if averaged else "flattened"
+
+    def in_words(self) -> str:
+        """A line that compares the first layer with the last: boundary points, and distances within and between classes."""
+        first, last = self.about["layers"][0], self.about["layers"][-1]
+        parts = []
+        for number, words, unit in (
+            ("boundary.nested_1", "boundary points (k = 1)", " %"),
+            ("classes.ratio", "within/between distance", ""),
+        ):
+            if number in first["numbers"] and number in last["numbers"]:
+                values = [f"{each['numbers'][number]:.3g}{unit} in {self._named(each)}" for each in (first, last)]
+                parts.append(f"{words} {', '.join(values)}")
+        return "; ".join(parts) or f"{len(self.layers)} layers"
+
+    def _named(self, about: dict[str, Any]) -> str:
+        """A layer's name with what its vectors are: "pixels (flattened)", "relu1 (averaged)"; logits are what they are."""
+        vectors = self.vectors(about["name"])
+        return about["name"] if about["kind"] == "logits" or vectors is None else f"{about['name']} ({vectors})"
 
     def array(self, layer: str, quantity: str) -> np.ndarray | None:
         """What was measured in a layer, for example "boundary.nested", or None where it was not."""
@@ -169,9 +202,9 @@ class Analysis:
     def __repr__(self) -> str:
         about = self.about
         images = f"{about.get('images', 0):,} images"
-        return (
-            f"Analysis of {about.get('model', 'a model')}: {len(self.layers)} layers, {images}; see .table and .plot()"
-        )
+        count = len(self.problems)
+        noted = f"; {count} note{'s' * (count > 1)} in .problems" if count else ""
+        return f"Analysis of {about.get('model', 'a model')}: {len(self.layers)} layers, {images}; see .table and .plot(){noted}"
 
     def _repr_html_(self) -> str:
         """The table, as a notebook shows it."""

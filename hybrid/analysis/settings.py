@@ -33,9 +33,12 @@ class AnalysisSettings:
     images, test_images: how many of the training images, and of those that the probes are tested on; None: all.
     classes: at most so many of the classes, evenly spread; None: all.
     pooling: how a layer's output becomes one vector per image, for every measure but contraction, Jacobian and stability,
-        which measure the layers as they are: its average over positions, or all values.
+        which measure the layers as they are: its average over positions, or all values. The pixels are always flattened,
+        because their average is a mean colour.
+    pixel_values: flattened pixels that are more than so many are projected at random to so many; None: never.
     standardize: divide each coordinate of the vectors by its standard deviation over the measured images, after
-        subtracting its mean. compensate_energy: multiply scattering layers by 2^J, everywhere.
+        subtracting its mean; the pixels have one deviation in common.
+    compensate_energy: multiply scattering layers by 2^J, everywhere.
     neighbours: the largest k of the boundary counts. probes: which classifiers. knn: the k of "knn".
     svm_images: training images of "svm", whose time grows with the square of their number; None: all.
     pairs: pairs of images for the contraction ratios, drawn among `pair_images` images.
@@ -52,6 +55,7 @@ class AnalysisSettings:
     test_images: int | None = 2000
     classes: int | None = 100
     pooling: Pooling = "average"
+    pixel_values: int | None = 1024
     standardize: bool = True
     compensate_energy: bool = True
     neighbours: int = 30
@@ -116,6 +120,7 @@ _LEAST = {
     "images": 4,
     "test_images": 1,
     "classes": 2,
+    "pixel_values": 1,
     "neighbours": 1,
     "knn": 1,
     "svm_images": 4,

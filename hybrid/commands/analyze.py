@@ -55,7 +55,8 @@ class Options:
     images: int | None = option("how many images are measured", default=None)
     test_images: int | None = option("how many images the probes are tested on", default=None)
     classes: int | None = option("how many classes at most", default=None)
-    pooling: Literal["average", "flatten"] | None = option("how maps become vectors", default=None)
+    pooling: Literal["average", "flatten"] | None = option("how maps become vectors; pixels: flattened", default=None)
+    pixel_values: int | None = option("more pixels are projected to so many values", default=None)
     standardize: bool | None = option("by the statistics of the measured images", default=None)
     compensate_energy: bool | None = option("scattering layers times 2^J", default=None)
     neighbours: int | None = option("largest k of the boundary counts", default=None)
@@ -178,7 +179,7 @@ def _main_columns(row: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in row.items()
-        if name in ("layer", "dimension", *wanted) or name.startswith(("boundary.nested", "probe."))
+        if name in ("layer", "vectors", "dimension", *wanted) or name.startswith(("boundary.nested", "probe."))
     }
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from hybrid import distributed
 from hybrid.analysis.measurements import Abandoned, Host
-from hybrid.analysis.result import Analysis
+from hybrid.analysis.result import DESCRIPTION, Analysis
 from hybrid.errors import PeerLost, first_line
 from hybrid.files import write_atomically, write_text
 from hybrid.training.data_analysis import DataImages, analyse_data
@@ -127,11 +127,11 @@ class LiveAnalysis:
             f"analysis/{number}/{row['depth']:02d}_{row['layer']}": value
             for row in analysis.rows()
             for number, value in row.items()
-            if number not in ("layer", "kind", "depth", "dimension")
+            if number not in DESCRIPTION
         }
         numbers["speed/analysis_seconds"] = seconds
         self.session.tracker.scalars(step, self.session.epoch, numbers)
-        self.session.console.say(f"analysis  {_in_words(analysis.rows())}  {seconds:.1f} s")
+        self.session.console.say(f"analysis  {analysis.in_words()}  {seconds:.1f} s")
 
     def _warn(self, step: int, analysis: Analysis) -> None:
         for problem in analysis.problems[:3]:
@@ -160,16 +160,3 @@ class LiveAnalysis:
 
 def _any_rank(abandoned: bool) -> bool:
     return bool(distributed.max_later(int(abandoned))())
-
-
-def _in_words(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What a reader of the console may want: how the first and the last layer compare."""
-    first, last = rows[0], rows[-1]
-    parts = []
-    for number, words in (("boundary.nested_1", "boundary points"), ("classes.ratio", "within/between distance")):
-        if number in first and number in last:
-            unit = " %" if number.startswith("boundary") else ""
-            parts.append(
-                f"{words} {first[number]:.3g}{unit} in {first['layer']}, {last[number]:.3g}{unit} in {last['layer']}"
-            )
-    return "; ".join(parts) or f"{len(rows)} layers"

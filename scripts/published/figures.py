@@ -34,8 +34,8 @@ _DEPTH = {  # picture -> (its caption, its y axis, {curve: the column of an anal
         {"same class": "contraction.same", "different classes": "contraction.different"},
     ),
     "complexity": (
-        "boundary points",
-        "boundary points (% of the images)",
+        "boundary points; maps are averaged over positions",
+        "boundary points (% of images)",
         {"k = 1": "boundary.nested_1", "k = 30": "boundary.nested_30"},
     ),
 }
@@ -184,10 +184,16 @@ def _layers(found: Sequence[Entry], columns: Mapping[str, str]) -> dict[str, dic
 def _layer_means(entry: Entry, column: str) -> list[tuple[str, float]]:
     """Average a column of the layers' tables over the finished runs: (layer, mean) for the layers that all of them have."""
     files = [path for run in entry.group.finished if (path := run.path / LAYERS).is_file()]
-    tables = [table for path in files if column in (table := pandas.read_csv(path, index_col="layer"))]
+    tables = [_named(table, column) for path in files if column in (table := pandas.read_csv(path, index_col="layer"))]
     if not tables:
         return []
     values = pandas.concat([table[column] for table in tables], axis=1, join="inner").drop(
         list(_PARALLEL), errors="ignore"
     )
     return list(values.dropna().mean(axis=1).items())
+
+
+def _named(table: pandas.DataFrame, column: str) -> pandas.DataFrame:
+    """Call the pixels of earlier tables, which do not say how their vectors were made, what was measured: their average."""
+    whole = "vectors" in table or column.startswith(("contraction.", "step."))
+    return table if whole else table.rename(index={"pixels": "mean colour"})

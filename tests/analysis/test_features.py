@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from hybrid.analysis.features import Standardizer, collect, pooled
+from hybrid.analysis.features import Projection, Standardizer, collect, pooled
 from hybrid.analysis.layers import Layer, layers_of
 from hybrid.analysis.observation import observe
 from hybrid.configuration.composition import compose
@@ -133,6 +133,34 @@ def test_pooled():
         pooled(maps, "mean")
 
 
+def test_many_pixels_are_projected_and_few_are_not(hybrid):
+    images, labels = torch.randn(6, *SHAPE, generator=torch.Generator().manual_seed(0)), torch.arange(6)
+    layers, batch = layers_of(hybrid, taps=["pixels", "logits"]), [(images, labels)]
+    whole = collect(hybrid, batch, layers, project=Projection(images[0].numel()))
+    assert whole.vectors == {"pixels": "flattened", "logits": "flattened"}
+    assert torch.equal(whole.values["pixels"], images.flatten(1))
+    few = collect(hybrid, batch, layers, project=Projection(50))
+    assert few.vectors["pixels"] == "projected" and few.values["pixels"].shape == (6, 50)
+    assert torch.equal(few.values["pixels"], Projection(50)(images.flatten(1)))  # of the whole and of a part
+    assert torch.equal(few.values["logits"], whole.values["logits"])
+
+
+def test_a_projection_keeps_distances_as_closely_as_it_says():
+    points = torch.randn(200, 5000, generator=torch.Generator().manual_seed(0))
+    ratios = (torch.pdist(Projection(1024)(points)) / torch.pdist(points)).square()
+    assert ratios.mean() == pytest.approx(1, abs=0.02) and ratios.std() == pytest.approx((2 / 1024) ** 0.5, rel=0.2)
+    assert not torch.equal(Projection(64, seed=1)(points), Projection(64)(points))
+    assert Projection(5000)(points) is points
+
+
+def test_one_scale_for_all_coordinates_keeps_the_proportions_of_distances():
+    points = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 5, 0, 20]) + 3
+    scaled = Standardizer.fit(points, together=True)
+    assert scaled.constant == 1 and scaled(points).var(0, correction=0).mean() == pytest.approx(1, rel=1e-5)
+    ratios = torch.pdist(scaled(points)) / torch.pdist(points)
+    assert ratios.std() < 1e-6
+
+
 @pytest.mark.parametrize("pooling", ["average", "flatten"])
 def test_collected_rows_are_those_of_one_large_batch(hybrid, pooling):
     images, labels, layers = torch.randn(10, *SHAPE), torch.arange(10) % 5, layers_of(hybrid)
@@ -145,8 +173,9 @@ def test_collected_rows_are_those_of_one_large_batch(hybrid, pooling):
     assert len(runs) == 3  # one forward per batch, whatever the number of layers
     assert torch.equal(features.labels, labels) and (features.pooling, features.compensate_energy) == (pooling, True)
     for name, value in observe(hybrid, images, layers).items():
-        rows = features.values[name]
-        torch.testing.assert_close(rows, pooled(value, pooling), rtol=1e-4, atol=1e-5)
+        rows, averaged = features.values[name], pooling == "average" and value.ndim > 2 and name != "pixels"
+        assert features.vectors[name] == ("averaged" if averaged else "flattened")
+        torch.testing.assert_close(rows, pooled(value, "average" if averaged else "flatten"), rtol=1e-4, atol=1e-5)
         assert rows.dtype == torch.float32 and rows.untyped_storage().nbytes() == rows.numel() * 4
     assert list(features.values) == [layer.name for layer in layers]
 

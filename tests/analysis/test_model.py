@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -268,3 +269,39 @@ def test_mistakes_are_one_line(arguments, options, message):
     with pytest.raises(UserError, match=message) as error:
         analyse(*arguments, **options)
     assert "\n" not in str(error.value)
+
+
+def test_the_pixels_are_all_pixels_of_an_image_and_not_its_mean_colour(small):
+    """The nearest other digit in plain pixels has another label for 1 in 100; of mean greys it would be 9 in 10."""
+    digits = load_digits()
+    images, labels = (
+        torch.tensor(digits.images, dtype=torch.float32)[:600, None] / 16,
+        torch.tensor(digits.target)[:600],
+    )
+    wide = torch.nn.functional.interpolate(images, 24)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 22 * 22, 10))
+    found = analyse(network, wide, labels, measures=["boundary", "classes"], pixel_values=None)
+    distances = torch.cdist(wide.flatten(1), wide.flatten(1)).fill_diagonal_(torch.inf)
+    wrong = 100 * (labels[distances.argmin(1)] != labels).double().mean()
+    assert found.table.loc["pixels", "boundary.nested_1"] == pytest.approx(wrong.item()) and wrong < 5
+    assert found.table["vectors"].tolist() == ["flattened", "averaged", "flattened"]
+    assert found.table["dimension"].tolist() == [576, 4, 10]
+    words = found.in_words()
+    assert f"boundary points (k = 1) {wrong:.3g} % in pixels (flattened), " in words and " % in logits; within" in words
+    few = analyse(network, wide, labels, measures=["boundary"], pixel_values=64)
+    assert few.table.loc["pixels", ["vectors", "dimension"]].tolist() == ["projected", 64]
+    assert few.table.loc["pixels", "boundary.nested_1"] < 10
+
+
+def test_images_of_one_class_say_what_they_leave_out(small, data):
+    images, _ = data
+    one = torch.zeros(len(images), dtype=torch.int64)
+    with pytest.warns(UserWarning, match="all images are of one class: left out"):
+        found = analyse(small, images, one, test=(images[:9], one[:9]), **QUICK)
+    left_out = "left out is what compares classes (classes, separation, boundary, probes)"
+    assert found.problems == [f"all images are of one class: {left_out}"] and "; 1 note in .problems" in repr(found)
+    assert not {"boundary", "classes"} & {name.partition(".")[0] for name in found.table.columns}
+    assert (
+        "left out is what compares classes (classes, separation, boundary, probes)"
+        in analyse(small, images).problems[0]
+    )

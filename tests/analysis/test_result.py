@@ -42,13 +42,13 @@ def test_it_comes_back_from_the_disk_as_it_was(analysis, tmp_path):
 
 def test_the_table_has_a_row_a_layer_and_every_column_is_documented(analysis):
     table = analysis.table
-    assert list(table.index) == analysis.layers and list(table.columns[:3]) == ["kind", "depth", "dimension"]
+    assert list(table.index) == analysis.layers and list(table.columns[:4]) == ["kind", "depth", "vectors", "dimension"]
     assert table.loc["S1", "boundary.nested_1"] == pytest.approx(100 * 41 / 60)
     assert table["classes.ratio"].dtype == float and table.index.name == "layer"
     text = " ".join(Analysis.table.__doc__.split())
     for column in table.columns:
         measure, _, detail = column.partition(".")
-        assert f"{measure}." in text or measure in text.split(" what the layer is")[0]
+        assert f"{measure}." in text or measure in text.split(" contraction.same")[0], column
         assert detail.rstrip("0123456789") in text, column
 
 

@@ -61,7 +61,7 @@ def test_numbers_arrays_and_tables_are_in_the_folder(train):
         key = f"analysis/boundary.nested_1/{row['depth']:02d}_{row['layer']}"
         assert numbers[key] == pytest.approx(row["boundary.nested_1"])
     table = (folder.analysis / "step-6.csv").read_text().splitlines()
-    assert table[0].startswith("layer,kind,depth,dimension") and len(table) == 6
+    assert table[0].startswith("layer,kind,depth,vectors,dimension") and len(table) == 6
     assert {path.name for path in folder.analysis.iterdir()} == {
         f"step-{k}.{end}" for k in (3, 6) for end in ("npz", "csv")
     }
