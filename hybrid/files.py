@@ -1,16 +1,15 @@
-"""Files that are there whole or not at all, also after a power cut, and locks between processes."""
+"""Files that are there whole or not at all, also after a power cut."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 _ABANDONED = 24 * 3600  # seconds; no file takes so long to write
 
@@ -83,58 +82,3 @@ def flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-class FileLock:
-    """An exclusive lock on a file, for one process at a time; the system releases it when that process ends.
-
-    As a context manager it waits until the lock is free.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._file: IO[str] | None = None
-
-    def acquire(self, *, patience: float = 0.0) -> bool:
-        """Take the lock, if need be after waiting `patience` seconds for it; whether it was free by then."""
-        file, until = self.path.open("w"), time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    file.close()
-                    return False
-                time.sleep(0.05)
-            except BaseException:
-                file.close()
-                raise
-            else:
-                self._file = file
-                return True
-
-    def release(self) -> None:
-        """Give the lock back, if it was taken."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def __enter__(self) -> FileLock:
-        self._file = self.path.open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.release()
-
-
-def is_locked(path: Path | str) -> bool:
-    """Whether a process has this lock now, as far as this machine sees other machines' locks."""
-    try:
-        with Path(path).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

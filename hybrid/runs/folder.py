@@ -28,7 +28,8 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid.configuration.hydra_arguments import script_of
 from hybrid.configuration.renamed import upgrade
 from hybrid.errors import PeerLost, UserError
-from hybrid.files import FileLock, is_locked, remove_temporaries, write_text
+from hybrid.files import remove_temporaries, write_text
+from hybrid.locks import FileLock, is_locked
 from hybrid.runs.identity import identity, run_name
 from hybrid.runs.numbers import headline
 from hybrid.runs.unmet import unmet
@@ -192,7 +193,7 @@ class RunFolder:
 
     def _check_is_run(self) -> None:
         """Whether a restart may delete what is here: a folder that holds no run is not ours."""
-        left = [path for path in self.path.iterdir() if path.name != ".lock"] if self.path.is_dir() else []
+        left = [path for path in self.path.iterdir() if not path.name.startswith(".lock")] if self.path.is_dir() else []
         if left and not (self.config.is_file() and all(name in self.read_config() for name in _OF_A_RUN)):
             raise UserError(f"run.restart: {self.path} is not a run's folder; delete it by hand if you mean it.")
 

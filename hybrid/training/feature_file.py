@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from hybrid.errors import UserError
-from hybrid.files import FileLock, put_in_place
+from hybrid.files import put_in_place
+from hybrid.locks import FileLock
 from hybrid.scattering.compiled.cache import NoCacheFolder, cache_folder
 
 

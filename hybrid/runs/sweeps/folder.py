@@ -20,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.renamed import upgrade
 from hybrid.errors import UserError
-from hybrid.files import FileLock, write_json, write_text
+from hybrid.files import write_json, write_text
+from hybrid.locks import FileLock
 from hybrid.runs.folder import RunFolder
 from hybrid.runs.sweeps.plan import Planned
 

@@ -1,25 +1,32 @@
 """The folder for compiled code: files are found by the hash of all that they are made of, and built once by many processes.
 
-The folder is $HYBRID_CACHE, else $XDG_CACHE_HOME/hybrid, else ~/.cache/hybrid; where that cannot be written, one in the temporary
-folder that is this user's alone. Deleting it costs only compile time.
+The folder is $HYBRID_CACHE, else $XDG_CACHE_HOME/hybrid, else ~/.cache/hybrid; where that cannot be used, one in the temporary
+folder. Deleting it costs only compile time. Code is loaded from it: so the folder and its files must be this user's, and others
+must not be able to write them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import getpass
 import hashlib
 import logging
 import os
+import stat
 import tempfile
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hybrid.files import FileLock, put_in_place
+from hybrid.files import put_in_place
+from hybrid.locks import FileLock
 
 _log = logging.getLogger(__name__)
 _SOURCES = {".py", ".h", ".cpp", ".cu"}
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_SAY_AFTER, _PATIENCE = 5.0, 600.0  # seconds
 
 
 class NoCacheFolder(RuntimeError):
@@ -29,13 +36,14 @@ class NoCacheFolder(RuntimeError):
 def cached_file(name: str, made_of: str, suffix: str, build: Callable[[Path], None], *, again: bool = False) -> Path:
     """Return the file name-hash.suffix; build(path) makes it if it is not there. `made_of`: all that its contents depend on.
 
-    A file that was damaged is built anew; with `again` every file is. Raises NoCacheFolder if no folder can be written.
+    A file that was damaged is built anew; with `again` every file is. A process that builds it is waited for, at most ten
+    minutes. Raises NoCacheFolder if no folder can be written.
     """
     key = hashlib.sha256(made_of.encode()).hexdigest()[:20]
     folder = cache_folder()
     file = folder / f"{name}-{key}.{suffix}"
     if again or not is_intact(file):
-        with FileLock(folder / f"{file.name}.lock"):
+        with _waiting(folder / f"{file.name}.lock"):
             if again or not is_intact(file):
                 _build(build, file)
     return file
@@ -48,6 +56,19 @@ def sources() -> str:
     for path in sorted(path for path in folder.rglob("*") if path.suffix in _SOURCES):
         digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:20]
+
+
+@contextlib.contextmanager
+def _waiting(path: Path) -> Iterator[None]:
+    """Let one process after the other build; one that waits too long builds, too, which costs no more than time."""
+    lock = FileLock(path)
+    if not lock.acquire(patience=_SAY_AFTER):
+        warnings.warn(f"waiting for another process that compiles code and holds {path}", stacklevel=3)
+        lock.acquire(patience=_PATIENCE)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def cache_folder() -> Path:
@@ -70,20 +91,31 @@ def _user() -> str:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether the folder exists or can be made, and is writable and this user's: code is loaded from it."""
+    """Whether the folder exists or can be made, and is writable by this user and by nobody else: code is loaded from it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.is_symlink() and folder.lstat().st_uid not in (os.getuid(), 0):
+            return False
+        state = folder.stat()
+        if state.st_uid != os.getuid():
+            return False
+        if state.st_mode & _OTHERS_WRITE:
+            words = f"{folder} is not used for compiled code, because others may write it: chmod go-w changes that"
+            warnings.warn(words, stacklevel=4)
+            return False
         with tempfile.NamedTemporaryFile(dir=folder):
-            pass
-        return folder.stat().st_uid == os.getuid()
+            return True
     except OSError:
         return False
 
 
 def is_intact(file: Path) -> bool:
-    """Whether the file has its checksum. A truncated library may kill the process that loads it."""
+    """Whether the file is this user's own and has its checksum. A truncated library may kill the process that loads it."""
     try:
-        return _checksum(file).read_text() == _digest(file)
+        state = file.lstat()
+        if not stat.S_ISREG(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & _OTHERS_WRITE:
+            return False
+        return _checksum_file(file).read_text() == checksum(file)
     except (OSError, UnicodeDecodeError):
         return False
 
@@ -94,16 +126,18 @@ def _build(build: Callable[[Path], None], file: Path) -> None:
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         built = Path(folder, file.name)
         build(built)
-        checksum = _checksum(built)
-        checksum.write_text(_digest(built))
+        built.chmod(built.stat().st_mode & ~_OTHERS_WRITE)  # which a careless umask allows
+        written = _checksum_file(built)
+        written.write_text(checksum(built))
         put_in_place(built, file)
-        put_in_place(checksum, _checksum(file))
+        put_in_place(written, _checksum_file(file))
     _log.info("made %s in %.1f s (kept for the next time)", file, time.monotonic() - started)
 
 
-def _checksum(file: Path) -> Path:
+def _checksum_file(file: Path) -> Path:
     return file.with_suffix(".sha256")
 
 
-def _digest(file: Path) -> str:
+def checksum(file: Path) -> str:
+    """SHA-256 of the file's bytes."""
     return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -9,6 +9,7 @@ import os
 import pytest
 import torch
 
+from hybrid.locks import FileLock
 from hybrid.scattering import Scattering2D, TorchScattering2D
 from hybrid.scattering.compiled import CompilerError, cache
 from hybrid.scattering.compiled import engine as compiled_engine
@@ -108,6 +109,48 @@ def test_a_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
     assert cache.cache_folder() != tmp_path / "theirs"
 
 
+def test_a_folder_that_others_can_write_is_not_used(tmp_path, monkeypatch):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "open"))
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    with pytest.warns(UserWarning, match="open is not used for compiled code, because others may write it: chmod go-w"):
+        assert cache.cache_folder() != tmp_path / "open"
+
+
+@pytest.mark.parametrize("plant", ["link", "writable"])
+def test_a_library_that_others_may_have_planted_is_built_again(counting_compiler, tmp_path, plant):
+    load_library(SOURCE, "answer")
+    (library,) = (tmp_path / "cache").glob("*.so")
+    if plant == "link":
+        library.rename(tmp_path / "elsewhere.so")
+        library.symlink_to(tmp_path / "elsewhere.so")
+    else:
+        library.chmod(0o777)
+    assert load_library(SOURCE, "answer").answer() == 42
+    assert builds(counting_compiler) == 2 and not library.is_symlink() and library.stat().st_mode & 0o22 == 0
+
+
+def test_another_process_that_compiles_for_ever_is_not_waited_for_without_end(counting_compiler, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_SAY_AFTER", 0.1)
+    monkeypatch.setattr(cache, "_PATIENCE", 0.1)
+    load_library(SOURCE, "answer")
+    (library,) = (tmp_path / "cache").glob("*.so")
+    library.unlink()
+    with FileLock(f"{library}.lock"), pytest.warns(UserWarning, match="waiting for another process that compiles"):
+        assert load_library(SOURCE, "answer").answer() == 42
+
+
+def test_code_that_computes_wrong_numbers_is_not_used(tmp_path, monkeypatch, forgetful, caplog):
+    """As by a compiler with a bug, or a planted library."""
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    real = kernels.Kernel.forward
+    monkeypatch.setattr(kernels.Kernel, "forward", lambda self, images: 2 * real(self, images))
+    scattering, images = Scattering2D(1, (8, 8), 2, engine="cpu"), torch.rand(3, 8, 8)
+    assert torch.equal(scattering(images), TorchScattering2D(1, (8, 8), 2)(images))
+    assert "the forward code computes wrong numbers here, relative error 1.0e+00" in caplog.text
+
+
 @pytest.fixture
 def forgetful():
     """What was found out about compilers is forgotten before and after."""
@@ -119,7 +162,13 @@ def forgetful():
 
 
 @pytest.mark.parametrize(
-    ("command", "reason"), [("nothing-of-that-name", "no C++ compiler found"), ("false", "cannot compile")]
+    ("command", "reason"),
+    [
+        ("nothing-of-that-name", "no C++ compiler found"),
+        ("false", "cannot compile"),
+        ("true", "ended without an error and wrote no library"),
+        ("'c++", "cannot be read: No closing quotation"),
+    ],
 )
 def test_without_a_compiler_the_torch_engine_works(command, reason, monkeypatch, caplog, forgetful):
     monkeypatch.setenv("CXX", command)

@@ -7,9 +7,9 @@ import torch
 
 from hybrid.scattering import TorchScattering2D
 from hybrid.scattering.compiled import CompilerError
+from hybrid.scattering.compiled.check import check
 from hybrid.scattering.compiled.cpu.compiler import find_compiler
 from hybrid.scattering.compiled.cuda import kernels
-from hybrid.scattering.compiled.cuda.check import check
 from hybrid.scattering.compiled.cuda.kernels import choose_schedule
 from hybrid.scattering.geometry import Settings
 
@@ -174,7 +174,7 @@ def test_kernels_that_compute_wrong_numbers_are_noticed_when_they_are_loaded(on_
     run = transform._launcher._run
     left_out = "last_rows_1" if direction == "forward" else "image_rows_0"
     monkeypatch.setattr(transform._launcher, "_run", lambda launch, *a: launch.kernel == left_out or run(launch, *a))
-    with pytest.raises(CompilerError, match=f"the {direction} kernels compute wrong numbers here"):
+    with pytest.raises(CompilerError, match=f"the {direction} code computes wrong numbers here"):
         check(transform)
 
 

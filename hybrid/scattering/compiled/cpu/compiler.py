@@ -9,6 +9,7 @@ import platform
 import shlex
 import shutil
 import subprocess
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -36,7 +37,8 @@ _CHOICES = [
     ["-fopenmp"],
     [],
 ]
-_TIMEOUT = 300  # seconds for one source; the longest takes some 30 on one core
+# Seconds. The longest source takes some 30 on one core; a question of one line takes none.
+_TIMEOUT, _SAY_AFTER, _QUESTION = 300, 60, 20
 
 
 def load_library(source: str, name: str) -> ctypes.CDLL:
@@ -56,7 +58,10 @@ def load_library(source: str, name: str) -> ctypes.CDLL:
 
 def find_compiler() -> list[str]:
     """Return the command of $CXX, else of c++, g++ or clang++ on the path. Raises CompilerError if there is none."""
-    chosen = shlex.split(os.environ.get("CXX", ""))
+    try:
+        chosen = shlex.split(os.environ.get("CXX", ""))
+    except ValueError as error:
+        raise CompilerError(f"CXX={os.environ['CXX']} cannot be read: {error}") from error
     candidates = [chosen] if chosen else [["c++"], ["g++"], ["clang++"]]
     for command in candidates:
         path = shutil.which(command[0])
@@ -70,7 +75,7 @@ def flags_for(compiler: tuple[str, ...]) -> tuple[str, ...]:
     """Return the best flags that this compiler takes. Raises CompilerError if it takes none."""
     for choice in _CHOICES:
         command = [*compiler, *_FLAGS, *choice, "-x", "c++", "-", "-o", os.devnull]
-        if _run(command, "int answer() { return 42; }").returncode == 0:
+        if _run(command, "int answer() { return 42; }", seconds=_QUESTION).returncode == 0:
             return (*_FLAGS, *choice)
     raise CompilerError(f"{compiler[0]} cannot compile a shared library")
 
@@ -78,7 +83,7 @@ def flags_for(compiler: tuple[str, ...]) -> tuple[str, ...]:
 @cache
 def identity(compiler: tuple[str, ...]) -> str:
     """Return a hash of all that machine code depends on beside its source: the compiler's version, the flags, the CPU."""
-    version = subprocess.run([*compiler, "--version"], capture_output=True, text=True, timeout=_TIMEOUT).stdout
+    version = _run([*compiler, "--version"], "", seconds=_QUESTION).stdout
     parts = [*compiler, version, *flags_for(compiler), platform.machine(), _cpu()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -89,6 +94,8 @@ def compile_library(compiler: tuple[str, ...], source: str, library: Path) -> No
     if result.returncode != 0:
         errors = [line for line in result.stderr.splitlines() if "error" in line] or result.stderr.splitlines()
         raise CompilerError(f"{compiler[0]} failed: {errors[0] if errors else f'exit code {result.returncode}'}")
+    if not library.is_file() or not library.stat().st_size:
+        raise CompilerError(f"{compiler[0]} ended without an error and wrote no library")
 
 
 def native_lanes() -> int:
@@ -96,12 +103,32 @@ def native_lanes() -> int:
     return 16 if "avx512f" in _cpu().split() else 8
 
 
-def _run(command: list[str], source: str) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], source: str, *, seconds: float = _TIMEOUT) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"LC_ALL": "C"}  # messages in ASCII
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     try:
-        environment = os.environ | {"LC_ALL": "C"}  # messages in ASCII
-        return subprocess.run(command, input=source, capture_output=True, text=True, timeout=_TIMEOUT, env=environment)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        with subprocess.Popen(command, text=True, errors="replace", env=environment, **pipes) as process:
+            try:
+                out, errors = _communicate(process, source, seconds)
+            except BaseException:
+                process.kill()
+                raise
+    except subprocess.TimeoutExpired as error:
+        raise CompilerError(f"{command[0]} has not answered for {seconds:g} s") from error
+    except OSError as error:
         raise CompilerError(f"{command[0]} cannot be run: {error}") from error
+    return subprocess.CompletedProcess(command, process.returncode, out, errors)
+
+
+def _communicate(process: subprocess.Popen[str], source: str, seconds: float) -> tuple[str, str]:
+    """What a process prints for this input; a warning says when it takes long."""
+    if seconds <= _SAY_AFTER:
+        return process.communicate(source, timeout=seconds)
+    try:
+        return process.communicate(source, timeout=_SAY_AFTER)
+    except subprocess.TimeoutExpired:
+        warnings.warn(f"{process.args[0]} has compiled for {_SAY_AFTER} s; at most {seconds:g} s", stacklevel=2)
+        return process.communicate(timeout=seconds - _SAY_AFTER)
 
 
 @cache

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ctypes
 import threading
 from functools import cache
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from hybrid.scattering.compiled.cache import cached_file, checksum
+from hybrid.scattering.compiled.check import check
 from hybrid.scattering.compiled.cpu.compiler import load_library, native_lanes
 from hybrid.scattering.compiled.cpu.source import Layout, cpu_source
 from hybrid.scattering.compiled.source_parts import Direction
@@ -31,10 +34,11 @@ class Kernel:
     stages: ClassVar[bool] = False  # whether its library counts the time of each stage
 
     def __init__(self, settings: Settings, lanes: int, layout: Layout, direction: Direction) -> None:
-        self.settings = settings
+        self.settings, self.direction, self.device = settings, direction, torch.device("cpu")
         height, width = settings.padded
         source = cpu_source(settings.padded, settings.J, lanes, layout, direction, stages=self.stages)
         self._library = load_library(source, f"{direction}-{height}x{width}-J{settings.J}-{layout}{lanes}")
+        self.file = self._library._name
         self._tables: Tables = make_tables(settings, lanes, by_rows=layout == "rows")
 
     def forward(self, images: Tensor) -> Tensor:
@@ -79,4 +83,18 @@ def _layout(settings: Settings, batch: int, direction: Direction) -> Layout:
 
 @cache
 def _kernel(settings: Settings, lanes: int, layout: Layout, direction: Direction) -> Kernel:
-    return Kernel(settings, lanes, layout, direction)
+    kernel = Kernel(settings, lanes, layout, direction)
+    _check_once(kernel)
+    return kernel
+
+
+def _check_once(kernel: Kernel) -> None:
+    """Compare the kernel of a new library with the torch engine. That it was right is kept beside the library."""
+    library = Path(kernel.file)
+
+    def write(path: Path) -> None:
+        check(kernel)
+        path.write_text("equal to the torch engine\n")
+
+    made_of = f"{checksum(library)} {kernel.settings} {torch.__version__}"
+    cached_file(f"check-{library.stem}", made_of, "txt", write)

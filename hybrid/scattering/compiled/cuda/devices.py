@@ -8,7 +8,7 @@ from functools import cache
 import torch
 
 from hybrid.scattering.compiled import CompilerError
-from hybrid.scattering.compiled.cuda.check import check
+from hybrid.scattering.compiled.check import check
 from hybrid.scattering.compiled.cuda.compiler import load_code
 from hybrid.scattering.compiled.cuda.driver import Kernels
 from hybrid.scattering.compiled.cuda.kernels import Transform

@@ -1,12 +1,16 @@
-"""A short check of kernels on the device on which they were loaded, once for each direction."""
+"""A short comparison of compiled code with the torch engine, on the device on which it was loaded, once for each direction."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from hybrid.scattering.compiled import CompilerError
-from hybrid.scattering.compiled.cuda.kernels import Transform
+from hybrid.scattering.compiled.source_parts import Direction
+from hybrid.scattering.geometry import Settings
 from hybrid.scattering.torch_engine import TorchEngine
 
 # Errors of a working kernel are 1e-7 for values and 1e-6 to 1e-5 for gradients; those of a broken one are near 1.
@@ -14,6 +18,19 @@ _LARGEST_ERROR = 1e-3
 _STEP = 1e-4  # of the difference quotient, for pixels between 0 and 1
 
 
+class Transform(Protocol):
+    """One compiled direction of the transform of one `Settings`."""
+
+    settings: Settings
+    direction: Direction
+    device: torch.device
+
+    def forward(self, images: Tensor) -> Tensor: ...
+
+    def backward(self, images: Tensor, gradients: Tensor) -> Tensor: ...
+
+
+@_disable_current_modes()  # a compiler that traces the caller would see these tensors
 @torch.no_grad()
 def check(transform: Transform) -> None:
     """Compare a transform with the torch engine in float64 on three images. Raises CompilerError if it is wrong."""
@@ -26,7 +43,7 @@ def check(transform: Transform) -> None:
     else:
         error = _gradient_error(transform, engine, images, generator)
     if not error.item() <= _LARGEST_ERROR:  # NaN too
-        raise CompilerError(f"the {transform.direction} kernels compute wrong numbers here, relative error {error:.1e}")
+        raise CompilerError(f"the {transform.direction} code computes wrong numbers here, relative error {error:.1e}")
 
 
 def _gradient_error(transform: Transform, engine: TorchEngine, images: Tensor, generator: torch.Generator) -> Tensor:
