@@ -6,10 +6,14 @@ The folder is that of the compiled scattering ($HYBRID_CACHE, else ~/.cache/hybr
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import math
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +21,11 @@ import torch
 from torch import Tensor
 
 from hybrid.errors import UserError
-from hybrid.files import put_in_place
+from hybrid.files import put_in_place, write_json
 from hybrid.locks import FileLock
 from hybrid.scattering.compiled.cache import NoCacheFolder, cache_folder
+
+_BLOCK = 64 * 2**20
 
 
 def feature_folder() -> Path:
@@ -31,7 +37,7 @@ def feature_folder() -> Path:
 
 
 class FeatureFile:
-    """A float32 array of this shape, features-KEY.npy; there whole or not at all."""
+    """A float32 array of this shape, features-KEY.npy, and its checksums; there whole or not at all."""
 
     def __init__(self, key: str, shape: tuple[int, ...]) -> None:
         self.path, self.shape = feature_folder() / f"features-{key}.npy", tuple(shape)
@@ -42,10 +48,12 @@ class FeatureFile:
         Of several processes one writes; the others wait, and find it.
         """
         with FileLock(self.path.with_suffix(".lock")), contextlib.closing(first):
-            rows = self._read()
-            if rows is not None and _begins_with(rows, next(first).cpu()):
-                return rows, False
-            del rows
+            if self.path.exists():
+                rows = self._read() if self._is_as_written() else None
+                if rows is not None and _begins_with(rows, next(first).cpu()):
+                    return rows, False
+                warnings.warn(f"{self.path} is damaged or holds other features: they are computed again", stacklevel=2)
+                del rows
             self._write(every())
             rows = self._read()
         if rows is None:
@@ -61,10 +69,21 @@ class FeatureFile:
         good = rows.shape == self.shape and rows.dtype == np.float32 and rows.flags.c_contiguous
         return torch.from_numpy(rows) if good else None
 
+    @property
+    def _checksums(self) -> Path:
+        return self.path.with_suffix(".sha256")
+
+    def _is_as_written(self) -> bool:
+        """Whether the file has its checksums, which are written last."""
+        try:
+            return json.loads(self._checksums.read_text()) == checksums(self.path)
+        except (OSError, ValueError):
+            return False
+
     def _write(self, parts: Iterable[Tensor]) -> None:
         """Under a temporary name, always the same one: what a killed process has left is overwritten."""
         temporary = self.path.with_suffix(".partial")
-        for path in (self.path, temporary):
+        for path in (self._checksums, self.path, temporary):
             path.unlink(missing_ok=True)
         needed, free = 4 * math.prod(self.shape), shutil.disk_usage(self.path.parent).free
         if needed > free:
@@ -78,6 +97,7 @@ class FeatureFile:
                 file.flush()
                 os.fsync(file.fileno())  # or a power cut could leave a whole file with holes
             put_in_place(temporary, self.path)
+            write_json(self._checksums, checksums(self.path))
         except OSError as error:
             raise self._no_room(error.strerror or str(error)) from error
         finally:
@@ -88,6 +108,19 @@ class FeatureFile:
             f"trainer.feature_cache=disk is not possible: {self.path.parent} cannot hold the features ({reason}). "
             "HYBRID_CACHE names another folder."
         )
+
+
+def checksums(path: Path) -> list[str]:
+    """SHA-256 of each 64 MiB of a file, computed by a few threads: about as fast as the file can be read."""
+    blocks = range(0, path.stat().st_size, _BLOCK)
+    with ThreadPoolExecutor(max_workers=min(4, torch.get_num_threads())) as pool:
+        return list(pool.map(lambda begin: _checksum(path, begin), blocks))
+
+
+def _checksum(path: Path, begin: int) -> str:
+    with path.open("rb") as file:
+        file.seek(begin)
+        return hashlib.sha256(file.read(_BLOCK)).hexdigest()
 
 
 def _begins_with(rows: Tensor, first: Tensor) -> bool:
