@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # loaded when they are used
     import numpy as np
     import pandas as pd
     from omegaconf import DictConfig
+    from PIL.Image import Image
     from torch import Tensor
 
     from hybrid.analysis import Analysis
@@ -25,7 +26,8 @@ if TYPE_CHECKING:  # loaded when they are used
     from hybrid.prediction import Unreadable
     from hybrid.training.restore import Restored
 
-    Images = Tensor | np.ndarray | str | Path | Sequence[str | Path]
+    Picture = str | Path | Image
+    Images = Tensor | np.ndarray | Picture | Sequence[Picture | Tensor | np.ndarray]
 
 
 def train(*overrides: str) -> Run:
@@ -193,9 +195,10 @@ class Run:
         """The most probable classes of images that the run has never seen: a row an image.
 
         Args:
-            images: files, folders of files, or arrays. A file is decoded as the test images were: its short side is resized,
-                its centre is cropped. An array or tensor has the shape (N, C, H, W), or (C, H, W) for one image, with uint8
-                values in 0..255 or float values in [0, 1], and the size of the run's images.
+            images: files and folders of files, Pillow images, arrays or tensors; one or a list. A file or a Pillow image is
+                brought to the size and the colours of the run's test images. An array has the shape (N, C, H, W), or
+                (C, H, W) for one image, and the size of the run's images. Its values are uint8, uint16, bool, or float in
+                [0, 1]; where the run's data state a `value_range`, the values are in that.
             top: how many classes of an image are given.
             batch_size: how many images are computed at a time.
 
@@ -205,17 +208,26 @@ class Run:
 
         Raises:
             hybrid.UserError: a file cannot be read, or an array does not fit the model.
+
+        Examples:
+            >>> from PIL import Image
+            >>> import hybrid
+            >>> run = hybrid.train("experiment=digits", "trainer.duration=2 epochs")
+            >>> run.predict([Image.new("L", (40, 30)), Image.new("RGB", (64, 64), "white")]).shape
+            (2, 2)
         """
         from hybrid.prediction import as_table, predict, predict_arrays
 
         if top < 1 or batch_size < 1:
             raise UserError(f"predict: top={top} and batch_size={batch_size} must be at least 1.")
-        if hasattr(images, "shape"):
-            found = predict_arrays(self.pipeline, images, **self._prediction(top, batch_size))
+        options = self._prediction(top, batch_size)
+        if not hasattr(images, "shape"):
+            images = list(images) if isinstance(images, Iterable) and not isinstance(images, str) else [images]
+        if isinstance(images, list) and all(isinstance(image, str | Path) for image in images):
+            options |= {"open_image": self.data.open_image, "on_unreadable": _refuse}
+            found = predict(self.pipeline, map(str, images), **options)
         else:
-            paths = [str(images)] if isinstance(images, str | Path) else map(str, images)
-            options = {"open_image": self.data.open_image, "on_unreadable": _refuse}
-            found = predict(self.pipeline, paths, **options, **self._prediction(top, batch_size))
+            found = predict_arrays(self.pipeline, images, data=self.data, **options)
         return as_table(found)
 
     def _prediction(self, top: int, batch_size: int) -> dict[str, Any]:

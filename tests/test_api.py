@@ -89,18 +89,28 @@ def test_arrays_and_files_are_predicted_alike(trained, tmp_path):
     assert of_arrays.index.tolist() == [0, 1, 2]
     of_floats = trained.predict(torch.from_numpy(pixels) / 255, top=2)
     of_files = trained.predict(tmp_path, top=2)
-    for other in (of_floats, of_files):
+    pictures = [Image.fromarray(image[0]) for image in pixels]
+    of_pictures = trained.predict(pictures, top=2)
+    of_mixed = trained.predict([pictures[0], tmp_path / "1.png", pixels[2]], top=2)
+    of_words = trained.predict(pixels.astype(np.uint16) * 257, top=2)
+    for other in (of_floats, of_files, of_pictures, of_mixed, of_words):
         assert other["class"].tolist() == of_arrays["class"].tolist()
         np.testing.assert_allclose(other["probability"], of_arrays["probability"], rtol=1e-5)
-    assert trained.predict(pixels[0]).shape == (1, 2)
+    assert trained.predict(pixels[0]).shape == trained.predict(pictures[0]).shape == (1, 2)
+    colour = trained.predict(Image.new("RGBA", (70, 50), (0, 0, 0, 0)))  # of another size: nothing on white
+    assert colour["probability"][0] == pytest.approx(
+        trained.predict(np.full((1, 32, 32), 255, np.uint8))["probability"][0]
+    )
 
 
 @pytest.mark.parametrize(
     ("images", "words"),
     [
         (np.zeros((2, 1, 16, 16), np.uint8), "do not fit the model"),
-        (np.full((2, 1, 32, 32), 3.0), "must have values in [0, 1]"),
-        (np.zeros((2, 1, 32, 32), np.int64), "Valid: uint8 in 0..255"),
+        (np.zeros((2, 32, 32, 1), np.uint8), "the channels come first, images.transpose(0, 3, 1, 2)"),
+        (np.full((2, 1, 32, 32), 3.0), "float images have values in [0, 1], but these reach from 3 to 3"),
+        (np.zeros((2, 1, 32, 32), np.int64), "int64 values have no usual range"),
+        ([np.zeros((1, 32, 32), np.uint8), np.zeros((1, 16, 16), np.uint8)], "all of one shape and type"),
         ("nowhere.png", "no such file"),
     ],
 )

@@ -8,13 +8,13 @@ Input: images (N, C, H, W), float32 in [0, 1], of the run's size, any N; output:
   onnx         model.onnx          the whole model, its scattering as matrix products; needs onnxruntime alone.
                head.onnx           instead, with the coefficients as input, for a front-end that ONNX cannot express
   safetensors  model.safetensors   the weights alone
-and model.json: class names, preprocessing, configuration, how far each file is from the model. Each file is read back and
-compared on real and random images; if one differs, that is an error and nothing is written.
+and model.json: class names, preprocessing, how files become images, configuration, how far each file is from the model. Each
+file is read back and compared on real and random images; if one differs, that is an error and nothing is written.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for
     from hybrid.training.restore import Restored
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """The options of the command line."""
 
@@ -94,6 +94,7 @@ def _description(run: Restored) -> dict[str, Any]:
             "type": "float32",
             "range": [0, 1],
             "colour": "RGB" if run.data.image_shape[0] == 3 else "grey",
+            "files": dataclasses.asdict(run.data.source.reader),  # hybrid.data.images.ImageReader(**files)
         },
         "class_names": list(run.class_names),
         "preprocessing": {

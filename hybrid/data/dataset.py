@@ -6,6 +6,7 @@ import copy
 import logging
 from functools import cached_property
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,9 @@ from hybrid.data.tasks import Task
 from hybrid.distributed.rank_slices import ALONE, Shares
 from hybrid.errors import UserError, unknown_name
 from hybrid.stratified import stratified_positions
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _log = logging.getLogger(__name__)
 _USUAL_BATCH = 128  # images
@@ -179,12 +183,14 @@ class Data:
             chosen = self._on(place, split) if chosen is self.splits[split] else chosen.to(place)
         return MemoryLoader(split, chosen, batching, finisher)
 
-    def open_image(self, path: str | PathLike[str]) -> Tensor:
-        """An image file as the test images are, resized, cropped and in grey or RGB: uint8 (C, H, W).
+    def open_image(self, image: str | PathLike[str] | Image) -> Tensor:
+        """An image file, or a Pillow image, as the test images are, resized, cropped and in grey or RGB: uint8 (C, H, W).
 
         Raises UserError, naming the file, if it cannot be read.
         """
-        return self.source.open_image(path)
+        if isinstance(image, str | PathLike):
+            return self.source.open_image(image)
+        return self.source.reader.convert(image)
 
     def _sample(self, split: Split, *, most: int | None, classes: int | None) -> Split:
         if classes is not None and classes < self.num_classes and self.task == "classification":

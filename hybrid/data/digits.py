@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybrid.data.images import check_side
+from hybrid.data.images import Size, check_size
 from hybrid.data.sources import MemorySource, Stored
 from hybrid.stratified import stratified_positions
 
@@ -17,8 +17,8 @@ _SPLIT_SEED = 0  # a constant: the test set must be the same for every run, what
 class Digits(MemorySource):
     """1,797 grey images of 8 × 8 pixels with values 0..16, in 10 classes (Alpaydin and Kaynak 1998, the UCI test part).
 
-    1,437 of them train and 360 test, stratified, always the same ones. They are scaled to 0..255 and enlarged to `size` ×
-    `size` by bicubic interpolation. (Scattering with J = 2 and logistic regression reach 99.6 % on five other random splits
+    1,437 of them train and 360 test, stratified, always the same ones. They are scaled to 0..255 and enlarged to `size` by
+    bicubic interpolation. (Scattering with J = 2 and logistic regression reach 99.6 % on five other random splits
     with it, and 99.4 % with bilinear interpolation.)
     """
 
@@ -26,8 +26,8 @@ class Digits(MemorySource):
     channels = 1
     class_names = tuple("0123456789")
 
-    def __init__(self, *, size: int = 32) -> None:
-        check_side(size, name="data.size", least=8)  # that of the images
+    def __init__(self, *, size: Size = 32) -> None:
+        check_size(size, name="data.size", least=8)  # that of the images
         self.size = size
 
     def read(self, part: Stored) -> tuple[Tensor, Tensor]:

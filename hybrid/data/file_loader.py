@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from hybrid.data.augmentation import Augmentation
 from hybrid.data.batch import Batch, Batching, Loader
 from hybrid.data.finish_batch import BatchFinisher
-from hybrid.data.images import Box, decode_box
+from hybrid.data.images import Box
 from hybrid.data.policies import apply_seeded, make_policy
 from hybrid.data.randomness import number, numpy_generator, torch_generator
 from hybrid.data.sources import FileSource, FileSplit
@@ -57,24 +57,25 @@ class _DecodedFiles(Dataset):
         area, source = self.augmentation.random_resized_crop, self.source
         if not self.train or area is None:
             return source.open_image(path)
-        return decode_box(
-            path,
-            channels=source.channels,
-            choose_box=lambda width, height: random_box(
-                width, height, area=area, random=numpy_generator(self.seed, "resized_crop", epoch, position)
-            ),
-            size=source.size,
-            interpolation=source.interpolation,
-        )
+        random, reader = numpy_generator(self.seed, "resized_crop", epoch, position), source.reader
+        height, width = reader.size
+
+        def choose_box(image_width: int, image_height: int) -> Box:
+            aspect = image_width / image_height if reader.fit == "squash" else width / height
+            return random_box(image_width, image_height, area=area, random=random, aspect=aspect)
+
+        return reader.open_box(path, choose_box)
 
 
-def random_box(width: int, height: int, *, area: tuple[float, float], random: np.random.Generator) -> Box:
-    """(left, top, right, bottom) in pixels of a random part of the area, with an aspect ratio from 3/4 to 4/3.
+def random_box(
+    width: int, height: int, *, area: tuple[float, float], random: np.random.Generator, aspect: float = 1.0
+) -> Box:
+    """(left, top, right, bottom) in pixels of a random part of the area, 3/4 to 4/3 times as wide as `aspect` says.
 
     It is the crop of Szegedy et al. 2015. As in torchvision, after ten boxes that do not fit the largest central box with an
-    allowed ratio is taken. area: the (smallest, largest) part.
+    allowed ratio is taken. area: the (smallest, largest) part. aspect: width / height of the images that the model sees.
     """
-    narrowest, widest = 3 / 4, 4 / 3
+    narrowest, widest = 3 / 4 * aspect, 4 / 3 * aspect
     for _ in range(10):
         target = width * height * random.uniform(*area)
         ratio = math.exp(random.uniform(math.log(narrowest), math.log(widest)))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import builtins
+import logging
 import os
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from hybrid.data.images import EXTENSIONS, Interpolation, check_side
+from hybrid.data.images import EXTENSIONS, Fit, Interpolation, Size, box_around, check_size, shown, sides
+from hybrid.data.pixels import ValueRange, check_value_range
 from hybrid.data.sources import Files, FileSource
 from hybrid.errors import UserError
 
+_log = logging.getLogger(__name__)
+_SMALL_PART = 0.6  # of a side: a smaller crop is usually a forgotten data.resize
 _LAYOUT = "it must hold train/ and val/ (or test/), each with one folder of images per class"
 
 
@@ -27,21 +31,24 @@ class Folder(FileSource):
         self,
         *,
         root: str,
-        size: int = 224,
-        resize: int = 256,
+        size: Size = 224,
+        resize: Size = 256,
+        fit: Fit = "crop",
         interpolation: Interpolation = "bicubic",
         channels: Literal[1, 3] = 3,
+        value_range: ValueRange | None = None,
         num_workers: int | Literal["auto"] = "auto",
         name: str = "folder",
     ) -> None:
-        check_side(size, name="data.size")
-        check_side(resize, name="data.resize")
-        if resize < size:
-            raise UserError(f"data.resize={resize} (the short side) is smaller than data.size={size} (the crop)")
+        check_size(size, name="data.size")
+        check_size(resize, name="data.resize")
+        check_value_range(value_range)
+        _check_crop(size, resize)
         if num_workers != "auto" and num_workers < 0:
             raise UserError(f"data.num_workers={num_workers} is negative; use 0 or more, or auto")
         self.root, self.name, self.channels = Path(root).expanduser(), name, channels
         self.size, self.resize, self.interpolation, self.num_workers = size, resize, interpolation, num_workers
+        self.fit, self.value_range = fit, value_range
 
     def prepare(self) -> None:
         if not self.root.is_dir():
@@ -96,6 +103,20 @@ class ImageNet(Folder):
     """ILSVRC 2012, in the folders train/ and val/; val/ is the test set. It is never downloaded: its terms need an account."""
 
     published = True
+
+
+def _check_crop(size: Size, resize: Size) -> None:
+    """Raises UserError where the crop is larger than the image that it is cut from; warns where it is much smaller."""
+    parts = [cut / side for cut, side in zip(sides(size), box_around(size, resize), strict=True)]
+    words = f"data.resize={shown(resize)} (before the crop)", f"data.size={shown(size)} (the crop)"
+    if max(parts) > 1:
+        raise UserError(f"{words[0]} is smaller than {words[1]}")
+    if min(parts) < _SMALL_PART:
+        usual = round(min(sides(size)) * 256 / 224)
+        _log.warning(
+            "%s and %s: evaluation sees the central %.0f %% of an image's side; data.resize=%d keeps 88 %%, as ImageNet's.",
+            *words, 100 * min(parts), usual,
+        )  # fmt: skip
 
 
 def _subfolders(folder: Path) -> list[str]:

@@ -1,89 +1,207 @@
-"""From an image file to a uint8 tensor: decoding, colour, resizing, cropping."""
+"""From an image file to a uint8 tensor: decoding, colour, depth, resizing, cropping."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hybrid.data.pixels import ValueRange, as_bytes
 from hybrid.errors import UserError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 Interpolation = Literal["bilinear", "bicubic"]
+Fit = Literal["crop", "squash"]
+Size = int | tuple[int, int]
 Box = tuple[int, int, int, int]
 
 LARGEST_SIDE = 16384  # pixels of a side that images are resized to, at most
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+_BITS, _COLOURS = 258, 262  # tags of TIFF files: BitsPerSample, PhotometricInterpretation
+_ORIENTATION = 0x0112  # the tag of EXIF
 
 
-def check_side(size: int, *, name: str, least: int = 1) -> None:
-    """Raises UserError, with the `name` of the setting, for a side that images cannot be resized to."""
-    if not least <= size <= LARGEST_SIDE:
-        raise UserError(f"{name}={size} is not valid: images have a side of {least} to {LARGEST_SIDE} pixels here")
+def sides(size: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) of a size, which is that pair or the side of a square."""
+    if isinstance(size, int):
+        return size, size
+    height, width = size
+    return height, width
 
 
-def open_pillow(path: str | PathLike[str], *, channels: int) -> Any:
-    """The decoded image as a Pillow image in mode L (1 channel) or RGB (3 channels).
+def shown(size: Size) -> str:
+    """A size as it is written on a command line."""
+    return str(size if isinstance(size, int) else list(size)).replace(" ", "")
 
-    Grey, palette, CMYK and transparent files are converted, and the rotation that a camera noted in the file is applied. Raises
-    UserError, naming the file, if it cannot be read.
+
+def check_size(size: Size, *, name: str, least: int = 1) -> None:
+    """Raises UserError, with the `name` of the setting, for a size that images cannot be resized to."""
+    if not all(least <= side <= LARGEST_SIDE for side in sides(size)):
+        raise UserError(
+            f"{name}={shown(size)} is not valid: images have a side of {least} to {LARGEST_SIDE} pixels here"
+        )
+
+
+def box_around(size: Size, resize: Size) -> tuple[int, int]:
+    """(height, width) that an image is scaled to cover before its centre of `size` is cut out.
+
+    A whole number `resize` is the shorter side of that box, which has the proportions of `size`.
     """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            return image.convert("L" if channels == 1 else "RGB")
-    except Exception as error:  # a damaged file can make a decoder raise nearly anything
-        reason = "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
-        raise UserError(f"{path}: not a readable image ({reason}).") from error
+    if not isinstance(resize, int):
+        return sides(resize)
+    height, width = sides(size)
+    shorter = min(height, width)
+    return tuple(resize if side == shorter else max(side, round(side * resize / shorter)) for side in (height, width))  # type: ignore[return-value]
 
 
-def decode(
-    path: str | PathLike[str], *, channels: int, short_side: int, crop: int, interpolation: Interpolation
-) -> Tensor:
-    """Resize the short side of an image file to `short_side` and cut out its centre: uint8 (channels, crop, crop).
+def scaled(height: int, width: int, *, box: tuple[int, int], fit: Fit) -> tuple[int, int]:
+    """(height, width) of an image of this height and width after it is scaled to a box (height, width).
 
-    This is the one-crop evaluation of ImageNet, with a short side of 256 and a crop of 224. The resizing is antialiased.
-    Raises UserError, naming the file, if it cannot be read.
+    "crop" keeps the proportions: the smallest size that covers the box, rounded down as torchvision does. "squash" gives the
+    box itself.
     """
-    image = open_pillow(path, channels=channels)
-    width, height = image.size
-    short = min(width, height)
-    size = (width * short_side // short, height * short_side // short)  # rounded down, as torchvision does
-    image = image.resize(size, resample=_filter(interpolation))
-    left, top = round((size[0] - crop) / 2), round((size[1] - crop) / 2)
-    return to_tensor(image.crop((left, top, left + crop, top + crop)))
+    if fit == "squash":
+        return box
+    if box[0] * width >= box[1] * height:
+        return box[0], width * box[0] // height
+    return height * box[1] // width, box[1]
 
 
-def decode_box(
-    path: str | PathLike[str],
-    *,
-    channels: int,
-    choose_box: Callable[[int, int], Box],
-    size: int,
-    interpolation: Interpolation,
-) -> Tensor:
-    """Cut a box out of an image file and resize it: uint8 (channels, size, size).
+def centre(height: int, width: int, *, size: tuple[int, int]) -> tuple[int, int]:
+    """(top, left) of the central part of `size` (height, width)."""
+    return round((height - size[0]) / 2), round((width - size[1]) / 2)
 
-    `choose_box(width, height)` gives the box, (left, top, right, bottom) in pixels. Raises UserError, naming the file, if it
-    cannot be read.
+
+@dataclass(frozen=True, kw_only=True)
+class ImageReader:
+    """Turns an image file into the pixels that a model is evaluated on: uint8 (channels, *size).
+
+    Every kind of file becomes 8 bits of grey or RGB as `standard_mode` says. Then it is scaled to cover the box `resize`, and
+    its centre of `size` is cut out: ImageNet's evaluation, with a box of 256 and a centre of 224. Scaling is antialiased.
+
+    Attributes:
+        channels: 3: RGB; 1: grey.
+        size: (height, width) of the result.
+        resize: (height, width) of the box, at least `size`.
+        interpolation: "bicubic" or "bilinear".
+        fit: "crop" keeps an image's proportions, and what the box does not hold is cut off; "squash" scales both sides to
+            the box.
+        value_range: the values (black, white) of images with one channel whose type does not say them.
     """
-    image = open_pillow(path, channels=channels)
-    box = choose_box(*image.size)
-    return to_tensor(image.resize((size, size), resample=_filter(interpolation), box=box))
+
+    channels: int
+    size: tuple[int, int]
+    resize: tuple[int, int]
+    interpolation: Interpolation = "bicubic"
+    fit: Fit = "crop"
+    value_range: ValueRange | None = None
+
+    def open(self, path: str | PathLike[str]) -> Tensor:
+        """An image file as uint8 (channels, *size). Raises UserError, naming the file, if it cannot be read."""
+        return self._framed(self.decode(path))
+
+    def convert(self, image: Image, *, where: str = "image") -> Tensor:
+        """A Pillow image as uint8 (channels, *size). Raises UserError, naming `where`, for numbers without a range."""
+        from PIL import ImageOps
+
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+        return self._framed(standard_mode(image, channels=self.channels, value_range=self.value_range, where=where))
+
+    def open_box(self, path: str | PathLike[str], choose_box: Callable[[int, int], Box]) -> Tensor:
+        """Cut a box out of an image file and resize it: uint8 (channels, *size).
+
+        `choose_box(width, height)` gives the box, (left, top, right, bottom) in pixels. Raises UserError, naming the file, if
+        it cannot be read.
+        """
+        image = self.decode(path)
+        height, width = self.size
+        return to_tensor(image.resize((width, height), resample=self._filter, box=choose_box(*image.size)))
+
+    def decode(self, path: str | PathLike[str]) -> Image:
+        """An image file at its own size, in mode L (1 channel) or RGB (3 channels), turned as the camera noted.
+
+        Of a file with several pages or frames it is the first. Raises UserError, naming the file, if it cannot be read.
+        """
+        from PIL import Image, ImageOps
+
+        try:
+            with Image.open(path) as image:
+                ImageOps.exif_transpose(image, in_place=True)
+                return standard_mode(image, channels=self.channels, value_range=self.value_range, where=str(path))
+        except UserError:
+            raise
+        except Exception as error:  # a damaged file can make a decoder raise nearly anything
+            reason = "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
+            raise UserError(f"{path}: not a readable image ({reason}).") from error
+
+    def _framed(self, image: Image) -> Tensor:
+        width, height = image.size
+        height, width = scaled(height, width, box=self.resize, fit=self.fit)
+        image = image.resize((width, height), resample=self._filter)
+        top, left = centre(height, width, size=self.size)
+        return to_tensor(image.crop((left, top, left + self.size[1], top + self.size[0])))
+
+    @property
+    def _filter(self) -> Any:
+        from PIL import Image
+
+        return {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[self.interpolation]
 
 
-def to_tensor(image: Any) -> Tensor:
+def standard_mode(image: Image, *, channels: int, value_range: ValueRange | None, where: str) -> Image:
+    """A Pillow image of any mode in mode L (1 channel) or RGB (3 channels). docs/guide/data.md has the table of modes.
+
+    Numbers of more than 8 bits are scaled as `hybrid.data.pixels` says. What is transparent lies on white. Raises UserError,
+    naming `where`, for numbers without a range, and for a `value_range` where the image has several channels.
+    """
+    from PIL import Image
+
+    numbers, own_range = _numbers(image)
+    if value_range is not None and numbers is None:
+        raise UserError(f"{where}: data.value_range is for images of one channel; this one has the mode {image.mode}")
+    if numbers is not None and (value_range is not None or image.mode != "L"):
+        image = Image.fromarray(as_bytes(numbers, value_range=value_range or own_range, where=where).numpy())
+    elif image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    elif image.mode in ("LAB", "HSV"):
+        image = _to_rgb(image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def to_tensor(image: Image) -> Tensor:
     """A Pillow image in mode L or RGB as uint8 (C, H, W)."""
     pixels = np.array(image, dtype=np.uint8)
     return torch.from_numpy(pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def _filter(interpolation: Interpolation) -> Any:
-    from PIL import Image
+def _numbers(image: Image) -> tuple[np.ndarray | None, ValueRange | None]:
+    """The values (H, W) of an image with one channel of 8 or more bits, and their range if the file says it; else None."""
+    if image.mode in ("L", "F"):
+        return np.array(image), None
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return None, None
+    values = np.array(image)
+    if image.mode == "I" and image.format not in ("PNG", "PPM"):  # Pillow opens their 16 bits as 32
+        return values.astype(np.int32), None
+    tags = getattr(image, "tag_v2", {})
+    white = 2 ** tags.get(_BITS, (16,))[0] - 1
+    if tags.get(_COLOURS) == 0:  # 0 is white
+        values = white - values
+    return values.astype(np.uint16), (0, white)
 
-    return {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]
+
+def _to_rgb(image: Image) -> Image:
+    if image.mode != "LAB":
+        return image.convert("RGB")
+    from PIL import ImageCms
+
+    lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from hybrid.data.files import OfficialFile, is_official
-from hybrid.data.images import check_side
+from hybrid.data.images import Size, check_size
 from hybrid.data.sources import MemorySource
 from hybrid.errors import UserError, first_line
 
@@ -30,11 +30,11 @@ class OfficialSource(MemorySource):
     page: str
     native_size: int
 
-    def __init__(self, *, root: str, download: bool = True, size: int | None = None) -> None:
+    def __init__(self, *, root: str, download: bool = True, size: Size | None = None) -> None:
         """`root`: the folder of the files. `download`: fetch those that are missing. `size`: resize the images to it."""
         self.root, self.download = Path(root).expanduser(), download
         self.size = self.native_size if size is None else size
-        check_side(self.size, name="data.size")
+        check_size(self.size, name="data.size")
 
     @abstractmethod
     def official_files(self) -> list[OfficialFile]:

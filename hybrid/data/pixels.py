@@ -24,7 +24,7 @@ from hybrid.errors import UserError
 ValueRange = tuple[float, float]
 
 _WHITE = {torch.bool: 1, torch.uint8: 255, torch.uint16: 65535}
-_ADVICE = "say which values are black and white, such as data.value_range=[0, 4095]"
+_ADVICE = "scale them, or say which values are black and white, such as data.value_range=[0, 4095]"
 _CHUNK = 1000  # images that are scaled at a time: the floats of a whole data set would take four times its memory
 
 

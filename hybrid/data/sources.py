@@ -6,6 +6,7 @@ the keys of its yaml. docs/guide/data.md has a complete example.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from hybrid.data.files import OfficialFile, is_official, md5
-from hybrid.data.images import Interpolation, decode
+from hybrid.data.images import Fit, ImageReader, Interpolation, Size, box_around, centre, scaled, sides
 from hybrid.data.pixels import ValueRange, as_bytes
 from hybrid.data.tasks import Task, checked_labels
 from hybrid.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 Stored = Literal["train", "test"]
 Part = Literal["train", "validation", "test"]
@@ -86,12 +89,19 @@ class Source(ABC):
         task: what the labels are (`hybrid.data.tasks`): one class an image, several labels each 0 or 1, or values.
         published: whether its images are published, and so the same wherever they lie. Of any other source, another `root`
             means other images, and so another run.
+        channels: 3 for colour, 1 for grey.
+        size: of the images that the model sees: the side of a square in pixels, or (height, width).
+        fit: how an image of other proportions is brought to `size`: "crop" cuts off what does not fit, "squash" changes the
+            proportions.
         value_range: the values (black, white) of images whose type does not say them; `hybrid.data.pixels` has the rule.
     """
 
     name: str = "data"
     task: Task = "classification"
     published: bool = False
+    channels: int = 3
+    size: Size
+    fit: Fit = "crop"
     value_range: ValueRange | None = None
 
     @property
@@ -105,13 +115,18 @@ class Source(ABC):
         return len(self.class_names)
 
     @property
-    @abstractmethod
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
+        return (self.channels, *sides(self.size))
 
+    @property
     @abstractmethod
+    def reader(self) -> ImageReader:
+        """How image files are read, resized and cropped for evaluation and prediction."""
+
     def open_image(self, path: str | PathLike[str]) -> Tensor:
         """One image file as the test images are: uint8 (C, H, W). Raises UserError, naming the file, if it cannot be read."""
+        return self.reader.open(path)
 
     @abstractmethod
     def stored(self, part: Part) -> Split | None:
@@ -140,15 +155,8 @@ class Source(ABC):
 class MemorySource(Source):
     """A data set that fits in memory, as one tensor of images for each part. It is kept as uint8.
 
-    Subclasses write `read` and `class_names`.
-
-    Attributes:
-        channels: 3 for colour, 1 for grey.
-        size: the side of the images in pixels; others are resized to it.
+    Subclasses write `read` and `class_names`, and say `size`: images of another one are resized to it.
     """
-
-    channels: int = 3
-    size: int
 
     @abstractmethod
     def read(self, part: Stored) -> tuple[Tensor, Tensor]:
@@ -159,8 +167,9 @@ class MemorySource(Source):
         """
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return (self.channels, self.size, self.size)
+    def reader(self) -> ImageReader:
+        size = sides(self.size)
+        return ImageReader(channels=self.channels, size=size, resize=size, fit=self.fit, value_range=self.value_range)
 
     def load(self, part: Stored) -> tuple[Tensor, Tensor]:
         """What `read` gives, checked and resized to `image_shape`. Raises UserError for other types, shapes or labels."""
@@ -171,7 +180,8 @@ class MemorySource(Source):
             raise UserError(f"{where}: images must be {wanted}, got {tuple(images.shape)}.")
         labels = checked_labels(labels, task=self.task, outputs=self.num_classes, count=len(images), where=where)
         images = as_bytes(images, value_range=self.value_range, where=where)
-        return resize(images, self.size), labels
+        self._tell_of_cropping(images, where)
+        return resize(images, sides(self.size), fit=self.fit), labels
 
     def stored(self, part: Part) -> MemorySplit | None:
         if part == "validation":
@@ -179,8 +189,17 @@ class MemorySource(Source):
         images, labels = self.load(part)
         return MemorySplit(images, labels, torch.arange(len(labels)))
 
-    def open_image(self, path: str | PathLike[str]) -> Tensor:
-        return decode(path, channels=self.channels, short_side=self.size, crop=self.size, interpolation="bicubic")
+    def _tell_of_cropping(self, images: Tensor, where: str) -> None:
+        size, (height, width) = sides(self.size), images.shape[-2:]
+        if scaled(height, width, box=size, fit=self.fit) != size:
+            _log.warning(
+                "%s: images of %d x %d (height x width) are scaled to cover %d x %d, and what does not fit is cut off: a size "
+                'of their own proportions keeps it, fit="squash" squeezes it in.',
+                where,
+                height,
+                width,
+                *size,
+            )
 
 
 class Files(NamedTuple):
@@ -196,16 +215,13 @@ class FileSource(Source):
     Subclasses write `list` and `class_names`.
 
     Attributes:
-        channels: 3: every image becomes RGB; 1: grey.
-        size: the side in pixels of the images that the model sees.
-        resize: the short side before evaluation cuts out the centre.
+        resize: what evaluation scales an image to before it cuts out the centre of `size`: (height, width) that the image
+            covers, or the shorter side of such a box, which then has the proportions of `size`.
         interpolation: "bicubic" or "bilinear".
         num_workers: processes that decode; "auto" is one for each core, up to 16; 0 decodes in the main process.
     """
 
-    channels: int = 3
-    size: int
-    resize: int
+    resize: Size
     interpolation: Interpolation
     num_workers: int | Literal["auto"]
 
@@ -223,21 +239,28 @@ class FileSource(Source):
         return FileSplit(files.paths, labels, torch.arange(len(labels)))
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return (self.channels, self.size, self.size)
-
-    def open_image(self, path: str | PathLike[str]) -> Tensor:
-        return decode(
-            path, channels=self.channels, short_side=self.resize, crop=self.size, interpolation=self.interpolation
+    def reader(self) -> ImageReader:
+        return ImageReader(
+            channels=self.channels,
+            size=sides(self.size),
+            resize=box_around(self.size, self.resize),
+            interpolation=self.interpolation,
+            fit=self.fit,
+            value_range=self.value_range,
         )
 
 
-def resize(images: Tensor, size: int) -> Tensor:
-    """Resize images (N, C, h, w) uint8 to (N, C, size, size), bicubic, antialiased where they shrink."""
-    if images.shape[-2:] == (size, size):
+def resize(images: Tensor, size: tuple[int, int], *, fit: Fit = "crop") -> Tensor:
+    """Images (N, C, h, w) uint8 at another size (height, width), bicubic, antialiased where they shrink.
+
+    fit: "crop" scales them to cover the size and cuts out the centre; "squash" changes their proportions.
+    """
+    if images.shape[-2:] == size:
         return images
-    resized = [
-        functional.interpolate(chunk.float(), size=(size, size), mode="bicubic", antialias=True).round().clamp(0, 255)
+    whole = scaled(*images.shape[-2:], box=size, fit=fit)
+    top, left = centre(*whole, size=size)
+    chunks = [
+        functional.interpolate(chunk.float(), size=whole, mode="bicubic", antialias=True).round().clamp(0, 255)
         for chunk in images.split(1000)  # in pieces: the floats of a whole set would take four times its memory
     ]
-    return torch.cat([chunk.to(torch.uint8) for chunk in resized])
+    return torch.cat([chunk[..., top : top + size[0], left : left + size[1]].to(torch.uint8) for chunk in chunks])

@@ -67,17 +67,19 @@ def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int 
     from PIL import Image, ImageDraw, ImageFont
 
     classes = sorted(set(np.linspace(0, data.num_classes - 1, min(data.num_classes, _MOST_ROWS)).round().astype(int)))
-    cell = min(max(data.image_shape[1], 32), 96)
+    height, width = data.image_shape[1:]
+    scale = min(max(height, width, 32), 96) / max(height, width)
+    across, down = (max(1, round(side * scale)) for side in (width, height))
     font = ImageFont.load_default(size=13)
     names = [data.class_names[label] for label in classes]
     margin = 12 + max(int(font.getlength(name)) for name in names)
-    sheet = Image.new("RGB", (margin + columns * (cell + 2), len(classes) * (cell + 2)), "white")
+    sheet = Image.new("RGB", (margin + columns * (across + 2), len(classes) * (down + 2)), "white")
     draw = ImageDraw.Draw(sheet)
     for row, (label, name) in enumerate(zip(classes, names, strict=True)):
-        draw.text((6, row * (cell + 2) + cell // 2), name, fill="black", font=font, anchor="lm")
+        draw.text((6, row * (down + 2) + down // 2), name, fill="black", font=font, anchor="lm")
         for column, image in enumerate(_examples(data, split, int(label), columns)):
             pixels = Image.fromarray(image.expand(3, -1, -1).permute(1, 2, 0).numpy())
-            sheet.paste(pixels.resize((cell, cell)), (margin + column * (cell + 2), row * (cell + 2)))
+            sheet.paste(pixels.resize((across, down)), (margin + column * (across + 2), row * (down + 2)))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         sheet.save(path)

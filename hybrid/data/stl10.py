@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hybrid.data.files import OfficialFile
+from hybrid.data.images import Size
 from hybrid.data.official import OfficialSource
 from hybrid.data.sources import Stored
 from hybrid.data.tasks import check_labels
@@ -46,7 +47,7 @@ class Stl10(OfficialSource):
         *,
         root: str,
         download: bool = True,
-        size: int | None = None,
+        size: Size | None = None,
         fold: Literal["all", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9] = "all",
     ) -> None:
         super().__init__(root=root, download=download, size=size)

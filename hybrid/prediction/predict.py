@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hybrid.data import Data
+from hybrid.data.pixels import as_bytes, as_pixels
 from hybrid.errors import UserError
 from hybrid.prediction.image_files import Unreadable, find_images, read_batches
 
@@ -49,9 +51,10 @@ def predict(
 
 def predict_arrays(
     model: nn.Module,
-    images: Tensor | np.ndarray,
+    images: Tensor | np.ndarray | Sequence[Any],
     *,
     class_names: Sequence[str],
+    data: Data,
     top: int = 5,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
@@ -60,28 +63,48 @@ def predict_arrays(
 
     Args:
         model: as for `predict`.
-        images: (N, C, H, W), or (C, H, W) for one image; uint8 in 0..255, or float in [0, 1].
+        images: (N, C, H, W), or (C, H, W) for one image, of a type that `hybrid.data.pixels` takes: uint8, bool, uint16, or
+            float in [0, 1]. Or a list of such images (C, H, W), or of Pillow images of any size and mode.
+        data: how the model's data set reads images.
 
-    Raises UserError for another type of numbers, for float values outside [0, 1], and for a shape that the model refuses.
+    Raises UserError for numbers without a range, and for a shape that the model refuses.
     """
-    images = torch.as_tensor(images)
+    images = _pixels(images, data)
     images = images[None] if images.dim() == 3 else images
-    if images.dtype != torch.uint8:
-        if not images.is_floating_point():
-            raise UserError(
-                f"images of type {images.dtype} cannot be predicted. Valid: uint8 in 0..255, float in [0, 1]."
-            )
-        images = images.float()
-        if images.numel() and not (images.min() >= 0 and images.max() <= 1):
-            raise UserError("images of float type must have values in [0, 1]: preprocessing is done by the run itself.")
+    _check_shape(images, data.image_shape)
     count = min(top, len(class_names))
     for start in range(0, len(images), batch_size):
-        try:
-            classes = _most_probable(model, images[start : start + batch_size].to(device), class_names, count)
-        except (RuntimeError, ValueError) as error:
-            raise UserError(f"images of shape {tuple(images.shape)} do not fit the model: {error}") from error
+        classes = _most_probable(model, images[start : start + batch_size].to(device), class_names, count)
         for number, each in enumerate(classes, start=start):
             yield Prediction(str(number), each)
+
+
+def _pixels(images: Tensor | np.ndarray | Sequence[Any], data: Data) -> Tensor:
+    """Arrays and Pillow images, one or a list, as uint8 in 0..255 or float32 in [0, 1]."""
+    if hasattr(images, "shape"):
+        images = torch.as_tensor(images)
+        stated = data.source.value_range
+        exact = images.is_floating_point() and stated is None
+        return (as_pixels if exact else as_bytes)(images, value_range=stated, where="images")
+    if isinstance(images, str) or not isinstance(images, Sequence):
+        return data.open_image(images)
+    each = [_pixels(image, data) for image in images]
+    kinds = {(tuple(pixels.shape), pixels.dtype) for pixels in each}
+    if len(kinds) != 1:
+        raise UserError(f"a list holds one image or more, all of one shape and type, and this one {len(kinds)} kinds")
+    return torch.stack(each)
+
+
+def _check_shape(images: Tensor, shape: tuple[int, int, int]) -> None:
+    if images.dim() == 4 and tuple(images.shape[1:]) == shape:
+        return
+    channels, height, width = shape
+    words = (
+        f"images of shape {tuple(images.shape)} do not fit the model, which takes (N, {channels}, {height}, {width})"
+    )
+    if images.dim() == 4 and tuple(images.shape[1:]) == (height, width, channels):
+        words += ": the channels come first, images.transpose(0, 3, 1, 2)"
+    raise UserError(f"{words}; Pillow images and files of any size are resized")
 
 
 @torch.inference_mode()

@@ -31,7 +31,8 @@ def scattering_figure(image: torch.Tensor, coefficients: torch.Tensor, paths: Se
         for k, path in enumerate(paths)
         if path.order == 2 and (path.j1, path.j2) == (0, 1)
     }
-    widths = [_SHARE_OF_IMAGE, L / J, *[1] * bool(second)]  # so that maps are square: the parts are of one height, 1
+    aspect = image.shape[-1] / image.shape[-2]
+    widths = [aspect * width for width in (_SHARE_OF_IMAGE, L / J, *[1] * bool(second))]  # parts of one height, 1
     figure = Figure(figsize=(_HEIGHT * (sum(widths) + _GAP * (len(widths) - 1)), _HEIGHT + _TITLE))
     space = _GAP / (sum(widths) / len(widths))
     left, middle, *right = figure.subfigures(1, len(widths), width_ratios=widths, wspace=space)

@@ -24,6 +24,8 @@ INCIDENTAL = {
 # Settings that came later: with these values a run is the run that it was without them, in the same folder.
 _AS_BEFORE = {
     "run.init_channels": "kymatio",
+    "data.fit": "crop",
+    "data.value_range": None,
     "loss._target_": "hybrid.training.losses.cross_entropy",
     "loss.class_weights": None,
     "trainer.best_metric": None,

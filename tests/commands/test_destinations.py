@@ -49,7 +49,7 @@ def test_a_picture_of_no_format_is_refused_first(call, tmp_path):
 
 
 def test_a_picture_is_written_into_a_folder_that_is_made(call, tmp_path):
-    code, said, error = call("show_scattering", "size=16", "J=1", "L=2", f"out={tmp_path / 'new' / 'x.png'}")
+    code, said, error = call("show_scattering", "size=16,24", "J=1", "L=2", f"out={tmp_path / 'new' / 'x.png'}")
     assert (code, error) == (0, "") and (tmp_path / "new" / "x.png").stat().st_size > 1000
 
 

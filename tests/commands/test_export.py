@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hybrid.configuration.from_config import model_from
+from hybrid.data.images import ImageReader
 from hybrid.export import package, torch_program
 from hybrid.export.pipeline import Pipeline
 from hybrid.training.restore import restore
@@ -43,6 +46,26 @@ def test_weights_and_description_are_enough_to_build_the_model_again(finished, m
     twin = model_from(description["config"]["model"], image_shape=shape, num_classes=10).eval()
     twin.load_state_dict(safetensors.load_file(str(tmp_path / "model.safetensors")))
     torch.testing.assert_close(twin(model.preprocessing(images)), model(images), atol=1e-5, rtol=0)
+
+
+def test_the_description_says_how_a_file_becomes_an_image(finished, model, call, tmp_path):
+    """With Pillow and NumPy alone, as somebody does who has the exported files and no hybrid."""
+    assert call("export", f"run={finished.path}", f"to={tmp_path}", "formats=[safetensors]")[0] == 0
+    files = json.loads((tmp_path / "model.json").read_text())["input"]["files"]
+    pixels = np.random.default_rng(0).integers(0, 256, (75, 51, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "i.png")
+    image = Image.open(tmp_path / "i.png").convert({1: "L", 3: "RGB"}[files["channels"]])
+    scale = max(box / side for box, side in zip(files["resize"], image.size[::-1], strict=True))
+    image = image.resize(
+        [int(side * scale) for side in image.size], {"bicubic": Image.Resampling.BICUBIC}[files["interpolation"]]
+    )
+    height, width = files["size"]
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    plain = torch.from_numpy(np.array(image.crop((left, top, left + width, top + height))))[None]
+    data = restore(finished.path, device="cpu").data
+    assert torch.equal(data.open_image(tmp_path / "i.png"), plain)
+    assert torch.equal(ImageReader(**files).open(tmp_path / "i.png"), plain)
+    assert files["fit"] == "crop" and files["value_range"] is None
 
 
 def test_onnx_holds_the_whole_model(finished, model, images, call, tmp_path):

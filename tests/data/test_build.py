@@ -181,6 +181,29 @@ def test_images_of_every_depth_give_the_same_pixels(monkeypatch, change, value_r
     assert found.dtype == torch.uint8 and torch.equal(found, expected)
 
 
+def test_arrays_of_other_proportions_are_cropped_with_a_line_or_squashed_where_that_is_asked_for(monkeypatch, caplog):
+    def read(self, part):
+        rows = torch.arange(40, dtype=torch.uint8).view(1, 1, 40, 1).expand(4, 1, 40, 20)  # every row has its number
+        return rows.contiguous(), torch.tensor([0, 1, 0, 1])
+
+    monkeypatch.setattr(Stripes, "read", read)
+    images, _ = Stripes(size=20).load("train")
+    assert images.shape == (4, 1, 20, 20) and images[0, 0, :, 0].tolist() == list(range(10, 30))
+    assert "images of 40 x 20 (height x width) are scaled to cover 20 x 20" in caplog.text
+    caplog.clear()
+    assert Stripes(size=(40, 20)).load("train")[0].shape == (4, 1, 40, 20)
+    monkeypatch.setattr(Stripes, "fit", "squash")
+    images, _ = Stripes(size=20).load("train")
+    assert images.shape == (4, 1, 20, 20) and int(images[0, 0, -1, 0]) >= 38 and not caplog.records
+
+
+def test_a_published_set_takes_a_size_that_is_not_square(cifar10):
+    config = {"_target_": "hybrid.data.cifar.Cifar10", "root": str(cifar10), "download": False, "size": [24, 40]}
+    data = data_from(config, {"pad": 4, "flip": 0.5, "cutout": 9, "cutmix": 1.0}, seed=0)
+    assert data.image_shape == (3, 24, 40)
+    assert next(iter(data.loader("train", batch_size=5, train=True).epoch(0))).images.shape == (5, 3, 24, 40)
+
+
 class Listed(FileSource):
     """A user's own list of files."""
 

@@ -10,8 +10,12 @@ import torch
 from PIL import Image
 
 from hybrid.data.file_loader import random_box, worker_count
-from hybrid.data.images import decode
+from hybrid.data.images import ImageReader, box_around, scaled
 from hybrid.errors import UserError
+
+
+def reader(size, resize, **more):
+    return ImageReader(channels=3, size=(size, size), resize=(resize, resize), **more)
 
 
 def test_splits_classes_and_labels(make_folder):
@@ -49,7 +53,7 @@ def test_one_channel(make_folder):
 def test_evaluation_is_short_side_then_centre(tmp_path, size):
     x = np.linspace(0, 255, size[0])[None].repeat(size[1], 0)
     Image.fromarray(x.astype(np.uint8)).convert("RGB").save(tmp_path / "ramp.png")
-    image = decode(tmp_path / "ramp.png", channels=3, short_side=28, crop=24, interpolation="bilinear")
+    image = reader(24, 28, interpolation="bilinear").open(tmp_path / "ramp.png")
     assert image.shape == (3, 24, 24)
     assert abs(float(image.float().mean()) - 127.5) < 3  # centred
     expected = 255 * 24 / (28 * size[0] / min(size))  # the part of the ramp that the crop spans
@@ -60,7 +64,7 @@ def test_equals_torchvision(photos):
     from torchvision.transforms import v2
 
     path = photos / "train" / "dog" / "1_06.jpeg"
-    ours = decode(path, channels=3, short_side=28, crop=24, interpolation="bicubic")
+    ours = reader(24, 28, interpolation="bicubic").open(path)
     with Image.open(path) as image:
         rgb = image.convert("RGB")
     theirs = v2.Compose(
@@ -75,7 +79,7 @@ def test_rotation_in_the_file_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # turned by 180 degrees
     Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif, quality=100)
-    image = decode(tmp_path / "turned.jpg", channels=3, short_side=20, crop=20, interpolation="bilinear")
+    image = reader(20, 20, interpolation="bilinear").open(tmp_path / "turned.jpg")
     assert image[0, 0].float().mean() < 50 < 200 < image[0, -1].float().mean()
 
 
@@ -112,13 +116,93 @@ def test_wrong_layouts_say_what_is_missing(make_folder, photos, change, words):
 def test_unreadable_image_names_the_file(tmp_path, content):
     (tmp_path / "broken.jpg").write_bytes(content)
     with pytest.raises(UserError, match=r"broken\.jpg: not a readable image"):
-        decode(tmp_path / "broken.jpg", channels=3, short_side=8, crop=8, interpolation="bicubic")
+        reader(8, 8, interpolation="bicubic").open(tmp_path / "broken.jpg")
 
 
 def test_missing_image_says_so(tmp_path):
     with pytest.raises(UserError, match=r"gone\.jpg: not a readable image \(no such file\)"):
-        decode(tmp_path / "gone.jpg", channels=3, short_side=8, crop=8, interpolation="bicubic")
+        reader(8, 8, interpolation="bicubic").open(tmp_path / "gone.jpg")
 
 
 def test_worker_count():
     assert worker_count(3) == 3 and worker_count(0) == 0 and 1 <= worker_count("auto") <= 16
+
+
+@pytest.mark.parametrize(
+    ("size", "resize", "box"),
+    [
+        (224, 256, (256, 256)),
+        ((40, 64), 40, (40, 64)),
+        ((40, 64), 50, (50, 80)),
+        ((64, 40), 50, (80, 50)),
+        ((40, 64), (40, 100), (40, 100)),
+    ],
+)
+def test_the_box_has_the_proportions_of_the_size(size, resize, box):
+    assert box_around(size, resize) == box
+
+
+@pytest.mark.parametrize(
+    ("image", "size", "fit", "expected"),  # (height, width) each
+    [
+        ((60, 40), (20, 30), "crop", (45, 30)),  # the width decides, rows are cut off
+        ((40, 60), (20, 30), "crop", (20, 30)),  # the same proportions: all of it
+        ((20, 99), (20, 30), "crop", (20, 99)),
+        ((60, 40), (20, 30), "squash", (20, 30)),
+    ],
+)
+def test_an_image_covers_the_box_or_is_squashed_where_that_is_asked_for(image, size, fit, expected):
+    assert scaled(*image, box=size, fit=fit) == expected
+
+
+def test_a_folder_of_images_that_are_not_square(make_folder, tmp_path):
+    rows = np.arange(100, dtype=np.uint8)[:, None].repeat(60, 1)  # every row has its number
+    Image.fromarray(rows).save(tmp_path / "tall.png")
+    seen = {}
+    for fit in ("crop", "squash"):
+        data = make_folder(size=[20, 30], resize=20, fit=fit, channels=1, normalize="none")
+        assert data.image_shape == (1, 20, 30)
+        augmentation = {"random_resized_crop": [0.5, 1.0], "flip": 0.5, "pad": 0, "cutout": 4}
+        train = make_folder(size=[20, 30], resize=20, fit=fit, channels=1, augmentation=augmentation)
+        assert next(iter(train.loader("train", batch_size=3, train=True).epoch(0))).images.shape == (3, 1, 20, 30)
+        image = data.open_image(tmp_path / "tall.png").float()
+        seen[fit] = (float(image[0, 0].mean()), float(image[0, -1].mean()))
+    assert seen["crop"] == pytest.approx((30, 68), abs=2)  # 50 x 30, the central 20 rows: 2 rows of the file each
+    assert seen["squash"] == pytest.approx((2, 97), abs=2)  # the whole height
+
+
+def test_random_boxes_have_the_proportions_of_the_images():
+    random, ratios = np.random.default_rng(0), []
+    for _ in range(300):
+        left, top, right, bottom = random_box(400, 400, area=(0.2, 0.3), random=random, aspect=2.0)
+        ratios.append((right - left) / (bottom - top))
+    assert 1.5 * 0.97 < min(ratios) < 1.6 and 2.5 < max(ratios) < 8 / 3 * 1.03
+
+
+def test_a_crop_is_no_larger_than_its_box_and_a_tiny_one_is_told(make_folder, caplog):
+    with pytest.raises(UserError, match=r"data\.resize=\[40,40\] .* is smaller than data\.size=\[40,64\]"):
+        make_folder(size=[40, 64], resize=[40, 40])
+    with pytest.raises(UserError, match=r"data\.size=\[0,64\] is not valid"):
+        make_folder(size=[0, 64], resize=64)
+    make_folder(size=64, resize=72)
+    assert not caplog.records
+    make_folder(size=64, resize=256)
+    assert "sees the central 25 % of an image's side; data.resize=73" in caplog.text
+
+
+def test_a_folder_of_16_bits_is_not_white(make_folder, photos):
+    for path in photos.rglob("*.jp*g"):
+        values = np.array(Image.open(path).convert("L"))
+        Image.fromarray(values).save(path.with_suffix(".png"))
+        path.unlink()
+    expected = [
+        batch.images for batch in make_folder(channels=1, normalize="none").loader("train", batch_size=24).epoch(0)
+    ]
+    for path in photos.rglob("*.png"):
+        Image.fromarray(np.array(Image.open(path)).astype(np.uint16) * 257).save(path)
+    found = [
+        batch.images for batch in make_folder(channels=1, normalize="none").loader("train", batch_size=24).epoch(0)
+    ]
+    assert torch.equal(torch.cat(found), torch.cat(expected))
+    stated = make_folder(channels=1, value_range=[0, 32767.5], normalize="none").loader("train", batch_size=24)
+    assert torch.cat([batch.images for batch in stated.epoch(0)]).mean() > 1.4 * torch.cat(expected).mean()
