@@ -136,8 +136,8 @@ def test_a_stated_range_serves_every_depth_of_one_channel(tmp_path):
 @pytest.mark.parametrize(
     ("values", "value_range", "words"),
     [
-        (GREY.astype(np.int32), None, "int32 values have no usual range: scale them .*data.value_range="),
-        (GREY.astype(np.float32), None, "reach from 0 to 240: scale them .*data.value_range="),
+        (GREY.astype(np.int32), None, "int32 values have no usual range: scale them, .*data.value_range="),
+        (GREY.astype(np.float32), None, "reach from 0 to 240: scale them, .*data.value_range="),
         (np.full((4, 4), np.nan, np.float32), None, "some are NaN"),
         (COLOUR, (0, 100), "data.value_range is for images of one channel; this one has the mode RGB"),
     ],
