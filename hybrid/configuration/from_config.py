@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 import hybrid.data
 import hybrid.models
-from hybrid.configuration.instantiate import build_record, instantiate
-from hybrid.data import Augmentation, Data, PixelStatistics, Subset
+from hybrid.configuration.instantiate import arguments, build_record, instantiate
+from hybrid.data import Augmentation, Data, Holdout, PixelStatistics, Subset
 from hybrid.errors import UserError, unknown_name
 from hybrid.models import HybridModel
 
@@ -55,31 +55,43 @@ class _Shared:
     subset: dict = dataclasses.field(default_factory=dict)
 
 
-_SHARED = tuple(field.name for field in dataclasses.fields(_Shared))
+_HOLDOUT = tuple(field.name for field in dataclasses.fields(Holdout))
+_FOR_ALL = tuple(field.name for field in dataclasses.fields(_Shared))
 
 
 def data_from(section: Section, augmentation: Section | None = None, *, seed: int) -> Data:
     """The data set that `cfg.data` describes, augmented as `cfg.augmentation` says; no file is read.
 
     seed: decides the order of the images, their augmentation and, unless data.subset.seed is given, the subset; neither
-        the validation split (data.split_seed) nor the test set.
+        the validation split nor a test set that is drawn (data.split_seed).
     Raises UserError for an unknown key, a value of the wrong type or out of range, and settings that exclude each other.
     """
     values = _given(section)
-    shared = build_record(_Shared, {name: values.pop(name) for name in _SHARED if name in values}, path="data")
+    holdout = build_record(Holdout, _holdout(values), path="data")
+    shared = build_record(_Shared, {name: values.pop(name) for name in _FOR_ALL if name in values}, path="data")
     normalize = shared.normalize
     if isinstance(normalize, dict):
         normalize = build_record(PixelStatistics, normalize, path="data.normalize")
     subset = build_record(Subset, shared.subset or {}, path="data.subset")
     return hybrid.data.build(
-        instantiate(values, path="data", also_valid=_SHARED),
+        instantiate(values, path="data", also_valid=(*_FOR_ALL, *_HOLDOUT)),
         normalize=normalize,
         augmentation=build_record(Augmentation, _given(augmentation or {}), path="augmentation"),
         subset=subset,
         validation=shared.validation,
         split_seed=shared.split_seed,
+        holdout=holdout,
         seed=seed,
     )
+
+
+def _holdout(values: dict[str, Any]) -> dict[str, Any]:
+    """Takes the keys of `Holdout` out of a section of data. A class's own argument of such a name (STL-10's fold) stays.
+
+    With data.folds, data.fold is the fold that tests, whatever the class has.
+    """
+    own = () if values.get("folds") is not None else arguments(values, path="data")
+    return {name: values.pop(name) for name in _HOLDOUT if name in values and name not in own}
 
 
 def _given(section: Section) -> dict[str, Any]:

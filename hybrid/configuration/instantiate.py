@@ -33,11 +33,17 @@ def instantiate(
     a UserError of the constructor's passes, as it says its own place.
     """
     values = _as_dict(config)
-    target = values.pop("_target_", None)
-    if not isinstance(target, str) or target == "???":
-        raise UserError(f"{path}._target_ is missing: set it to the path of a class, like package.module.Class.")
-    factory = located(target, path)
+    factory = _factory(values, path)
+    values.pop("_target_")
     return _call(factory, values, path=path, also_valid=also_valid, **runtime)
+
+
+def arguments(config: Mapping[str, Any], *, path: str) -> frozenset[str]:
+    """The names of the arguments of the class that `config["_target_"]` names. Raises as `instantiate` does."""
+    try:
+        return frozenset(inspect.signature(_factory(config, path)).parameters)
+    except ValueError:  # built into Python
+        return frozenset()
 
 
 def build_record(record: Callable[..., T], config: Mapping[str, Any] | DictConfig, *, path: str, **runtime: Any) -> T:
@@ -49,6 +55,13 @@ def _as_dict(config: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
     if isinstance(config, DictConfig):
         config = OmegaConf.to_container(config, resolve=True)
     return {str(key): value for key, value in config.items()}
+
+
+def _factory(config: Mapping[str, Any], path: str) -> Callable[..., Any]:
+    target = config.get("_target_")
+    if not isinstance(target, str) or target == "???":
+        raise UserError(f"{path}._target_ is missing: set it to the path of a class, like package.module.Class.")
+    return located(target, path)
 
 
 def located(target: str, path: str) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hybrid.data.augmentation import Augmentation
 from hybrid.data.dataset import Data
+from hybrid.data.holdout import Holdout
 from hybrid.data.preprocessing import Scale, preprocessing
 from hybrid.data.sources import FileSource, MemorySource
 from hybrid.data.splits import Division, Subset
@@ -18,6 +19,7 @@ def build(
     subset: Subset | None = None,
     validation: int | float | None = 0,
     split_seed: int = 0,
+    holdout: Holdout | None = None,
     seed: int = 0,
 ) -> Data:
     """The data of a source, ready to load; no file is read before it is needed.
@@ -32,7 +34,8 @@ def build(
         subset: a small training set; all images by default.
         validation: the images that validate, as a fraction in (0, 1) or a number; 0: none; None: the split that the data set
             brings, or a tenth of the training images.
-        split_seed: decides which images validate.
+        split_seed: decides which images test, where they are drawn, and which validate.
+        holdout: which images test; by default the test images that the data set brings.
         seed: decides the order of the images, their augmentation, and the subset if it has no seed of its own.
 
     Raises UserError for values out of range and settings that exclude each other.
@@ -45,7 +48,7 @@ def build(
         source,
         preprocessing=preprocessing(normalize, channels=source.image_shape[0]),
         augmentation=augmentation,
-        division=Division(subset or Subset(), validation, split_seed),
+        division=Division(subset or Subset(), validation, split_seed, holdout or Holdout()),
         seed=seed,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -27,7 +26,6 @@ from hybrid.stratified import stratified_positions
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_log = logging.getLogger(__name__)
 _USUAL_BATCH = 128  # images
 
 
@@ -101,23 +99,7 @@ class Data:
     def splits(self) -> dict[str, Split]:
         """The splits "train", "test" and, if there is one, "validation"; `len()` of each is its number of images."""
         self.prepare()
-        whole, own = self.source.stored("train"), self.source.stored("validation")
-        train, held_out = self._division.divide(
-            whole.labels,
-            self.source.train_positions(),
-            num_classes=self.num_classes,
-            seed=self._seed,
-            has_own_validation=own is not None,
-        )
-        splits = {"train": whole.take(train)}
-        if len(held_out):
-            splits["validation"] = whole.take(held_out)
-        elif own is not None and self._division.validation is None:
-            splits["validation"] = own
-        if own is not None and (wanted := self._division.validation) is not None:
-            _log.warning("%s: val/ is not used, because data.validation=%s; null uses it.", self.name, wanted)
-        splits["test"] = self.source.stored("test")
-        return splits
+        return self._division.split(self.source, seed=self._seed)
 
     @cached_property
     def train(self) -> Loader:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import logging
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -16,15 +17,20 @@ from hybrid.errors import UserError
 
 _log = logging.getLogger(__name__)
 _SMALL_PART = 0.6  # of a side: a smaller crop is usually a forgotten data.resize
-_LAYOUT = "it must hold train/ and val/ (or test/), each with one folder of images per class"
+_LAYOUT = "it holds train/ and val/ (or test/), each with one folder of images per class, or these folders alone"
+_PARTS = ("train", "val", "test")
 
 
 class Folder(FileSource):
-    """Image files `root`/train/CLASS/*.jpg and `root`/val/CLASS/*.jpg, or test/ in place of val/.
+    """Image files `root`/train/CLASS/*.jpg and `root`/val/CLASS/*.jpg, or test/ in place of val/; or `root`/CLASS/*.jpg.
 
     Class names are the names of the folders in train/, sorted. With val/ or test/ alone, that folder is the test set, and no
-    choice is ever made by it. With both, test/ is the test set and val/ the validation split. `FileSource` explains the other
-    arguments.
+    choice is ever made by it. With both, test/ is the test set and val/ the validation split. Without train/, the folders of
+    the classes lie in the root, and the test images are drawn (`hybrid.data.Holdout`).
+
+    Images count for the class whose folder they are in, however deep, and links to folders are followed. Hidden files and
+    folders, and files that are no images, are left out, which a line says. `skip_unreadable`: damaged images are left out,
+    too; this reads every image once before the run begins. `FileSource` explains the other arguments.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class Folder(FileSource):
         value_range: ValueRange | None = None,
         num_workers: int | Literal["auto"] = "auto",
         name: str = "folder",
+        skip_unreadable: bool = False,
     ) -> None:
         check_size(size, name="data.size")
         check_size(resize, name="data.resize")
@@ -46,6 +53,7 @@ class Folder(FileSource):
         _check_crop(size, resize)
         if num_workers != "auto" and num_workers < 0:
             raise UserError(f"data.num_workers={num_workers} is negative; use 0 or more, or auto")
+        self.skip_unreadable = skip_unreadable
         self.root, self.name, self.channels = Path(root).expanduser(), name, channels
         self.size, self.resize, self.interpolation, self.num_workers = size, resize, interpolation, num_workers
         self.fit, self.value_range = fit, value_range
@@ -53,14 +61,15 @@ class Folder(FileSource):
     def prepare(self) -> None:
         if not self.root.is_dir():
             raise UserError(f"{self.name}: no folder {self.root.absolute()}; set data.root: {_LAYOUT}.")
-        if "train" not in self._folders or "test" not in self._folders:
-            raise UserError(
-                f"{self.name}: {self.root.absolute()} has no train/ with val/ or test/ beside it; {_LAYOUT}."
-            )
+        if "train" not in self._folders:
+            found = next(name for name in _PARTS if (self.root / name).is_dir())
+            raise UserError(f"{self.name}: {self.root.absolute()} has {found}/ and no train/; {_LAYOUT}.")
 
     @cached_property
     def _folders(self) -> dict[str, Path]:
-        there = {name: self.root / name for name in ("train", "val", "test") if (self.root / name).is_dir()}
+        there = {name: self.root / name for name in _PARTS if (self.root / name).is_dir()}
+        if not there:
+            return {"train": self.root}
         folders = {"train": there["train"]} if "train" in there else {}
         if "test" in there:
             folders["test"] = there["test"]
@@ -86,17 +95,30 @@ class Folder(FileSource):
         stray = sorted(set(_subfolders(folder)) - set(self.class_names))
         if stray:
             raise UserError(f"{self.name}: {folder / stray[0]} is a class that {self._folders['train']} does not have.")
-        paths: builtins.list[str] = []
-        labels: builtins.list[int] = []
+        files = _FoundFiles(folder)
         for label, name in enumerate(self.class_names):
-            found = _images(folder / name)
+            found = files.of_class(name, label)
             if not found and part == "train":
                 raise UserError(f"{self.name}: no image in {folder / name} (known: {', '.join(EXTENSIONS)}).")
-            paths += found
-            labels += [label] * len(found)
-        if not paths:
+        if not files.paths:
             raise UserError(f"{self.name}: no image in the class folders of {folder.absolute()}.")
-        return Files(paths, labels)
+        files.tell(self.name)
+        found_files = Files(files.paths, files.labels)
+        return self._readable(found_files) if self.skip_unreadable else found_files
+
+    def _readable(self, files: Files) -> Files:
+        damaged = self.unreadable(files.paths)
+        kept = [position for position, path in enumerate(files.paths) if path not in damaged]
+        if damaged:
+            first = next(iter(damaged.values()))
+            _log.warning(
+                "%s: %d of %d images are left out, which cannot be read: %s",
+                self.name,
+                len(damaged),
+                len(files.paths),
+                first + (" …" if len(damaged) > 1 else ""),
+            )
+        return Files([files.paths[position] for position in kept], [files.labels[position] for position in kept])
 
 
 class ImageNet(Folder):
@@ -124,13 +146,70 @@ def _subfolders(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _images(folder: Path) -> list[str]:
-    """All image files below a class's folder, sorted."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        os.path.join(place, name)
-        for place, _, names in os.walk(folder)
-        for name in names
-        if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-    )
+class _FoundFiles:
+    """The image files below the class folders of one folder, and the number of the other things that are there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paths: list[str] = []
+        self.labels: list[int] = []
+        self._folder, self._hidden, self._others = folder, _Count(), _Count()
+        for entry in os.scandir(folder):
+            if entry.name.startswith("."):
+                self._hidden.add(entry.path)
+            elif not entry.is_dir():
+                self._others.add(entry.path)
+
+    def of_class(self, name: str, label: int) -> int:
+        """Adds the files of a class, sorted; their number."""
+        found = sorted(self._images(self._folder / name)) if (self._folder / name).is_dir() else []
+        self.paths += found
+        self.labels += [label] * len(found)
+        return len(found)
+
+    def _images(self, folder: Path) -> Iterator[str]:
+        above = {os.path.realpath(folder)}  # a link to a folder that holds it would have no end
+        for place, subfolders, names in os.walk(folder, followlinks=True):
+            for name in subfolders:
+                if name.startswith("."):
+                    self._hidden.add(os.path.join(place, name))
+            subfolders[:] = [name for name in subfolders if not name.startswith(".") and _is_new(place, name, above)]
+            for name in names:
+                path = os.path.join(place, name)
+                if name.startswith("."):
+                    self._hidden.add(path)
+                elif not name.lower().endswith(EXTENSIONS):
+                    self._others.add(path)
+                else:
+                    yield path
+
+    def tell(self, name: str) -> None:
+        """Says in one line what was left out."""
+        counts = (self._hidden, "hidden files or folders"), (self._others, "files that are no images in a class folder")
+        said = [
+            f"{count.number:,} {words} ({count.first}{' …' if count.number > 1 else ''})"
+            for count, words in counts
+            if count.number
+        ]
+        if said:
+            _log.warning("%s: left out: %s.", name, " and ".join(said))
+
+
+@dataclass
+class _Count:
+    """A number of paths, and the first of them."""
+
+    number: int = 0
+    first: str = ""
+
+    def add(self, path: str) -> None:
+        self.number += 1
+        self.first = min(self.first or path, path)
+
+
+def _is_new(place: str, name: str, seen: set[str]) -> bool:
+    """Whether a subfolder is no link to one that was read before."""
+    real = os.path.realpath(os.path.join(place, name))
+    if real in seen:
+        return False
+    seen.add(real)
+    return True

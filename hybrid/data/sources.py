@@ -6,12 +6,15 @@ the keys of its yaml. docs/guide/data.md has a complete example.
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -81,8 +84,18 @@ class FileSplit:
 Split = MemorySplit | FileSplit
 
 
+def joined(splits: Sequence[Split]) -> Split:
+    """The images of several parts of a data set as one. Positions in the data set's files go on from part to part."""
+    starts = [0, *itertools.accumulate(len(split) for split in splits)]
+    labels = torch.cat([split.labels for split in splits])
+    indices = torch.cat([split.indices + start for split, start in zip(splits, starts, strict=False)])
+    if isinstance(splits[0], MemorySplit):
+        return MemorySplit(torch.cat([split.images for split in splits]), labels, indices)  # type: ignore[union-attr]
+    return FileSplit([path for split in splits for path in split.paths], labels, indices)  # type: ignore[union-attr]
+
+
 class Source(ABC):
-    """A labelled data set with a training and a test part, before it is split and augmented.
+    """A labelled data set with a training part and, usually, a test part, before it is split and augmented.
 
     Attributes:
         name: the data set's name in tables and file names.
@@ -130,7 +143,7 @@ class Source(ABC):
 
     @abstractmethod
     def stored(self, part: Part) -> Split | None:
-        """One part of the data set, checked; None where there is no such part. Only "validation" may be missing."""
+        """One part of the data set, checked; None where there is no such part. "train" is always there."""
 
     def prepare(self) -> None:  # noqa: B027  (a data set inside a package has nothing to do)
         """Make sure that the files are there, and download them where that is allowed. Raises UserError if they are not."""
@@ -159,8 +172,8 @@ class MemorySource(Source):
     """
 
     @abstractmethod
-    def read(self, part: Stored) -> tuple[Tensor, Tensor]:
-        """(images (N, C, h, w), labels) in the order of the files, at their native size.
+    def read(self, part: Stored) -> tuple[Tensor, Tensor] | None:
+        """(images (N, C, h, w), labels) in the order of the files, at their native size; None: there are no test images.
 
         Labels are (N,) int64; of another `task` (N, K) of 0 and 1, or numbers (N,) or (N, K).
         Images are of any type that `hybrid.data.pixels` takes: uint8, bool, uint16, float in [0, 1], or with a `value_range`.
@@ -171,9 +184,14 @@ class MemorySource(Source):
         size = sides(self.size)
         return ImageReader(channels=self.channels, size=size, resize=size, fit=self.fit, value_range=self.value_range)
 
-    def load(self, part: Stored) -> tuple[Tensor, Tensor]:
+    def load(self, part: Stored) -> tuple[Tensor, Tensor] | None:
         """What `read` gives, checked and resized to `image_shape`. Raises UserError for other types, shapes or labels."""
-        images, labels = self.read(part)
+        found = self.read(part)
+        if found is None and part == "test":
+            return None
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise UserError(f"{self.name}: read({part!r}) returned {_kind(found)}; it returns a pair (images, labels).")
+        images, labels = found
         where = f"{self.name}, {part} part"
         if images.ndim != 4 or images.shape[1] != self.channels:
             wanted = f"of shape (N, {self.channels}, h, w)"
@@ -186,8 +204,8 @@ class MemorySource(Source):
     def stored(self, part: Part) -> MemorySplit | None:
         if part == "validation":
             return None
-        images, labels = self.load(part)
-        return MemorySplit(images, labels, torch.arange(len(labels)))
+        loaded = self.load(part)
+        return None if loaded is None else MemorySplit(*loaded, torch.arange(len(loaded[1])))
 
     def _tell_of_cropping(self, images: Tensor, where: str) -> None:
         size, (height, width) = sides(self.size), images.shape[-2:]
@@ -227,7 +245,7 @@ class FileSource(Source):
 
     @abstractmethod
     def list(self, part: Part) -> Files | None:
-        """The files and labels of one part, in a fixed order; None where there is no such part ("validation" alone may lack)."""
+        """The files and labels of one part, in a fixed order; None where there is no such part ("train" is always there)."""
 
     def stored(self, part: Part) -> FileSplit | None:
         files = self.list(part)
@@ -248,6 +266,23 @@ class FileSource(Source):
             fit=self.fit,
             value_range=self.value_range,
         )
+
+    def unreadable(self, paths: Sequence[str]) -> dict[str, str]:
+        """Path -> what is wrong with the file, of those that cannot be read. Every file is decoded, in a thread a core."""
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            found = threads.map(self._fault, paths)
+            return {path: fault for path, fault in zip(paths, found, strict=True) if fault is not None}
+
+    def _fault(self, path: str) -> str | None:
+        try:
+            self.open_image(path)
+        except UserError as error:
+            return str(error)
+        return None
+
+
+def _kind(found: Any) -> str:
+    return "None" if found is None else f"a {type(found).__name__}"
 
 
 def resize(images: Tensor, size: tuple[int, int], *, fit: Fit = "crop") -> Tensor:

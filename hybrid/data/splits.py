@@ -1,8 +1,9 @@
-"""The images that train and those that validate: subsets by two protocols, and the validation split.
+"""The images that train, validate and test: test images that are drawn, subsets by two protocols, the validation split.
 
-The subset comes first. It is drawn from the whole training part, because the published protocol has no validation images.
+Test images come first, where the data set has none or `Holdout` draws others; they take no part in what follows. The subset
+comes next. It is drawn from the whole training part, because the published protocol has no validation images.
 Then the validation images are drawn from those that the subset left over; without a subset they are cut out of the training
-images. So the two never overlap, and `data.subset.n` is exactly the number of training images. Test images take no part.
+images. So the two never overlap, and `data.subset.n` is exactly the number of training images.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hybrid.data.holdout import Holdout
+from hybrid.data.sources import Part, Source, Split, joined
 from hybrid.errors import UserError
 from hybrid.stratified import classes_or_one, stratified_positions
 
@@ -63,18 +66,20 @@ class Subset:
 
 @dataclass(frozen=True)
 class Division:
-    """How the training part of a data set is divided into images that train and images that validate.
+    """How a data set is divided into images that train, validate and test.
 
     Attributes:
         subset: the images that train; `Subset()` is all of them.
         validation: how many images validate, as a fraction in (0, 1) or a number; 0: none; None: the split that the data set
-            brings, or a tenth of the images where it brings none.
-        split_seed: decides which images validate, whatever the seed of the run.
+            brings, or a tenth of the images where it brings none, but none of a few `per_class`.
+        split_seed: decides which images test and validate, whatever the seed of the run.
+        holdout: which images test; `Holdout()` is the data set's own test images.
     """
 
     subset: Subset = Subset()
     validation: int | float | None = 0
     split_seed: int = 0
+    holdout: Holdout = Holdout()
 
     def __post_init__(self) -> None:
         if self.validation is not None and self.validation < 0:
@@ -85,6 +90,67 @@ class Division:
             )
         if not 0 <= self.split_seed < 2**32:
             raise UserError(f"data.split_seed={self.split_seed} is outside 0..{2**32 - 1}")
+
+    def split(self, source: Source, *, seed: int) -> dict[str, Split]:
+        """The splits "train", "test" and, if there is one, "validation" of a source, whose files must be there.
+
+        seed: chooses the subset, if it has no seed of its own.
+        Raises UserError where the source has no test images and none are drawn, and for numbers that it has not images for.
+        """
+        whole, own, test = self._stored(source)
+        train, held_out = self.divide(
+            whole.labels,
+            source.train_positions(),
+            num_classes=source.num_classes,
+            seed=seed,
+            has_own_validation=own is not None,
+        )
+        splits = {"train": whole.take(train)}
+        if len(held_out):
+            splits["validation"] = whole.take(held_out)
+        elif own is not None and self.validation is None:
+            splits["validation"] = own
+        if own is not None and (wanted := self.validation) is not None:
+            _log.warning(
+                "%s: its own validation images are not used, because data.validation=%s; null uses them.",
+                source.name,
+                wanted,
+            )
+        return {**splits, "test": test}
+
+    def _stored(self, source: Source) -> tuple[Split, Split | None, Split]:
+        """(what trains and validates, the validation images that the source brings, what tests)."""
+        parts: dict[Part, Split | None] = {part: source.stored(part) for part in ("train", "validation", "test")}
+        train, own, test = parts["train"], parts["validation"], parts["test"]
+        if not self.holdout.draws:
+            if test is None:
+                raise UserError(
+                    f"{source.name} has no test images of its own. data.test=0.2 draws a fifth of its images; "
+                    "data.folds=5 data.fold=0 is the first of five folds; data.per_class=10 tests on all but ten of each class."
+                )
+            return train, own, test
+        if source.train_positions() is not None:
+            raise UserError(
+                f"{source.name}: its predefined folds and data.test, folds or per_class exclude each other."
+            )
+        pool = self._pool(source, train, own, test)
+        others, drawn = self.holdout.divide(pool.labels, seed=self.split_seed)
+        return pool.take(others), own if pool is train else None, pool.take(drawn)
+
+    def _pool(self, source: Source, train: Split, own: Split | None, test: Split | None) -> Split:
+        """The images from which test images are drawn."""
+        if test is None:
+            if self.holdout.pool is not None:
+                raise UserError(f"data.pool has no effect: {source.name} has no test images of its own.")
+            return train
+        if self.holdout.pool is None:
+            raise UserError(
+                f"{source.name} has {len(test):,} test images of its own. To draw others, choose from where: data.pool=all, "
+                "all its images, or data.pool=train, its training images; then its own test images are not used."
+            )
+        return (
+            train if self.holdout.pool == "train" else joined([part for part in (train, own, test) if part is not None])
+        )
 
     def divide(
         self, labels: Tensor, pool: Tensor | None, *, num_classes: int, seed: int, has_own_validation: bool = False
@@ -100,7 +166,7 @@ class Division:
         within = self.subset.choose(labels[candidates], num_classes=num_classes, default_seed=seed)
         wanted = self.validation
         if wanted is None:
-            wanted = 0 if has_own_validation else _USUAL_VALIDATION
+            wanted = 0 if has_own_validation or self.holdout.per_class is not None else _USUAL_VALIDATION
         return divide(
             labels, chosen=pool if within is None else candidates[within], validation=wanted, seed=self.split_seed
         )

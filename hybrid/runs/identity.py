@@ -29,6 +29,12 @@ _AS_BEFORE = {
     "loss._target_": "hybrid.training.losses.cross_entropy",
     "loss.class_weights": None,
     "trainer.best_metric": None,
+    "data.test": None,
+    "data.folds": None,
+    "data.fold": None,
+    "data.per_class": None,
+    "data.pool": None,
+    "data.skip_unreadable": False,
 }
 # hybrid's own sources of published images (`Source.published`), listed here because folders of runs are read without torch.
 PUBLISHED = {
@@ -43,8 +49,12 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     The folder of the images, data.root, counts unless their source says that they are published: those are the same images
     wherever they lie.
     """
+    return _AS_BEFORE | _settings(cfg)
+
+
+def _settings(cfg: DictConfig) -> dict[str, Any]:
     whole = OmegaConf.to_container(cfg, resolve=True)
-    values = _AS_BEFORE | {key: _spelt(value) for key, value in _flatten(whole, "")}
+    values = {key: _spelt(value) for key, value in _flatten(whole, "")}
     data = whole.get("data") or {}
     if data.get("root") is not None and not _is_published(str(data.get("_target_"))):
         values["data.root"] = str(Path(str(data["root"])).resolve())
@@ -53,7 +63,7 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
 
 def run_name(cfg: DictConfig) -> str:
     """data-model-seedN-hash: readable, and different whenever the identity is."""
-    values = {key: value for key, value in identity(cfg).items() if (key, value) not in _AS_BEFORE.items()}
+    values = {key: value for key, value in _settings(cfg).items() if not _is_as_before(key, value, cfg)}
     digest = hashlib.sha256(json.dumps(old_names(values), sort_keys=True).encode()).hexdigest()[:8]
     chosen = cfg.get("choices", {})
     parts = [
@@ -66,6 +76,13 @@ def run_name(cfg: DictConfig) -> str:
         digest,
     ]
     return "-".join(dict.fromkeys(str(part) for part in parts if part))  # experiment=digits data=digits: once
+
+
+def _is_as_before(key: str, value: Any, cfg: DictConfig) -> bool:
+    """Whether a setting came later and has its neutral value. One of a data set of a user's own may be older than ours."""
+    if key.startswith("data.") and "folds" not in (cfg.get("data") or {}):
+        return False
+    return (key, value) in _AS_BEFORE.items()
 
 
 @functools.cache

@@ -36,7 +36,7 @@ def test_val_beside_test_is_the_validation_split(make_folder, photos, caplog):
     sizes = {name: len(split) for name, split in make_folder(validation=4).splits.items()}
     assert sizes == {"train": 20, "validation": 4, "test": 8}
     assert "validation" not in make_folder(validation=0).splits
-    assert sum("val/ is not used" in record.getMessage() for record in caplog.records) == 2
+    assert sum("validation images are not used" in record.getMessage() for record in caplog.records) == 2
 
 
 def test_grey_and_cmyk_become_rgb(make_folder):
@@ -97,7 +97,7 @@ def test_random_boxes_stay_inside_and_cover_the_range():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda root: shutil.rmtree(root / "val"), r"no train/ with val/ or test/"),
+        (lambda root: shutil.rmtree(root / "train"), r"has val/ and no train/"),
         (lambda root: shutil.rmtree(root), "no folder"),
         (lambda root: shutil.rmtree(root / "train") or (root / "train").mkdir(), "no folder per class"),
         (lambda root: shutil.rmtree(root / "train/dog") or (root / "train/dog").mkdir(), "no image in .*dog"),
@@ -206,3 +206,63 @@ def test_a_folder_of_16_bits_is_not_white(make_folder, photos):
     assert torch.equal(torch.cat(found), torch.cat(expected))
     stated = make_folder(channels=1, value_range=[0, 32767.5], normalize="none").loader("train", batch_size=24)
     assert torch.cat([batch.images for batch in stated.epoch(0)]).mean() > 1.4 * torch.cat(expected).mean()
+
+
+@pytest.fixture
+def classes(photos):
+    """The class folders alone, without train/ and val/: two classes of 12 images."""
+    shutil.rmtree(photos / "val")
+    for name in ("cat", "dog"):
+        shutil.move(photos / "train" / name, photos / name)
+    (photos / "train").rmdir()
+    return photos
+
+
+def test_a_folder_of_classes_is_split_when_it_is_asked_for(make_folder, classes):
+    sizes = {name: len(split) for name, split in make_folder(test=0.25, validation=2).splits.items()}
+    assert sizes == {"train": 16, "validation": 2, "test": 6}
+    tested = [make_folder(folds=4, fold=fold).splits["test"].paths for fold in range(4)]
+    assert sorted(sum(tested, [])) == sorted(str(path) for path in classes.glob("*/*")) and set(map(len, tested)) == {6}
+    few = make_folder(per_class=3, validation=None).splits
+    assert torch.bincount(few["train"].labels).tolist() == [3, 3] and len(few["test"]) == 18 and "validation" not in few
+    with pytest.raises(UserError, match=r"folder has no test images of its own\. data\.test=0\.2 draws"):
+        _ = make_folder().splits
+
+
+def test_own_test_images_are_drawn_anew_only_from_where_it_is_said(make_folder):
+    with pytest.raises(UserError, match=r"folder has 8 test images of its own.*data\.pool=all.*data\.pool=train"):
+        _ = make_folder(test=0.25).splits
+    everything = make_folder(test=0.25, pool="all").splits
+    assert len(everything["train"]) + len(everything["test"]) == 32 and any(
+        "/val/" in path for path in everything["train"].paths
+    )
+    assert sorted(torch.cat([split.indices for split in everything.values()]).tolist()) == list(range(32))
+    trained = make_folder(test=0.25, pool="train").splits
+    assert len(trained["test"]) == 6 and all("/train/" in path for path in trained["test"].paths)
+
+
+def test_hidden_nested_and_linked_files(make_folder, photos, tmp_path_factory, caplog):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "cow"
+    shutil.copytree(photos / "train" / "cat", elsewhere / "deep")
+    (elsewhere / "deep" / "again").symlink_to(elsewhere)  # without end
+    (photos / "train" / "cow").symlink_to(elsewhere)
+    checkpoints = photos / "train" / "cat" / ".ipynb_checkpoints"
+    shutil.copytree(photos / "val" / "cat", checkpoints)
+    (photos / "train" / "dog" / "notes.txt").touch()
+    split = make_folder(validation=0).splits["train"]
+    assert torch.bincount(split.labels).tolist() == [12, 12, 12]
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line == (
+        f"folder: left out: 1 hidden files or folders ({checkpoints}) and 1 files that are no images in a class folder "
+        f"({photos}/train/dog/notes.txt)."
+    )
+
+
+def test_damaged_images_end_the_run_unless_they_are_to_be_left_out(make_folder, photos, caplog):
+    broken = photos / "train" / "cat" / "0_03.jpg"
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(UserError, match=rf"{broken}: not a readable image"):
+        list(make_folder(validation=0).loader("train", batch_size=24).epoch(0))
+    data = make_folder(validation=0, skip_unreadable=True)
+    assert len(data.splits["train"]) == 23 and str(broken) not in data.splits["train"].paths
+    assert f"folder: 1 of 24 images are left out, which cannot be read: {broken}" in caplog.records[0].getMessage()
