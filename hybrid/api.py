@@ -158,7 +158,7 @@ class Run:
 
     @property
     def model(self) -> HybridModel:
-        """The trained network in evaluation mode, a plain torch module: preprocessed images (N, C, H, W) -> logits (N, K)."""
+        """The trained network in evaluation mode, a plain torch module: preprocessed images (N, C, H, W) -> outputs (N, K)."""
         return self._restored.model
 
     @property
@@ -168,12 +168,12 @@ class Run:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the K classes, in the order of the logits."""
+        """The names of the K classes, labels or values, in the order of the model's outputs."""
         return self._folder.read_class_names()
 
     @functools.cached_property
     def pipeline(self) -> Pipeline:
-        """Preprocessing and model as one module: images as they are read from a file -> logits (N, K).
+        """Preprocessing and model as one module: images as they are read from a file -> outputs (N, K).
 
         It takes uint8 images in 0..255 or float images in [0, 1], of shape (N, C, H, W).
         """
@@ -191,20 +191,21 @@ class Run:
 
         return Analysis.load(files[-1])
 
-    def predict(self, images: Images, *, top: int = 1, batch_size: int = 64) -> pd.DataFrame:
-        """The most probable classes of images that the run has never seen: a row an image.
+    def predict(self, images: Images, *, top: int | None = None, batch_size: int = 64) -> pd.DataFrame:
+        """The most probable classes of images that the run has never seen, their labels or their values: a row an image.
 
         Args:
             images: files and folders of files, Pillow images, arrays or tensors; one or a list. A file or a Pillow image is
                 brought to the size and the colours of the run's test images. An array has the shape (N, C, H, W), or
                 (C, H, W) for one image, and the size of the run's images. Its values are uint8, uint16, bool, or float in
                 [0, 1]; where the run's data state a `value_range`, the values are in that.
-            top: how many classes of an image are given.
+            top: how many classes of an image are given; None: one.
             batch_size: how many images are computed at a time.
 
         Returns:
             Columns `class` and `probability` (0..1), then `class_2`, `probability_2` … up to `top`; the index is the file
-            or the number of the image.
+            or the number of the image. Of a run of labels or values there is a column for each: a label's probability, or
+            the value in its own units.
 
         Raises:
             hybrid.UserError: a file cannot be read, or an array does not fit the model.
@@ -218,6 +219,10 @@ class Run:
         """
         from hybrid.prediction import as_table, predict, predict_arrays
 
+        task = self._restored.task
+        if top is not None and task != "classification":
+            raise UserError(f"predict: top={top} has no effect, as the run is for {task}: all its outputs are given.")
+        top = 1 if top is None else top
         if top < 1 or batch_size < 1:
             raise UserError(f"predict: top={top} and batch_size={batch_size} must be at least 1.")
         options = self._prediction(top, batch_size)
@@ -228,11 +233,12 @@ class Run:
             found = predict(self.pipeline, map(str, images), **options)
         else:
             found = predict_arrays(self.pipeline, images, data=self.data, **options)
-        return as_table(found)
+        return as_table(found, task=task)
 
     def _prediction(self, top: int, batch_size: int) -> dict[str, Any]:
         device = self._restored.device
-        return {"class_names": self.class_names, "top": top, "batch_size": batch_size, "device": device}
+        known = {"class_names": self.class_names, "task": self._restored.task}
+        return {**known, "top": top, "batch_size": batch_size, "device": device}
 
     @functools.cached_property
     def _restored(self) -> Restored:

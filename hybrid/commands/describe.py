@@ -31,7 +31,16 @@ def describe(cfg: DictConfig) -> None:
 
     shape, classes = image_shape_and_classes(cfg)
     model = model_from(cfg.model, image_shape=shape, num_classes=classes)
-    show(describe_model(model), title=f"{cfg.choices.model} on {'x'.join(map(str, shape))}, {classes} classes")
+    size = "x".join(map(str, shape))
+    show(describe_model(model), title=f"{cfg.choices.model} on {size}, {classes} {_output_words(cfg)}")
+
+
+def _output_words(cfg: DictConfig) -> str:
+    """What the outputs are, as the data set declares it; a number from the command line is one of classes."""
+    from hybrid.configuration.from_config import data_from
+    from hybrid.data.tasks import OUTPUT_WORDS
+
+    return OUTPUT_WORDS["classification" if cfg.num_classes else data_from(cfg.data, seed=0).source.task]
 
 
 def image_shape_and_classes(cfg: DictConfig) -> tuple[tuple[int, int, int], int]:

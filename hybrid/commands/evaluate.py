@@ -1,7 +1,8 @@
-"""Evaluate a run: loss, top-1, top-5, accuracy per class and the most frequent confusions.
+"""Evaluate a run: loss, accuracies, metrics, accuracy per class and the most frequent confusions.
 
     hybrid evaluate run=outputs/digits-scat_resnet-seed0-1a2b3c4d
     hybrid evaluate run=outputs/… split=validation weights=best json=validation.json
+    hybrid evaluate run=outputs/… metrics=[balanced_accuracy,calibration_error]
 
 With the defaults it repeats the run's own test: the figures are those of its summary.json. Every image of the split is
 evaluated, as evaluation sees it (no augmentation, also for split=train). Nothing is written, unless json= says where.
@@ -18,6 +19,7 @@ from hybrid.configuration.output_paths import check_file, writing
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.training.evaluation import Evaluation
+    from hybrid.training.objective import Objective
     from hybrid.training.restore import Restored
 
 
@@ -34,6 +36,10 @@ class Options:
     batch_size: int | None = option("images at a time; null: as the run", default=None)
     precision: Literal["fp32", "bf16", "fp16"] | None = option("null: as the run", default=None)
     data_root: str | None = option("folder of the data, if not where the run had them", default=None)
+    metrics: tuple[Any, ...] | None = option(
+        "what is measured beside loss and accuracy, as in training: names and class paths; null: as the run",
+        default=None,
+    )
     json: str | None = option("also write the results, with every confusion, to this file", default=None)
 
     def __post_init__(self) -> None:
@@ -45,7 +51,6 @@ class Options:
 def evaluate(options: Options) -> None:
     """Evaluate, print, and write the JSON file if one is wanted."""
     from hybrid.files import write_json
-    from hybrid.reports.classes import classes_text
     from hybrid.training.evaluation import evaluate as evaluate_model
     from hybrid.training.restore import restore
 
@@ -54,10 +59,11 @@ def evaluate(options: Options) -> None:
     loader = run.data.loader(options.split, batch_size=options.batch_size or run.settings.batch_size, device=run.device)
     precision = options.precision or run.settings.precision
     arithmetic = replace(run.settings.arithmetic, precision=precision)
-    result = evaluate_model(run.model, loader.epoch(0), num_classes=run.model.num_classes, arithmetic=arithmetic)
+    objective = _objective(run, options.metrics)
+    known = {"num_classes": run.model.num_classes, "objective": objective, "arithmetic": arithmetic}
+    result = evaluate_model(run.model, loader.epoch(0), **known)
     print(f"{options.split}: {result.images} images on {run.device}, {precision}")
-    print(f"loss {result.loss:.4f}   top-1 {result.top1:.2f} %   top-5 {result.top5:.2f} %\n")
-    print(classes_text(result.confusion, run.class_names))
+    _print(result, run.class_names)
     if run.settings.max_evaluation_batches:
         print(f"\nnote: the run itself evaluated {run.settings.max_evaluation_batches} batches only (debug=fast).")
     if options.json:
@@ -66,11 +72,37 @@ def evaluate(options: Options) -> None:
         print(f"\nwritten: {options.json}")
 
 
+def _objective(run: Restored, metrics: tuple[Any, ...] | None) -> Objective:
+    """The run's own loss, with these metrics in the place of its own."""
+    from omegaconf import OmegaConf
+
+    from hybrid.training.objective import objective_of
+
+    cfg = run.cfg.copy()
+    if metrics is not None:
+        OmegaConf.update(cfg, "metrics", list(metrics), merge=False, force_add=True)
+    return objective_of(cfg, run.data, device=run.device)
+
+
+def _print(result: Evaluation, class_names: tuple[str, ...]) -> None:
+    """The numbers of the whole in a line, the other ones below."""
+    from hybrid.reports.classes import classes_text
+    from hybrid.runs.numbers import in_words
+
+    whole = {name: value for name, value in result.numbers().items() if "/" not in name}
+    print("   ".join(in_words(name, value) for name, value in whole.items()))
+    for name, value in result.numbers().items():
+        if name not in whole and not name.startswith("per_class/"):  # which is in the table of the classes
+            print(f"  {in_words(name, value)}")
+    if result.confusion is not None:
+        print(f"\n{classes_text(result.confusion, class_names)}")
+
+
 def _record(options: Options, precision: str, run: Restored, result: Evaluation) -> dict[str, Any]:
     from hybrid.reports.classes import class_accuracies, confusions
 
     names = run.class_names
-    return {
+    record = {
         "run": str(run.folder.path),
         "weights": run.weights,
         "step": run.step,
@@ -79,6 +111,11 @@ def _record(options: Options, precision: str, run: Restored, result: Evaluation)
         "precision": precision,
         **result.numbers(),
         "images": result.images,
+    }
+    if result.confusion is None:
+        return record
+    return {
+        **record,
         "classes": [row._asdict() for row in class_accuracies(result.confusion, names)],
         "confusions": [pair._asdict() for pair in confusions(result.confusion, names)],
     }

@@ -3,7 +3,8 @@
     hybrid export run=outputs/digits-scat_resnet-seed0-1a2b3c4d
     hybrid export run=outputs/… to=deploy formats=onnx weights=best
 
-Input: images (N, C, H, W), float32 in [0, 1], of the run's size, any N; output: logits (N, classes).
+Input: images (N, C, H, W), float32 in [0, 1], of the run's size, any N; output: logits (N, classes). Of a run of labels it is
+a logit for each label, whose sigmoid is its probability; of a run of values it is the values, in their own units.
   torch        model.pt2           torch.export.load("model.pt2").module()(images); needs torch alone
   onnx         model.onnx          the whole model, its scattering as matrix products; needs onnxruntime alone.
                head.onnx           instead, with the coefficients as input, for a front-end that ONNX cannot express
@@ -77,6 +78,13 @@ def export(options: Options) -> None:
     print(f"{to / 'model.json'}: class names, preprocessing and configuration")
 
 
+_MEANING = {
+    "classification": "logits of the classes: their softmax is the probability of each class",
+    "multilabel": "logits of the labels: the sigmoid of each is the probability of the label",
+    "regression": "the values, in their own units",
+}
+
+
 def _description(run: Restored) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
@@ -96,6 +104,8 @@ def _description(run: Restored) -> dict[str, Any]:
             "colour": "RGB" if run.data.image_shape[0] == 3 else "grey",
             "files": dataclasses.asdict(run.data.source.reader),  # hybrid.data.images.ImageReader(**files)
         },
+        "task": run.task,
+        "output": {"shape": ["N", len(run.class_names)], "means": _MEANING[run.task]},
         "class_names": list(run.class_names),
         "preprocessing": {
             "type": type(run.data.preprocessing).__name__,

@@ -1,10 +1,11 @@
-"""Predict the class of image files with a trained run.
+"""Predict the class of image files, their labels or their values, with a trained run.
 
     hybrid predict run=outputs/digits-scat_resnet-seed0-1a2b3c4d photo.png
     hybrid predict run=outputs/… holidays/ more.jpg top=3 out=predictions.csv
 
 Folders are searched recursively. A file is decoded and brought to the run's image size and to grey or RGB as the test images
 were: short side resized, centre cropped. Nothing else is changed: a network trained on white digits on black wants those.
+A run of several labels an image gives the probability of each label, and one of values each value, in its own units.
 An unreadable image is reported on stderr and skipped; the exit code is 2 only if there was none to predict.
 """
 
@@ -21,7 +22,10 @@ from hybrid.configuration.output_paths import check_file, writing
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from hybrid.data import Task
     from hybrid.prediction import Prediction, Unreadable
+
+_USUAL = 5  # classes per image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,7 @@ class Options:
 
     images: tuple[str, ...] = option("image files, and folders of them", positional=True)
     run: str = option("the run's folder")
-    top: int = option("classes per image, the most probable first (at most all)", default=5)
+    top: int | None = option("classes per image, the most probable first; null: 5, or all of fewer", default=None)
     out: str | None = option("write to this file, .csv or .json, instead of printing the table", default=None)
     weights: str | None = option(
         "which checkpoint: last, best or best-STEP; null: the one that the run tested", default=None
@@ -53,34 +57,37 @@ def predict(options: Options) -> None:
     from hybrid.training.restore import restore
 
     run = restore(options.run, weights=options.weights, device=options.device, download=False)
+    if options.top is not None and run.task != "classification":
+        raise UserError(f"top={options.top} has no effect: the run is for {run.task}, and all its outputs are given.")
     predictions = predict_files(
         Pipeline(run.data.preprocessing, run.model).to(run.device),
         options.images,
         open_image=run.data.open_image,
         class_names=run.class_names,
-        top=options.top,
+        task=run.task,
+        top=options.top or _USUAL,
         batch_size=options.batch_size,
         device=run.device,
         on_unreadable=_report,
     )
-    _show(options, predictions, top=min(options.top, run.model.num_classes))
+    _show(options, predictions, top=min(options.top or _USUAL, run.model.num_classes), task=run.task)
 
 
 def _report(unreadable: Unreadable) -> None:
     print(f"skipped: {unreadable.reason}", file=sys.stderr, flush=True)
 
 
-def _show(options: Options, predictions: Iterator[Prediction], *, top: int) -> None:
+def _show(options: Options, predictions: Iterator[Prediction], *, top: int, task: Task) -> None:
     from hybrid.files import write_atomically
     from hybrid.prediction.tables import WRITERS, print_table
 
     predictions = _at_least_one(predictions, options.images)
     if options.out is None:
-        print_table(predictions, top=top, ahead=options.batch_size)
+        print_table(predictions, top=top, ahead=options.batch_size, task=task)
         return
     out, written = Path(options.out), []
     with writing("out", options.out):
-        write_atomically(out, lambda file: written.append(WRITERS[out.suffix](file, predictions, top=top)))
+        write_atomically(out, lambda file: written.append(WRITERS[out.suffix](file, predictions, top=top, task=task)))
     print(f"{written[0]} predictions: {out}")
 
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from hybrid.errors import UserError, unknown_name
 
 Task = Literal["classification", "multilabel", "regression"]
-# One output of a network is called so in each task.
-OUTPUT_WORDS: dict[Task, str] = {"classification": "class", "multilabel": "label", "regression": "value"}
+# The outputs of a network are called so in each task.
+OUTPUT_WORDS: dict[Task, str] = {"classification": "classes", "multilabel": "labels", "regression": "values"}
 
 
 def task_of(labels: Tensor) -> Task:
@@ -45,8 +45,7 @@ def checked_labels(labels: Tensor, *, task: Task, outputs: int, count: int, wher
     table = table[:, None] if table.ndim == 1 else table
     if tuple(table.shape[1:]) != (outputs,):
         raise UserError(
-            f"{where}: labels of shape {tuple(labels.shape)}, but the data set names {outputs} "
-            f"{OUTPUT_WORDS[task]}{'s' * (outputs != 1)}."
+            f"{where}: labels of shape {tuple(labels.shape)}, but the data set names {outputs} {OUTPUT_WORDS[task]}."
         )
     if not bool(torch.isfinite(table).all()):
         position = int((~torch.isfinite(table)).any(1).nonzero()[0])

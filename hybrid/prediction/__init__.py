@@ -1,4 +1,4 @@
-"""Classes of images that belong to no data set: files are found and decoded in batches, predicted, written as a table."""
+"""What a network says of images that belong to no data set: found, decoded in batches, predicted, and written as a table."""
 
 from hybrid.prediction.image_files import Unreadable, find_images, read_batches
 from hybrid.prediction.predict import Prediction, predict, predict_arrays

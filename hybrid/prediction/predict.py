@@ -1,4 +1,4 @@
-"""From images to the most probable classes."""
+"""From images to what a network says of them: the most probable classes, the probability of each label, or values."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hybrid.data import Data
+from hybrid.data import Data, Task
 from hybrid.data.pixels import as_bytes, as_pixels
 from hybrid.errors import UserError
 from hybrid.prediction.image_files import Unreadable, find_images, read_batches
 
+Numbers = tuple[tuple[str, float], ...]
+
 
 class Prediction(NamedTuple):
-    """A file and its most probable classes, the most probable first, as (name, probability) with probabilities in 0..1."""
+    """A file and what the network says of it, as (name, number).
+
+    Of classes these are the most probable ones, the most probable first, with probabilities in 0..1. Of labels it is every
+    label with its probability, of values every value in its own units, in the order of the network's outputs.
+    """
 
     file: str
-    classes: tuple[tuple[str, float], ...]
+    numbers: Numbers
 
 
 def predict(
@@ -28,6 +34,7 @@ def predict(
     *,
     open_image: Callable[[str], Tensor],
     class_names: Sequence[str],
+    task: Task = "classification",
     top: int = 5,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
@@ -35,18 +42,18 @@ def predict(
 ) -> Iterator[Prediction]:
     """Predict image files and the images below folders, one after the other, in float32.
 
-    model: uint8 images (N, C, H, W) -> logits (N, K), in evaluation mode: preprocessing included (`hybrid.export.Pipeline`).
-    open_image: one file -> uint8 (C, H, W); its UserError goes to `on_unreadable` and the file is skipped. top: how many
-    classes; more than there are gives all.
+    model: uint8 images (N, C, H, W) -> outputs (N, K), in evaluation mode: preprocessing included (`hybrid.export.Pipeline`).
+    open_image: one file -> uint8 (C, H, W); its UserError goes to `on_unreadable` and the file is skipped. class_names: one
+    for each output. task: what the outputs are (`hybrid.data.tasks`). top: how many classes; more than there are gives all.
     """
-    count = min(top, len(class_names))
+    read = _reader(class_names, task, top)
     for files, images, unreadable in read_batches(find_images(paths), open_image, batch_size=batch_size):
         for each in unreadable:
             on_unreadable(each)
         if images is None:
             continue
-        for file, classes in zip(files, _most_probable(model, images.to(device), class_names, count), strict=True):
-            yield Prediction(file, classes)
+        for file, numbers in zip(files, read(_outputs(model, images.to(device))), strict=True):
+            yield Prediction(file, numbers)
 
 
 def predict_arrays(
@@ -55,6 +62,7 @@ def predict_arrays(
     *,
     class_names: Sequence[str],
     data: Data,
+    task: Task = "classification",
     top: int = 5,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
@@ -62,7 +70,7 @@ def predict_arrays(
     """Predict images that are in memory, in float32; a prediction's `file` is the number of the image, from "0".
 
     Args:
-        model: as for `predict`.
+        model, class_names, task, top: as for `predict`.
         images: (N, C, H, W), or (C, H, W) for one image, of a type that `hybrid.data.pixels` takes: uint8, bool, uint16, or
             float in [0, 1]. Or a list of such images (C, H, W), or of Pillow images of any size and mode.
         data: how the model's data set reads images.
@@ -72,10 +80,10 @@ def predict_arrays(
     images = _pixels(images, data)
     images = images[None] if images.dim() == 3 else images
     _check_shape(images, data.image_shape)
-    count = min(top, len(class_names))
+    read = _reader(class_names, task, top)
     for start in range(0, len(images), batch_size):
-        classes = _most_probable(model, images[start : start + batch_size].to(device), class_names, count)
-        for number, each in enumerate(classes, start=start):
+        outputs = _outputs(model, images[start : start + batch_size].to(device))
+        for number, each in enumerate(read(outputs), start=start):
             yield Prediction(str(number), each)
 
 
@@ -108,11 +116,26 @@ def _check_shape(images: Tensor, shape: tuple[int, int, int]) -> None:
 
 
 @torch.inference_mode()
-def _most_probable(
-    model: nn.Module, images: Tensor, class_names: Sequence[str], count: int
-) -> list[tuple[tuple[str, float], ...]]:
-    best = model(images).double().softmax(1).topk(count, dim=1)
+def _outputs(model: nn.Module, images: Tensor) -> Tensor:
+    return model(images).double()
+
+
+def _reader(names: Sequence[str], task: Task, top: int) -> Callable[[Tensor], list[Numbers]]:
+    """What turns outputs (N, K) into the numbers of N predictions."""
+    if task == "classification":
+        return lambda outputs: _most_probable(outputs, names, min(top, len(names)))
+    if task == "multilabel":
+        return lambda outputs: _each(outputs.sigmoid(), names)
+    return lambda outputs: _each(outputs, names)
+
+
+def _each(values: Tensor, names: Sequence[str]) -> list[Numbers]:
+    return [tuple(zip(names, row, strict=True)) for row in values.tolist()]
+
+
+def _most_probable(outputs: Tensor, names: Sequence[str], count: int) -> list[Numbers]:
+    best = outputs.softmax(1).topk(count, dim=1)
     return [
-        tuple((class_names[number], probability) for number, probability in zip(numbers, probabilities, strict=True))
+        tuple((names[number], probability) for number, probability in zip(numbers, probabilities, strict=True))
         for numbers, probabilities in zip(best.indices.tolist(), best.values.tolist(), strict=True)
     ]

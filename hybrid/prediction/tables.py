@@ -9,34 +9,47 @@ import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
+from hybrid.data import Task
 from hybrid.prediction.predict import Prediction
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def as_table(predictions: Iterable[Prediction]) -> pd.DataFrame:
-    """Columns `class` and `probability` (0..1), then `class_2`, `probability_2` …; the index is the file."""
+def as_table(predictions: Iterable[Prediction], *, task: Task = "classification") -> pd.DataFrame:
+    """Columns `class` and `probability` (0..1), then `class_2`, `probability_2` …; the index is the file.
+
+    Without classes there is a column for each label, with its probability, or for each value.
+    """
     import pandas as pd
 
     files, rows = [], []
     for file, classes in predictions:
         files.append(int(file) if file.isdigit() else file)
+        if task != "classification":
+            rows.append(dict(classes))
+            continue
         ends = ["", *(f"_{rank}" for rank in range(2, len(classes) + 1))]
         rows.append({f"{column}{end}": value for end, pair in zip(ends, classes, strict=True)
                      for column, value in zip(("class", "probability"), pair, strict=True)})  # fmt: skip
     return pd.DataFrame(rows, index=pd.Index(files, name="image"))
 
 
-def print_table(predictions: Iterable[Prediction], *, top: int, ahead: int = 64) -> int:
+def print_table(predictions: Iterable[Prediction], *, top: int, ahead: int = 64, task: Task = "classification") -> int:
     """One line per file: its name, then class and probability (%) of each of its classes. Returns the number of files.
+
+    Without classes the line has the probability (0..1) of each label, or each value.
 
     ahead: how many predictions may be waited for before the first line is written; the columns are as wide as these need.
     """
     predictions = iter(predictions)
     first = list(itertools.islice(predictions, ahead))
     wide = max(map(len, ["file", *(_shown(each.file) for each in first)]))
-    widest = max(map(len, ["class", *(each.classes[0][0] for each in first)]))
+    if task != "classification":
+        return _print_numbers(
+            itertools.chain(first, predictions), wide, digits=".4f" if task == "multilabel" else ".6g"
+        )
+    widest = max(map(len, ["class", *(each.numbers[0][0] for each in first)]))
     count = 0
     for count, (file, classes) in enumerate(itertools.chain(first, predictions), start=1):
         if count == 1:
@@ -49,32 +62,57 @@ def print_table(predictions: Iterable[Prediction], *, top: int, ahead: int = 64)
     return count
 
 
+def _print_numbers(predictions: Iterable[Prediction], wide: int, *, digits: str) -> int:
+    count, widths = 0, []
+    for count, (file, numbers) in enumerate(predictions, start=1):
+        if count == 1:
+            widths = [max(len(name), 12) for name, _ in numbers]
+            print(f"{'file':<{wide}}" + "".join(f"  {name:>{w}}" for (name, _), w in zip(numbers, widths, strict=True)))
+        cells = "".join(f"  {format(value, digits):>{w}}" for (_, value), w in zip(numbers, widths, strict=True))
+        print(f"{_shown(file):<{wide}}{cells}", flush=True)
+    return count
+
+
 def _shown(file: str) -> str:
     """A name on the disk need not be valid text."""
     return file.encode(errors="backslashreplace").decode()
 
 
-def write_csv(file: BinaryIO, predictions: Iterable[Prediction], *, top: int) -> int:
-    """Columns file, class, probability, class_2, probability_2, …; probabilities in 0..1. Returns the number of rows."""
+def write_csv(file: BinaryIO, predictions: Iterable[Prediction], *, top: int, task: Task = "classification") -> int:
+    """Columns file, class, probability, class_2, probability_2, …; probabilities in 0..1. Returns the number of rows.
+
+    Without classes the columns are the file, and each label with its probability, or each value in its own units.
+    """
     count = 0
     text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
     table = csv.writer(text)
     ranks = ["", *(f"_{rank}" for rank in range(2, top + 1))]
-    table.writerow(["file", *(f"{column}{rank}" for rank in ranks for column in ("class", "probability"))])
-    for name, classes in predictions:
-        table.writerow([name, *(cell for label, value in classes for cell in (label, f"{value:.6g}"))])
+    heading = [f"{column}{rank}" for rank in ranks for column in ("class", "probability")]
+    for name, numbers in predictions:
+        if not count:
+            table.writerow(["file", *(heading if task == "classification" else dict(numbers))])
+        if task == "classification":
+            table.writerow([name, *(cell for label, value in numbers for cell in (label, f"{value:.6g}"))])
+        else:
+            table.writerow([name, *(f"{value:.9g}" for _, value in numbers)])
         count += 1
     text.detach()
     return count
 
 
-def write_json(file: BinaryIO, predictions: Iterable[Prediction], *, top: int) -> int:
-    """A list of {"file", "class", "probability", "top": [{"class", "probability"}, …]}. Returns its length."""
+def write_json(file: BinaryIO, predictions: Iterable[Prediction], *, top: int, task: Task = "classification") -> int:
+    """A list of {"file", "class", "probability", "top": [{"class", "probability"}, …]}. Returns its length.
+
+    Without classes it is a list of {"file", "probabilities": {label: 0..1, …}} or {"file", "values": {name: value, …}}.
+    """
     count = 0
     file.write(b"[")
-    for count, (name, classes) in enumerate(predictions, start=1):
-        ranked = [{"class": label, "probability": value} for label, value in classes]
-        row = {"file": name, **ranked[0], "top": ranked}
+    for count, (name, numbers) in enumerate(predictions, start=1):
+        if task == "classification":
+            ranked = [{"class": label, "probability": value} for label, value in numbers]
+            row = {"file": name, **ranked[0], "top": ranked}
+        else:
+            row = {"file": name, "probabilities" if task == "multilabel" else "values": dict(numbers)}
         file.write((",\n" if count > 1 else "\n").encode() + json.dumps(row).encode())
     file.write(b"\n]\n")
     return count

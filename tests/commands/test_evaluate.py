@@ -25,7 +25,7 @@ def test_the_defaults_repeat_the_runs_test_to_the_last_digit_and_leave_its_folde
     assert files_of(finished.path) == before
     test = finished.read_summary()["test"]
     assert figures(tmp_path / "result.json") == {name: test[name] for name in ("loss", "top1", "top5", "images")}
-    assert f"top-1 {test['top1']:.2f} %" in out and f"loss {test['loss']:.4f}" in out
+    assert f"accuracy {test['top1']:.2f} %" in out and f"loss {test['loss']:.4f}" in out
 
 
 @pytest.mark.parametrize("overrides", [["trainer.ema=0.8"], ["trainer.test_weights=best", "optimizer.lr=2.0"]])
