@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from hybrid.analysis.features import Pooling
@@ -101,6 +101,17 @@ class AnalysisSettings:
         wanted["stability"] = self.stability_images if self.stability else 0
         return max((count for measure, count in wanted.items() if measure in self.measures), default=0)
 
+    def without_classes(self) -> AnalysisSettings:
+        """The measures for images that have no classes. Raises UserError where none is left."""
+        left = [measure for measure in self.measures if measure not in _OF_CLASSES]
+        if not left:
+            asked = ", ".join(self.measures)
+            raise UserError(
+                f"analysis.measures: {asked} need classes, and the images have none. Valid here: contraction, jacobian, "
+                "stability; or analysis=none."
+            )
+        return replace(self, measures=left)
+
     def as_record(self) -> dict[str, Any]:
         """The settings as JSON has them."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
@@ -115,6 +126,7 @@ def _check_names(setting: str, names: Iterable[str], valid: Iterable[str]) -> No
 
 
 _VALID = {"measures": get_args(Measure), "probes": get_args(Probe), "stability": tuple(PERTURBATIONS)}
+_OF_CLASSES = {"classes", "spectra", "separation", "boundary", "released_boundary", "probes"}
 _BY_NEIGHBOURS = {"separation", "boundary", "released_boundary"}
 _LEAST = {
     "images": 4,

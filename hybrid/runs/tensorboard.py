@@ -36,7 +36,8 @@ class TensorBoard(SilentSink):
     `train_speed/…` here, and `analysis/MEASURE/LAYER`, a group for each measure, `Φ_MEASURE/LAYER`.
     """
 
-    def __init__(self, folder: Path, *, resume_step: int = 0) -> None:
+    def __init__(self, folder: Path, *, resume_step: int = 0, accuracy: bool = True) -> None:
+        """accuracy: whether the run has one, for a chart of it."""
         from torch.utils.tensorboard import SummaryWriter
 
         again = folder.is_dir() and any(folder.iterdir())  # also a run that was killed before its first checkpoint
@@ -45,7 +46,7 @@ class TensorBoard(SilentSink):
         self._folder = folder
         with naming(folder):
             self._writer = SummaryWriter(str(folder), purge_step=purge_step)
-            self._writer.add_custom_scalars(_LAYOUT)
+            self._writer.add_custom_scalars(_layout(accuracy))
 
     def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         with naming(self._folder):
@@ -80,6 +81,12 @@ class TensorBoard(SilentSink):
     def close(self) -> None:
         with naming(self._folder):
             self._writer.close()
+
+
+def _layout(accuracy: bool) -> dict[str, Any]:
+    charts = _LAYOUT["training and validation"]
+    shown = {name: chart for name, chart in charts.items() if accuracy or not name.startswith("accuracy")}
+    return {"training and validation": shown, **({"layers": _LAYOUT["layers"]} if accuracy else {})}
 
 
 def _silent_for_tensorboard(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:

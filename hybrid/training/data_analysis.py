@@ -44,11 +44,13 @@ def analyse_data(
     earlier: Analysis | None = None,
     host: Host | None = None,
 ) -> Analysis:
-    """`analyse_batches` on a data set.
+    """`analyse_batches` on a data set. Images without classes are measured as if each were a class of its own.
 
     Several ranks share the forward passes, and each makes all measurements of all features, because it would have nothing
     else to do. All ranks call this.
     """
+    if images.data.task != "classification":
+        settings = settings.without_classes()
     data, shares = images.data, distributed.own_shares(accumulation=1)
     chosen = {"batch_size": images.batch_size, "device": images.device, "classes": settings.classes, "shares": shares}
     train = data.loader(images.split, most=settings.images, **chosen).epoch(0)
@@ -74,6 +76,7 @@ def image_sample(images: DataImages, settings: AnalysisSettings) -> tuple[Tensor
     reading = {"batch_size": min(most, 256), "device": images.device}
     batches = list(data.loader(images.split, most=most, classes=classes, raw=True, **reading).epoch(0))
     pictures, labels = torch.cat([batch.images for batch in batches]), torch.cat([batch.labels for batch in batches])
+    labels = torch.arange(len(labels), device=labels.device) if labels.is_floating_point() else labels
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(settings.seed)).to(images.device)
     return pictures[order], labels[order]
 

@@ -64,7 +64,7 @@ def analyse_run(run: str | Path, request: Request, *, weights: str | None = None
         "step": restored.step,
     }
     if summary is not None and data is None:
-        about["accuracy"] = summary["test"]["top1"]
+        about["accuracy"] = summary["test"].get("top1")
     return _analysed(restored.model, chosen, request, restored.device, about)
 
 

@@ -100,7 +100,10 @@ class Plan:
         loader = _training_loader(data, settings)
         steps_per_epoch = min(len(loader), trainer.max_train_steps_per_epoch or len(loader))
         length = RunLength.of(trainer.duration, steps_per_epoch=steps_per_epoch)
-        analysis = settings.analysis and AnalysisPlan.of(*settings.analysis, length, batch_size=trainer.batch_size)
+        wanted = settings.analysis
+        if wanted is not None and data.task != "classification":
+            wanted = (wanted[0], wanted[1].without_classes())
+        analysis = wanted and AnalysisPlan.of(*wanted, length, batch_size=trainer.batch_size)
         return cls(
             trainer=trainer,
             device=settings.device,
@@ -143,7 +146,7 @@ def table_of_settings(cfg: DictConfig) -> dict[str, Any]:
     chosen, head = _plain(cfg.choices), _plain(cfg.model.head)
     images = OmegaConf.select(cfg, "data.subset.n")
     return {
-        **{group: chosen.get(group) for group in ("model", "data", "augmentation", "optimizer", "schedule")},
+        **{group: chosen.get(group) for group in ("model", "data", "augmentation", "loss", "optimizer", "schedule")},
         "model.head": ", ".join(f"{name}={value}" for name, value in head.items() if not name.startswith("_")),
         "data.subset.n": "all" if images is None else str(images),  # of one type in all runs
         **{name: OmegaConf.select(cfg, name) for name in _IN_TABLES},

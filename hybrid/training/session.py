@@ -83,12 +83,21 @@ class Session:
         lines = [
             *self._description(),
             plan.objective.describe(),
+            self._about_analysis(),
             advice_on_evaluation(plan.length, plan.evaluate_every, self.data),
             *engines,
         ]
         lines.append(self.cache.describe() if self.cache is not None else None)
         for line in filter(None, lines):
             self.console.say(line)
+
+    def _about_analysis(self) -> str | None:
+        if self.plan.analysis is None or self.data.task == "classification":
+            return None
+        measures = ", ".join(self.plan.analysis.settings.measures)
+        return (
+            f"analysis: {measures}, of pairs of different images; the other measures need classes, and these have none"
+        )
 
     def _description(self) -> Iterator[str]:
         state, data = self.state, self.data
@@ -114,7 +123,7 @@ def _sinks(plan: Plan, state: TrainState, folder: RunFolder, console: Console) -
     if plan.trainer.tensorboard:
         from hybrid.runs.tensorboard import TensorBoard
 
-        yield TensorBoard(folder.tensorboard, resume_step=state.step)
+        yield TensorBoard(folder.tensorboard, resume_step=state.step, accuracy=plan.objective.task == "classification")
 
 
 def _place(device: torch.device) -> str:
