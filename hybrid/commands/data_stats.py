@@ -39,7 +39,10 @@ def data_stats(cfg: DictConfig) -> None:
     check_file("out", str(out), endings=_SHEETS, makes_folder=True)
     if cfg.split not in data.splits:
         raise unknown_name(cfg.split, data.splits, what=f"split of {data.name}")
-    _print_counts(data)
+    if data.task == "regression":
+        _print_values(data)
+    else:
+        _print_counts(data)
     _print_pixels(data)
     with writing("out", str(out)):
         contact_sheet(data, out, split=cfg.split, columns=cfg.columns)
@@ -50,11 +53,25 @@ def _print_counts(data: Data) -> None:
     from hybrid.data.statistics import class_counts
 
     counts = class_counts(data)
-    width = max(len("class"), *(len(name) for name in data.class_names))
-    print(f"{'class':<{width}}" + "".join(f"{name:>12}" for name in counts))
+    kind = "class" if data.task == "classification" else "label"
+    width = max(len(kind), *(len(name) for name in data.class_names))
+    print(f"{kind:<{width}}" + "".join(f"{name:>12}" for name in counts))
     for label, name in enumerate(data.class_names):
         print(f"{name:<{width}}" + "".join(f"{count[label]:>12,}" for count in counts.values()))
-    print(f"{'all':<{width}}" + "".join(f"{sum(count):>12,}" for count in counts.values()))
+    print(f"{'all':<{width}}" + "".join(f"{len(split):>12,}" for split in data.splits.values()))
+
+
+def _print_values(data: Data) -> None:
+    from hybrid.data.statistics import value_ranges
+
+    width = max(len("value"), *(len(name) for name in data.class_names))
+    print(f"{'value':<{width}}  {'split':<10}" + "".join(f"{word:>12}" for word in ("least", "mean", "std", "largest")))
+    for split, ranges in value_ranges(data).items():
+        for name, numbers in zip(data.class_names, ranges, strict=True):
+            print(f"{name:<{width}}  {split:<10}" + "".join(f"{number:>12.5g}" for number in numbers))
+    print(
+        f"{'all':<{width}}  " + ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items()) + " images"
+    )
 
 
 def _print_pixels(data: Data) -> None:

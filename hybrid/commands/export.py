@@ -70,7 +70,7 @@ def export(options: Options) -> None:
     )
     for file, takes, difference, note in artefacts:
         print(
-            f"{to / file}: takes {takes}; largest difference {difference.largest:.2g} in logits up to "
+            f"{to / file}: takes {takes}; largest difference {difference.largest:.2g} in outputs up to "
             f"{difference.scale:.3g}, {difference.images} images"
         )
         if note:

@@ -20,9 +20,22 @@ _SIZE_SAMPLE = 1000  # files whose sizes are read
 
 
 def class_counts(data: Data) -> dict[str, list[int]]:
-    """Split -> the number of images of each class."""
+    """Split -> the number of images of each class, or with each label."""
+    if data.task == "multilabel":
+        return {name: split.labels.long().sum(0).tolist() for name, split in data.splits.items()}
     return {
         name: torch.bincount(split.labels, minlength=data.num_classes).tolist() for name, split in data.splits.items()
+    }
+
+
+def value_ranges(data: Data) -> dict[str, list[tuple[float, float, float, float]]]:
+    """Split -> (smallest, mean, standard deviation, largest) of each value."""
+    return {
+        name: [
+            (float(values.min()), float(values.mean()), float(values.std(correction=0)), float(values.max()))
+            for values in split.labels.double().T
+        ]
+        for name, split in data.splits.items()
     }
 
 
@@ -61,8 +74,8 @@ def file_sizes(split: FileSplit) -> tuple[tuple[int, int], tuple[int, int], tupl
 def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int = 12) -> None:
     """Write a picture with a row of `columns` images for each class and the names on the left.
 
-    Images are evenly spaced over those of their class; of more than 100 classes, 100 evenly spaced ones are shown. Raises
-    UserError for a file whose ending names no format.
+    Images are evenly spaced over those of their class or label, and of a value from the smallest to the largest; of more than
+    100 classes, 100 evenly spaced ones are shown. Raises UserError for a file whose ending names no format.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -88,9 +101,13 @@ def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int 
 
 
 def _examples(data: Data, split: str, label: int, count: int) -> Sequence[Tensor]:
-    """Up to `count` images of a class, uint8 (C, H, W), evenly spaced over its images."""
+    """Up to `count` images of a class or label, or of all values of one kind, uint8 (C, H, W), evenly spaced."""
     chosen = data.splits[split]
-    members = torch.nonzero(chosen.labels == label).flatten().tolist()
+    if data.task == "regression":
+        members = chosen.labels[:, label].argsort(stable=True).tolist()
+    else:
+        has = chosen.labels == label if data.task == "classification" else chosen.labels[:, label] == 1
+        members = torch.nonzero(has).flatten().tolist()
     positions = members[:: max(1, len(members) // count)][:count]
     if isinstance(chosen, FileSplit):
         return [data.open_image(chosen.paths[position]) for position in positions]

@@ -8,6 +8,7 @@ from typing import Any
 _WORDS = {"top1": "accuracy", "top5": "top-5", "f1": "F1", "auc": "AUC", "r2": "R²"}
 _PERCENT = {"top1", "top5", "balanced_accuracy", "calibration_error", "exact_match"}
 _FIRST = ("top1", "average_precision", "mean_absolute_error")  # the first that is there says how good a run is
+_SMALLER_IS_BETTER = ("loss", "error")  # the ends of names
 _NO_RESULTS = ("images", "step")
 
 
@@ -17,6 +18,11 @@ def in_words(name: str, value: float) -> str:
     if name in _PERCENT or name.startswith("per_class/"):
         return f"{words} {value:.2f} %"
     return f"{words} {value:.4f}" if name == "loss" or abs(value) < 10 else f"{words} {value:.5g}"
+
+
+def smaller_is_better(name: str) -> bool:
+    """Whether less is better of a number with this name, such as "validation/loss" or "mean_absolute_error"."""
+    return name.endswith(_SMALLER_IS_BETTER)
 
 
 def headline(numbers: Mapping[str, Any]) -> str:

@@ -1,11 +1,12 @@
 """Say which requests of a command a finished run has not met, and which command meets them.
 
 The settings that are no part of a run's identity change no result, but some of them change what the run leaves: its analysis,
-its logs, its kept weights.
+its metrics, its logs, its kept weights.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,9 @@ def unmet(there: DictConfig, here: DictConfig, *, path: Path) -> list[str]:
         path: the run's folder.
     """
     lines = []
+    if metrics := _unmeasured(there, here, path):
+        asked = f"metrics=[{','.join(metrics)}]"
+        lines.append(f"not met: {asked}: {shlex.join(['hybrid', 'evaluate', f'run={path}', asked])}")
     again = list(_left_by_training(there, here))
     if _is_on(here) and not (path / "analysis" / _preset(here)).is_dir():
         wanted = _differing(here, there)
@@ -45,6 +49,26 @@ def unmet(there: DictConfig, here: DictConfig, *, path: Path) -> list[str]:
     if again:
         lines.append(f"not met: {', '.join(again)}: run.restart=true runs it again, to the same results")
     return lines
+
+
+def _unmeasured(there: DictConfig, here: DictConfig, path: Path) -> list[str]:
+    """Return the metrics, as a command line has them, that are asked for here and were not measured there."""
+    measured = {name.partition("/")[0] for name in _test_of(path)}
+    before, asked = (OmegaConf.to_container(OmegaConf.create(list(cfg.get("metrics") or []))) for cfg in (there, here))
+    return [_as_typed(entry) for entry in asked if entry not in before and str(entry) not in measured]
+
+
+def _test_of(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads((path / "summary.json").read_text())["test"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _as_typed(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return str(entry)
+    return "{" + ", ".join(f"{name}: {value}" for name, value in entry.items()) + "}"
 
 
 def _left_by_training(there: DictConfig, here: DictConfig) -> Iterator[str]:

@@ -31,8 +31,10 @@ from hybrid.configuration import instantiate
 from hybrid.configuration.instantiate import located
 from hybrid.data import Task
 from hybrid.errors import UserError, unknown_name
+from hybrid.runs.numbers import smaller_is_better
 
 _BINS = 15  # of the calibration error, as in its paper
+_TOP = 5  # classes
 _FEW = 32  # images that a metric of one's own is tried on
 Function = Callable[[Tensor, Tensor], Any]
 
@@ -89,12 +91,17 @@ def known(name: str) -> Metric | None:
     return _OURS.get(name)
 
 
+def names_for(task: Task, outputs: int) -> list[str]:
+    """The names of hybrid's own metrics that say something about a task with this number of outputs."""
+    return [name for name, metric in _OURS.items() if task in metric.tasks and (name != "top5" or outputs > _TOP)]
+
+
 def check_metric(metric: Metric, *, task: Task, outputs: int, labels: Tensor, names: Sequence[str]) -> list[str]:
     """The names of its numbers. Raises UserError unless it fits the task; one of the user's own is tried on some labels."""
     if task not in metric.tasks:
-        valid = ", ".join(each.name for each in _OURS.values() if task in each.tasks)
+        valid = ", ".join(names_for(task, outputs))
         raise UserError(f"metrics: {metric.name} does not fit the data, which are for {task}. Valid here: {valid}.")
-    if metric.name == "top5" and outputs <= 5:
+    if metric.name == "top5" and outputs <= _TOP:
         raise UserError(f"metrics: top5 says nothing with {outputs} classes: every image is among the best five.")
     if not metric.own:
         return [f"per_class/{name}" for name in names] if metric.name == "per_class" else [metric.name]
@@ -227,30 +234,22 @@ def _of_values(name: str, outputs: Tensor, labels: Tensor) -> float:
     return getattr(sklearn.metrics, name)(labels.double().numpy(), outputs.double().numpy())
 
 
-_CLASSES, _LABELS = ("classification",), ("classification", "multilabel")
-_OURS = {
-    metric.name: metric
-    for metric in (
-        Metric(name="top5", compute=_top5, tasks=_CLASSES),
-        Metric(name="balanced_accuracy", compute=_balanced_accuracy, tasks=_CLASSES),
-        Metric(name="per_class", compute=_recalls, tasks=_CLASSES),
-        Metric(name="calibration_error", compute=_calibration_error, tasks=_CLASSES, higher_is_better=False),
-        Metric(name="f1", compute=_f1, tasks=_LABELS),
-        Metric(name="auc", compute=_auc, tasks=_LABELS),
-        Metric(name="average_precision", compute=_average_precision, tasks=_LABELS),
-        Metric(name="exact_match", compute=_exact_match, tasks=("multilabel",)),
-        *(
-            Metric(
-                name=name,
-                compute=functools.partial(_of_values, function),
-                tasks=("regression",),
-                higher_is_better=name == "r2",
-            )
-            for name, function in (
-                ("mean_absolute_error", "mean_absolute_error"),
-                ("root_mean_squared_error", "root_mean_squared_error"),
-                ("r2", "r2_score"),
-            )
-        ),
-    )
-}
+def _ours(name: str, compute: Function, *tasks: Task) -> tuple[str, Metric]:
+    return name, Metric(name=name, compute=compute, tasks=tasks, higher_is_better=not smaller_is_better(name))
+
+
+_OURS = dict(
+    [
+        _ours("top5", _top5, "classification"),
+        _ours("balanced_accuracy", _balanced_accuracy, "classification"),
+        _ours("per_class", _recalls, "classification"),
+        _ours("calibration_error", _calibration_error, "classification"),
+        _ours("f1", _f1, "classification", "multilabel"),
+        _ours("auc", _auc, "classification", "multilabel"),
+        _ours("average_precision", _average_precision, "classification", "multilabel"),
+        _ours("exact_match", _exact_match, "multilabel"),
+        _ours("mean_absolute_error", functools.partial(_of_values, "mean_absolute_error"), "regression"),
+        _ours("root_mean_squared_error", functools.partial(_of_values, "root_mean_squared_error"), "regression"),
+        _ours("r2", functools.partial(_of_values, "r2_score"), "regression"),
+    ]
+)

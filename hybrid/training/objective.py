@@ -15,7 +15,7 @@ from hybrid.configuration import instantiate
 from hybrid.data import Data, Task
 from hybrid.errors import UserError, unknown_name
 from hybrid.training.losses import check_loss, for_evaluation
-from hybrid.training.metrics import Metric, check_metric, known, read_metrics
+from hybrid.training.metrics import Metric, check_metric, known, names_for, read_metrics
 
 _ALWAYS: dict[Task, tuple[str, ...]] = {
     "classification": (),  # the accuracies of `hybrid.training.evaluation`
@@ -23,6 +23,7 @@ _ALWAYS: dict[Task, tuple[str, ...]] = {
     "regression": ("mean_absolute_error", "r2"),
 }
 _FEW = 2  # images that a loss is tried on
+_MOST = 10_000  # numbers of a loss that are recorded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +71,18 @@ class Objective:
 
     def record(self) -> dict[str, Any]:
         """What summary.json says of it: the loss, with the weights that came from the training images."""
-        weights = {name: values.tolist() for name, values in self.loss.named_buffers() if values.ndim <= 1}
+        weights = {
+            name: values.tolist()
+            for name, values in self.loss.named_buffers()
+            if values.ndim <= 1 and values.numel() <= _MOST
+        }
         return {"name": self.name, **weights}
 
     def describe(self) -> str | None:
         """One line for the console; None for the cross-entropy of classes alone, which needs no words."""
         if self.task == "classification" and self.record() == {"name": "cross_entropy"} and not self.metrics:
             return None
-        weights = [f"{name} {_few(values)}" for name, values in self.record().items() if name != "name"]
+        weights = [f"{name} {_few(values, self.names)}" for name, values in self.record().items() if name != "name"]
         metrics = [f"metrics {', '.join(metric.name for metric in self.metrics)}"] if self.metrics else []
         return "; ".join([f"{self.task}: loss {self.name}", *weights, *metrics])
 
@@ -106,7 +111,8 @@ def objective_of(
         numbers |= dict.fromkeys(check_metric(metric, **chosen, names=names), metric.higher_is_better)
     best = best_metric or ("top1" if data.task == "classification" else "loss")
     if best not in numbers:
-        raise unknown_name(best, numbers, what="number of an evaluation in trainer.best_metric")
+        valid = [*numbers, *(name for name in names_for(data.task, len(names)) if name != "per_class")]
+        raise unknown_name(best, dict.fromkeys(valid), what="number of an evaluation in trainer.best_metric")
     if best_metric is not None and "validation" not in data.splits:
         raise UserError(f"trainer.best_metric={best_metric} has no effect without validation images (data.validation).")
     return Objective(
@@ -155,7 +161,10 @@ def _plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _few(values: Any) -> str:
+def _few(values: float | list[float], names: Sequence[str]) -> str:
+    """Ten numbers at most, with the names of the outputs where there is one for each."""
     if not isinstance(values, list):
         return f"{values:.4g}"
-    return ", ".join(f"{value:.4g}" for value in values[:10]) + (" …" if len(values) > 10 else "")
+    named = names if len(names) == len(values) else [""] * len(values)
+    words = [f"{name} {value:.4g}".strip() for name, value in zip(named, values, strict=True)]
+    return ", ".join(words[:10]) + (" …" if len(words) > 10 else "")

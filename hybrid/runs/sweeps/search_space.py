@@ -10,11 +10,10 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 
 from hybrid.configuration.combinations import parse_overrides
 from hybrid.errors import UserError
+from hybrid.runs.numbers import smaller_is_better
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-
-_SMALLER_IS_BETTER = "loss"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class Search:
     @property
     def direction(self) -> str:
         """Whether Optuna makes the metric as large or as small as it can."""
-        return "minimize" if self.metric.endswith(_SMALLER_IS_BETTER) else "maximize"
+        return "minimize" if smaller_is_better(self.metric) else "maximize"
 
     def examples(self) -> list[str]:
         """Overrides with one value of each setting, so that a configuration can be composed."""
