@@ -144,5 +144,10 @@ def _product_type(maps: Tensor) -> torch.dtype:
 
 
 def is_traced() -> bool:
-    """Whether torch records a graph of the operations (torch.compile, export, jit), or torch.func transforms them."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
+    """Whether torch records a graph of the operations (torch.compile, export, jit), or differentiates or maps them as they go."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or is_transformed()
+
+
+def is_transformed() -> bool:
+    """Whether torch.func transforms the operations, or forward-mode differentiation carries tangents through them."""
+    return torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 
-from hybrid.scattering import TorchScattering2D
+from hybrid.scattering import Scattering2D, TorchScattering2D
 
 
 def test_gradcheck():
@@ -66,3 +67,16 @@ def test_vmap_and_functional_gradient():
     whole = images.clone().requires_grad_()
     scattering(whole).square().sum().backward()
     torch.testing.assert_close(per_image, whole.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_forward_mode(dtype, recorded):
+    """The default engine, which compiles code where it can, carries tangents, too."""
+    scattering, generator = Scattering2D(2, (16, 16), 4), torch.Generator().manual_seed(0)
+    images, tangents = (torch.rand(3, 16, 16, dtype=torch.float64, generator=generator) for _ in range(2))
+    with forward_ad.dual_level():
+        given = images.to(dtype, copy=True).requires_grad_(recorded)
+        found = forward_ad.unpack_dual(scattering(forward_ad.make_dual(given, tangents.to(dtype)))).tangent
+    slope = (scattering(images + 1e-5 * tangents) - scattering(images - 1e-5 * tangents)) / 2e-5
+    assert (found - slope).norm() <= 1e-6 * slope.norm()

@@ -18,6 +18,7 @@ from hybrid.scattering.compiled.cuda.devices import transform_for
 from hybrid.scattering.compiled.fastest_engine import speedup
 from hybrid.scattering.compiled.operator import apply
 from hybrid.scattering.geometry import Settings, map_sizes
+from hybrid.scattering.spectral import is_transformed
 from hybrid.scattering.torch_engine import TorchEngine, keep_precision
 
 _log = logging.getLogger(__name__)
@@ -30,8 +31,8 @@ class CompiledEngine(nn.Module):
     """(B, H, W) images, B ≥ 1 -> (B, P, h, w) coefficients of the same type: C++ on a CPU, CUDA C++ on an NVIDIA GPU.
 
     The code is generated for these sizes and compiled at the first call. The torch engine computes what compiled code does
-    not do: float64, other devices, exported programs (they must run where no compiler is), the transforms of torch.func, and
-    second derivatives. It computes everything where there is no compiler, or where a padded side is not a product of two
+    not do: float64, other devices, exported programs (they must run where no compiler is), the transforms of torch.func,
+    forward-mode and second derivatives. It computes everything where there is no compiler, or where a padded side is not a product of two
     factors of at most 64. A log line says which of the two computes.
 
     A CUDA graph may hold it, if it was called once before the capture, its gradient too if that is captured. The machine code
@@ -65,8 +66,8 @@ class CompiledEngine(nn.Module):
             return False
         if images.requires_grad and torch.is_grad_enabled() and math.prod(self.settings.padded) > _LARGEST_GRADIENT:
             return False
-        # An exported program must run where no compiler is. torch.func cannot differentiate an operator of torch.library.
-        return not torch.compiler.is_exporting() and not torch._C._are_functorch_transforms_active()
+        # An exported program must run where no compiler is. An operator of torch.library has no forward derivative.
+        return not torch.compiler.is_exporting() and not is_transformed()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> CompiledEngine:
         return super()._apply(keep_precision(fn), recurse)

@@ -108,6 +108,19 @@ def test_second_and_third_derivative():
         assert (ours - theirs).norm() <= 1e-4 * theirs.norm()
 
 
+@pytest.mark.parametrize("count", [1, 7])
+def test_the_gradient_of_several_threads_repeats_bit_for_bit(count):
+    compiled, _ = engines()
+    images, weights = torch.rand(count, *SHAPE), torch.rand(count, *compiled.output_shape)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        first, *others = (gradient(compiled, images, weights) for _ in range(8))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(first, other) for other in others)
+
+
 def test_gradient_function_of_torch_func():
     compiled, reference = engines()
     images = torch.rand(3, *SHAPE)

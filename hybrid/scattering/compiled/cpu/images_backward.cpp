@@ -183,15 +183,23 @@ static void front_gradient(const Plan& plan, const Block& block, const float* gr
   }
 }
 
+#ifdef _OPENMP
+static int thread_number() { return omp_get_thread_num(); }
+#else
+static int thread_number() { return 0; }
+#endif
+
 extern "C" void scatter_backward(const Plan* plan, const float* images, const float* gradients, float* of_images, long count, int threads) {
   const long blocks = (count + LANES - 1) / LANES, whole = blocks / threads * threads, first_paths = OCTAVES * plan->angles;
   auto block_at = [&](long n) { return Block{n * LANES, count}; };
   const float* spectrum = nullptr;
   float* sum = nullptr;
+  std::vector<const float*> parts(threads, nullptr);  // of each thread: added up in their order, so that results repeat bit for bit
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
     arena.reserve(Gradient::SIZE);
     Gradient grad(arena);
+    parts[thread_number()] = grad.of_spectrum;
     auto clear = [&] { std::memset(grad.of_spectrum, 0, sizeof(float) * SPECTRUM); };
 #pragma omp for schedule(dynamic, 1)
     for (long n = 0; n < whole; n++) {
@@ -205,13 +213,16 @@ extern "C" void scatter_backward(const Plan* plan, const float* images, const fl
       clear();
 #pragma omp single
       { front(*plan, block_at(n), images, nullptr, grad.work); spectrum = grad.work.spectrum; sum = grad.of_spectrum; }
-#pragma omp for schedule(dynamic, 1)
+#pragma omp for schedule(static, 1)
       for (long i = 0; i < first_paths; i++)
         path_gradients(*plan, block_at(n), i / plan->angles, i % plan->angles, spectrum, gradients, grad);
-#pragma omp critical
-      if (sum != grad.of_spectrum)
-        for (size_t i = 0; i < SPECTRUM; i++) sum[i] += grad.of_spectrum[i];
-#pragma omp barrier
+#pragma omp for schedule(static)
+      for (long i = 0; i < (long)SPECTRUM; i++) {
+        float total = 0;
+        for (const float* part : parts)
+          if (part) total += part[i];
+        sum[i] = total;
+      }
       if (sum == grad.of_spectrum) front_gradient(*plan, block_at(n), gradients, of_images, grad);
 #pragma omp barrier
     }
