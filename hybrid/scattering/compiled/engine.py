@@ -32,8 +32,8 @@ class CompiledEngine(nn.Module):
 
     The code is generated for these sizes and compiled at the first call. The torch engine computes what compiled code does
     not do: float64, other devices, exported programs (they must run where no compiler is), the transforms of torch.func,
-    forward-mode and second derivatives. It computes everything where there is no compiler, or where a padded side is not a product of two
-    factors of at most 64. A log line says which of the two computes.
+    forward-mode and second derivatives. It computes everything where there is no compiler, or where a padded side is not a
+    product of two factors of at most 64. A log line says which of the two computes.
 
     A CUDA graph may hold it, if it was called once before the capture, its gradient too if that is captured. The machine code
     is kept in a folder of the user's (`hybrid.scattering.compiled.cache`), where later processes find it.
