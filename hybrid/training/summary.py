@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shlex
 from typing import Any
 
 from hybrid import distributed
@@ -65,5 +66,5 @@ def closing_words(summary: dict[str, Any], session: Session) -> str:
         f"run folder:  {folder}",
     ]
     if session.plan.trainer.tensorboard:
-        lines.append(f"TensorBoard: tensorboard --logdir {folder.parent}")
+        lines.append(f"TensorBoard: tensorboard --logdir {shlex.quote(str(folder.parent))}")
     return "\n".join(lines)

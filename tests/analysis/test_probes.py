@@ -45,6 +45,13 @@ def test_accuracies_are_scikit_learns(data):
     assert len(set(accuracies.values())) == 4  # no probe stands for another
 
 
+def test_an_offset_of_all_features_changes_no_probe(data):
+    train, train_labels, test, test_labels = (value.float() if value.is_floating_point() else value for value in data)
+    plain = probe_accuracies(train, train_labels, test, test_labels, probes=["linear"])
+    far = probe_accuracies(train + 1e5, train_labels, test + 1e5, test_labels, probes=["linear"])
+    assert abs(far["linear"] - plain["linear"]) <= 2 and plain["linear"] > 60
+
+
 def test_the_features_are_not_modified(data):
     before = [tensor.clone() for tensor in data]
     state = torch.get_rng_state()
