@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # loaded when they are used
     Images = Tensor | np.ndarray | Picture | Sequence[Picture | Tensor | np.ndarray]
 
 
-def train(*overrides: str) -> Run:
+def train(*overrides: str, callbacks: Sequence[Any] = ()) -> Run:
     """Train a network as the command `hybrid train` does: same folder, same records, same resume.
 
     The same call finds the same folder: it continues an unfinished run bit for bit, and it returns a finished one at once.
@@ -40,6 +40,9 @@ def train(*overrides: str) -> Run:
         overrides: one string for each argument of the command: "group=option", such as "model=scat_wrn" and
             "data=cifar10", or "key=value", such as "trainer.duration=10 epochs" and "seed=1". `hybrid train --help` lists
             all of them.
+        callbacks: objects with hooks such as `on_step(session)` and `on_evaluation(session, split, numbers)`;
+            `hybrid.training.callbacks.Callback` lists them. They count among the settings of the run, unless they say that
+            they only look (`observer = True`).
 
     Returns:
         The finished run.
@@ -58,6 +61,7 @@ def train(*overrides: str) -> Run:
         'logits'
     """
     from hybrid.configuration.composition import composed
+    from hybrid.training.callbacks import note
     from hybrid.training.run import run
 
     if not all(isinstance(text, str) for text in overrides):
@@ -65,8 +69,8 @@ def train(*overrides: str) -> Run:
     if flags := [text for text in overrides if text.startswith("-")]:
         raise UserError(f"hybrid.train takes key=value alone, not {flags[0]}: for a sweep, call it once for each run.")
     cfg = composed(overrides)
-    run(cfg)
-    return Run(RunFolder.of(cfg).path)
+    run(cfg, callbacks=callbacks)
+    return Run(RunFolder.of(note(cfg, callbacks)).path)
 
 
 def load_run(folder: str | Path, *, weights: str | None = None, device: str = "auto") -> Run:

@@ -10,7 +10,7 @@ import dataclasses
 import importlib
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -44,6 +44,46 @@ def arguments(config: Mapping[str, Any], *, path: str) -> frozenset[str]:
         return frozenset(inspect.signature(_factory(config, path)).parameters)
     except ValueError:  # built into Python
         return frozenset()
+
+
+def instantiate_each(items: Iterable[Any] | None, *, path: str, names: Mapping[str, str], **runtime: Any) -> list[Any]:
+    """Build every part of a list, as `instantiate` does, in their order.
+
+    An item is a short name of `names` (name -> class path), a class path, {short name: its settings}, or a section with a
+    `_target_`. Raises UserError for any other, and for a list that is none.
+    """
+    if isinstance(items, str | Mapping | DictConfig):
+        raise UserError(f"{path}={items} is not a list: write {path}=[{items if isinstance(items, str) else '…'}].")
+    plain = OmegaConf.to_container(OmegaConf.create(list(items or [])), resolve=True)
+    return [instantiate(section, path=place, **runtime) for section, place in _sections(plain, path, names)]
+
+
+def class_path(item: Any, names: Mapping[str, str]) -> str | None:
+    """The class path of an item of such a list; None where it has none."""
+    if isinstance(item, Mapping):
+        item = item.get("_target_", next(iter(item), None))
+    return names.get(item, item) if isinstance(item, str) else None
+
+
+def _sections(items: Iterable[Any], path: str, names: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each item as a section with a `_target_`, and its place for errors."""
+    for item in items:
+        target = class_path(item, names)
+        if target is None or (isinstance(item, Mapping) and "_target_" not in item and len(item) != 1):
+            raise UserError(
+                f"{path}: {item} is not valid: an item is a name, a class path, a name with settings "
+                "({name: {key: value}}), or a section with a _target_."
+            )
+        if isinstance(item, Mapping) and "_target_" in item:
+            yield dict(item), f"{path}.{target}"
+            continue
+        name, settings = next(iter(item.items())) if isinstance(item, Mapping) else (item, {})
+        if "." not in target:
+            error = unknown_name(target, names, what=f"name in {path}")
+            raise UserError(f"{error} Or a class path, like package.module.Class.")
+        if not isinstance(settings or {}, Mapping):
+            raise UserError(f"{path}.{name}={settings} is not a section of settings: write {{{name}: {{key: value}}}}.")
+        yield {"_target_": target, **(settings or {})}, f"{path}.{name}"
 
 
 def build_record(record: Callable[..., T], config: Mapping[str, Any] | DictConfig, *, path: str, **runtime: Any) -> T:

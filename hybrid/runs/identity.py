@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid.configuration.instantiate import class_path
 from hybrid.configuration.renamed import old_names
 from hybrid.durations import in_one_spelling
 
@@ -22,7 +23,7 @@ INCIDENTAL = {
     "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd", "device",
 }  # fmt: skip
 # Settings that came later: with these values a run is the run that it was without them, in the same folder.
-_AS_BEFORE = {
+_AS_BEFORE: dict[str, Any] = {
     "run.init_channels": "kymatio",
     "data.fit": "crop",
     "data.value_range": None,
@@ -35,6 +36,7 @@ _AS_BEFORE = {
     "data.per_class": None,
     "data.pool": None,
     "data.skip_unreadable": False,
+    "callbacks": [],
 }
 # hybrid's own sources of published images (`Source.published`), listed here because folders of runs are read without torch.
 PUBLISHED = {
@@ -55,6 +57,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
 def _settings(cfg: DictConfig) -> dict[str, Any]:
     whole = OmegaConf.to_container(cfg, resolve=True)
     values = {key: _spelt(value) for key, value in _flatten(whole, "")}
+    if "callbacks" in whole:
+        values["callbacks"] = [each for each in values["callbacks"] or [] if not _observes(each)]
     data = whole.get("data") or {}
     if data.get("root") is not None and not _is_published(str(data.get("_target_"))):
         values["data.root"] = str(Path(str(data["root"])).resolve())
@@ -85,20 +89,32 @@ def _is_as_before(key: str, value: Any, cfg: DictConfig) -> bool:
     return (key, value) in _AS_BEFORE.items()
 
 
-@functools.cache
 def _is_published(source: str) -> bool:
-    """Whether the class with this path says that its images are published. A class that cannot be imported here does not."""
-    module, _, name = source.rpartition(".")
-    if module.split(".")[0] == "hybrid":
-        return source in PUBLISHED
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
+    """Whether the class with this path says that its images are published."""
+    return source in PUBLISHED if source.split(".")[0] == "hybrid" else _says(source, "published")
+
+
+def _observes(callback: Any) -> bool:
+    """Whether the class of a callback says that it only looks; none of hybrid's own does."""
+    return _says(class_path(callback, {}) or "", "observer")
+
+
+@functools.cache
+def _says(path: str, name: str) -> bool:
+    """Whether the class with this path has a true attribute of this name. A class that cannot be imported here has not."""
+    module, _, last = path.rpartition(".")
+    if not module or module.split(".")[0] == "hybrid":
         return False
-    return bool(getattr(found, "published", False))
+    try:
+        found = getattr(importlib.import_module(module), last)
+    except (ImportError, AttributeError, ValueError, TypeError):
+        return False
+    return bool(getattr(found, name, False))
 
 
 def _spelt(value: Any) -> Any:
+    if isinstance(value, dict):  # in a list; others are flattened
+        return {key: _spelt(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_spelt(part) for part in value]
     return in_one_spelling(value) if isinstance(value, str) else value

@@ -46,10 +46,10 @@ class LiveAnalysis:
         With every=auto one is left out while the analyses of this session took more than 5 % of its time: how long they take
         depends on the network and the machine.
         """
-        plan = self.plan
-        if not plan.due(step):
+        plan, ends = self.plan, self.session.at_the_end
+        if not (ends or plan.due(step)):
             return False
-        return step == plan.last or plan.most is None or distributed.from_main(lambda: self.share <= plan.most)
+        return ends or plan.most is None or distributed.from_main(lambda: self.share <= plan.most)
 
     @property
     def share(self) -> float:
@@ -145,7 +145,7 @@ class LiveAnalysis:
         from hybrid.reports.style import pixels_of, write_png
 
         write_text(self.folder / f"step-{step}.csv", layer_csv(analysis.rows()), parents=False)
-        last, figures = step == self.plan.last, self.plan.live.figures
+        last, figures = self.session.at_the_end, self.plan.live.figures
         if figures == "always" or (figures == "last" and last):
             for title, figure in analysis_figures({"": analysis}, only=MAIN_FIGURES, stacked=True).items():
                 pixels = pixels_of(figure)  # drawing takes longest: once for both

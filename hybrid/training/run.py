@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +16,7 @@ from hybrid.durations import in_seconds
 from hybrid.errors import Stopped
 from hybrid.files import write_json
 from hybrid.runs import RunFolder
+from hybrid.training.callbacks import Callbacks, callbacks_from, note
 from hybrid.training.feature_cache import plan_cache
 from hybrid.training.interruption import stopped_at_once
 from hybrid.training.plan import Plan
@@ -24,17 +25,17 @@ from hybrid.training.settings import Settings, with_absolute_root
 from hybrid.training.start import begin, check_model, initial_weights, on_device, set_up_process
 from hybrid.training.state import TrainState
 from hybrid.training.summary import closing_words, final_numbers, summarize
-from hybrid.training.trainer import OnStep, Trainer
+from hybrid.training.trainer import Trainer
 
 
-def run(cfg: DictConfig, *, on_step: OnStep | None = None) -> dict[str, Any]:
+def run(cfg: DictConfig, *, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
     """Do what the configuration says and return the run's summary.
 
     A finished run is left alone and its summary returned; an unfinished one continues from its last checkpoint.
 
     Args:
         cfg: the whole configuration, as `hybrid.configuration.composition.compose` makes it.
-        on_step: is called with the `Session` after every update of the weights, on every rank.
+        callbacks: objects with hooks of the trainer, beside those that `cfg.callbacks` names: see hybrid.training.callbacks.
 
     Raises:
         UserError: something is wrong with the configuration or the data; nothing is written for whatever can be known before.
@@ -44,14 +45,15 @@ def run(cfg: DictConfig, *, on_step: OnStep | None = None) -> dict[str, Any]:
     timeout = in_seconds(OmegaConf.select(cfg, "trainer.rank_timeout"), path="trainer.rank_timeout")
     with distributed.session(timeout=timeout):
         try:
-            return _run(with_absolute_root(cfg), on_step)
+            own = callbacks_from(cfg.get("callbacks"), callbacks)
+            return _run(with_absolute_root(note(cfg, callbacks)), own)
         except RuntimeError as error:
             if (explained := dead_worker()) is None:
                 raise
             raise explained from error
 
 
-def _run(cfg: DictConfig, on_step: OnStep | None) -> dict[str, Any]:
+def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
     """The order in which a run starts. Nothing is written before the folder is opened."""
     settings = distributed.together(lambda: Settings.of(cfg))
     folder = RunFolder.of(cfg)
@@ -61,6 +63,7 @@ def _run(cfg: DictConfig, on_step: OnStep | None) -> dict[str, Any]:
     data = data_from(cfg.data, cfg.augmentation, seed=settings.seed)
     distributed.prepare(data.prepare)
     plan = Plan.of(cfg, settings, data)
+    callbacks.call("on_setup", plan, data)
     model = model_from(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
     if plan.objective.units is not None:
         model.use_units(*plan.objective.units)
@@ -76,26 +79,28 @@ def _run(cfg: DictConfig, on_step: OnStep | None) -> dict[str, Any]:
         fp16=plan.trainer.precision == "fp16",
         ema=plan.trainer.ema,
         objective=plan.objective,
+        callbacks=callbacks,
     )
     described = {"class_names": data.class_names, "task": data.task, "restart": settings.run.restart}
     distributed.from_main(lambda: folder.open(cfg, **described))
     with _noting_failures(folder):
         cache = begin(state, data, folder, given=given, wanted=wanted)
         with Session.open(plan, data, state, folder, cache) as session:
-            return _train(session, on_step)
+            return _train(session)
 
 
-def _train(session: Session, on_step: OnStep | None) -> dict[str, Any]:
+def _train(session: Session) -> dict[str, Any]:
     session.announce()
     if session.state.step == 0:
         session.pictures.before_training(session.plan.loader, session.state.model)
-    trainer = Trainer(session, on_step=on_step)
+    trainer = Trainer(session)
     trainer.fit()
     summary = summarize(session, trainer.test())
     session.tracker.results(session.plan.table, final_numbers(summary))
     if distributed.is_main():
         write_json(session.folder.summary, summary)
     session.console.say(closing_words(summary, session))
+    session.state.callbacks.call("on_end", session, summary)
     return summary
 
 

@@ -68,9 +68,27 @@ class Session:
         """How many epochs of the run are done."""
         return self.state.step / self.plan.length.steps_per_epoch
 
+    @property
+    def at_the_end(self) -> bool:
+        """Whether the last step of the run is done: the planned one, or the one at which a callback ended the run."""
+        return self.state.step == self.plan.length.total_steps or self.state.end is not None
+
+    def end_run(self, reason: str) -> None:
+        """End the run after this step, as at its planned end. For callbacks; of several ranks the first one's word counts."""
+        if self.state.end is None:
+            self.state.end = {"step": self.state.step, "reason": reason}
+
+    def say_end(self) -> None:
+        """Tell the user why the run ended before its planned end, and what the schedule was planned for."""
+        end, length = self.state.end, self.plan.length
+        self.console.say(
+            f"ended at step {end['step']} of {length.total_steps}: {end['reason']}; the learning rate's schedule was that of "
+            f"the whole {length.epochs:g} epochs"
+        )
+
     def owes_analysis(self) -> bool:
         """Whether the analysis of the step that the run goes on from is due, and not there: a signal cut it off."""
-        return analysis_is_missing(self.plan, self.folder, self.state.step)
+        return analysis_is_missing(self.plan, self.folder, self.state)
 
     def announce(self) -> None:
         """Note in environment.json that the session has begun, and tell the user what is trained, where and how."""
@@ -108,16 +126,18 @@ class Session:
         yield f"{'continuing from step ' + str(state.step) + ' in' if state.step else 'run folder'} {self.folder.path}"
 
 
-def analysis_is_missing(plan: Plan, folder: RunFolder, step: int) -> bool:
-    """Whether an analysis of this step is due, and its arrays, which are written last, are not in the folder."""
-    return plan.analysis is not None and plan.analysis.due(step) and not folder.analysis_of(step).is_file()
+def analysis_is_missing(plan: Plan, folder: RunFolder, state: TrainState) -> bool:
+    """Whether an analysis of the state's step is due, and its arrays, which are written last, are not in the folder."""
+    if plan.analysis is None or not (plan.analysis.due(state.step) or state.end is not None):
+        return False
+    return not folder.analysis_of(state.step).is_file()
 
 
 def _sinks(plan: Plan, state: TrainState, folder: RunFolder, console: Console) -> Iterator[Sink]:
     """Where the run's records go."""
     if not distributed.is_main():
         return
-    again = ("test/", "analysis/") if analysis_is_missing(plan, folder, state.step) else ("test/",)
+    again = ("test/", "analysis/") if analysis_is_missing(plan, folder, state) else ("test/",)
     yield JsonLines(folder.metrics, resume_step=state.step, again=again)
     yield console
     if plan.trainer.tensorboard:

@@ -31,6 +31,7 @@ _SECTIONS = (
     "optimizer",
     "schedule",
     "trainer",
+    "callbacks",
     "run",
     "seed",
 )

@@ -12,6 +12,7 @@ from hybrid import distributed
 from hybrid.errors import UserError
 from hybrid.seeding import generator_states, restore_generator_states
 from hybrid.training.objective import Objective
+from hybrid.training.callbacks import Callbacks
 from hybrid.training.step import Meter
 
 
@@ -27,6 +28,7 @@ class TrainState:
         fp16: bool = False,
         ema: float | None = None,
         objective: Objective | None = None,
+        callbacks: Callbacks | None = None,
     ) -> None:
         """objective: of the run; what its loss keeps is a part of the state."""
         self.model, self.optimizer, self.device = model, optimizer, device
@@ -40,6 +42,8 @@ class TrainState:
         self.seconds = 0.0  # spent in training steps, over all sessions
         self.kept: list[dict[str, float]] = []  # the best evaluations so far, best first
         self.latest: dict[str, float] = {}
+        self.callbacks = callbacks or Callbacks()
+        self.end: dict[str, Any] | None = None  # where a callback ended the run early: its step and the reason
 
     @property
     def evaluated(self) -> nn.Module:
@@ -78,6 +82,8 @@ class TrainState:
             "meter": self.meter.state_dict(),
             **({"loss": kept} if (kept := self.loss.state_dict()) else {}),
             "generators": distributed.gather_objects(generator_states()),
+            "callbacks": self.callbacks.state_dict(),
+            "end": self.end,
         }
 
     def load_state_dict(self, state: dict[str, Any], *, source: object) -> None:
@@ -97,6 +103,8 @@ class TrainState:
         self._restore_generators(state["generators"])
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
         self.kept, self.latest = state["kept"], state["latest"]
+        self.end = state.get("end")
+        self.callbacks.load_state_dict(state.get("callbacks", []))
 
     @staticmethod
     def _restore_generators(states: list[dict[str, Any]]) -> None:

@@ -28,12 +28,13 @@ def summarize(session: Session, test: Evaluation) -> dict[str, Any]:
         "train": _part(state.latest, "train/"),
         "parameters": sum(p.numel() for p in state.model.parameters() if p.requires_grad),
         "steps": state.step,
-        "epochs": plan.length.epochs,
+        "epochs": session.epoch,
         "seconds": round(state.seconds, 2),
         "images_per_second": round(state.images / max(state.seconds, 1e-9), 1),
         "device": device_name(plan.device),
         "ranks": distributed.size(),
         "precision": plan.trainer.precision,
+        **({"ended": state.end} if state.end is not None else {}),
     }
 
 

@@ -1,15 +1,19 @@
 """The training loop.
 
+    on_fit_start                                                callbacks.call, as all on_…: see hybrid.training.callbacks
     the analysis of the step that the run goes on from, if a signal cut it off
     for each step of the run:
         take the next batch, update the weights                 train_step
-        on_step:                 whatever the caller likes      a function of the session, on every rank
+        on_step
         every log_every:         losses, lr and speed           tracker.scalars, console
         every evaluate_every:    validation images              tracker.scalars; best.pt if it was never better (keep_best)
+                                 on_evaluation
+        at the end of an epoch:  on_epoch_end
         when analysis is due:    layer by layer                 tracker.scalars, tables and arrays in analysis/
-        every checkpoint_every:  everything                     last.pt (and the one before becomes previous.pt)
+        every checkpoint_every:  on_checkpoint, everything      last.pt (and the one before becomes previous.pt)
         after SIGINT, SIGTERM, SIGUSR1 or SIGHUP: last.pt, then Stopped; an analysis is abandoned, and made when the run goes on
-    at the end: evaluate_every and checkpoint_every once more
+    at the end: evaluate_every and checkpoint_every once more   also where a callback ended the run early
+    on_fit_end; the test images, on_evaluation; on_end
 
 Several processes (ranks) go through it in step: each with its part of a batch, rank 0 alone writing.
 Records of a step are on the disk before the checkpoint of that step, so a resumed run repeats nothing and misses nothing.
@@ -21,12 +25,14 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from hybrid import distributed
 from hybrid.data import Batch
 from hybrid.distributed.gradients import GradientSum
 from hybrid.errors import Stopped, UserError
 from hybrid.training import checkpoint, schedule
+from hybrid.training.callbacks import agree_on_the_end
 from hybrid.training.evaluation import Evaluation, evaluate
 from hybrid.training.interruption import Interruption, StopVote
 from hybrid.training.live_analysis import LiveAnalysis
@@ -35,20 +41,13 @@ from hybrid.training.profiling import Profiler
 from hybrid.training.session import Session
 from hybrid.training.step import compiled, train_step
 
-OnStep = Callable[[Session], None]
-
 
 class Trainer:
-    """Trains a session's state to the end of its plan.
+    """Trains a session's state to the end of its plan, and calls the callbacks of the state."""
 
-    on_step: is called after every update of the weights, on every rank, before anything of that step is logged. An exception
-    in it ends the run as any other error does: the same command goes on from the last checkpoint.
-    """
-
-    def __init__(self, session: Session, *, on_step: OnStep | None = None) -> None:
+    def __init__(self, session: Session) -> None:
         self.session, self.plan, self.state = session, session.plan, session.state
         self.analysis = LiveAnalysis(session) if session.plan.analysis is not None else None
-        self.on_step = on_step
         self.loader, model = session.plan.loader, session.state.model
         if session.cache is not None:
             session.cache.normalize(model)
@@ -60,6 +59,7 @@ class Trainer:
         """Train to the end of the run. Raises Stopped after a signal, UserError if the loss is no longer finite."""
         state, folder = self.state, self.session.folder
         state.model.train()
+        self._call("on_fit_start")
         with (
             # closed at once on every way out: workers that outlive their loader would keep the process from ending
             contextlib.closing(self._batches(state.step)) as batches,
@@ -70,11 +70,14 @@ class Trainer:
             self._restart_clock()
             if distributed.from_main(self.session.owes_analysis):
                 self._end_step(vote, analyse=True)
-            while state.step < self.plan.length.total_steps:
+            while not self.session.at_the_end:
                 self._one_step(next(batches))
                 profiler.step()
                 self._report()
                 self._end_step(vote, analyse=self.analysis is not None and self.analysis.due(state.step))
+        if state.end is not None:
+            self.session.say_end()
+        self._call("on_fit_end")
 
     def evaluate(self, split: str) -> Evaluation:
         """Evaluate the current (averaged, if kept) weights on a split.
@@ -106,12 +109,14 @@ class Trainer:
         result = self.evaluate("test")
         self._record("test", result)
         session.pictures.after_evaluation(state.step, result, split="test")
+        self._call("on_evaluation", "test", result.numbers())
         return result
 
     def save(self) -> None:
         """Write last.pt, after checking that what it would hold is good."""
         self.state.check_finite()  # waits for the device, so that the clock reads true
         self._pause_clock()
+        self._call("on_checkpoint")
         self.session.tracker.flush()
         content = self.state.state_dict()
         if distributed.is_main():
@@ -158,8 +163,7 @@ class Trainer:
         state.images += share.total
         self._images += share.total
         self._asked = time.monotonic()
-        if self.on_step is not None:
-            self.on_step(self.session)
+        self._call("on_step")
 
     @contextlib.contextmanager
     def _explaining_memory(self) -> Iterator[None]:
@@ -175,16 +179,17 @@ class Trainer:
             ) from error
 
     def _due(self, every: int) -> bool:
-        return self.state.step % every == 0 or self._at_the_end
+        return self.state.step % every == 0 or self.session.at_the_end
 
-    @property
-    def _at_the_end(self) -> bool:
-        return self.state.step == self.plan.length.total_steps
+    def _call(self, event: str, *arguments: Any) -> None:
+        callbacks = self.state.callbacks
+        callbacks.call(event, self.session, *arguments, where=f" at step {self.state.step}")
+        agree_on_the_end(self.session, callbacks)
 
     def _end_step(self, vote: StopVote, *, analyse: bool) -> None:
         """The analysis, if it is due, the agreement to stop, and the checkpoint."""
         done = not analyse or self._analyse(vote.asked)
-        number = vote.agree(last=self._at_the_end or not done)
+        number = vote.agree(last=self.session.at_the_end or not done)
         if self._due(self.plan.checkpoint_every) or number:
             self.save()
         if number:
@@ -193,10 +198,14 @@ class Trainer:
     def _report(self) -> None:
         """Log what is due after a step, but for the analysis."""
         self.session.console.advance(self.state.step)
-        if self._due(self.plan.log_every):
+        if logged := self._due(self.plan.log_every):
             self._log()
         if self._due(self.plan.evaluate_every):
             self._validate()
+        if self.state.step % self.plan.length.steps_per_epoch == 0:
+            self._call("on_epoch_end")
+        if not logged and self.session.at_the_end:  # a callback has just ended the run
+            self._log()
 
     def _log(self) -> None:
         values = self.state.meter.read()  # waits for the device, so that the clock reads true
@@ -230,6 +239,7 @@ class Trainer:
                 rank=self.plan.objective.best.rank,
             )
         )
+        self._call("on_evaluation", "validation", result.numbers())
         self._restart_clock()
 
     def _record(self, split: str, result: Evaluation) -> dict[str, float]:

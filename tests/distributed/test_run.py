@@ -9,7 +9,7 @@ import time
 
 import pytest
 import torch
-from fixtures.training import at_step, power_cut
+from fixtures.training import OnStep, at_step, power_cut
 
 from hybrid import distributed
 from hybrid.analysis.measurements import Measurements
@@ -93,7 +93,7 @@ def test_ranks_stopped_and_continued_by_as_many_end_bit_identical(tiny, ranks, t
     keys = [*DROPOUT, *extra, "trainer.log_every=4 steps", "trainer.checkpoint_every=3 steps"]
     whole, broken = tiny(*keys, root=tmp_path / "whole"), tiny(*keys, root=tmp_path / "broken")
     ranks(size, lambda: run(whole)).results()
-    assert ranks(size, lambda: run(broken, on_step=power_cut(5))).wait() == [1] * size
+    assert ranks(size, lambda: run(broken, callbacks=[power_cut(5)])).wait() == [1] * size
     assert content(broken)["step"] == 3
     ranks(size, lambda: run(broken)).results()
     one, other = content(whole), content(broken)
@@ -109,7 +109,7 @@ def test_a_checkpoint_goes_on_on_another_number_of_ranks(tiny, ranks, tmp_path, 
     keys = [*PLAIN, "trainer.batch_size=42", "trainer.ema=0.9", "trainer.log_every=4 steps"]
     whole, moved = tiny(*keys, root=tmp_path / "whole"), tiny(*keys, root=tmp_path / "moved")
     run(whole)
-    assert ranks(before, lambda: run(moved, on_step=power_cut(3))).wait() == [1] * before
+    assert ranks(before, lambda: run(moved, callbacks=[power_cut(3)])).wait() == [1] * before
     assert content(moved)["step"] == 2
     ranks(after, lambda: run(moved)).results()
     for part in ("model", "ema"):
@@ -208,7 +208,7 @@ def test_the_error_of_one_rank_is_told_by_the_first_and_kept_in_the_runs_folder(
         raise UserError("cat.png: not a readable image.")
 
     cfg = tiny()
-    group = ranks(2, lambda: run(cfg, on_step=at_step(3, broken, rank=1)))
+    group = ranks(2, lambda: run(cfg, callbacks=[at_step(3, broken, rank=1)]))
     assert group.wait() == [2, 2]
     assert group.said(0).startswith("error: rank 1 failed: cat.png: not a readable image.") and group.said(1) == ""
     folder = RunFolder.of(cfg)
@@ -219,9 +219,9 @@ def test_the_error_of_one_rank_is_told_by_the_first_and_kept_in_the_runs_folder(
 
 def test_an_unforeseen_error_of_one_rank_ends_the_others_too(tiny, ranks):
     cfg = tiny()
-    group = ranks(2, lambda: run(cfg, on_step=at_step(3, lambda: [][0], rank=0)))
+    group = ranks(2, lambda: run(cfg, callbacks=[at_step(3, lambda: [][0], rank=0)]))
     assert group.wait() == [1, 1]
-    assert "IndexError" in group.said(0) and "error: rank 0 failed: list index out of range" in group.said(1)
+    assert "IndexError" in group.said(0) and "error: rank 0 failed: the callback" in group.said(1)
     assert "IndexError" in RunFolder.of(cfg).error.read_text()
 
 
@@ -239,7 +239,7 @@ def test_a_loss_that_is_not_finite_on_one_rank_alone_stops_all(tiny, ranks):
             session.state.model.register_forward_pre_hook(lambda model, inputs: (inputs[0] * float("nan"),))
 
     cfg = tiny("trainer.evaluate_every=6 steps")  # noticed when step 4 is logged
-    group = ranks(2, lambda: run(cfg, on_step=spoil_the_next))
+    group = ranks(2, lambda: run(cfg, callbacks=[OnStep(spoil_the_next)]))
     assert group.wait() == [2, 2]
     assert "not finite at step 3" in group.said(0) and content(cfg)["step"] == 2
 

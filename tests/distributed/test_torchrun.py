@@ -21,10 +21,12 @@ DYING = """
 import os, runpy, signal
 from hybrid.training import run as training
 run = training.run
-def die(session):
-    if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and session.state.step == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-training.run = lambda cfg: run(cfg, on_step=die)
+class Die:
+    observer = True
+    def on_step(self, session):
+        if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and session.state.step == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+training.run = lambda cfg: run(cfg, callbacks=[Die()])
 runpy.run_path({train!r}, run_name="__main__")
 """
 

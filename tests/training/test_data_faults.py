@@ -48,7 +48,7 @@ def test_a_file_that_is_removed_between_epochs_is_named_and_back_again_the_run_e
     whole, cfg = on_photos(tiny, photos, root=tmp_path / "whole"), on_photos(tiny, photos, root=tmp_path / "runs")
     run(whole)
     victim, hidden = photos / "train" / "class0" / "2.png", tmp_path / "hidden.png"
-    assert guarded(lambda: run(cfg, on_step=at_step(5, lambda: victim.rename(hidden)))) == 2
+    assert guarded(lambda: run(cfg, callbacks=[at_step(5, lambda: victim.rename(hidden))])) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and str(victim) in said, said
     folder = RunFolder.of(cfg)
@@ -67,7 +67,7 @@ def test_a_worker_that_is_killed_is_a_line_that_says_what_to_do(tiny, photos, ca
         for child in multiprocessing.active_children():
             os.kill(child.pid, signal.SIGKILL)
 
-    assert guarded(lambda: run(cfg, on_step=at_step(10, kill_workers))) == 2
+    assert guarded(lambda: run(cfg, callbacks=[at_step(10, kill_workers)])) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "data.num_workers" in said, said
     run(cfg)

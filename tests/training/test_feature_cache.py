@@ -114,8 +114,8 @@ def test_stopped_at_any_step_and_continued_it_ends_bit_identical(train, tmp_path
     extra = [*RESUMED[mode], f"trainer.feature_cache={mode}"]
     whole = train(*FLIPS, *extra, root=tmp_path / "whole")
     for crash in (2, 5):
-        with pytest.raises(OSError, match="power"):
-            train(*FLIPS, *extra, root=tmp_path / f"crash{crash}", on_step=power_cut(crash))
+        with pytest.raises(RuntimeError, match="power"):
+            train(*FLIPS, *extra, root=tmp_path / f"crash{crash}", callbacks=[power_cut(crash)])
         resumed = train(*FLIPS, *extra, root=tmp_path / f"crash{crash}")
         (records, weights), (again, weights_again) = story(whole), story(resumed)
         assert records == again and all(torch.equal(value, weights_again[name]) for name, value in weights.items())
@@ -216,8 +216,8 @@ def test_the_weights_of_a_frozen_frontend_are_those_that_the_run_was_given(tiny,
     )
     run(plain)
     if size == 1:
-        with pytest.raises(OSError, match="power"):
-            run(cached, on_step=power_cut(5))
+        with pytest.raises(RuntimeError, match="power"):
+            run(cached, callbacks=[power_cut(5)])
     ranks(size, lambda: run(cached)).results()
     compare(RunFolder.of(plain), RunFolder.of(cached), tolerance=1e-4)
 

@@ -80,7 +80,7 @@ def test_a_stopped_run_ends_with_the_same_figures(train, tiny, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tiny(*LIGHT, root=tmp_path / "parts"), on_step=at_step(5, interrupt))
+        run(tiny(*LIGHT, root=tmp_path / "parts"), callbacks=[at_step(5, interrupt)])
     parts = train(*LIGHT, root=tmp_path / "parts")
     assert analyses(parts) == analyses(whole)
 
@@ -135,8 +135,8 @@ def test_an_analysis_that_is_abandoned_twice_and_then_cut_off_after_it_is_logged
             Signalled(patch, at=at)
             with pytest.raises(Stopped, match="at step 3"):
                 run(cfg)
-    with pytest.raises(OSError, match="power"):  # its analysis is logged, its checkpoint is still the one before
-        run(cfg, on_step=power_cut(4))
+    with pytest.raises(RuntimeError, match="power"):  # its analysis is logged, its checkpoint is still the one before
+        run(cfg, callbacks=[power_cut(4)])
     assert 3 in analyses(RunFolder.of(cfg))
     run(cfg)
     assert records(RunFolder.of(cfg)) == records(whole)

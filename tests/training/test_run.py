@@ -100,8 +100,8 @@ def test_stopped_at_any_step_and_continued_it_ends_bit_identical(train, tmp_path
     whole = train(*extra, root=tmp_path / "whole")
     for crash in range(1, 7):
         root = tmp_path / f"crash{crash}"
-        with pytest.raises(OSError, match="power"):
-            train(*extra, root=root, on_step=power_cut(crash))
+        with pytest.raises(RuntimeError, match="power"):
+            train(*extra, root=root, callbacks=[power_cut(crash)])
         resumed = train(*extra, root=root)
         assert equal(weights(whole), weights(resumed)) and untimed(whole) == untimed(resumed)
         assert equal(weights(whole, "best.pt"), weights(resumed, "best.pt"))
@@ -118,7 +118,7 @@ def test_interrupted_at_once_it_says_from_where_it_goes_on(train, capsys, step, 
     def interrupt():
         raise KeyboardInterrupt
 
-    assert guarded(lambda: train(on_step=at_step(step, interrupt))) == 130
+    assert guarded(lambda: train(callbacks=[at_step(step, interrupt)])) == 130
     assert words in capsys.readouterr().err
 
 
