@@ -41,7 +41,19 @@ def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> Dic
     choices = cfg.hydra.runtime.choices
     with open_dict(cfg):
         del cfg.hydra
+    _leave_torchs_defaults(cfg, overrides)
     return with_choices(cfg, choices)
+
+
+def _leave_torchs_defaults(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """A class of torch.optim that the command line names has its own defaults: the chosen yaml's keys for another one go."""
+    given = {text.lstrip("+").partition("=")[0] for text in overrides}
+    for section in {name.removesuffix("._target_") for name in given & {"optimizer._target_", "schedule._target_"}}:
+        if str(OmegaConf.select(cfg, f"{section}._target_")).startswith("torch.optim."):
+            with open_dict(cfg):
+                for key in set(cfg[section]) - {"_target_"}:
+                    if not any(name == f"{section}.{key}" or name.startswith(f"{section}.{key}.") for name in given):
+                        del cfg[section][key]
 
 
 def composed(overrides: Sequence[str] = ()) -> DictConfig:

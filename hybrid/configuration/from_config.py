@@ -11,11 +11,11 @@ import functools
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 import hybrid.data
 import hybrid.models
-from hybrid.configuration.instantiate import arguments, build_record, instantiate
+from hybrid.configuration.instantiate import arguments, build_record, given, instantiate
 from hybrid.data import Augmentation, Data, Holdout, PixelStatistics, Subset
 from hybrid.errors import UserError, unknown_name
 from hybrid.models import HybridModel
@@ -66,7 +66,7 @@ def data_from(section: Section, augmentation: Section | None = None, *, seed: in
         the validation split nor a test set that is drawn (data.split_seed).
     Raises UserError for an unknown key, a value of the wrong type or out of range, and settings that exclude each other.
     """
-    values = _given(section)
+    values = given(section)
     holdout = build_record(Holdout, _holdout(values), path="data")
     shared = build_record(_Shared, {name: values.pop(name) for name in _FOR_ALL if name in values}, path="data")
     normalize = shared.normalize
@@ -76,7 +76,7 @@ def data_from(section: Section, augmentation: Section | None = None, *, seed: in
     return hybrid.data.build(
         instantiate(values, path="data", also_valid=(*_FOR_ALL, *_HOLDOUT)),
         normalize=normalize,
-        augmentation=build_record(Augmentation, _given(augmentation or {}), path="augmentation"),
+        augmentation=build_record(Augmentation, given(augmentation or {}), path="augmentation"),
         subset=subset,
         validation=shared.validation,
         split_seed=shared.split_seed,
@@ -92,10 +92,3 @@ def _holdout(values: dict[str, Any]) -> dict[str, Any]:
     """
     own = () if values.get("folds") is not None else arguments(values, path="data")
     return {name: values.pop(name) for name in _HOLDOUT if name in values and name not in own}
-
-
-def _given(section: Section) -> dict[str, Any]:
-    """The section's values; one that the user still has to give ("???" in the yaml) is left out, and counts as missing."""
-    if isinstance(section, DictConfig):
-        section = OmegaConf.to_container(section, resolve=True)
-    return {name: value for name, value in section.items() if not (isinstance(value, str) and value == "???")}

@@ -38,6 +38,16 @@ def instantiate(
     return _call(factory, values, path=path, also_valid=also_valid, **runtime)
 
 
+def given(section: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
+    """The section's values; one that the user still has to give ("???" in the yaml) is left out, and counts as missing."""
+    return {name: value for name, value in _as_dict(section).items() if not (isinstance(value, str) and value == "???")}
+
+
+def signature_of(config: Mapping[str, Any] | DictConfig, *, path: str) -> Mapping[str, inspect.Parameter]:
+    """The arguments of the class or function that a section's `_target_` names. Raises UserError as `instantiate` does."""
+    return _parameters(_factory(_as_dict(config), path), path)
+
+
 def arguments(config: Mapping[str, Any], *, path: str) -> frozenset[str]:
     """The names of the arguments of the class that `config["_target_"]` names. Raises as `instantiate` does."""
     try:
@@ -120,13 +130,17 @@ def located(target: str, path: str) -> Callable[..., Any]:
     return found
 
 
+def _parameters(factory: Callable[..., Any], path: str) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(factory).parameters
+    except ValueError as error:  # built into Python: nothing can be checked, so nothing is called
+        raise UserError(f"{path}: {factory} has no signature to check the configuration against.") from error
+
+
 def _call(
     factory: Callable[..., T], values: dict[str, Any], *, path: str, also_valid: Iterable[str] = (), **runtime: Any
 ) -> T:
-    try:
-        parameters = inspect.signature(factory).parameters
-    except ValueError as error:  # built into Python: nothing can be checked, so nothing is called
-        raise UserError(f"{path}: {factory} has no signature to check the configuration against.") from error
+    parameters = _parameters(factory, path)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     settable = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for name in values:

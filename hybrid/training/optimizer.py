@@ -1,37 +1,125 @@
-"""Optimizers by the names of the configuration, with a choice of the parameters that weight decay applies to."""
+"""Optimizers by the names of the configuration, and those of torch.optim: which parameters decay, and which learn slower."""
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
+from omegaconf import DictConfig
 from torch import nn
 
+from hybrid.configuration.instantiate import given, instantiate, signature_of
+from hybrid.errors import UserError
 from hybrid.models import parts
+from hybrid.models.selection import trainable
 
 Decayed = Literal["all", "weights"]
+Rates = Mapping[str, float]
+_PATH = "optimizer"
+_OF_GROUPS = {"decay": Decayed, "rates": dict[str, float]}  # keys of ours that a class of torch.optim has, too
 
 
-def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float, decay: Decayed) -> list[dict[str, Any]]:
-    """The trainable parameters in groups: with weight decay, without it, and those that a part of the model asks for.
+def optimizer_from(section: Mapping[str, Any] | DictConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer that `cfg.optimizer` describes.
+
+    Its `_target_` takes the model, as `sgd` and `adamw` here do; or `params`, as the classes of torch.optim do: those get the
+    groups of `parameter_groups`, and the section may have `decay` ("all" without it) and `rates`. Raises UserError for what
+    `instantiate` refuses, and for an optimizer that no step of ours can drive.
+    """
+    values = given(section)
+    arguments = signature_of(values, path=_PATH)
+    if "rates" not in arguments and not values.get("rates"):
+        values.pop("rates", None)  # the yaml's default, for a function of the user's own
+    if "params" not in arguments:
+        return instantiate(values, path=_PATH, model=model)
+    groups = _groups_for(values, arguments, model)
+    own = {name: value for name, value in values.items() if name not in _OF_GROUPS}
+    optimizer = instantiate(own, path=_PATH, also_valid=_OF_GROUPS, params=groups)
+    _check_step(optimizer)
+    return optimizer
+
+
+def _groups_for(values: Mapping[str, Any], arguments: Mapping[str, inspect.Parameter], model: nn.Module) -> list[dict]:
+    numbers = {}
+    for name in ("lr", "weight_decay"):
+        usual = arguments[name].default if name in arguments else inspect.Parameter.empty
+        numbers[name] = values.get(name, None if usual is inspect.Parameter.empty else usual)
+    decay, rates = values.get("decay", "all"), values.get("rates") or {}
+    if decay not in ("all", "weights"):
+        raise UserError(f"{_PATH}.decay: {decay!r} is not all or weights.")
+    if "weight_decay" not in arguments and decay == "weights":
+        raise UserError(f"{_PATH}.decay=weights has no effect: {values['_target_']} has no weight_decay.")
+    for name, number in numbers.items():  # torch's own annotations admit tensors, and so anything
+        if isinstance(number, bool) or not isinstance(number, int | float | None):
+            raise UserError(f"{_PATH}.{name}: {number!r} is not a number.")
+    if numbers["lr"] is None:
+        raise UserError(f"{_PATH}.lr is missing.")
+    return parameter_groups(
+        model, lr=numbers["lr"], weight_decay=numbers["weight_decay"] or 0.0, decay=decay, rates=rates
+    )
+
+
+def _check_step(optimizer: torch.optim.Optimizer) -> None:
+    kind = type(optimizer)
+    closure = inspect.signature(kind.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise UserError(f"{_PATH}: {kind.__name__} needs a closure, which evaluates the loss several times in a step.")
+    if kind is torch.optim.SparseAdam:
+        raise UserError(f"{_PATH}: SparseAdam takes sparse gradients, which no model here has. Valid: Adam.")
+
+
+def parameter_groups(
+    model: nn.Module, *, lr: float, weight_decay: float, decay: Decayed, rates: Rates | None = None
+) -> list[dict[str, Any]]:
+    """The trainable parameters in groups: with weight decay, without it, those that a part of the model asks for.
 
     `weights` decays matrices and filters alone: parameters of one dimension are biases and batch norm's scale and shift. A
     part's own groups (`hybrid.models.parts`) have their own learning rate or weight decay.
+
+    rates: part of the model (`hybrid.models.selection`) -> factor above 0 on lr, in place of one that the part itself asks
+        for. Where several name a parameter, the longest counts: `head.classifier` before `head`.
     """
     _check_rate(lr)
     if not 0 <= weight_decay < math.inf:
         raise ValueError(f"weight_decay={weight_decay} is not valid: it must be a number from 0")
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not trainable:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
         raise ValueError("the model has no trainable parameters: nothing to optimize")
     own = [_own_group(group, lr=lr, weight_decay=weight_decay) for group in parts.parameter_groups(model)]
     taken = {id(parameter) for group in own for parameter in group["params"]}
-    others = [parameter for parameter in trainable if id(parameter) not in taken]
+    others = [parameter for parameter in parameters if id(parameter) not in taken]
     decayed = [p for p in others if decay == "all" or p.ndim > 1]
     spared = [p for p in others if decay != "all" and p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}, *own]
-    return [group for group in groups if group["params"]]
+    factors = _factors(model, rates or {})
+    return [part for group in groups for part in _by_rate(group, factors, lr) if part["params"]]
+
+
+def _factors(model: nn.Module, rates: Rates) -> dict[int, float]:
+    """Parameter's id -> factor, for those that `rates` names."""
+    factors: dict[int, float] = {}
+    for pattern in sorted(rates, key=lambda pattern: (len(pattern), pattern)):
+        factor = rates[pattern]
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
+            raise UserError(
+                f"{_PATH}.rates.{pattern}={factor} is not valid: it is a factor above 0 on the learning rate; "
+                f"trainer.freeze=[{pattern}] trains the part not at all."
+            )
+        factors |= {id(p): float(factor) for p in trainable(model, pattern, path=f"{_PATH}.rates").values()}
+    return factors
+
+
+def _by_rate(group: dict[str, Any], factors: Mapping[int, float], lr: float) -> list[dict[str, Any]]:
+    """The group, and parts of it with learning rates of their own."""
+    parted: dict[float | None, list[nn.Parameter]] = {}
+    for parameter in group["params"]:
+        parted.setdefault(factors.get(id(parameter)), []).append(parameter)
+    return [
+        {**group, "params": some, **({} if factor is None else {"lr": lr * factor})} for factor, some in parted.items()
+    ]
 
 
 def _own_group(group: dict[str, Any], *, lr: float, weight_decay: float) -> dict[str, Any]:
@@ -50,9 +138,10 @@ def sgd(
     nesterov: bool = False,
     weight_decay: float = 0.0,
     decay: Decayed = "all",
+    rates: dict[str, float] | None = None,
 ) -> torch.optim.Optimizer:
     """torch.optim.SGD over `parameter_groups`."""
-    groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, decay=decay)
+    groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, decay=decay, rates=rates)
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
 
 
@@ -63,9 +152,10 @@ def adamw(
     betas: tuple[float, float] = (0.9, 0.999),
     weight_decay: float = 0.01,
     decay: Decayed = "weights",
+    rates: dict[str, float] | None = None,
 ) -> torch.optim.Optimizer:
     """torch.optim.AdamW over `parameter_groups`."""
-    groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, decay=decay)
+    groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, decay=decay, rates=rates)
     return torch.optim.AdamW(groups, lr=lr, betas=betas)
 
 

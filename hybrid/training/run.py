@@ -9,7 +9,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid import distributed
-from hybrid.configuration import instantiate
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.data.file_loader import dead_worker
 from hybrid.durations import in_seconds
@@ -19,6 +18,7 @@ from hybrid.runs import RunFolder
 from hybrid.training.callbacks import Callbacks, callbacks_from, note
 from hybrid.training.feature_cache import plan_cache
 from hybrid.training.interruption import stopped_at_once
+from hybrid.training.optimizer import optimizer_from
 from hybrid.training.plan import Plan
 from hybrid.training.session import Session
 from hybrid.training.settings import Settings, with_absolute_root
@@ -71,7 +71,7 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
     check_model(model, plan)
     model = on_device(model, plan)
     wanted = plan_cache(plan, data, model)
-    optimizer = instantiate(cfg.optimizer, path="optimizer", model=model)
+    optimizer = optimizer_from(cfg.optimizer, model)
     state = TrainState(
         model,
         optimizer,
