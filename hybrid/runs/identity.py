@@ -37,7 +37,7 @@ _AS_BEFORE: dict[str, Any] = {
     "data.pool": None,
     "data.skip_unreadable": False,
     "callbacks": [],
-    "optimizer.rates": {},
+    "optimizer.rates": None,
 }
 # hybrid's own sources of published images (`Source.published`), listed here because folders of runs are read without torch.
 PUBLISHED = {

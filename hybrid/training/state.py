@@ -11,8 +11,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from hybrid import distributed
 from hybrid.errors import UserError
 from hybrid.seeding import generator_states, restore_generator_states
-from hybrid.training.objective import Objective
 from hybrid.training.callbacks import Callbacks
+from hybrid.training.objective import Objective
 from hybrid.training.step import Meter
 
 
