@@ -8,7 +8,7 @@ summary.json       the results; it exists when the run is finished
 error.txt          the traceback of the error that ended the last session, if one did
 errors/rankN.txt   the same of another process, where a run has several
 checkpoints/       last.pt, previous.pt, best.pt (best-STEP.pt); not of a support vector machine
-tensorboard/       event files
+events.out.…       TensorBoard's event files; of older runs in tensorboard/
 analysis/          how the layers contract, separate and simplify: tables, arrays, figures
 profile/           debug=profile alone: a table of operations and a trace
 """
@@ -35,6 +35,7 @@ from hybrid.runs.numbers import headline
 from hybrid.runs.unmet import unmet
 
 _ABSENT = "(absent)"
+EVENTS = "events.out.tfevents.*"  # the names of TensorBoard's files
 _OF_A_RUN = ("choices", "data", "model", "seed", "run")  # what the config.yaml of a run has
 
 
@@ -51,10 +52,15 @@ class RunFolder:
         self.errors = self.path / "errors"
         self.summary = self.path / "summary.json"
         self.checkpoints = self.path / "checkpoints"
-        self.tensorboard = self.path / "tensorboard"
         self.analysis = self.path / "analysis"
         self.profile = self.path / "profile"
         self._lock = FileLock(self.path / ".lock")
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of the event files: the run's own, or tensorboard/ in it where an older run has begun there."""
+        older = self.path / "tensorboard"
+        return older if older.is_dir() else self.path
 
     def analysis_of(self, step: int) -> Path:
         """The arrays and numbers of the analysis after a step."""
@@ -198,9 +204,10 @@ class RunFolder:
             raise UserError(f"run.restart: {self.path} is not a run's folder; delete it by hand if you mean it.")
 
     def _clear(self) -> None:
-        for path in (self.checkpoints, self.tensorboard, self.analysis, self.profile, self.errors):
+        for path in (self.checkpoints, self.path / "tensorboard", self.analysis, self.profile, self.errors):
             shutil.rmtree(path, ignore_errors=True)
-        for path in (self.summary, self.metrics, self.environment, self.error, self.classes, self.config):
+        files = (self.summary, self.metrics, self.environment, self.error, self.classes, self.config)
+        for path in (*self.path.glob(EVENTS), *files):
             path.unlink(missing_ok=True)
 
     def _acquire(self) -> None:

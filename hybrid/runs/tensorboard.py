@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from hybrid.escaping import for_markdown
 from hybrid.files import naming
+from hybrid.runs.folder import EVENTS
 from hybrid.runs.tracker import SilentSink
 
-# One chart for what belongs together, in the tab "Custom Scalars".
-_LAYOUT = {
-    "training and validation": {
-        "loss": ["Multiline", ["train/loss", "validation/loss"]],
-        "accuracy (%)": ["Multiline", ["train/top1", "validation/top1"]],
-        "learning rate": ["Multiline", ["train/lr"]],
-    },
-    "layers": {
-        "boundary points, k = 1 (%)": ["Multiline", ["Φ_boundary.nested_1/.*"]],
-        "within / between class distance": ["Multiline", ["Φ_classes.ratio/.*"]],
-        "contraction, same class": ["Multiline", ["Φ_contraction.same/.*"]],
-        "contraction, different classes": ["Multiline", ["Φ_contraction.different/.*"]],
-        "effective rank of a class": ["Multiline", ["Φ_spectra.effective_rank/.*"]],
-    },
+# Charts of layers, in the tab "Custom Scalars".
+_LAYERS = {
+    "boundary points, k = 1 (%)": ["Multiline", ["Φ_boundary.nested_1/.*"]],
+    "within / between class distance": ["Multiline", ["Φ_classes.ratio/.*"]],
+    "contraction, same class": ["Multiline", ["Φ_contraction.same/.*"]],
+    "contraction, different classes": ["Multiline", ["Φ_contraction.different/.*"]],
+    "effective rank of a class": ["Multiline", ["Φ_spectra.effective_rank/.*"]],
 }
 
 
@@ -34,24 +30,64 @@ class TensorBoard(SilentSink):
 
     TensorBoard sorts by name and opens the first groups. So that these are test and train, `speed/…` is called
     `train_speed/…` here, and `analysis/MEASURE/LAYER`, a group for each measure, `Φ_MEASURE/LAYER`.
+
+    A chart needs two points: the first number of a name waits for the second. Names that have one number at the end of the
+    run, such as the results of the test, are in the table of runs (HParams) and in a table of the tab "Text".
+
+    Args:
+        folder: the run's own, whose name TensorBoard shows.
+        earlier: the records up to `resume_step`, as `hybrid.runs.jsonl.read_metrics` gives them.
     """
 
-    def __init__(self, folder: Path, *, resume_step: int = 0, accuracy: bool = True) -> None:
-        """accuracy: whether the run has one, for a chart of it."""
+    def __init__(self, folder: Path, *, resume_step: int = 0, earlier: Sequence[Mapping[str, Any]] = ()) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        again = folder.is_dir() and any(folder.iterdir())  # also a run that was killed before its first checkpoint
+        again = any(folder.glob(EVENTS))  # also a run that was killed before its first checkpoint
         purge_step = None if not again else resume_step + 1 if resume_step else 0
         threading.excepthook = _silent_for_tensorboard(threading.excepthook)
         self._folder = folder
+        self._drawn: set[str] = set()
+        self._waiting: dict[str, tuple[int, float]] = {}
+        self._has_layout = False
         with naming(folder):
             self._writer = SummaryWriter(str(folder), purge_step=purge_step)
-            self._writer.add_custom_scalars(_layout(accuracy))
+        for record in earlier:
+            for name, value in record.items():
+                if name not in ("step", "epoch"):
+                    self._points(name, record["step"], _float(value))
+
+    def _points(self, name: str, step: int, value: float) -> list[tuple[int, float]]:
+        """Return the points that this number adds to its chart: none for the first one, which waits, and two for the second."""
+        if name in self._drawn:
+            return [(step, value)]
+        if name not in self._waiting:
+            self._waiting[name] = step, value
+            return []
+        self._drawn.add(name)
+        return [self._waiting.pop(name), (step, value)]
 
     def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         with naming(self._folder):
             for name, value in values.items():
-                self._writer.add_scalar(_shown(name), value, step)
+                for place, number in self._points(name, step, value):
+                    self._writer.add_scalar(_shown(name), number, place)
+            if any(name.startswith("validation/") for name in values):
+                self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Put training and validation into one chart for each number that both have, once."""
+        if self._has_layout:
+            return
+        names = {*self._drawn, *self._waiting}
+        numbers = sorted({name.split("/", 1)[1] for name in names if name.startswith("validation/") and "/" in name})
+        pairs = {
+            _title(number): ["Multiline", [f"train/{number}", f"validation/{number}"]] for number in numbers or ["loss"]
+        }
+        layout = {"training and validation": {**pairs, "learning rate": ["Multiline", ["train/lr"]]}}
+        if "top1" in numbers or not numbers:  # most measures of layers need classes
+            layout["layers"] = _LAYERS
+        self._writer.add_custom_scalars(layout)
+        self._has_layout = True
 
     def images(self, step: int, name: str, images: torch.Tensor) -> None:
         from torchvision.utils import make_grid
@@ -66,13 +102,20 @@ class TensorBoard(SilentSink):
     def results(self, settings: Mapping[str, Any], values: Mapping[str, float]) -> None:
         from torch.utils.tensorboard.summary import hparams
 
+        once = {name: value for name, value in values.items() if name not in self._drawn}
         plain = {
-            key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in settings.items()
+            key: value if isinstance(value, (bool, int, float, str)) else str(value)
+            for key, value in {**settings, **once}.items()
         }
         # not writer.add_hparams: that makes a run of its own, and logs the numbers a second time, as curves of one point
         with naming(self._folder):
-            for summary in hparams(plain, dict(values)):
+            for summary in hparams(plain, {name: value for name, value in values.items() if name in self._drawn}):
                 self._writer.file_writer.add_summary(summary)
+            if self._waiting:
+                step = max(step for step, _ in self._waiting.values())
+                self._writer.add_text(
+                    "logged once", _table({name: value for name, (_, value) in self._waiting.items()}), step
+                )
 
     def flush(self) -> None:
         with naming(self._folder):
@@ -80,13 +123,8 @@ class TensorBoard(SilentSink):
 
     def close(self) -> None:
         with naming(self._folder):
+            self._lay_out()
             self._writer.close()
-
-
-def _layout(accuracy: bool) -> dict[str, Any]:
-    charts = _LAYOUT["training and validation"]
-    shown = {name: chart for name, chart in charts.items() if accuracy or not name.startswith("accuracy")}
-    return {"training and validation": shown, **({"layers": _LAYOUT["layers"]} if accuracy else {})}
 
 
 def _silent_for_tensorboard(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -100,3 +138,30 @@ def _shown(name: str) -> str:
     if name.startswith("analysis/") and name.count("/") > 1:
         return f"Φ_{name.removeprefix('analysis/')}"
     return name
+
+
+def _title(number: str) -> str:
+    return {"top1": "accuracy (%)", "top5": "top-5 accuracy (%)"}.get(number, number.replace("_", " "))
+
+
+def _float(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _table(numbers: Mapping[str, float]) -> str:
+    """Write Markdown tables: a row for each name, and a row for each layer with a column for each measure."""
+    measured = [name.split("/", 2)[1:] for name in numbers if name.startswith("analysis/") and name.count("/") > 1]
+    measures, layers = (list(dict.fromkeys(part)) for part in zip(*measured, strict=True)) if measured else ([], [])
+    plain = [[name, f"{value:.6g}"] for name, value in numbers.items() if name.split("/", 2)[1:] not in measured]
+    rows = [[layer, *(_cell(numbers, measure, layer) for measure in measures)] for layer in layers]
+    tables = [_lines(["number", "value"], plain), _lines(["layer", *measures], rows)]
+    return "\n\n".join("\n".join(lines) for lines in tables if len(lines) > 2)
+
+
+def _cell(numbers: Mapping[str, float], measure: str, layer: str) -> str:
+    value = numbers.get(f"analysis/{measure}/{layer}")
+    return "" if value is None else f"{value:.4g}"
+
+
+def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(map(for_markdown, row))} |" if row else "" for row in [head, ["---"] * len(head), *rows]]

@@ -16,6 +16,7 @@ from hybrid.configuration import instantiate
 from hybrid.data import Data, Loader
 from hybrid.durations import RunLength
 from hybrid.errors import UserError
+from hybrid.runs.identity import INCIDENTAL
 from hybrid.training import schedule
 from hybrid.training.objective import Objective, objective_of
 from hybrid.training.settings import LiveSettings, Settings, TrainerSettings
@@ -24,6 +25,7 @@ _SHARE = 0.05  # of the training time, for analysis.every=auto
 # In forwards per image: a training step, where a fixed front-end is half of the forward; an analysis, with its measurements.
 _STEP, _ANALYSIS = 2, 2
 _FORWARD_PASSES = 3  # a training step takes as long as so many of them
+_PARTS = ("frontend", "normalization", "head")
 _IN_TABLES = ("optimizer.lr", "optimizer.weight_decay", "trainer.duration", "trainer.batch_size", "trainer.precision")
 
 
@@ -142,16 +144,23 @@ def advice_on_evaluation(length: RunLength, evaluate_every: int, data: Data) -> 
 
 
 def table_of_settings(cfg: DictConfig) -> dict[str, Any]:
-    """A fixed set of keys, so that TensorBoard's table has the same columns for every run."""
-    chosen, head = _plain(cfg.choices), _plain(cfg.model.head)
+    """Every part that was chosen, for TensorBoard's table of runs: the choices, and of the model's parts their settings."""
+    chosen = {group: option for group, option in _plain(cfg.choices).items() if group not in INCIDENTAL}
     images = OmegaConf.select(cfg, "data.subset.n")
     return {
-        **{group: chosen.get(group) for group in ("model", "data", "augmentation", "loss", "optimizer", "schedule")},
-        "model.head": ", ".join(f"{name}={value}" for name, value in head.items() if not name.startswith("_")),
+        **chosen,
+        **{f"model/{part}": _in_words(chosen.get(f"model/{part}"), _plain(cfg.model[part])) for part in _PARTS},
         "data.subset.n": "all" if images is None else str(images),  # of one type in all runs
         **{name: OmegaConf.select(cfg, name) for name in _IN_TABLES},
         "seed": str(cfg.seed),  # a label, not a quantity: as a number it would read 0.0000
     }
+
+
+def _in_words(option: str | None, settings: Mapping[str, Any]) -> str:
+    """A part of the model, such as "wide_resnet: WideResNet(k=2, dropout=0)"."""
+    kind = str(settings.get("_target_", "")).rpartition(".")[2]
+    values = ", ".join(f"{name}={value}" for name, value in settings.items() if not name.startswith("_"))
+    return f"{option}: {kind}({values})" if option else f"{kind}({values})"
 
 
 def _training_loader(data: Data, settings: Settings) -> Loader:

@@ -13,7 +13,7 @@ from hybrid.data import Data
 from hybrid.runs import RunFolder, Tracker
 from hybrid.runs.console import Console
 from hybrid.runs.environment import record_session
-from hybrid.runs.jsonl import JsonLines
+from hybrid.runs.jsonl import JsonLines, read_metrics
 from hybrid.runs.tracker import Sink
 from hybrid.scattering import engines_of
 from hybrid.training.feature_cache import FeatureCache
@@ -143,7 +143,8 @@ def _sinks(plan: Plan, state: TrainState, folder: RunFolder, console: Console) -
     if plan.trainer.tensorboard:
         from hybrid.runs.tensorboard import TensorBoard
 
-        yield TensorBoard(folder.tensorboard, resume_step=state.step, accuracy=plan.objective.task == "classification")
+        earlier = read_metrics(folder.metrics)
+        yield TensorBoard(folder.tensorboard, resume_step=state.step, earlier=earlier)
 
 
 def _place(device: torch.device) -> str:

@@ -267,3 +267,22 @@ def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(UserError, match="classes.json cannot be read"):
         RunFolder(tmp_path).read_class_names()
     assert not RunFolder(tmp_path).finished
+
+
+def test_event_files_are_in_the_runs_own_folder_but_for_an_older_run_that_goes_on(tmp_path):
+    assert RunFolder(tmp_path).tensorboard == tmp_path
+    (tmp_path / "tensorboard").mkdir()
+    assert RunFolder(tmp_path).tensorboard == tmp_path / "tensorboard"
+
+
+def test_a_restart_deletes_event_files_old_and_new(configure, tmp_path):
+    cfg = configure("run.name=mine")
+    folder = RunFolder.of(cfg)
+    folder.open(cfg, class_names=["a"])
+    folder.close()
+    (folder.path / "tensorboard").mkdir()
+    for place in (folder.path, folder.path / "tensorboard"):
+        (place / "events.out.tfevents.1.host.2.0").touch()
+    folder.open(cfg, class_names=["a"], restart=True)
+    folder.close()
+    assert not list(folder.path.rglob("events*"))

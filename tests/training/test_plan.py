@@ -115,8 +115,18 @@ def test_runs_that_differ_in_images_or_head_differ_in_tensorboards_table():
     whole = table_of_settings(compose(["model=scat_wrn", "data=cifar10"]))
     some = table_of_settings(compose(["model=scat_wrn", "data=cifar10", "data.subset.n=100", "model.head.k=2"]))
     assert (whole["data.subset.n"], some["data.subset.n"]) == ("all", "100")
-    assert "k=8" in whole["model.head"] and "k=2" in some["model.head"] and "_target_" not in some["model.head"]
+    assert "k=8" in whole["model/head"] and "k=2" in some["model/head"] and "_target_" not in some["model/head"]
     assert whole.keys() == some.keys() == table_of_settings(compose(["model=scat_linear"])).keys()
+
+
+def test_tensorboards_table_has_every_part_that_was_chosen():
+    table = table_of_settings(
+        compose(["model=scat_wrn", "model/frontend=scattering_j4", "model/normalization=log", "debug=fast"])
+    )
+    assert table["model/frontend"].startswith("scattering_j4: Scattering(J=4, ") and table[
+        "model/normalization"
+    ].startswith("log: ")
+    assert table["debug"] == "fast" and table["loss"] == "cross_entropy" and "analysis" not in table
 
 
 def test_every_setting_of_it_is_plain_enough_for_a_table():
