@@ -79,8 +79,9 @@ def _objective(run: Restored, metrics: tuple[Any, ...] | None) -> Objective:
     from hybrid.training.objective import objective_of
 
     cfg = run.cfg.copy()
-    if metrics is not None:
-        OmegaConf.update(cfg, "metrics", list(metrics), merge=False, force_add=True)
+    if metrics is None:
+        return objective_of(cfg, run.data, best_metric=run.settings.best_metric, device=run.device)
+    OmegaConf.update(cfg, "metrics", list(metrics), merge=False, force_add=True)
     return objective_of(cfg, run.data, device=run.device)
 
 
