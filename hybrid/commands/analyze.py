@@ -1,7 +1,7 @@
 """Measure how a network contracts space, keeps classes apart and simplifies their boundary, layer by layer.
 
     hybrid analyze run=outputs/cifar10-scat_resnet-seed0-1a2b3c4d
-    hybrid analyze run=outputs/a,outputs/b to=comparison            # each, and figures of both together
+    hybrid analyze run=outputs/a,outputs/b labels=hybrid,plain to=comparison      # each, and figures of both together
     hybrid analyze run=outputs/… preset=light measures=boundary,spectra layers=pixels,scattering,logits
     hybrid analyze model=torchvision.models.resnet18 checkpoint=resnet18.pth data=folder data_root=photos to=resnet18
     hybrid analyze run=A/analysis/full/full.npz,B/analysis/full/full.npz to=figures    # drawn again, nothing measured
@@ -49,6 +49,9 @@ class Options:
     weights: str | None = option("last, best or best-STEP; null: those that the run tested", default=None)
     device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1", default="auto")
     batch_size: int = option("images at a time", default=256)
+    labels: tuple[str, ...] = option(
+        "names of the runs in the figures, one for each; []: models or folders", default=()
+    )
     formats: tuple[Literal["png", "svg", "pdf"], ...] = option("of the figures; [] draws none", default=("png", "svg"))
     layers: tuple[str, ...] | None = option("names of taps", default=None)
     measures: tuple[str, ...] | None = option("what is measured", default=None)
@@ -76,6 +79,12 @@ class Options:
             raise UserError("model=… needs data=NAME and to=FOLDER.")
         if self.checkpoint is not None and self.model is None:
             raise UserError("checkpoint=… needs model=NAME, the network that it is the weights of.")
+        if self.labels and len(self.run) < 2:
+            raise UserError("labels=… has no effect without several runs, which it names in their figures.")
+        if self.labels and not len(set(self.labels)) == len(self.labels) == len(self.run):
+            raise UserError(
+                f"labels={','.join(self.labels)} must be a different name for each of the {len(self.run)} runs."
+            )
         if len(self.run) > 1 and self.to is None:
             raise UserError("several runs need to=FOLDER for the results.")
         if self.checkpoint is None and self.match is not None:
@@ -114,7 +123,10 @@ def analyze(options: Options) -> None:
         request = Request(settings=settings, say=_teller(began, f"{place}:"), **reading)
         analysis = analyse_run(place, request, weights=options.weights)
         analyses[name] = _finish(analysis, folder, name if options.to else options.preset)
-    _draw(_by_model(analyses), folder, options.formats)
+    for name, analysis in analyses.items():
+        print(f"{name}: {analysis.in_words()}")
+    named = dict(zip(options.labels, analyses.values(), strict=True)) if options.labels else _by_model(analyses)
+    _draw(named, folder, options.formats)
     print(f"{time.monotonic() - began:.1f} s in all")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from hybrid.reports.captions import OF_MAPS, captioned, with_true_names
 from hybrid.reports.depth_distributions import contraction_ratios, intra_class_distances, jacobian_norms
 from hybrid.reports.depth_figures import accuracy_by_depth, curves_by_depth
 from hybrid.reports.layer_figures import boundary_curves, class_spectra, cumulative_distances
@@ -55,10 +56,15 @@ def analysis_figures(
         **_FIGURES,
         "cumulative_distances": lambda analyses: _distances(analyses, stacked=stacked),
     }
-    drawn = {name: make(analyses) for name, make in makers.items() if only is None or name in only}
+    named = {run: with_true_names(analysis) for run, analysis in analyses.items()}
+    drawn = {}
+    for name, make in makers.items():
+        own = analyses if name in OF_MAPS else named
+        if (only is None or name in only) and (figure := make(own)) is not None:
+            drawn[name] = captioned(figure, own, name)
     if only is None or "stability" in only:
         drawn |= _stability(analyses, stacked=stacked)
-    return {name: figure for name, figure in drawn.items() if figure is not None}
+    return drawn
 
 
 def _accuracy(analyses: Analyses, reference: Mapping[str, float] | None = None) -> Figure | None:
@@ -82,7 +88,7 @@ def _distances(analyses: Analyses, *, stacked: bool) -> Figure | None:
     units, xlabel = _units(analyses)
     layers = {
         run: [(name, same / units[run][name], other / units[run][name]) for name, same, other in own]
-        for run, own in _pairs(analyses, "separation.same", "separation.other").items()
+        for run, own in _in_sequence(analyses, _pairs(analyses, "separation.same", "separation.other")).items()
     }
     return cumulative_distances(_flat(layers), xlabel=xlabel, stacked=stacked) if layers else None
 
@@ -99,6 +105,7 @@ def _nearest(analyses: Analyses) -> Figure | None:
             if same is not None and own.any() and not own.all():
                 nearest = np.minimum(same, other) / units[run][name]
                 layers.setdefault(run, []).append((name, nearest[own], nearest[~own]))
+    layers = _in_sequence(analyses, layers)
     titles = ("nearest image, of the same class", "nearest image, of another class")
     return cumulative_distances(_flat(layers), titles=titles, xlabel=xlabel) if layers else None
 
@@ -113,7 +120,7 @@ def _intra_class(analyses: Analyses) -> Figure | None:
     units, distance = _units(analyses)
     for run, analysis in analyses.items():
         names = analysis.about.get("class_names")
-        for layer in analysis.layers:
+        for layer in [each["name"] for each in analysis.about["layers"] if each["order"] is None]:
             labels, within = analysis.array(layer, "classes.labels"), analysis.array(layer, "classes.within")
             for label, value in zip(labels, within, strict=True) if labels is not None else ():
                 name = names[label] if names else f"class {label}"
@@ -147,7 +154,8 @@ def _stability(analyses: Analyses, *, stacked: bool) -> dict[str, Figure]:
             for kind, about in analysis.about["stability"].items()
         }
         if panels:
-            found[f"stability_{run}" if run else "stability"] = stability_curves(panels, stacked=stacked)
+            figure = captioned(stability_curves(panels, stacked=stacked), {"": analysis}, "stability")
+            found[f"stability_{run}" if run else "stability"] = figure
     return found
 
 

@@ -16,11 +16,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from hybrid.errors import UserError
-from hybrid.reports.layer_names import by_run, layer_bar, layer_colours
+from hybrid.reports.layer_names import LABEL_POINTS, by_run, label_lines, layer_bar, layer_colours
 from hybrid.reports.style import COLUMN, PAGE, label_y, log_scale, new_panels, paper_style, plain
 
 _WIDE = 10  # ratio between layers from which a linear axis would squeeze some of them
 _POINTS = 200  # of a cumulative distribution, at each of its ends
+_MOST_DISTRIBUTIONS = 8  # steep curves in a panel
+_FEW = 0.005  # share of the images whose smaller distances may leave a logarithmic axis
 
 
 @paper_style
@@ -28,38 +30,54 @@ def boundary_curves(
     layers: Sequence[tuple[str, Sequence[int]]] | Mapping[str, Sequence[tuple[str, Sequence[int]]]],
     *,
     samples: int,
-    scale: Literal["linear", "log"] = "linear",
+    scale: Literal["log", "linear"] = "log",
     ylabel: str = "boundary points",
 ) -> Figure:
-    """Draw |Γ_n^k| against k, one curve per layer n: samples whose class k or fewer neighbours do not settle.
+    """Draw |Γ_n^k| against k, one curve per layer n: samples whose class k or fewer neighbours do not settle, in %.
+
+    The name of each layer stands at the end of its line.
 
     The definition is that of Oyallon, "Building a Regular Decision Boundary with Deep Networks", CVPR 2017.
 
     Args:
         layers: [(layer, counts for k = 1, 2, ...), ...] in depth order, or {run: that}.
         samples: number of samples that were counted among, at least every count.
-        scale: of the counts; "linear" as published. "log" shows the last layers better; a count of 0 is below its axis.
+        scale: "log" is logarithmic from one sample on and linear from there to 0, so that the first and the last layers can
+            be read in one picture; "linear" as published.
     """
     runs = by_run(layers)
     for run, own in runs.items():
         for name, counts in own:
             if not all(0 <= count <= samples for count in counts):
                 raise UserError(f"{_of(run)}layer {name} has a count outside 0 ... {samples}, the number of samples.")
-    grid = _panels(runs)
+    most = max(map(len, runs.values()))
+    grid = _panels(runs, bars=False, height=max(2.4, 0.7 + most * LABEL_POINTS / 72))
     for axes, own in zip(grid, runs.values(), strict=True):
-        _draw(axes, own, lambda counts: (np.arange(1, len(counts) + 1), counts))
+        _draw(axes, own, lambda counts: (np.arange(1, len(counts) + 1), 100 * np.asarray(counts) / samples))
         axes.set_xlabel("number of neighbours k")
         axes.set_xlim(1, max(2, *(len(counts) for _, counts in own)))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=2))
     for axes in grid[::2]:
-        label_y(axes, f"{ylabel} (of {samples:,})")
+        label_y(axes, f"{ylabel} (% of {samples:,} images)")
+    top = max(max(counts, default=0) for own in runs.values() for _, counts in own) / samples
     for axes in grid:
         if scale == "log":
-            log_scale(axes)
-        else:
-            axes.set_ylim(bottom=0)
-            axes.yaxis.set_major_formatter("{x:,.0f}")
+            _split_scale(axes, 100 / samples, 120 * max(top, 1 / samples))
+        axes.set_ylim(bottom=0)
+    for axes, own in zip(grid, runs.values(), strict=True):
+        label_lines(axes, [name for name, _ in own])
     return grid[0].figure
+
+
+def _split_scale(axes: Axes, one: float, top: float) -> None:
+    """Make the y axis logarithmic from `one` to `top`, and linear from 0 to `one`: half a decade high."""
+    axes.set_yscale("symlog", linthresh=one, linscale=0.5)
+    axes.set_ylim(0, top)
+    decades = 10.0 ** np.arange(np.floor(np.log10(one)), np.log10(top))
+    steps = (1, 2, 5) if top < 30 * one else (1, 3) if top < 1000 * one else (1,)
+    ticks = [each for decade in decades for step in steps if one <= (each := step * decade) <= min(100, top)]
+    axes.set_yticks([0, *ticks], [f"{each:g}" for each in (0, *ticks)])
+    axes.minorticks_off()
 
 
 @paper_style
@@ -103,15 +121,16 @@ def cumulative_distances(
     """Draw cumulative distributions of nearest-neighbour distances: the same class on the left, another on the right.
 
     A curve that starts far from 0 on the right separates the classes. One row per run. The distances' axis is linear as
-    published, and logarithmic where the layers' medians differ by a factor of ten or more. Distances that are not finite are
-    left out.
+    published, and logarithmic where the layers' medians differ by a factor of ten or more; it then begins where 0.5 % of the
+    images of some layer are nearer. Of more than eight layers, eight are drawn: the first two, and others evenly to the last.
+    Distances that are not finite are left out.
 
     Args:
         layers: [(layer, distances to the same class (N,), to another class (M,)), ...] in depth order, or {run: that}.
         titles: of the two panels, for another split of the neighbours.
         stacked: the other class below the same class, as wide as a column.
     """
-    runs = by_run(layers)
+    runs = {run: _evenly(own) for run, own in by_run(layers).items()}
     rows, columns = (2 * len(runs), 1) if stacked else (len(runs), 2)
     grid = new_panels(COLUMN if stacked else PAGE, 0.3 + 2.1 * rows, rows=rows, columns=columns)
     every = [[_finite(same), _finite(other)] for own in runs.values() for _, same, other in own]
@@ -129,20 +148,28 @@ def cumulative_distances(
         axes.set_title(title)
     for axes in grid[-1]:
         axes.set_xlabel(xlabel)
-    _scale_distances(grid, top=top, wide=wide, samples=max(values.size for pair in every for values in pair))
+    positive = [values[values > 0] for pair in every for values in pair]
+    start = min((np.quantile(values, _FEW, method="lower") for values in positive if values.size), default=None)
+    _scale_distances(grid, start=start if wide else None, top=top, samples=max(v.size for pair in every for v in pair))
     return grid[0, 0].figure
 
 
-def _scale_distances(grid: np.ndarray, *, top: float, wide: bool, samples: int) -> None:
+def _evenly(layers: Sequence[tuple]) -> list[tuple]:
+    """Return at most eight of the layers: the first two, which no training may have changed, and others to the last."""
+    if len(layers) <= _MOST_DISTRIBUTIONS:
+        return list(layers)
+    chosen = np.linspace(1, len(layers) - 1, _MOST_DISTRIBUTIONS - 1).round().astype(int)
+    return [layers[k] for k in (0, *chosen)]
+
+
+def _scale_distances(grid: np.ndarray, *, start: float | None, top: float, samples: int) -> None:
     """Give all panels the same axes; the shares go from one image to all, on a logarithmic axis."""
-    limits = [axes.get_xlim() for axes in grid.flat]
     for axes in grid.flat:
         axes.set_ylim(0.7 / max(2, samples), 1.3)
         log_scale(axes)
-        if wide:
+        if start is not None:
             axes.set_xscale("log")
-            starts = [line.get_xdata()[line.get_xdata() > 0] for each in grid.flat for line in each.lines]
-            axes.set_xlim(min((x[0] for x in starts if len(x)), default=limits[0][0]), top)
+            axes.set_xlim(start, 1.1 * top)
             log_scale(axes, "x")
         else:
             axes.set_xlim(0, top)
@@ -173,16 +200,18 @@ def _finite(values: ArrayLike) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def _panels(runs: Mapping[str, Sequence[tuple]]) -> list[Axes]:
+def _panels(runs: Mapping[str, Sequence[tuple]], *, bars: bool = True, height: float = 2.4) -> list[Axes]:
     """Make a panel per run, two side by side, with a colour bar of its layers, or one bar for all where the layers are equal."""
     columns = min(2, len(runs))
     rows = -(-len(runs) // columns)
-    grid = new_panels(COLUMN if len(runs) == 1 else PAGE, 2.4 * rows, rows=rows, columns=columns)
+    grid = new_panels(COLUMN if len(runs) == 1 else PAGE, height * rows, rows=rows, columns=columns)
     panels = list(grid.flat)[: len(runs)]
     for axes in list(grid.flat)[len(runs) :]:
         axes.set_axis_off()
     names = [[layer[0] for layer in own] for own in runs.values()]
-    if all(own == names[0] for own in names):
+    if not bars:
+        pass
+    elif all(own == names[0] for own in names):
         layer_bar(panels[0].figure, list(grid.flat), names[0])
     else:
         for axes, own in zip(panels, names, strict=True):

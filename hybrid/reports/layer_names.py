@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
@@ -19,7 +20,8 @@ from hybrid.reports.style import SMALL, plain
 _GENERIC = ("relu", "act", "activation", "nonlinearity", "rho")
 _LONGEST = 16  # letters of a shortened name
 _MOST_TICKS = 20  # names that fit below a column
-_TICK = 8.5  # points from one name beside a colour to the next
+_SHARE_OF_HEIGHT = 0.78  # of a row of panels: the axes alone
+LABEL_POINTS = 8.5  # from one name beside a colour, or at the end of a line, to the next
 
 
 def by_run(data: Any, *, inner: type = Sequence) -> dict[str, Any]:
@@ -89,13 +91,52 @@ def layer_bar(figure: Figure, axes: Sequence[Axes], names: Sequence[str]) -> Non
     )
     places = [each.get_subplotspec() for each in axes]
     share = len({place.rowspan.start for place in places}) / places[0].get_gridspec().nrows
-    shown = tick_numbers(count, int(0.8 * share * figure.get_figheight() * 72 / _TICK))
+    shown = tick_numbers(count, int(0.8 * share * figure.get_figheight() * 72 / LABEL_POINTS))
     short = short_names(names)
     bar.set_ticks(shown, labels=[plain(short[k]) for k in shown])
     bar.ax.tick_params(length=0, pad=2, labelsize=SMALL - 1 if count > 10 else SMALL)
     bar.ax.minorticks_off()
     bar.outline.set_linewidth(0)
     bar.ax.invert_yaxis()
+
+
+def label_lines(axes: Axes, names: Sequence[str]) -> None:
+    """Write the layers' names to the right of the axes, each joined to the end of its line, without overlaps.
+
+    Call it after the lines are drawn, in the order of `names`, and after the axes have their scales and limits.
+    """
+    lines, short = axes.lines[: len(names)], short_names(names)
+    ends = [axes.transLimits.transform(axes.transScale.transform(line.get_xydata()[-1]))[1] for line in lines]
+    places = _spread(ends, LABEL_POINTS / (72 * _SHARE_OF_HEIGHT * axes.figure.get_figheight() / _rows(axes)))
+    size = SMALL - 1 if len(names) > 10 else SMALL
+    joints = [[(1.0, end), (1.03, end), (1.06, place), (1.08, place)] for end, place in zip(ends, places, strict=True)]
+    joined = {"colors": [line.get_color() for line in lines], "linewidths": 0.8, "clip_on": False}
+    axes.add_collection(LineCollection(joints, transform=axes.transAxes, **joined), autolim=False)
+    for name, place in zip(short, places, strict=True):
+        axes.text(1.09, place, plain(name), transform=axes.transAxes, size=size, va="center")
+
+
+def _rows(axes: Axes) -> int:
+    return axes.get_subplotspec().get_gridspec().nrows
+
+
+def _spread(wanted: Sequence[float], gap: float) -> np.ndarray:
+    """Return places as near to the wanted ones as a distance of `gap` allows, in the same order, from 0 to 1 if they fit there.
+
+    Neighbours that are too close become a block of equal distances around their mean place (isotonic regression).
+    """
+    order = np.argsort(wanted, kind="stable")  # from below
+    blocks: list[list[float]] = []  # [sum of the places less their number in the order times the gap, count]
+    for rank, place in enumerate(np.asarray(wanted, dtype=float)[order]):
+        blocks.append([place - rank * gap, 1])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] >= blocks[-1][0] / blocks[-1][1]:
+            total, count = blocks.pop()
+            blocks[-1] = [blocks[-1][0] + total, blocks[-1][1] + count]
+    starts = np.concatenate([np.full(int(count), total / count) for total, count in blocks])
+    room = max(0.0, 1 - gap * (len(starts) - 1))
+    places = np.empty(len(starts))
+    places[order] = np.clip(starts, 0, room) + np.arange(len(starts)) * gap
+    return places
 
 
 def _if_different(names: Sequence[str], shorter: Sequence[str]) -> list[str]:

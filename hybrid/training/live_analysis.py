@@ -111,7 +111,7 @@ class LiveAnalysis:
     def _keep(self, step: int, analysis: Analysis, began: float) -> None:
         plan, data = self.session.plan, self.session.data
         about = {"model": plan.model, "data": data.name, "seed": plan.seed, "class_names": list(data.class_names)}
-        analysis = analysis.with_about(**about, probe_split=self._probe_split, step=step)
+        analysis = analysis.with_about(**about, split="train", probe_split=self._probe_split, step=step)
         self._log(step, analysis, time.monotonic() - began)
         self._write(step, analysis)
         (self.folder / "error.txt").unlink(missing_ok=True)
@@ -142,17 +142,20 @@ class LiveAnalysis:
     def _write(self, step: int, analysis: Analysis) -> None:
         from hybrid.reports.analysis_figures import MAIN_FIGURES, analysis_figures
         from hybrid.reports.layer_table import layer_csv
-        from hybrid.reports.style import pixels_of, write_png
+        from hybrid.reports.style import pixels_of, save_figure, write_png
 
         write_text(self.folder / f"step-{step}.csv", layer_csv(analysis.rows()), parents=False)
         last, figures = self.session.at_the_end, self.plan.live.figures
         if figures == "always" or (figures == "last" and last):
+            formats = self.plan.live.formats
             for title, figure in analysis_figures({"": analysis}, only=MAIN_FIGURES, stacked=True).items():
-                pixels = pixels_of(figure)  # drawing takes longest: once for both
+                pixels = pixels_of(figure)  # drawing takes longest: once for TensorBoard and the png
                 shown = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
                 self.session.tracker.images(step, f"analysis/{title}", shown)
-                if last:
+                if last and "png" in formats:
                     write_atomically(self.folder / f"{title}.png", lambda file, p=pixels: write_png(file, p))
+                if last and (drawn := [each for each in formats if each != "png"]):
+                    save_figure(figure, self.folder / title, drawn)
         content = analysis.to_bytes()
         # last of all: a run that goes on from this step makes the analysis again if they are not there
         write_atomically(self.session.folder.analysis_of(step), lambda file: file.write(content), parents=False)

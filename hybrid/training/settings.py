@@ -140,6 +140,7 @@ class LiveSettings:
     enabled: bool = True
     every: Duration | Written | None
     figures: Literal["last", "always", "never"]
+    formats: tuple[Literal["png", "svg", "pdf"], ...] = ("png",)
     probe_split: Literal["validation", "test"]
 
     def __post_init__(self) -> None:

@@ -29,11 +29,11 @@ def record(sizes=SIZES, **about) -> Analysis:
 def test_distances_are_per_dimension_where_dimensions_differ():
     axes = analysis_figures({"": record(class_names=["cat", "dog"])})["intra_class_distances"].axes[0]
     assert axes.get_ylabel().replace("\n", " ") == "mean intra-class distance / √(2·dimension)"
-    for line in [line for line in axes.lines if len(line.get_xdata()) == 4]:
-        assert line.get_ydata() == pytest.approx(np.ones(4))
+    for line in [line for line in axes.lines if len(line.get_xdata()) == 3]:
+        assert line.get_ydata() == pytest.approx(np.ones(3))
     same = analysis_figures({"": record(dict.fromkeys(SIZES, 8))})["intra_class_distances"].axes[0]
     assert same.get_ylabel().replace("\n", " ") == "mean intra-class distance of standardised features"
-    assert same.lines[0].get_ydata() == pytest.approx(np.full(4, 4.0))
+    assert same.lines[0].get_ydata() == pytest.approx(np.full(3, 4.0))
 
 
 def test_no_line_leads_through_the_orders_of_the_scattering():
@@ -70,3 +70,34 @@ def test_stacked_figures_are_as_narrow_as_the_cards_they_are_shown_on():
         "nearest of the same class",
         "nearest of another class",
     ]
+
+
+def caption_of(drawn, name) -> str:
+    return " ".join(drawn[name].get_suptitle().split())
+
+
+def test_every_figure_says_of_which_images_and_vectors_it_is():
+    settings = {"standardize": True, "pooling": "average", "pair_images": 128}
+    told = record(data="cifar10", split="train", settings=settings)
+    for layer, vectors in zip(told.about["layers"], ("projected", "averaged", "averaged", "averaged"), strict=True):
+        layer |= {"vectors": vectors, "kind": "pixels" if vectors == "projected" else "module"}
+    told.about["layers"][0]["dimension"] = 1024
+    drawn = analysis_figures({"": told})
+    words = "cifar10, 10 training images, maps averaged over positions, pixels projected to 1,024 values, standardised"
+    assert caption_of(drawn, "within_between") == caption_of(drawn, "intra_class_distances") == words
+    assert caption_of(drawn, "contraction") == "cifar10, up to 128 training images, the layers as they are"
+    assert all(figure.get_suptitle() for figure in drawn.values())
+    both = analysis_figures({"a": told, "b": record(data="digits", settings=settings)}, only=["within_between"])
+    assert caption_of(both, "within_between").startswith("a: cifar10, 10 training images") and "; b: digits" in (
+        caption_of(both, "within_between")
+    )
+
+
+def test_the_pixels_of_earlier_analyses_are_called_what_was_measured():
+    old = record(settings={"standardize": True, "pooling": "average"})
+    old.about["layers"][0]["kind"] = "pixels"
+    drawn = analysis_figures({"": old})
+    names = {name: [tick.get_text() for tick in drawn[name].axes[0].get_xticklabels()][0] for name in drawn}
+    assert names["within_between"] == "mean colour" and names["contraction"] == "pixels"
+    assert "the mean colour for the pixels" in caption_of(drawn, "within_between")
+    assert old.layers[0] == "pixels"

@@ -30,6 +30,10 @@ def lightness(line) -> float:
     return float(np.dot(to_rgba(line.get_color())[:3], (0.2126, 0.7152, 0.0722)))
 
 
+def labels(axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
 def bar_names(figure) -> list[list[str]]:
     return [[t.get_text() for t in axes.get_yticklabels()] for axes in figure.axes if axes.get_label() == "<colorbar>"]
 
@@ -38,21 +42,37 @@ def test_boundary_points_have_one_curve_per_layer_from_dark_to_light():
     figure = boundary_curves([("pixels", [40, 30, 20]), ("relu", [30, 20, 9]), ("logits", [9, 4, 0])], samples=1000)
     drawn(figure)
     axes = figure.axes[0]
-    assert [line.get_xydata().tolist() for line in axes.lines][2] == [[1, 9], [2, 4], [3, 0]]
+    assert [line.get_xydata().tolist() for line in axes.lines][2] == [[1, 0.9], [2, 0.4], [3, 0]]
     assert [line.get_label() for line in axes.lines] == ["pixels", "relu", "logits"]
     shades = [lightness(line) for line in axes.lines]
     assert shades == sorted(shades)
-    assert bar_names(figure) == [["pixels", "relu", "logits"]] and figure.axes[1].yaxis_inverted()
-    assert (
-        axes.get_yscale() == "linear" and axes.get_ylabel() == "boundary points (of 1,000)" and axes.get_ylim()[0] == 0
-    )
+    assert labels(axes) == ["pixels", "relu", "logits"] and bar_names(figure) == []
+    assert axes.get_ylabel().replace("\n", " ") == "boundary points (% of 1,000 images)"
     assert figure.get_figwidth() == COLUMN
 
 
-def test_a_count_of_zero_leaves_a_log_axis_below():
-    figure = boundary_curves([("a", [900, 40]), ("b", [0, 0])], samples=1000, scale="log")
+def test_the_axis_is_logarithmic_down_to_one_image_and_has_a_place_for_none():
+    figure = boundary_curves([("a", [900, 40]), ("b", [0, 0])], samples=1000)
     drawn(figure)
-    assert figure.axes[0].get_yscale() == "log" and figure.axes[0].get_ylim()[0] > 1
+    axes = figure.axes[0]
+    heights = [axes.transLimits.transform(axes.transScale.transform((1, share)))[1] for share in (0, 0.1, 1, 10, 100)]
+    steps = np.diff(heights)
+    assert heights[0] == 0 and steps[1] == pytest.approx(steps[2]) == pytest.approx(steps[3]) and steps[0] > 0.1
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["0", "0.1", "1", "10", "100"]
+    linear = boundary_curves([("a", [900, 40]), ("b", [0, 0])], samples=1000, scale="linear")
+    assert linear.axes[0].get_yscale() == "linear" and linear.axes[0].get_ylim()[0] == 0
+
+
+@pytest.mark.parametrize("ends", [[5] * 20, list(range(1, 21)), [999] * 19 + [0], [0] * 12])
+def test_names_at_the_lines_are_in_their_order_and_do_not_overlap(ends):
+    figure = boundary_curves([(f"layer{k}", [1000, end]) for k, end in enumerate(ends)], samples=1000)
+    drawn(figure)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    for one, other in zip(boxes, boxes[1:], strict=False):
+        assert other.y0 >= one.y1 - 1 if other.y0 > one.y0 else one.y0 >= other.y1 - 1
+    places = [text.get_position()[1] for text in figure.axes[0].texts]
+    assert np.array_equal(np.argsort(places), np.argsort(ends, kind="stable"))
+    assert min(places) >= -0.1 and max(places) <= 1.1
 
 
 @pytest.mark.parametrize("count", [-1, 1001])
@@ -61,16 +81,23 @@ def test_counts_that_cannot_be_are_an_error(count):
         boundary_curves({"plain": [("relu", [count])]}, samples=1000)
 
 
-def test_runs_have_panels_with_common_axes_and_a_colour_bar_each():
+def test_runs_have_panels_with_common_axes_and_names_of_their_own():
     counts = [("pixels", [40, 30]), ("logits", [9, 4])]
     figure = boundary_curves({"scat": counts, "plain": [counts[0], ("relu", [20, 10]), counts[1]]}, samples=50)
     drawn(figure)
     panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
     assert [axes.get_title() for axes in panels] == ["scat", "plain"] and figure.get_figwidth() == PAGE
     assert panels[0].get_ylim() == panels[1].get_ylim()
-    assert bar_names(figure) == [["pixels", "logits"], ["pixels", "relu", "logits"]]
+    assert [labels(axes) for axes in panels] == [["pixels", "logits"], ["pixels", "relu", "logits"]]
     assert panels[0].lines[-1].get_color().tolist() == panels[1].lines[-1].get_color().tolist()  # the last layer's
-    assert len(bar_names(boundary_curves({"a": counts, "b": counts}, samples=50))) == 1
+    shares = [("pixels", [1, 3]), ("logits", [2, 2])]
+    assert len(bar_names(class_spectra({"a": shares, "b": shares}))) == 1
+
+
+def test_of_many_layers_eight_distributions_are_drawn():
+    values = np.linspace(1, 2, 50)
+    figure = cumulative_distances([(f"layer{k}", values, values) for k in range(20)])
+    assert [line.get_label() for line in figure.axes[0].lines] == [f"layer{k}" for k in (0, 1, 4, 7, 10, 13, 16, 19)]
 
 
 def test_distances_are_cumulated_exactly_on_a_log_axis():
