@@ -53,9 +53,13 @@ def test_it_holds_what_a_user_needs_and_no_laboratory(wheel, root):
     top = {name.split("/")[0] for name in names}
     assert top == {"hybrid", f"{wheel.name.split('-py3')[0]}.dist-info"}
     configs = {path.relative_to(root).as_posix() for path in (root / "configs").rglob("*.yaml")}
-    assert configs == {name.removeprefix("hybrid/") for name in names if name.endswith(".yaml")}
+    template = {name for name in names if name.startswith("hybrid/commands/template/")}
+    assert {Path(name).name for name in template} > {"hybrid.yaml", "README.md", "my_head.py", "my_head.yaml"}
+    assert configs == {
+        name.removeprefix("hybrid/") for name in names if name.endswith(".yaml") and name not in template
+    }
     endings = Counter(Path(name).suffix for name in names if name.startswith("hybrid/"))
-    assert set(endings) == {".py", ".yaml", ".cpp", ".cu", ".h"}
+    assert set(endings) == {".py", ".yaml", ".cpp", ".cu", ".h", ".md"}
     for ending in (".py", ".cpp", ".cu", ".h"):
         assert endings[ending] == len([*(root / "hybrid").rglob(f"*{ending}")])
 
@@ -101,6 +105,7 @@ def test_a_finished_run_is_found_again_by_the_module_too(hybrid, run):
         (["prepare-data"], "digits: "),
         (["svm", "data=digits", "data.size=16", "data.subset.n=100", "model.frontend.J=1"], "test accuracy"),
         (["completion", "bash"], "complete "),
+        (["new", "project"], "project/my_head.py"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -162,6 +167,7 @@ def test_nothing_is_left_elsewhere(hybrid, folder, run):
         "outputs",
         "exported",
         "mine",
+        "project",
         "my_parts.py",
         "image.png",
         "result.json",

@@ -26,6 +26,7 @@ COMMANDS = {
     "data-stats": "describe a data set: classes, pixels, sizes, a contact sheet",
     "selftest": "test whether this machine's GPUs compute the scattering transform correctly",
     "info": "print versions, devices, compiler, engines and folders, for bug reports",
+    "new": "make a project folder of your own: a data set, a head, a recipe, a test",
     "completion": "print a script that completes commands and settings in bash, zsh or fish",
 }
 USER_ERROR = 2

@@ -22,9 +22,11 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from hybrid.configuration.class_paths import make_importable
 from hybrid.configuration.combinations import composing_one_of, expand
-from hybrid.configuration.composition import compose, composing, in_one_line
+from hybrid.configuration.composition import compose, composing, in_one_line, own_hydra
 from hybrid.configuration.help import print_help
 from hybrid.configuration.hydra_arguments import (
     config_folders_apart,
@@ -35,8 +37,9 @@ from hybrid.configuration.hydra_arguments import (
     refuse_deletions,
     refuse_flags,
     refuse_many_processes,
+    section_of,
 )
-from hybrid.configuration.paths import CONFIGS, add_folder
+from hybrid.configuration.paths import CONFIGS, add_folder, replaced_by_project
 from hybrid.distributed.launch import Launch
 from hybrid.errors import PeerLost, Stopped, UserError
 from hybrid.streams import discard, is_patient, outliving_readers
@@ -143,9 +146,11 @@ class _Start:
 
 def _display(arguments: Sequence[str], config_name: str) -> None:
     """Let Hydra print the configuration (`--cfg`) or its sources (`--info`); the task is not done."""
+    if config_name != "train" and any(section_of(text) == "experiment" for text in arguments):
+        raise UserError("experiment=… is composed for training: hybrid train experiment=… --cfg job prints it.")
     sys.argv[1:] = arguments
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors of the composition through instead of printing them
-    with composing():
+    with own_hydra(), composing():
         hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(lambda cfg: None)()
 
 
@@ -165,16 +170,15 @@ def guarded(
 ) -> int:
     """Run a command's action; print a user's mistake, and each warning, as one line; return the exit code.
 
-    `folders` are those of `--config-dir`, in which configurations are looked for first. A user's own classes, named in a
-    yaml, are found in the current folder.
+    `folders` are those of `--config-dir`, in which configurations are looked for first.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             for path in reversed(folders):  # so that the first one comes first
                 add_folder(path)
+            make_importable()
+            _warn_of_replaced()
             action()
     except KeyboardInterrupt as interrupt:
         _say(str(interrupt) or "stopped")
@@ -193,7 +197,7 @@ def guarded(
     except PeerLost as lost:
         _say(f"error: {lost}; the same command continues from the last checkpoint", speaker=lost.speaker)
         return lost.exit_code
-    except (UserError, HydraException, OmegaConfBaseException) as error:
+    except (UserError, HydraException, OmegaConfBaseException, YAMLError) as error:
         if os.environ.get("HYBRID_TRACEBACK") == "1":
             traceback.print_exc()
         _say(f"error: {in_one_line(error, overrides, config_name=config_name)}")
@@ -204,6 +208,12 @@ def guarded(
         _say(f"error: {error.filename}: {error.strerror}")
         return USER_ERROR
     return 0
+
+
+def _warn_of_replaced() -> None:
+    """Say which of hybrid's own configurations the files of the current project take the place of."""
+    if replaced := replaced_by_project():
+        warnings.warn(f"in place of hybrid's own: {', '.join(map(str, replaced))}.", stacklevel=2)
 
 
 def _say(text: str, *, speaker: int = 0) -> None:

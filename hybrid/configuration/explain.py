@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's errors, which take several lines and advise `+key`, as one line with the valid choices."""
+"""The errors of Hydra, OmegaConf and yaml, which take several lines and advise `+key`, as one line with the valid choices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
+from hybrid.configuration.paths import hint_of_unmarked
 from hybrid.configuration.renamed import renamed
 from hybrid.errors import unknown_name
 
@@ -34,7 +36,22 @@ def explain(error: Exception, compose_without: Callable[[str], DictConfig], grou
         return _unknown_option(missing[1], text)
     if wrong := re.search(r"Could not (?:override|(?:append to|delete from) config\..*?) ?'([^']+)'", text):
         return _unknown_key(wrong[1].rstrip("."), text, compose_without, groups)
+    if unread := re.search(r"at input '([^']+)'.*full_key: (\S+)", text, re.DOTALL):
+        return f"{unread[2]}: {unread[1]} cannot be read: an interpolation is ${{key}} or ${{oc.env:NAME}}."
     return " ".join(text.split())
+
+
+def yaml_fault(error: YAMLError) -> str:
+    """The place of a mistake that makes a file no yaml, and what is wrong, in one line."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    problem = " ".join(str(getattr(error, "problem", None) or "it is no yaml").split())
+    if "'\\t'" in problem:
+        problem = "a tab: yaml is indented with spaces"
+    if "<stream end>" in problem or "end of stream" in problem:
+        problem = "a bracket, brace or quote above is not closed"
+    return f"{mark.name}, line {mark.line + 1}: {problem}."
 
 
 def _whole_text(error: Exception) -> str:
@@ -47,7 +64,7 @@ def _unknown_option(option: str, text: str) -> str:
     listed = re.search(r"Available options in '[^']*':\n((?:\t\S+\n?)+)", text)
     if not group or listed is None:
         return f"there is no configuration {option}."
-    return str(unknown_name(name, listed[1].split(), what=group))
+    return str(unknown_name(name, listed[1].split(), what=group)) + hint_of_unmarked(option)
 
 
 def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfig], groups: Sequence[str]) -> str:

@@ -10,10 +10,12 @@ from typing import Literal, get_args
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
+from hybrid.configuration.class_paths import use_recorded_folders
+from hybrid.configuration.explain import yaml_fault
 from hybrid.configuration.paths import ConfigFolders
 from hybrid.configuration.renamed import upgrade
 from hybrid.distributed.launch import Launch
-from hybrid.errors import UserError
+from hybrid.errors import UserError, first_line
 
 # Hydra's own displays: they print the configuration, or where its parts come from, and run nothing.
 _DISPLAYS = {"--cfg", "-c", "--info", "-i"}
@@ -66,6 +68,11 @@ def is_of_cluster(override: str) -> bool:
     return re.match(r"[+~]*cluster\b", override) is not None
 
 
+def section_of(override: str) -> str:
+    """The section or group at the top of an override: "model" of model=…, model/head=… and +model.head.hidden=…"""
+    return re.split(r"[=./@]", override.lstrip("+~"), maxsplit=1)[0]
+
+
 def refuse_flags(arguments: Sequence[str]) -> None:
     """Raises UserError for --lr 0.1 and the like, which Hydra would answer with a page of usage."""
     for text in arguments:
@@ -113,8 +120,9 @@ def chosen_groups(config_name: str) -> dict[str, str | None]:
 
 
 def choosable_groups(config_name: str) -> list[str]:
-    """The groups that a command line may choose from, those of a sweep among them."""
-    return [*chosen_groups(config_name), *(chosen_groups("sweep") if config_name == "train" else ())]
+    """The groups that a command line may choose from, those of a sweep among them; every command takes recipes."""
+    more = chosen_groups("sweep") if config_name == "train" else ["experiment"]
+    return [*chosen_groups(config_name), *more]
 
 
 def _root(config_name: str) -> DictConfig:
@@ -136,10 +144,12 @@ def read_whole(arguments: Sequence[str], config_name: str = "train") -> DictConf
     try:
         cfg = upgrade(OmegaConf.load(path))
     except (OSError, YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"--from {arguments[0]} cannot be read: {str(error).splitlines()[0]}.") from error
+        reason = yaml_fault(error) if isinstance(error, YAMLError) else f"{first_line(error)}."
+        raise UserError(f"--from {arguments[0]} cannot be read: {reason}") from error
     if not isinstance(cfg, DictConfig) or "choices" not in cfg:
         raise UserError(f"--from {arguments[0]}: it is not the configuration of a run.")
     if config_name in get_args(Script) and (script := script_of(cfg)) != config_name:
         right = f"{program_of(script)} --from {arguments[0]}"
         raise UserError(f"--from {arguments[0]}: another command made this run; write {right}.")
+    use_recorded_folders(path.parent, cfg)
     return cfg

@@ -7,7 +7,6 @@ message can name the key, its place in the configuration, and what would be vali
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid.configuration.class_paths import explain_missing, find_class
 from hybrid.configuration.renamed import removed, renamed
 from hybrid.configuration.values import convert
 from hybrid.errors import UserError, unknown_name
@@ -32,7 +32,7 @@ def instantiate(
     imported, an unknown or missing key, a value of the wrong type, and for any ValueError that the constructor itself raises;
     a UserError of the constructor's passes, as it says its own place.
     """
-    values = _as_dict(config)
+    values = _as_dict(config, path)
     factory = _factory(values, path)
     values.pop("_target_")
     return _call(factory, values, path=path, also_valid=also_valid, **runtime)
@@ -98,10 +98,13 @@ def _sections(items: Iterable[Any], path: str, names: Mapping[str, str]) -> Iter
 
 def build_record(record: Callable[..., T], config: Mapping[str, Any] | DictConfig, *, path: str, **runtime: Any) -> T:
     """Build a dataclass (or call any annotated function) from a configuration, with the checks of `instantiate`."""
-    return _call(record, _as_dict(config), path=path, **runtime)
+    return _call(record, _as_dict(config, path), path=path, **runtime)
 
 
-def _as_dict(config: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
+def _as_dict(config: Mapping[str, Any] | DictConfig, path: str) -> dict[str, Any]:
+    if not isinstance(config, Mapping):
+        shown = "empty" if config is None else repr(config)
+        raise UserError(f"{path} is {shown}, and must be a section of settings.")
     if isinstance(config, DictConfig):
         config = OmegaConf.to_container(config, resolve=True)
     return {str(key): value for key, value in config.items()}
@@ -115,16 +118,13 @@ def _factory(config: Mapping[str, Any], path: str) -> Callable[..., Any]:
 
 
 def located(target: str, path: str) -> Callable[..., Any]:
-    module_name, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module_name), name)
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{path}._target_={target} cannot be imported: {error}. Start the command in the folder of that file, or name "
-            "the folder in PYTHONPATH."
-        ) from error
+        found = find_class(target)
+    except SyntaxError as error:
+        raise UserError(f"{path}._target_={target}: {error.filename}, line {error.lineno}: {error.msg}.") from error
     except (ImportError, AttributeError, ValueError, TypeError) as error:  # TypeError: a relative path
-        raise UserError(f"{path}._target_={target} cannot be imported: {error}.") from error
+        words = explain_missing(target, error)
+        raise UserError(f"{path}._target_={target} cannot be imported: {words}") from error
     if not callable(found):
         raise UserError(f"{path}._target_={target} is no class or function.")
     return found

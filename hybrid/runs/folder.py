@@ -2,6 +2,7 @@
 
 config.yaml        the whole configuration, as composed
 classes.json       the names of the classes, in the order of the model's outputs; of another task {"task", "names"}
+project.json       the user's own folders whose classes the run was made with; only where it has such classes
 environment.json   every session that worked on the run: time, command, versions, machine, commit, data that are not official
 metrics.jsonl      one JSON object per logged step
 summary.json       the results; it exists when the run is finished
@@ -25,6 +26,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid.configuration.class_paths import RECORD, record_folders
 from hybrid.configuration.hydra_arguments import script_of
 from hybrid.configuration.renamed import upgrade
 from hybrid.errors import PeerLost, UserError
@@ -46,6 +48,7 @@ class RunFolder:
         self.path = Path(path)
         self.config = self.path / "config.yaml"
         self.classes = self.path / "classes.json"
+        self.project = self.path / RECORD
         self.environment = self.path / "environment.json"
         self.metrics = self.path / "metrics.jsonl"
         self.error = self.path / "error.txt"
@@ -68,8 +71,15 @@ class RunFolder:
 
     @classmethod
     def of(cls, cfg: DictConfig) -> RunFolder:
-        """The folder of a configuration: run.root / (run.name or the name that the configuration gives)."""
-        return cls(Path(cfg.run.root) / (cfg.run.name or run_name(cfg)))
+        """The folder of a configuration: run.root / (run.name or the name that the configuration gives).
+
+        A run of an earlier version, whose name says nothing of the user's own parts, keeps its folder.
+        """
+        root = Path(cfg.run.root)
+        if cfg.run.name:
+            return cls(root / cfg.run.name)
+        earlier = cls(root / run_name(cfg, own_parts=False))
+        return earlier if earlier.config.is_file() else cls(root / run_name(cfg))
 
     @property
     def finished(self) -> bool:
@@ -107,6 +117,7 @@ class RunFolder:
                 write_text(self.classes, json.dumps(names, ensure_ascii=False) + "\n")
             if not self.config.is_file():
                 write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
+            record_folders(self.path, cfg)
             if script_of(cfg) == "train":
                 self.checkpoints.mkdir(exist_ok=True)
             self.error.unlink(missing_ok=True)
@@ -206,7 +217,7 @@ class RunFolder:
     def _clear(self) -> None:
         for path in (self.checkpoints, self.path / "tensorboard", self.analysis, self.profile, self.errors):
             shutil.rmtree(path, ignore_errors=True)
-        files = (self.summary, self.metrics, self.environment, self.error, self.classes, self.config)
+        files = (self.summary, self.metrics, self.environment, self.error, self.classes, self.project, self.config)
         for path in (*self.path.glob(EVENTS), *files):
             path.unlink(missing_ok=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid.configuration.class_paths import find_class
 from hybrid.configuration.instantiate import class_path
+from hybrid.configuration.paths import CONFIGS
 from hybrid.configuration.renamed import old_names
 from hybrid.durations import in_one_spelling
 
@@ -39,6 +40,14 @@ _AS_BEFORE: dict[str, Any] = {
     "callbacks": [],
     "optimizer.rates": None,
 }
+_PARTS = (
+    "data",
+    "model/frontend",
+    "model/normalization",
+    "model/head",
+    "loss",
+)  # which a user may write, and are named
+_NOT_OWN = {"hybrid", "torch", "torchvision"}
 # hybrid's own sources of published images (`Source.published`), listed here because folders of runs are read without torch.
 PUBLISHED = {
     "hybrid.data.cifar.Cifar10", "hybrid.data.cifar.Cifar100", "hybrid.data.folder.ImageNet", "hybrid.data.mnist.Mnist",
@@ -66,8 +75,11 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
     return values
 
 
-def run_name(cfg: DictConfig) -> str:
-    """data-model-seedN-hash: readable, and different whenever the identity is."""
+def run_name(cfg: DictConfig, *, own_parts: bool = True) -> str:
+    """data-model-seedN-hash: readable, and different whenever the identity is.
+
+    Parts of the user's own are named too, unless `own_parts` is False, as in earlier versions.
+    """
     values = {key: value for key, value in _settings(cfg).items() if not _is_as_before(key, value, cfg)}
     digest = hashlib.sha256(json.dumps(old_names(values), sort_keys=True).encode()).hexdigest()[:8]
     chosen = cfg.get("choices", {})
@@ -75,6 +87,7 @@ def run_name(cfg: DictConfig) -> str:
         chosen.get("experiment"),
         chosen.get("data"),
         chosen.get("model"),
+        *(_own_parts(cfg) if own_parts else ()),
         chosen.get("debug"),
         f"svm_{chosen.svm}" if "svm" in chosen else None,
         f"seed{cfg.seed}",
@@ -90,6 +103,18 @@ def _is_as_before(key: str, value: Any, cfg: DictConfig) -> bool:
     return (key, value) in _AS_BEFORE.items()
 
 
+def _own_parts(cfg: DictConfig) -> Iterator[str]:
+    """The names of the parts whose class is the user's own: that of his yaml; of the class, where the yaml is hybrid's."""
+    for group in _PARTS:
+        section = OmegaConf.select(cfg, group.replace("/", "."))
+        if not isinstance(section, DictConfig) or OmegaConf.is_missing(section, "_target_"):
+            continue
+        target, choice = str(section.get("_target_", "hybrid")), cfg.get("choices", {}).get(group)
+        if target.split(".")[0] not in _NOT_OWN:
+            is_hybrids = choice is None or (CONFIGS / f"{group}/{choice}.yaml").is_file()
+            yield target.rpartition(".")[2] if is_hybrids else choice
+
+
 def _is_published(source: str) -> bool:
     """Whether the class with this path says that its images are published."""
     return source in PUBLISHED if source.split(".")[0] == "hybrid" else _says(source, "published")
@@ -103,11 +128,10 @@ def _observes(callback: Any) -> bool:
 @functools.cache
 def _says(path: str, name: str) -> bool:
     """Whether the class with this path has a true attribute of this name. A class that cannot be imported here has not."""
-    module, _, last = path.rpartition(".")
-    if not module or module.split(".")[0] == "hybrid":
+    if path.split(".")[0] == "hybrid":
         return False
     try:
-        found = getattr(importlib.import_module(module), last)
+        found = find_class(path)
     except (ImportError, AttributeError, ValueError, TypeError):
         return False
     return bool(getattr(found, name, False))

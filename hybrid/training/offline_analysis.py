@@ -15,6 +15,7 @@ from hybrid.analysis.measurements import Host, Say
 from hybrid.analysis.result import Analysis
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.configuration.by_name import build_model, load_data
+from hybrid.configuration.class_paths import make_importable
 from hybrid.configuration.paths import ConfigFolders
 from hybrid.data import Data
 from hybrid.errors import UserError, unknown_name
@@ -119,6 +120,7 @@ def _find(path: str) -> Any:
     """The object that a dotted path names. Hydra's own search prints three lines before it fails."""
     module, _, attribute = path.rpartition(".")
     known = ConfigFolders.read().options("model")
+    make_importable()
     try:
         found = importlib.import_module(module) if module else None
     except ImportError:

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from hybrid.configuration import build_record
+from hybrid.configuration.class_paths import use_recorded_folders
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.configuration.hydra_arguments import script_of
 from hybrid.configuration.paths import ConfigFolders
@@ -79,6 +80,7 @@ def restore(
     place = resolve_device(device, path="device")
     weights = weights or settings.test_weights
     content = _read_checkpoint(folder, weights)
+    use_recorded_folders(folder.path, {name: cfg.get(name) for name in ("model", "data", "loss")})
     data = data_from(_data_config(cfg, data_root, download), cfg.augmentation, seed=cfg.seed)
     task, names = folder.read_outputs()
     model = model_from(cfg.model, image_shape=data.image_shape, num_classes=len(names))

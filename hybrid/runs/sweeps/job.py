@@ -19,7 +19,8 @@ _ASKS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 _STOPPED = {128 + number: "checkpoint written" for number in _ASKS}
 _STOPPED |= {-number: "it had not begun" for number in _ASKS}  # Python was still starting
 _LINES_KEPT = 60
-_TRAIN = (sys.executable, "-m", "hybrid", "train")
+_SAFE = ("-P",) if sys.version_info >= (3, 11) else ()  # no file of the current folder takes a module's place
+_TRAIN = (sys.executable, *_SAFE, "-m", "hybrid", "train")
 
 
 class Outcome(NamedTuple):

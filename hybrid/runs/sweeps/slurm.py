@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
+from hybrid.configuration.paths import VARIABLE, named_folders
 from hybrid.errors import UserError
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun, counted
 from hybrid.runs.sweeps.job import Job, Outcome, import_path
@@ -59,14 +61,26 @@ def submit(sweep: SweepFolder, runs: Sequence[SweepRun], settings: SlurmSettings
     executor = submitit.AutoExecutor(
         folder=sweep.slurm / "%j", cluster="slurm", slurm_max_num_timeout=settings.requeues
     )
-    places = os.pathsep.join([*import_path(), os.getcwd()])  # where the nodes find hybrid, and the user's own classes
-    setup = [*settings.setup, f'export PYTHONPATH="{places}${{PYTHONPATH:+:$PYTHONPATH}}"']
+    setup = [*settings.setup, *_variables()]
     executor.update_parameters(name=job_name(sweep), slurm_setup=setup, **settings.sbatch())
     try:
         jobs = executor.map_array(ArrayTask(), list(runs))
     except submitit.core.utils.FailedJobError as error:
         raise UserError(f"SLURM refuses the sweep: {str(error).strip().splitlines()[-1]}") from error
     return {run.name: job.job_id for run, job in zip(runs, jobs, strict=True)}
+
+
+def _variables() -> list[str]:
+    """Lines of shell: where the nodes find hybrid, and the user's own configurations and classes.
+
+    A job begins in the folder of the command, whose classes are found too.
+    """
+    lines = []
+    if places := import_path():
+        lines.append(f'export PYTHONPATH="{os.pathsep.join(places)}${{PYTHONPATH:+:$PYTHONPATH}}"')
+    if named := named_folders():
+        lines.append(f"export {VARIABLE}={shlex.quote(named)}")
+    return lines
 
 
 def jobs_in_queue(sweep: SweepFolder) -> dict[str, str]:
