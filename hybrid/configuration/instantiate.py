@@ -101,7 +101,7 @@ def build_record(record: Callable[..., T], config: Mapping[str, Any] | DictConfi
     return _call(record, _as_dict(config, path), path=path, **runtime)
 
 
-def _as_dict(config: Mapping[str, Any] | DictConfig, path: str) -> dict[str, Any]:
+def _as_dict(config: Mapping[str, Any] | DictConfig, path: str = "it") -> dict[str, Any]:
     if not isinstance(config, Mapping):
         shown = "empty" if config is None else repr(config)
         raise UserError(f"{path} is {shown}, and must be a section of settings.")
