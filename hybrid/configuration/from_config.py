@@ -66,7 +66,7 @@ def data_from(section: Section, augmentation: Section | None = None, *, seed: in
         the validation split nor a test set that is drawn (data.split_seed).
     Raises UserError for an unknown key, a value of the wrong type or out of range, and settings that exclude each other.
     """
-    values = given(section)
+    values = given(section, path="data")
     holdout = build_record(Holdout, _holdout(values), path="data")
     shared = build_record(_Shared, {name: values.pop(name) for name in _FOR_ALL if name in values}, path="data")
     normalize = shared.normalize
@@ -76,7 +76,7 @@ def data_from(section: Section, augmentation: Section | None = None, *, seed: in
     return hybrid.data.build(
         instantiate(values, path="data", also_valid=(*_FOR_ALL, *_HOLDOUT)),
         normalize=normalize,
-        augmentation=build_record(Augmentation, given(augmentation or {}), path="augmentation"),
+        augmentation=build_record(Augmentation, given(augmentation or {}, path="augmentation"), path="augmentation"),
         subset=subset,
         validation=shared.validation,
         split_seed=shared.split_seed,

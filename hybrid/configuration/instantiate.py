@@ -38,14 +38,14 @@ def instantiate(
     return _call(factory, values, path=path, also_valid=also_valid, **runtime)
 
 
-def given(section: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
+def given(section: Mapping[str, Any] | DictConfig, *, path: str) -> dict[str, Any]:
     """The section's values; one that the user still has to give ("???" in the yaml) is left out, and counts as missing."""
-    return {name: value for name, value in _as_dict(section).items() if not (isinstance(value, str) and value == "???")}
+    return {name: value for name, value in _as_dict(section, path).items() if not (isinstance(value, str) and value == "???")}
 
 
 def signature_of(config: Mapping[str, Any] | DictConfig, *, path: str) -> Mapping[str, inspect.Parameter]:
     """The arguments of the class or function that a section's `_target_` names. Raises UserError as `instantiate` does."""
-    return _parameters(_factory(_as_dict(config), path), path)
+    return _parameters(_factory(_as_dict(config, path), path), path)
 
 
 def arguments(config: Mapping[str, Any], *, path: str) -> frozenset[str]:

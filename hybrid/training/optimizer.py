@@ -29,7 +29,7 @@ def optimizer_from(section: Mapping[str, Any] | DictConfig, model: nn.Module) ->
     groups of `parameter_groups`, and the section may have `decay` ("all" without it) and `rates`. Raises UserError for what
     `instantiate` refuses, and for an optimizer that no step of ours can drive.
     """
-    values = given(section)
+    values = given(section, path=_PATH)
     arguments = signature_of(values, path=_PATH)
     if "rates" not in arguments and not values.get("rates"):
         values.pop("rates", None)  # the yaml's default, for a function of the user's own
