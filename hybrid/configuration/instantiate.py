@@ -40,7 +40,11 @@ def instantiate(
 
 def given(section: Mapping[str, Any] | DictConfig, *, path: str) -> dict[str, Any]:
     """The section's values; one that the user still has to give ("???" in the yaml) is left out, and counts as missing."""
-    return {name: value for name, value in _as_dict(section, path).items() if not (isinstance(value, str) and value == "???")}
+    return {
+        name: value
+        for name, value in _as_dict(section, path).items()
+        if not (isinstance(value, str) and value == "???")
+    }
 
 
 def signature_of(config: Mapping[str, Any] | DictConfig, *, path: str) -> Mapping[str, inspect.Parameter]:
