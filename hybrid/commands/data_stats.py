@@ -84,6 +84,6 @@ def _print_pixels(data: Data) -> None:
         print(f"{name:<5} [{small}] of 1, [{large}] of 255")
     channels, height, width = data.image_shape
     print(f"size  {width} x {height}, {channels} channel{'s' if channels > 1 else ''}")
-    if isinstance(data.splits["train"], FileSplit):
+    if isinstance(data.splits["train"], FileSplit) and Path(data.splits["train"].paths[0]).is_file():
         sizes = ", ".join(f"{w} x {h}" for w, h in file_sizes(data.splits["train"]))
         print(f"files {sizes} (smallest, median, largest width x height)")

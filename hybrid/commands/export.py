@@ -23,7 +23,8 @@ from hybrid.configuration.arguments import command, option
 from hybrid.configuration.output_paths import check_folder
 from hybrid.errors import UserError
 
-if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+if TYPE_CHECKING:
+    from hybrid.data import Data  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.training.restore import Restored
 
 
@@ -101,16 +102,30 @@ def _description(run: Restored) -> dict[str, Any]:
             "shape": ["N", *run.data.image_shape],
             "type": "float32",
             "range": [0, 1],
-            "colour": "RGB" if run.data.image_shape[0] == 3 else "grey",
-            "files": dataclasses.asdict(run.data.source.reader),  # hybrid.data.images.ImageReader(**files)
+            "colour": {1: "grey", 3: "RGB"}.get(run.data.image_shape[0]),
+            "files": _files(run.data),
         },
         "task": run.task,
         "output": {"shape": ["N", len(run.class_names)], "means": _MEANING[run.task]},
         "class_names": list(run.class_names),
         "preprocessing": {
             "type": type(run.data.preprocessing).__name__,
-            "normalize": OmegaConf.to_container(run.cfg.data, resolve=True).get("normalize"),
+            "normalize": _normalize(run),
         },
         "config": OmegaConf.to_container(run.cfg, resolve=True),
         "hybrid": __version__,
     }
+
+
+def _files(data: Data) -> dict[str, Any] | None:
+    """How image files become the input, as `hybrid.data.images.ImageReader(**files)`; None where files cannot hold it."""
+    return dataclasses.asdict(data.source.reader) if data.image_shape[0] in (1, 3) else None
+
+
+def _normalize(run: Restored) -> Any:
+    from omegaconf import OmegaConf
+
+    measured = run.data.measured
+    if measured is not None:
+        return {"mean": list(measured.mean), "std": list(measured.std)}
+    return OmegaConf.to_container(run.cfg.data, resolve=True).get("normalize")

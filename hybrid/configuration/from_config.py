@@ -17,6 +17,7 @@ import hybrid.data
 import hybrid.models
 from hybrid.configuration.instantiate import arguments, build_record, given, instantiate
 from hybrid.data import Augmentation, Data, Holdout, PixelStatistics, Subset
+from hybrid.data.dataset import Facts
 from hybrid.errors import UserError, unknown_name
 from hybrid.models import HybridModel
 
@@ -49,7 +50,7 @@ def part_from(section: Section, name: str) -> Any:
 class _Shared:
     """The keys that all sections of data share; the others are arguments of the class that `_target_` names."""
 
-    normalize: dict | Literal["none", "contrast"] = "none"
+    normalize: dict | Literal["none", "auto", "contrast"] = "none"
     validation: int | float | None = 0
     split_seed: int = 0
     subset: dict = dataclasses.field(default_factory=dict)
@@ -59,11 +60,14 @@ _HOLDOUT = tuple(field.name for field in dataclasses.fields(Holdout))
 _FOR_ALL = tuple(field.name for field in dataclasses.fields(_Shared))
 
 
-def data_from(section: Section, augmentation: Section | None = None, *, seed: int) -> Data:
+def data_from(
+    section: Section, augmentation: Section | None = None, *, seed: int, facts: Mapping[str, Any] | None = None
+) -> Data:
     """The data set that `cfg.data` describes, augmented as `cfg.augmentation` says; no file is read.
 
     seed: decides the order of the images, their augmentation and, unless data.subset.seed is given, the subset; neither
         the validation split nor a test set that is drawn (data.split_seed).
+    facts: what a run has kept of `Data.facts()`, as a dict.
     Raises UserError for an unknown key, a value of the wrong type or out of range, and settings that exclude each other.
     """
     values = given(section, path="data")
@@ -82,6 +86,7 @@ def data_from(section: Section, augmentation: Section | None = None, *, seed: in
         split_seed=shared.split_seed,
         holdout=holdout,
         seed=seed,
+        facts=None if facts is None else Facts.of(facts),
     )
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from hybrid.data.augmentation import Augmentation
-from hybrid.data.dataset import Data
+from hybrid.data.dataset import Data, Facts
 from hybrid.data.holdout import Holdout
 from hybrid.data.preprocessing import Scale, preprocessing
-from hybrid.data.sources import FileSource, MemorySource
+from hybrid.data.sources import FileSource, Source
 from hybrid.data.splits import Division, Subset
 from hybrid.errors import UserError
 
 
 def build(
-    source: MemorySource | FileSource,
+    source: Source,
     *,
     normalize: Scale = "none",
     augmentation: Augmentation | None = None,
@@ -21,6 +21,7 @@ def build(
     split_seed: int = 0,
     holdout: Holdout | None = None,
     seed: int = 0,
+    facts: Facts | None = None,
 ) -> Data:
     """The data of a source, ready to load; no file is read before it is needed.
 
@@ -28,8 +29,8 @@ def build(
 
     Args:
         source: the data set itself.
-        normalize: the `PixelStatistics` of the training images; "none" leaves pixels in [0, 1]; "contrast" is local contrast
-            normalisation.
+        normalize: the `PixelStatistics` of the training images; "auto" measures them once; "none" leaves pixels in [0, 1];
+            "contrast" is local contrast normalisation.
         augmentation: the random changes of training images; none by default.
         subset: a small training set; all images by default.
         validation: the images that validate, as a fraction in (0, 1) or a number; 0: none; None: the split that the data set
@@ -37,29 +38,41 @@ def build(
         split_seed: decides which images test, where they are drawn, and which validate.
         holdout: which images test; by default the test images that the data set brings.
         seed: decides the order of the images, their augmentation, and the subset if it has no seed of its own.
+        facts: what an earlier `Data.facts()` of the same data set said, which is then not read or measured again.
 
     Raises UserError for values out of range and settings that exclude each other.
     """
-    if not isinstance(source, MemorySource | FileSource):
+    if not isinstance(source, Source):
         raise UserError(f"data: a {type(source).__name__} is no hybrid.data.MemorySource or hybrid.data.FileSource.")
+    if facts is not None:
+        source.assume(facts.image_shape)
     augmentation = augmentation or Augmentation()
     _check_augmentation(augmentation, source)
-    return Data(
+    if normalize != "auto":
+        preprocessing(normalize, channels=source.image_shape[0])  # refuses what does not fit, before anything is read
+    data = Data(
         source,
-        preprocessing=preprocessing(normalize, channels=source.image_shape[0]),
+        scale=normalize,
         augmentation=augmentation,
         division=Division(subset or Subset(), validation, split_seed, holdout or Holdout()),
         seed=seed,
     )
+    data.know(facts)
+    return data
 
 
-def _check_augmentation(augmentation: Augmentation, source: MemorySource | FileSource) -> None:
+def _check_augmentation(augmentation: Augmentation, source: Source) -> None:
     if augmentation.cutmix and source.task == "regression":
         raise UserError(
             f"augmentation.cutmix={augmentation.cutmix:g} makes no sense for values: those of an image with a piece of another "
             "are not known. Valid for regression: augmentation.mixup, or none."
         )
-    _, height, width = source.image_shape
+    channels, height, width = source.image_shape
+    if augmentation.policy is not None and channels not in (1, 3):
+        raise UserError(
+            f"augmentation.policy={augmentation.policy} changes colours, and {source.name} has images of {channels} channels: it "
+            "works on grey or RGB. Valid here: pad, flip, cutout, mixup, cutmix."
+        )
     augmentation.check_size(height, width)
     if augmentation.random_resized_crop is not None and not isinstance(source, FileSource):
         raise UserError(

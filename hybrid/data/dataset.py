@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +16,10 @@ from hybrid.data.batch import Batching, Loader
 from hybrid.data.file_loader import FileLoader
 from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.memory_loader import MemoryLoader
-from hybrid.data.preprocessing import Normalize
-from hybrid.data.sources import FileSource, FileSplit, MemorySource, MemorySplit, Split
+from hybrid.data.preprocessing import Normalize, PixelStatistics, Scale, preprocessing
+from hybrid.data.sources import FileSplit, MemorySplit, Source, Split
 from hybrid.data.splits import Division
-from hybrid.data.tasks import Task
+from hybrid.data.tasks import OUTPUT_WORDS, Task
 from hybrid.distributed.rank_slices import ALONE, Shares
 from hybrid.errors import UserError, unknown_name
 from hybrid.stratified import stratified_positions
@@ -27,6 +28,29 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _USUAL_BATCH = 128  # images
+_MEASURED = 10_000  # images at most, whose mean and standard deviation are measured
+_CONSTANT = 1e-6  # a standard deviation of pixels in 0..1 that is rounding alone
+
+
+class Facts(NamedTuple):
+    """What the files of a data set say about it: (C, H, W) of its images, and their statistics where they were measured."""
+
+    image_shape: tuple[int, int, int]
+    measured: PixelStatistics | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, of which `of` makes the facts again."""
+        found = self.measured
+        normalize = None if found is None else {"mean": list(found.mean), "std": list(found.std)}
+        return {"image_shape": list(self.image_shape), "normalize": normalize}
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Facts:
+        """The facts of `as_dict`."""
+        channels, height, width = content["image_shape"]
+        found = content.get("normalize")
+        measured = None if found is None else PixelStatistics(tuple(found["mean"]), tuple(found["std"]))
+        return cls((channels, height, width), measured)
 
 
 class Data:
@@ -36,22 +60,30 @@ class Data:
 
     Attributes:
         source: the data set itself.
-        preprocessing: a module: images (N, C, H, W), uint8 or float in [0, 1], → float32 as the model takes them.
         augmentation: the random changes of training images.
     """
 
     def __init__(
         self,
-        source: MemorySource | FileSource,
+        source: Source,
         *,
-        preprocessing: nn.Module,
+        scale: Scale,
         augmentation: Augmentation,
         division: Division,
         seed: int,
     ) -> None:
-        self.source, self.preprocessing, self.augmentation = source, preprocessing, augmentation
+        self.source, self.augmentation, self._scale = source, augmentation, scale
         self._division, self._seed = division, seed
         self._resident: dict[tuple[str, torch.device], MemorySplit] = {}
+
+    def __repr__(self) -> str:
+        if "splits" not in self.__dict__:
+            return f"Data({self.name!r}: not read yet)"
+        counts = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())
+        shape = " x ".join(map(str, self.image_shape))
+        word, count = OUTPUT_WORDS[self.source.task], self.num_classes
+        plural = "" if count == 1 else "es" if word.endswith("s") else "s"
+        return f"Data({self.name!r}: {counts} images of {shape}, {count} {word}{plural})"
 
     @property
     def name(self) -> str:
@@ -94,6 +126,39 @@ class Data:
     def _prepared(self) -> bool:
         self.source.prepare()
         return True
+
+    @cached_property
+    def preprocessing(self) -> nn.Module:
+        """A module: images (N, C, H, W), uint8 or float in [0, 1], → float32 as the model takes them."""
+        scale = self._scale if self.measured is None else self.measured
+        return preprocessing(scale, channels=self.image_shape[0])
+
+    @cached_property
+    def measured(self) -> PixelStatistics | None:
+        """With normalize="auto", the mean and standard deviation of the training images, which are measured at first use.
+
+        At most 10,000 images are read, each class in proportion, as evaluation sees them. A channel that is the same
+        everywhere has the standard deviation 1. Otherwise None.
+        """
+        if self._scale != "auto":
+            return None
+        from hybrid.data.statistics import pixel_statistics
+
+        found = pixel_statistics(self.loader("train", batch_size=_USUAL_BATCH, most=_MEASURED, raw=True))
+        return PixelStatistics(found.mean, tuple(std if std > _CONSTANT else 1.0 for std in found.std))
+
+    def facts(self) -> Facts | None:
+        """What was learned from the files, and a run keeps, so that it can be used without them; None: nothing was."""
+        if self._scale != "auto" and not self.source.reads_shape:
+            return None
+        return Facts(self.image_shape, self.measured)
+
+    def know(self, facts: Facts | None) -> None:
+        """Take facts of `facts()` as known, in place of what the files say."""
+        if facts is not None:
+            self.source.assume(facts.image_shape)
+            if self._scale == "auto":
+                self.measured = facts.measured
 
     @cached_property
     def splits(self) -> dict[str, Split]:
@@ -152,7 +217,7 @@ class Data:
         finisher = BatchFinisher(
             augmentation=self.augmentation,
             preprocessing=(self._unchanged if raw else copy.deepcopy(self.preprocessing)).to(place),
-            fill=self._fill,
+            fill=self._fill if train else torch.empty(0, dtype=torch.uint8),  # it is a colour of augmentation
             num_classes=self.num_classes,
             device=place,
             seed=self._seed,

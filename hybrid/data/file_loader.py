@@ -20,7 +20,7 @@ from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.images import Box
 from hybrid.data.policies import apply_seeded, make_policy
 from hybrid.data.randomness import number, numpy_generator, torch_generator
-from hybrid.data.sources import FileSource, FileSplit
+from hybrid.data.sources import FileSplit, Source
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 
@@ -34,7 +34,7 @@ class _DecodedFiles(Dataset):
     The text is returned, because an exception of a worker reaches the main process as a page of traceback.
     """
 
-    def __init__(self, paths: Sequence[str], source: FileSource, augmentation: Augmentation, *, train: bool, seed: int):
+    def __init__(self, paths: Sequence[str], source: Source, augmentation: Augmentation, *, train: bool, seed: int):
         # One block of memory: a list of a million texts would be copied into every forked worker.
         self.paths = np.array(paths)
         self.source, self.augmentation, self.train, self.seed = source, augmentation, train, seed
@@ -56,7 +56,7 @@ class _DecodedFiles(Dataset):
     def _open(self, path: str, epoch: int, position: int) -> Tensor:
         area, source = self.augmentation.random_resized_crop, self.source
         if not self.train or area is None:
-            return source.open_image(path)
+            return source.item(path)
         random, reader = numpy_generator(self.seed, "resized_crop", epoch, position), source.reader
         height, width = reader.size
 
@@ -64,7 +64,7 @@ class _DecodedFiles(Dataset):
             aspect = image_width / image_height if reader.fit == "squash" else width / height
             return random_box(image_width, image_height, area=area, random=random, aspect=aspect)
 
-        return reader.open_box(path, choose_box)
+        return source.item_box(path, choose_box)
 
 
 def random_box(
@@ -118,7 +118,7 @@ class FileLoader(Loader):
     """
 
     def __init__(
-        self, name: str, split: FileSplit, batching: Batching, finisher: BatchFinisher, source: FileSource
+        self, name: str, split: FileSplit, batching: Batching, finisher: BatchFinisher, source: Source
     ) -> None:
         super().__init__(name, len(split), batching)
         self._data, self._finisher, self._augmenter = split, finisher, finisher.augmenter

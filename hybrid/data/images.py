@@ -28,6 +28,11 @@ _BITS, _COLOURS = 258, 262  # tags of TIFF files: BitsPerSample, PhotometricInte
 _ORIENTATION = 0x0112  # the tag of EXIF
 
 
+def visible(images: Tensor) -> Tensor:
+    """The channels of images (…, C, H, W) that a picture can show: one, or the first three of three or more."""
+    return images[..., : 3 if images.shape[-3] >= 3 else 1, :, :]
+
+
 def sides(size: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) of a size, which is that pair or the side of a square."""
     if isinstance(size, int):

@@ -21,7 +21,7 @@ class PixelStatistics:
     std: tuple[float, ...]
 
 
-Scale = Literal["none", "contrast"] | PixelStatistics
+Scale = Literal["none", "contrast", "auto"] | PixelStatistics
 
 
 class Normalize(nn.Module):
@@ -90,6 +90,7 @@ def preprocessing(normalize: Scale, *, channels: int) -> nn.Module:
     """A module for images (N, channels, H, W), uint8 or float in [0, 1], → float32 as a model takes them.
 
     normalize: the statistics by which pixels are standardised; "none" leaves them in [0, 1]; "contrast" is `LocalContrast`.
+        "auto" is nothing that is known here: `Data.measured` is.
     Raises UserError for statistics of another number of channels, and for impossible ones.
     """
     if normalize == "contrast":

@@ -10,10 +10,11 @@ import itertools
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -21,9 +22,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from hybrid.data.files import OfficialFile, is_official, md5
-from hybrid.data.images import Fit, ImageReader, Interpolation, Size, box_around, centre, scaled, sides
+from hybrid.data.images import Box, Fit, ImageReader, Interpolation, Size, box_around, centre, scaled, sides
 from hybrid.data.pixels import ValueRange, as_bytes
-from hybrid.data.tasks import Task, checked_labels
+from hybrid.data.tasks import Task, as_labels, checked_labels
 from hybrid.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -107,8 +108,10 @@ class Source(ABC):
         fit: how an image of other proportions is brought to `size`: "crop" cuts off what does not fit, "squash" changes the
             proportions.
         value_range: the values (black, white) of images whose type does not say them; `hybrid.data.pixels` has the rule.
+        reads_shape: whether the shape of the images is read from the files.
     """
 
+    reads_shape: bool = False
     name: str = "data"
     task: Task = "classification"
     published: bool = False
@@ -140,6 +143,21 @@ class Source(ABC):
     def open_image(self, path: str | PathLike[str]) -> Tensor:
         """One image file as the test images are: uint8 (C, H, W). Raises UserError, naming the file, if it cannot be read."""
         return self.reader.open(path)
+
+    def item(self, key: str) -> Tensor:
+        """One image of a `FileSplit`, by its entry in `paths`, as the test images are: uint8 (C, H, W)."""
+        return self.open_image(key)
+
+    def item_box(self, key: str, choose_box: Callable[[int, int], Box]) -> Tensor:
+        """The same, with a box of the image in place of its centre. `choose_box(width, height)` gives the box, in pixels."""
+        return self.reader.open_box(key, choose_box)
+
+    def content(self, key: str) -> bytes:
+        """The bytes that tell an image of a `FileSplit` from another."""
+        return Path(key).read_bytes()
+
+    def assume(self, image_shape: tuple[int, int, int]) -> None:  # noqa: B027  (most sources are told it)
+        """Take the shape of the images as known. A source that reads it from its files need not have them for prediction."""
 
     @abstractmethod
     def stored(self, part: Part) -> Split | None:
@@ -193,12 +211,13 @@ class MemorySource(Source):
             raise UserError(f"{self.name}: read({part!r}) returned {_kind(found)}; it returns a pair (images, labels).")
         images, labels = found
         where = f"{self.name}, {part} part"
+        images, labels = torch.as_tensor(images), as_labels(labels, task=self.task, where=where)
         if images.ndim != 4 or images.shape[1] != self.channels:
             wanted = f"of shape (N, {self.channels}, h, w)"
             raise UserError(f"{where}: images must be {wanted}, got {tuple(images.shape)}.")
         labels = checked_labels(labels, task=self.task, outputs=self.num_classes, count=len(images), where=where)
         images = as_bytes(images, value_range=self.value_range, where=where)
-        self._tell_of_cropping(images, where)
+        tell_of_cropping(images, sides(self.size), fit=self.fit, where=where)
         return resize(images, sides(self.size), fit=self.fit), labels
 
     def stored(self, part: Part) -> MemorySplit | None:
@@ -206,18 +225,6 @@ class MemorySource(Source):
             return None
         loaded = self.load(part)
         return None if loaded is None else MemorySplit(*loaded, torch.arange(len(loaded[1])))
-
-    def _tell_of_cropping(self, images: Tensor, where: str) -> None:
-        size, (height, width) = sides(self.size), images.shape[-2:]
-        if scaled(height, width, box=size, fit=self.fit) != size:
-            _log.warning(
-                "%s: images of %d x %d (height x width) are scaled to cover %d x %d, and what does not fit is cut off: a size "
-                'of their own proportions keeps it, fit="squash" squeezes it in.',
-                where,
-                height,
-                width,
-                *size,
-            )
 
 
 class Files(NamedTuple):
@@ -251,7 +258,7 @@ class FileSource(Source):
         files = self.list(part)
         if files is None:
             return None
-        labels = torch.tensor(files.labels, dtype=torch.int64 if self.task == "classification" else torch.float32)
+        labels = as_labels(files.labels, task=self.task, where=f"{self.name}, {part} part")
         known = {"task": self.task, "outputs": self.num_classes, "count": len(files.paths)}
         labels = checked_labels(labels, **known, where=f"{self.name}, {part} part")
         return FileSplit(files.paths, labels, torch.arange(len(labels)))
@@ -275,7 +282,7 @@ class FileSource(Source):
 
     def _fault(self, path: str) -> str | None:
         try:
-            self.open_image(path)
+            self.item(path)
         except UserError as error:
             return str(error)
         return None
@@ -283,6 +290,20 @@ class FileSource(Source):
 
 def _kind(found: Any) -> str:
     return "None" if found is None else f"a {type(found).__name__}"
+
+
+def tell_of_cropping(images: Tensor, size: tuple[int, int], *, fit: Fit, where: str) -> None:
+    """Says in one line that images (N, C, h, w) lose a part when they are brought to a size."""
+    height, width = images.shape[-2:]
+    if scaled(height, width, box=size, fit=fit) != size:
+        _log.warning(
+            "%s: images of %d x %d (height x width) are scaled to cover %d x %d, and what does not fit is cut off: a size "
+            'of their own proportions keeps it, fit="squash" squeezes it in.',
+            where,
+            height,
+            width,
+            *size,
+        )
 
 
 def resize(images: Tensor, size: tuple[int, int], *, fit: Fit = "crop") -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hybrid.data.batch import Loader
 from hybrid.data.dataset import Data
+from hybrid.data.images import visible
 from hybrid.data.preprocessing import PixelStatistics
 from hybrid.data.sources import FileSplit
 from hybrid.errors import UserError
@@ -91,7 +92,7 @@ def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int 
     for row, (label, name) in enumerate(zip(classes, names, strict=True)):
         draw.text((6, row * (down + 2) + down // 2), name, fill="black", font=font, anchor="lm")
         for column, image in enumerate(_examples(data, split, int(label), columns)):
-            pixels = Image.fromarray(image.expand(3, -1, -1).permute(1, 2, 0).numpy())
+            pixels = Image.fromarray(visible(image).expand(3, -1, -1).permute(1, 2, 0).numpy())
             sheet.paste(pixels.resize((across, down)), (margin + column * (across + 2), row * (down + 2)))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -110,5 +111,5 @@ def _examples(data: Data, split: str, label: int, count: int) -> Sequence[Tensor
         members = torch.nonzero(has).flatten().tolist()
     positions = members[:: max(1, len(members) // count)][:count]
     if isinstance(chosen, FileSplit):
-        return [data.open_image(chosen.paths[position]) for position in positions]
+        return [data.source.item(chosen.paths[position]) for position in positions]
     return [chosen.images[position] for position in positions]

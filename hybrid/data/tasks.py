@@ -9,8 +9,9 @@ regression      (N, K) float32, any numbers            (N, K) numbers, in the un
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,41 @@ def task_of(labels: Tensor) -> Task:
     if labels.ndim == 1:
         return "regression" if labels.is_floating_point() else "classification"
     return "multilabel" if bool(((labels == 0) | (labels == 1)).all()) else "regression"
+
+
+def as_labels(labels: Any, *, task: Task | None, where: str | Path) -> Tensor:
+    """Labels as a user has them, in a tensor, an array or a list, as a tensor that `checked_labels` can check.
+
+    Whole numbers of any width become int64, other numbers float32. A column (N, 1) of whole numbers becomes (N,). Where the
+    task is classification, or None and the labels show nothing else, one-hot rows become their class; where it is
+    classification, floats that are whole numbers do. Raises UserError, naming `where`, for what holds no numbers.
+    """
+    try:
+        values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    except (ValueError, TypeError) as error:  # rows of different lengths
+        raise UserError(f"{where}: labels are no table of numbers ({str(error)[:80]}).") from error
+    if values.dtype.kind not in "biuf" or values.ndim not in (1, 2):
+        raise UserError(
+            f"{where}: labels are numbers of shape (N,) or (N, K), got {values.dtype} of shape {values.shape}."
+        )
+    if values.ndim == 2 and values.shape[1] == 1 and values.dtype.kind != "f":
+        values = values[:, 0]
+    if task in ("classification", None) and values.ndim == 2 and _is_one_hot(values):
+        return torch.from_numpy(values.argmax(1))
+    if (
+        task == "classification"
+        and values.dtype.kind == "f"
+        and values.ndim == 1
+        and bool((values == values.round()).all())
+    ):
+        values = values.astype(np.int64)
+    return torch.from_numpy(
+        np.array(values, dtype=np.float32 if values.dtype.kind == "f" or values.ndim == 2 else np.int64)
+    )
+
+
+def _is_one_hot(values: np.ndarray) -> bool:
+    return values.shape[1] > 1 and bool(((values == 0) | (values == 1)).all() and (values.sum(1) == 1).all())
 
 
 def checked_labels(labels: Tensor, *, task: Task, outputs: int, count: int, where: str | Path) -> Tensor:

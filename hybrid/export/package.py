@@ -77,7 +77,7 @@ def real_images(data: Data, count: int = 16) -> Tensor | None:
         if hasattr(split, "images"):
             pixels = split.images[positions]
         else:
-            pixels = torch.stack([data.open_image(split.paths[position]) for position in positions.tolist()])
+            pixels = torch.stack([data.source.item(split.paths[position]) for position in positions.tolist()])
     except UserError as error:
         warnings.warn(f"verified on random images alone: {error}", stacklevel=2)
         return None

@@ -3,6 +3,7 @@
 config.yaml        the whole configuration, as composed
 classes.json       the names of the classes, in the order of the model's outputs; of another task {"task", "names"}
 project.json       the user's own folders whose classes the run was made with; only where it has such classes
+data.json          what was read from the files of the data and the run needs without them: shape, mean, std; not of every run
 environment.json   every session that worked on the run: time, command, versions, machine, commit, data that are not official
 metrics.jsonl      one JSON object per logged step
 summary.json       the results; it exists when the run is finished
@@ -20,7 +21,7 @@ import contextlib
 import json
 import shutil
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from hybrid.configuration.class_paths import RECORD, record_folders
 from hybrid.configuration.hydra_arguments import script_of
 from hybrid.configuration.renamed import upgrade
 from hybrid.errors import PeerLost, UserError
-from hybrid.files import remove_temporaries, write_text
+from hybrid.files import remove_temporaries, write_json, write_text
 from hybrid.locks import FileLock, is_locked
 from hybrid.runs.identity import identity, run_name
 from hybrid.runs.numbers import headline
@@ -49,6 +50,7 @@ class RunFolder:
         self.config = self.path / "config.yaml"
         self.classes = self.path / "classes.json"
         self.project = self.path / RECORD
+        self.data = self.path / "data.json"
         self.environment = self.path / "environment.json"
         self.metrics = self.path / "metrics.jsonl"
         self.error = self.path / "error.txt"
@@ -92,11 +94,13 @@ class RunFolder:
         *,
         class_names: Sequence[str],
         task: str = "classification",
+        facts: Mapping[str, Any] | None = None,
         restart: bool = False,
     ) -> None:
         """Lock the folder for this process and write what describes the run, or check that it is the run described there.
 
         class_names: one for each of the model's outputs. task: what the outputs are (`hybrid.data.tasks`).
+        facts: what data.json keeps, if there is anything.
         `restart` first deletes what a run has left there, and nothing else.
         Raises UserError if another process works on it, if it belongs to another configuration, or if it cannot be written.
         """
@@ -115,6 +119,8 @@ class RunFolder:
                 names: Any = list(class_names)
                 names = names if task == "classification" else {"task": task, "names": names}
                 write_text(self.classes, json.dumps(names, ensure_ascii=False) + "\n")
+            if facts is not None and not self.data.is_file():
+                write_json(self.data, facts)
             if not self.config.is_file():
                 write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
             record_folders(self.path, cfg)
@@ -181,6 +187,15 @@ class RunFolder:
         except (OSError, json.JSONDecodeError, TypeError, KeyError) as error:
             raise UserError(f"{self.classes} cannot be read: {str(error)[:120]}") from error
 
+    def read_facts(self) -> dict[str, Any] | None:
+        """What data.json keeps; None where there is none."""
+        if not self.data.is_file():
+            return None
+        try:
+            return dict(json.loads(self.data.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{self.data} cannot be read: {str(error)[:120]}") from error
+
     def read_summary(self) -> dict[str, Any]:
         """The results of a finished run."""
         return json.loads(self.summary.read_text())
@@ -217,7 +232,16 @@ class RunFolder:
     def _clear(self) -> None:
         for path in (self.checkpoints, self.path / "tensorboard", self.analysis, self.profile, self.errors):
             shutil.rmtree(path, ignore_errors=True)
-        files = (self.summary, self.metrics, self.environment, self.error, self.classes, self.project, self.config)
+        files = (
+            self.summary,
+            self.metrics,
+            self.environment,
+            self.error,
+            self.classes,
+            self.data,
+            self.project,
+            self.config,
+        )
         for path in (*self.path.glob(EVENTS), *files):
             path.unlink(missing_ok=True)
 

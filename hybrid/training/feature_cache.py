@@ -18,7 +18,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -107,11 +106,18 @@ class CachePlan:
     def _key(self, split: str) -> str:
         """A hash of the images themselves, in their order, and of all that makes features of them."""
         digest = hashlib.blake2b(digest_size=12)
-        digest.update(json.dumps([_relevant(self.plan), self.row_shape(split), __version__], sort_keys=True).encode())
+        facts = self.data.facts()
+        about = [
+            _relevant(self.plan),
+            self.row_shape(split),
+            __version__,
+            *([] if facts is None else [facts.as_dict()]),
+        ]
+        digest.update(json.dumps(about, sort_keys=True).encode())
         chosen = self.data.splits[split]
         if isinstance(chosen, FileSplit):
             for path in chosen.paths:
-                digest.update(Path(path).read_bytes())
+                digest.update(self.data.source.content(path))
         else:
             digest.update(np.ascontiguousarray(chosen.images.cpu().numpy()))
         return digest.hexdigest()

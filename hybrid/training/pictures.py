@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from hybrid.data import Data, Loader
+from hybrid.data.images import visible
 from hybrid.reports.confusion_figure import confusion_figure
 from hybrid.reports.scattering_figures import filter_bank_figure
 from hybrid.runs import Tracker
@@ -26,7 +27,7 @@ class Pictures:
         """The first training batch as the model sees it, and the filters it meets."""
         if not self.enabled:
             return
-        images = next(iter(loader.epoch(0))).images[:64].detach().float().cpu()
+        images = visible(next(iter(loader.epoch(0))).images[:64]).detach().float().cpu()
         self.tracker.images(0, "train/augmented_batch", _displayable(images))
         transform = getattr(getattr(model, "frontend", None), "transform", None)
         if isinstance(transform, Scattering2D):

@@ -81,7 +81,7 @@ def restore(
     weights = weights or settings.test_weights
     content = _read_checkpoint(folder, weights)
     use_recorded_folders(folder.path, {name: cfg.get(name) for name in ("model", "data", "loss")})
-    data = data_from(_data_config(cfg, data_root, download), cfg.augmentation, seed=cfg.seed)
+    data = data_from(_data_config(cfg, data_root, download), cfg.augmentation, seed=cfg.seed, facts=folder.read_facts())
     task, names = folder.read_outputs()
     model = model_from(cfg.model, image_shape=data.image_shape, num_classes=len(names))
     if "units.mean" in content["model"]:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hybrid import distributed
 from hybrid.configuration.from_config import data_from, model_from
+from hybrid.data import Data
 from hybrid.data.file_loader import dead_worker
 from hybrid.durations import in_seconds
 from hybrid.errors import Stopped
@@ -60,8 +61,7 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
     if distributed.from_main(lambda: folder.finished) and not settings.run.restart:
         return distributed.from_main(lambda: folder.say_finished(cfg))
     set_up_process(settings)
-    data = data_from(cfg.data, cfg.augmentation, seed=settings.seed)
-    distributed.prepare(data.prepare)
+    data = _data(cfg, settings, folder)
     plan = Plan.of(cfg, settings, data)
     callbacks.call("on_setup", plan, data)
     model = model_from(cfg.model, image_shape=data.image_shape, num_classes=data.num_classes)
@@ -81,12 +81,23 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
         objective=plan.objective,
         callbacks=callbacks,
     )
+    facts = data.facts()
     described = {"class_names": data.class_names, "task": data.task, "restart": settings.run.restart}
+    described |= {"facts": None if facts is None else facts.as_dict()}
     distributed.from_main(lambda: folder.open(cfg, **described))
     with _noting_failures(folder):
         cache = begin(state, data, folder, given=given, wanted=wanted)
         with Session.open(plan, data, state, folder, cache) as session:
             return _train(session)
+
+
+def _data(cfg: DictConfig, settings: Settings, folder: RunFolder) -> Data:
+    """The data set, with its files there; what the run has kept about it is not measured again, and else the first rank does."""
+    kept = None if settings.run.restart else distributed.from_main(folder.read_facts)
+    data = data_from(cfg.data, cfg.augmentation, seed=settings.seed, facts=kept)
+    distributed.prepare(data.prepare)
+    data.know(distributed.from_main(data.facts))
+    return data
 
 
 def _train(session: Session) -> dict[str, Any]:
