@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 import hybrid.data
 import hybrid.models
-from hybrid.configuration.instantiate import arguments, build_record, given, instantiate
+from hybrid.configuration.instantiate import build_record, given, instantiate, signature_of
 from hybrid.data import Augmentation, Data, Holdout, PixelStatistics, Subset
 from hybrid.data.dataset import Facts
 from hybrid.errors import UserError, unknown_name
@@ -95,5 +95,5 @@ def _holdout(values: dict[str, Any]) -> dict[str, Any]:
 
     With data.folds, data.fold is the fold that tests, whatever the class has.
     """
-    own = () if values.get("folds") is not None else arguments(values, path="data")
+    own = () if values.get("folds") is not None else signature_of(values, path="data")
     return {name: values.pop(name) for name in _HOLDOUT if name in values and name not in own}

@@ -52,14 +52,6 @@ def signature_of(config: Mapping[str, Any] | DictConfig, *, path: str) -> Mappin
     return _parameters(_factory(_as_dict(config, path), path), path)
 
 
-def arguments(config: Mapping[str, Any], *, path: str) -> frozenset[str]:
-    """The names of the arguments of the class that `config["_target_"]` names. Raises as `instantiate` does."""
-    try:
-        return frozenset(inspect.signature(_factory(config, path)).parameters)
-    except ValueError:  # built into Python
-        return frozenset()
-
-
 def instantiate_each(items: Iterable[Any] | None, *, path: str, names: Mapping[str, str], **runtime: Any) -> list[Any]:
     """Build every part of a list, as `instantiate` does, in their order.
 
