@@ -20,6 +20,7 @@ from hybrid.runs.identity import INCIDENTAL
 from hybrid.training import schedule
 from hybrid.training.objective import Objective, objective_of
 from hybrid.training.settings import LiveSettings, Settings, TrainerSettings
+from hybrid.training.torch_schedule import is_torchs
 
 _SHARE = 0.05  # of the training time, for analysis.every=auto
 # In forwards per image: a training step, where a fixed front-end is half of the forward; an analysis, with its measurements.
@@ -68,7 +69,7 @@ class Plan:
         objective: what is learnt, and how it is judged.
         loader: the training images, this process's part of each batch.
         length: the steps of an epoch, and of the run.
-        schedule: step (0 is the first) -> the learning rate's factor.
+        schedule: step (0 is the first) -> the learning rate's factor; None for a scheduler of torch, which the state has.
         log_every, evaluate_every, checkpoint_every: in steps.
         analysis: None where nothing is analysed during training.
         model, seed: for people: the name of the model's configuration, and the run's seed.
@@ -81,7 +82,7 @@ class Plan:
     objective: Objective
     loader: Loader
     length: RunLength
-    schedule: Callable[[int], schedule.Setting]
+    schedule: Callable[[int], schedule.Setting] | None
     log_every: int
     evaluate_every: int
     checkpoint_every: int
@@ -175,8 +176,10 @@ def _training_loader(data: Data, settings: Settings) -> Loader:
     )
 
 
-def _schedule(cfg: DictConfig, length: RunLength) -> Callable[[int], schedule.Setting]:
+def _schedule(cfg: DictConfig, length: RunLength) -> Callable[[int], schedule.Setting] | None:
     """A schedule takes what it wants of the run's length: the record, or its two numbers."""
+    if is_torchs(cfg.schedule):
+        return None
     numbers = dataclasses.asdict(length)
     return instantiate(cfg.schedule, path="schedule", length=length, **numbers)
 

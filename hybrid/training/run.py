@@ -26,6 +26,7 @@ from hybrid.training.settings import Settings, with_absolute_root
 from hybrid.training.start import begin, check_model, initial_weights, on_device, set_up_process
 from hybrid.training.state import TrainState
 from hybrid.training.summary import closing_words, final_numbers, summarize
+from hybrid.training.torch_schedule import torch_schedule
 from hybrid.training.trainer import Trainer
 
 
@@ -72,6 +73,7 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
     model = on_device(model, plan)
     wanted = plan_cache(plan, data, model)
     optimizer = optimizer_from(cfg.optimizer, model)
+    scheduler = torch_schedule(cfg.schedule, optimizer, data=data, steps_per_epoch=plan.length.steps_per_epoch)
     state = TrainState(
         model,
         optimizer,
@@ -80,6 +82,7 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
         ema=plan.trainer.ema,
         objective=plan.objective,
         callbacks=callbacks,
+        scheduler=scheduler,
     )
     facts = data.facts()
     described = {"class_names": data.class_names, "task": data.task, "restart": settings.run.restart}

@@ -14,6 +14,7 @@ from hybrid.seeding import generator_states, restore_generator_states
 from hybrid.training.callbacks import Callbacks
 from hybrid.training.objective import Objective
 from hybrid.training.step import Meter
+from hybrid.training.torch_schedule import TorchSchedule
 
 
 class TrainState:
@@ -29,6 +30,7 @@ class TrainState:
         ema: float | None = None,
         objective: Objective | None = None,
         callbacks: Callbacks | None = None,
+        scheduler: TorchSchedule | None = None,
     ) -> None:
         """objective: of the run; what its loss keeps is a part of the state."""
         self.model, self.optimizer, self.device = model, optimizer, device
@@ -42,7 +44,7 @@ class TrainState:
         self.seconds = 0.0  # spent in training steps, over all sessions
         self.kept: list[dict[str, float]] = []  # the best evaluations so far, best first
         self.latest: dict[str, float] = {}
-        self.callbacks = callbacks or Callbacks()
+        self.callbacks, self.scheduler = callbacks or Callbacks(), scheduler
         self.end: dict[str, Any] | None = None  # where a callback ended the run early: its step and the reason
 
     @property
@@ -78,6 +80,7 @@ class TrainState:
             "model": self.model.state_dict(),
             "ema": {"weights": ema.module.state_dict(), "updates": int(ema.n_averaged)} if ema is not None else None,
             "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
             "scaler": self.scaler.state_dict(),
             "meter": self.meter.state_dict(),
             **({"loss": kept} if (kept := self.loss.state_dict()) else {}),
@@ -94,6 +97,8 @@ class TrainState:
                 self.ema.module.load_state_dict(state["ema"]["weights"])
                 self.ema.n_averaged.fill_(state["ema"]["updates"])
             self.optimizer.load_state_dict(state["optimizer"])
+            if self.scheduler is not None:
+                self.scheduler.load_state_dict(state["scheduler"])
             self.scaler.load_state_dict(state["scaler"])
             self.meter.load_state_dict(state["meter"])
             self.loss.load_state_dict(state.get("loss", {}))

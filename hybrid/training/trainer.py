@@ -142,7 +142,10 @@ class Trainer:
     def _one_step(self, batch: Batch) -> None:
         state = self.state
         self._waited += time.monotonic() - self._asked
-        schedule.apply(self.plan.schedule(state.step), state.optimizer)
+        if state.scheduler is None:
+            schedule.apply(self.plan.schedule(state.step), state.optimizer)
+        else:
+            state.scheduler.before_step(state.step)
         share = self.loader.share(state.step % self.plan.batches)
         with self._explaining_memory():
             train_step(
@@ -239,6 +242,8 @@ class Trainer:
                 rank=self.plan.objective.best.rank,
             )
         )
+        if state.scheduler is not None:
+            state.scheduler.after_evaluation(result.numbers())
         self._call("on_evaluation", "validation", result.numbers())
         self._restart_clock()
 
