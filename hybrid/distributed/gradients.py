@@ -27,8 +27,13 @@ class GradientSum:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._model = model
         self._tracking = [module for module in model.modules() if _tracks_by_itself(module)]
+
+    @property
+    def _parameters(self) -> list[nn.Parameter]:
+        """Those that are trained now: parts of a model may be frozen for a while."""
+        return [parameter for parameter in self._model.parameters() if parameter.requires_grad]
 
     @property
     def bytes_per_step(self) -> int:

@@ -21,7 +21,8 @@ from hybrid.durations import in_one_spelling
 INCIDENTAL = {
     "choices", "analysis", "metrics", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
     "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
-    "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd", "device",
+    "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd",
+    "trainer.gradient_checkpointing", "device",
 }  # fmt: skip
 # Settings that came later: with these values a run is the run that it was without them, in the same folder.
 _AS_BEFORE: dict[str, Any] = {
@@ -38,6 +39,7 @@ _AS_BEFORE: dict[str, Any] = {
     "data.pool": None,
     "data.skip_unreadable": False,
     "callbacks": [],
+    "trainer.freeze": [],
     "optimizer.rates": None,
 }
 _PARTS = (

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from hybrid.training.session import Session
 
 # The callbacks that hybrid brings along, by their short names.
-CALLBACKS = {"early_stopping": "hybrid.training.early_stopping.EarlyStopping"}
+CALLBACKS = {
+    "early_stopping": "hybrid.training.early_stopping.EarlyStopping",
+    "unfreeze": "hybrid.training.freezing.Unfreeze",
+}
 
 
 class Callback(Protocol):

@@ -68,7 +68,7 @@ def evaluate(
 
     Raises ValueError without any image.
     """
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     tally = _Tally(objective or Objective(), num_classes)
     try:
@@ -79,7 +79,8 @@ def evaluate(
                 outputs = model(batch.images)
             tally.add(at_least_single(outputs), batch)
     finally:
-        model.train(was_training)
+        for module, mode in modes:
+            module.training = mode
     return tally.result()
 
 

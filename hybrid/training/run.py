@@ -18,6 +18,7 @@ from hybrid.files import write_json
 from hybrid.runs import RunFolder
 from hybrid.training.callbacks import Callbacks, callbacks_from, note
 from hybrid.training.feature_cache import plan_cache
+from hybrid.training.freezing import Frozen
 from hybrid.training.interruption import stopped_at_once
 from hybrid.training.optimizer import optimizer_from
 from hybrid.training.plan import Plan
@@ -71,8 +72,9 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
     given = distributed.from_main(lambda: initial_weights(model, settings.run, folder))
     check_model(model, plan)
     model = on_device(model, plan)
-    wanted = plan_cache(plan, data, model)
     optimizer = optimizer_from(cfg.optimizer, model)
+    frozen = Frozen(model, plan.trainer.freeze, warn=settings.run.init_from is None)  # the optimizer knows them, too
+    wanted = plan_cache(plan, data, model)
     scheduler = torch_schedule(cfg.schedule, optimizer, data=data, steps_per_epoch=plan.length.steps_per_epoch)
     state = TrainState(
         model,
@@ -83,6 +85,7 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
         objective=plan.objective,
         callbacks=callbacks,
         scheduler=scheduler,
+        frozen=frozen,
     )
     facts = data.facts()
     described = {"class_names": data.class_names, "task": data.task, "restart": settings.run.restart}

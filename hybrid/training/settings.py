@@ -54,6 +54,8 @@ class TrainerSettings:
     channels_last: bool
     winograd: bool
     feature_cache: Literal["auto", "off", "memory", "disk"]
+    gradient_checkpointing: bool = False
+    freeze: tuple[str, ...] = ()
     compile: bool | Literal["reduce-overhead", "max-autotune"]
     deterministic: bool
     clip_norm: float | None

@@ -12,6 +12,7 @@ from hybrid import distributed
 from hybrid.errors import UserError
 from hybrid.seeding import generator_states, restore_generator_states
 from hybrid.training.callbacks import Callbacks
+from hybrid.training.freezing import Frozen
 from hybrid.training.objective import Objective
 from hybrid.training.step import Meter
 from hybrid.training.torch_schedule import TorchSchedule
@@ -31,6 +32,7 @@ class TrainState:
         objective: Objective | None = None,
         callbacks: Callbacks | None = None,
         scheduler: TorchSchedule | None = None,
+        frozen: Frozen | None = None,
     ) -> None:
         """objective: of the run; what its loss keeps is a part of the state."""
         self.model, self.optimizer, self.device = model, optimizer, device
@@ -45,6 +47,7 @@ class TrainState:
         self.kept: list[dict[str, float]] = []  # the best evaluations so far, best first
         self.latest: dict[str, float] = {}
         self.callbacks, self.scheduler = callbacks or Callbacks(), scheduler
+        self.frozen = frozen or Frozen(model)
         self.end: dict[str, Any] | None = None  # where a callback ended the run early: its step and the reason
 
     @property
@@ -56,6 +59,11 @@ class TrainState:
     def best(self) -> dict[str, float] | None:
         """The numbers of the best evaluation on the validation images, and its step."""
         return self.kept[0] if self.kept else None
+
+    def train(self) -> None:
+        """Put the model into training mode, but for its frozen parts."""
+        self.model.train()
+        self.frozen.hold()
 
     def check_finite(self) -> None:
         """Raise UserError if a loss since the start or a weight now is not finite. Waits for the device."""

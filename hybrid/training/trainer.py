@@ -58,7 +58,7 @@ class Trainer:
     def fit(self) -> None:
         """Train to the end of the run. Raises Stopped after a signal, UserError if the loss is no longer finite."""
         state, folder = self.state, self.session.folder
-        state.model.train()
+        state.train()
         self._call("on_fit_start")
         with (
             # closed at once on every way out: workers that outlive their loader would keep the process from ending
