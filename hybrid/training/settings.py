@@ -90,6 +90,13 @@ class TrainerSettings:
                 f"valid: 1 to {self.batch_size}."
             )
 
+        _require(
+            not (self.gradient_checkpointing and self.compile),
+            "gradient_checkpointing",
+            self.gradient_checkpointing,
+            "false with trainer.compile, which decides itself what it computes again",
+        )
+
     @property
     def arithmetic(self) -> Arithmetic:
         """How the model computes; a compiled model convolves by the library's own algorithm."""

@@ -20,6 +20,7 @@ from hybrid.seeding import seed_everything, set_deterministic
 from hybrid.taps import run_blank
 from hybrid.training import checkpoint
 from hybrid.training.feature_cache import CachePlan, FeatureCache
+from hybrid.training.gradient_checkpointing import blocks
 from hybrid.training.initial_weights import load_initial_weights
 from hybrid.training.plan import Plan
 from hybrid.training.settings import RunSettings, Settings
@@ -45,9 +46,14 @@ def initial_weights(model: nn.Module, settings: RunSettings, folder: RunFolder) 
 
 
 def check_model(model: HybridModel, plan: Plan) -> None:
-    """Raises UserError for layers to be analysed that the model has not, and for steps that its batch norm cannot take."""
+    """Raises UserError where the model does not fit the plan.
+
+    It may lack layers to be analysed or blocks to be checkpointed, or have batch norm that cannot take the run's steps.
+    """
     if plan.analysis is not None:
         layers_of(model, taps=plan.analysis.settings.layers)
+    if plan.trainer.gradient_checkpointing:
+        blocks(model.head)
     if 1 in _micro_batches(plan) and _refuses_one_image(model):
         raise UserError(
             f"an epoch of {plan.loader.samples} images in batches of {plan.trainer.batch_size} has a micro-batch of a single "

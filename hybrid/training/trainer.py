@@ -34,6 +34,7 @@ from hybrid.errors import Stopped, UserError
 from hybrid.training import checkpoint, schedule
 from hybrid.training.callbacks import agree_on_the_end
 from hybrid.training.evaluation import Evaluation, evaluate
+from hybrid.training.gradient_checkpointing import Checkpointed, blocks
 from hybrid.training.interruption import Interruption, StopVote
 from hybrid.training.live_analysis import LiveAnalysis
 from hybrid.training.memory import is_out_of_memory, taken_gib
@@ -53,6 +54,8 @@ class Trainer:
             session.cache.normalize(model)
             self.loader, model = session.cache.loader(self.loader), session.cache.rest(model)
         self.forward = compiled(model, self.plan.trainer)
+        if self.plan.trainer.gradient_checkpointing:
+            self.forward = Checkpointed(model, blocks(self.state.model.head), self.plan.trainer.arithmetic)
         self._sum_gradients = GradientSum(self.state.model)
 
     def fit(self) -> None:
