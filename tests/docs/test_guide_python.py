@@ -19,7 +19,9 @@ def _run(path, name: str) -> int:
     return len(blocks)
 
 
-@pytest.mark.parametrize("page", ["guide/models", "guide/my-model", "guide/data", "guide/training", "guide/scattering"])
+@pytest.mark.parametrize(
+    "page", ["guide/models", "guide/my-model", "guide/my-loss", "guide/data", "guide/training", "guide/scattering"]
+)
 def test_the_examples_of_a_page_run(page, root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert _run(root / "docs" / f"{page}.md", page)
