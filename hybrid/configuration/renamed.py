@@ -1,8 +1,11 @@
-"""Settings that have another name than in earlier versions, or are no longer there.
+"""Settings that have another name or default than in earlier versions, came later, or are no longer there.
 
 A run's folder is named after a hash of its settings, and it holds the configuration that the run was made with. So the old
 names stay in two places: `old_names` puts them into the hash, so that the same command still finds the folder of an old run,
 and `upgrade` replaces them where a kept configuration is read.
+
+A new default computes something else, and so gives a run another folder. `with_earlier_defaults` is the configuration that
+the same command gave before: its folder is that of a run which an earlier version began.
 """
 
 from __future__ import annotations
@@ -27,6 +30,10 @@ _REMOVED = {
         "psn",
     ): "the results page has its figures; such a run can be reported, not continued or evaluated",
 }
+# Settings that came later, and whose default is not as it was before: their values in a configuration from before they came.
+_LATER = {"trainer.averages_begin": "initial"}
+# default -> earlier default, of settings whose default is another one now
+_DEFAULTS = {"trainer.averages_begin": ("mean", "initial")}
 # ImageNet was read by the class for any folder of images, and data=imagenet alone told it from a user's own.
 _IMAGENET, _FOLDER = "hybrid.data.folder.ImageNet", "hybrid.data.folder.Folder"
 _Config = TypeVar("_Config")
@@ -38,8 +45,20 @@ def old_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {_RENAMED[name] if _is_ours(name, settings.get) else name: value for name, value in settings.items()}
 
 
+def with_earlier_defaults(cfg: DictConfig) -> DictConfig:
+    """A copy in which each setting that has its default has the default of earlier versions."""
+    cfg = cfg.copy()
+    for name, (now, before) in _DEFAULTS.items():
+        if OmegaConf.select(cfg, name) == now:
+            OmegaConf.update(cfg, name, before)
+    return cfg
+
+
 def upgrade(cfg: _Config) -> _Config:
-    """Rename the old settings of a kept configuration, in place, and return it. Anything but a DictConfig stays as it is."""
+    """Bring a kept configuration up to date, in place, and return it. Anything but a DictConfig stays as it is.
+
+    Old settings get their new names, and settings that came later the values that change nothing.
+    """
     if not isinstance(cfg, DictConfig):
         return cfg
     for new, old in _RENAMED.items():
@@ -51,6 +70,10 @@ def upgrade(cfg: _Config) -> _Config:
         cfg.data._target_ = _IMAGENET
     if OmegaConf.select(cfg, "choices.analysis") == "none" and OmegaConf.select(cfg, "analysis.enabled") is None:
         OmegaConf.update(cfg, "analysis.enabled", False, force_add=True)  # the choice alone switched it off
+    for name, value in _LATER.items():
+        section, _, key = name.rpartition(".")
+        if isinstance(node := OmegaConf.select(cfg, section), DictConfig) and key not in node:
+            OmegaConf.update(cfg, name, value, force_add=True)
     return cfg
 
 

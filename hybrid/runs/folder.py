@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 import traceback
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.class_paths import RECORD, record_folders
 from hybrid.configuration.hydra_arguments import script_of
-from hybrid.configuration.renamed import upgrade
+from hybrid.configuration.renamed import upgrade, with_earlier_defaults
 from hybrid.errors import PeerLost, UserError
 from hybrid.files import remove_temporaries, write_json, write_text
 from hybrid.locks import FileLock, is_locked
@@ -37,6 +38,7 @@ from hybrid.runs.identity import identity, run_name
 from hybrid.runs.numbers import headline
 from hybrid.runs.unmet import unmet
 
+_log = logging.getLogger(__name__)
 _ABSENT = "(absent)"
 EVENTS = "events.out.tfevents.*"  # the names of TensorBoard's files
 _OF_A_RUN = ("choices", "data", "model", "seed", "run")  # what the config.yaml of a run has
@@ -75,13 +77,32 @@ class RunFolder:
     def of(cls, cfg: DictConfig) -> RunFolder:
         """The folder of a configuration: run.root / (run.name or the name that the configuration gives).
 
-        A run of an earlier version, whose name says nothing of the user's own parts, keeps its folder.
+        A run of an earlier version, which began with the defaults of its time and whose name says nothing of the user's own
+        parts, keeps its folder.
         """
         root = Path(cfg.run.root)
         if cfg.run.name:
             return cls(root / cfg.run.name)
-        earlier = cls(root / run_name(cfg, own_parts=False))
-        return earlier if earlier.config.is_file() else cls(root / run_name(cfg))
+        names = [run_name(cfg), run_name(cfg, own_parts=False)]
+        if not cfg.run.restart:
+            names.append(run_name(with_earlier_defaults(cfg), own_parts=False))
+        there = [name for name in names if cls(root / name).config.is_file()]
+        return cls(root / (there or names)[0])
+
+    def as_begun(self, cfg: DictConfig) -> DictConfig:
+        """The configuration, with the earlier defaults if the run in this folder was begun with them; a warning says so."""
+        if cfg.run.restart or not self.config.is_file():
+            return cfg
+        earlier = with_earlier_defaults(cfg)
+        there, before, now = identity(self.read_config()), identity(earlier), identity(cfg)
+        if there == now or there != before:
+            return cfg
+        changed = ", ".join(f"{name}={before[name]}" for name in sorted(before) if before[name] != now.get(name))
+        _log.warning(
+            "%s: an earlier version began this run; it keeps the defaults of that version: %s. Another run.name, or "
+            "run.restart=true, takes those of today.", self.path, changed,
+        )  # fmt: skip
+        return earlier
 
     @property
     def finished(self) -> bool:

@@ -27,6 +27,7 @@ INCIDENTAL = {
 # Settings that came later: with these values a run is the run that it was without them, in the same folder.
 _AS_BEFORE: dict[str, Any] = {
     "run.init_channels": "kymatio",
+    "trainer.averages_begin": "initial",
     "data.fit": "crop",
     "data.value_range": None,
     "loss._target_": "hybrid.training.losses.cross_entropy",

@@ -58,8 +58,9 @@ def run(cfg: DictConfig, *, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
 
 def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
     """The order in which a run starts. Nothing is written before the folder is opened."""
-    settings = distributed.together(lambda: Settings.of(cfg))
-    folder = RunFolder.of(cfg)
+    distributed.together(lambda: Settings.of(cfg))
+    cfg, folder = distributed.from_main(lambda: _found(cfg))
+    settings = Settings.of(cfg)
     if distributed.from_main(lambda: folder.finished) and not settings.run.restart:
         return distributed.from_main(lambda: folder.say_finished(cfg))
     set_up_process(settings)
@@ -81,7 +82,7 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
         optimizer,
         device=plan.device,
         fp16=plan.trainer.precision == "fp16",
-        ema=plan.trainer.ema,
+        ema=plan.trainer.ema_decay,
         objective=plan.objective,
         callbacks=callbacks,
         scheduler=scheduler,
@@ -95,6 +96,12 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
         cache = begin(state, data, folder, given=given, wanted=wanted)
         with Session.open(plan, data, state, folder, cache) as session:
             return _train(session)
+
+
+def _found(cfg: DictConfig) -> tuple[DictConfig, RunFolder]:
+    """The run's folder, and the configuration that the run there was begun with."""
+    folder = RunFolder.of(cfg)
+    return folder.as_begun(cfg), folder
 
 
 def _data(cfg: DictConfig, settings: Settings, folder: RunFolder) -> Data:
@@ -116,6 +123,8 @@ def _train(session: Session) -> dict[str, Any]:
     session.tracker.results(session.plan.table, final_numbers(summary))
     if distributed.is_main():
         write_json(session.folder.summary, summary)
+    if warning := trainer.statistics_warning():
+        session.console.say(warning)
     session.console.say(closing_words(summary, session))
     session.state.callbacks.call("on_end", session, summary)
     return summary

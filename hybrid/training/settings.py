@@ -18,6 +18,7 @@ from hybrid.durations import Duration, Written
 from hybrid.errors import UserError
 from hybrid.models.channel_order import ChannelOrder
 from hybrid.training.arithmetic import Arithmetic, Precision
+from hybrid.training.averages import Decay, ema_decay
 from hybrid.training.device import rank_device
 from hybrid.training.initial_weights import Match
 
@@ -61,6 +62,7 @@ class TrainerSettings:
     clip_norm: float | None
     label_smoothing: float
     ema: float | None
+    averages_begin: Literal["mean", "initial"]
     evaluate_every: Duration | Written
     checkpoint_every: Duration | Written
     keep_best: int
@@ -101,6 +103,11 @@ class TrainerSettings:
     def arithmetic(self) -> Arithmetic:
         """How the model computes; a compiled model convolves by the library's own algorithm."""
         return Arithmetic(self.precision, winograd=self.winograd and not self.compile)
+
+    @property
+    def ema_decay(self) -> Decay | None:
+        """After how many averaged updates which decay of the averaged weights holds; None where no average is kept."""
+        return ema_decay(self.ema, begins_as_mean=self.averages_begin == "mean") if self.ema is not None else None
 
     @property
     def memory_format(self) -> torch.memory_format:

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from hybrid import distributed
 from hybrid.errors import UserError
 from hybrid.seeding import generator_states, restore_generator_states
+from hybrid.training.averages import Decay
 from hybrid.training.callbacks import Callbacks
 from hybrid.training.freezing import Frozen
 from hybrid.training.objective import Objective
@@ -28,7 +29,7 @@ class TrainState:
         *,
         device: torch.device,
         fp16: bool = False,
-        ema: float | None = None,
+        ema: Decay | None = None,
         objective: Objective | None = None,
         callbacks: Callbacks | None = None,
         scheduler: TorchSchedule | None = None,
@@ -37,8 +38,8 @@ class TrainState:
         """objective: of the run; what its loss keeps is a part of the state."""
         self.model, self.optimizer, self.device = model, optimizer, device
         self.scaler = torch.amp.GradScaler(device.type, enabled=fp16)
-        average = get_ema_multi_avg_fn(ema) if ema is not None else None
-        self.ema = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if average else None
+        self.ema = AveragedModel(model, use_buffers=True) if ema is not None else None
+        self._decay = ema
         objective = objective or Objective()
         self.loss = objective.loss
         self.meter = Meter(device, hits=objective.task == "classification")
@@ -49,6 +50,12 @@ class TrainState:
         self.callbacks, self.scheduler = callbacks or Callbacks(), scheduler
         self.frozen = frozen or Frozen(model)
         self.end: dict[str, Any] | None = None  # where a callback ended the run early: its step and the reason
+
+    def average(self) -> None:
+        """Take the weights of now into their average, where the run keeps one."""
+        if self.ema is not None:
+            self.ema.multi_avg_fn = get_ema_multi_avg_fn(self._decay(int(self.ema.n_averaged)))
+            self.ema.update_parameters(self.model)
 
     @property
     def evaluated(self) -> nn.Module:

@@ -27,11 +27,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from torch import nn
+
 from hybrid import distributed
 from hybrid.data import Batch
 from hybrid.distributed.gradients import GradientSum
 from hybrid.errors import Stopped, UserError
 from hybrid.training import checkpoint, schedule
+from hybrid.training.averages import EarlyStatistics, batch_statistics
 from hybrid.training.callbacks import agree_on_the_end
 from hybrid.training.evaluation import Evaluation, evaluate
 from hybrid.training.gradient_checkpointing import Checkpointed, blocks
@@ -41,6 +44,8 @@ from hybrid.training.memory import is_out_of_memory, taken_gib
 from hybrid.training.profiling import Profiler
 from hybrid.training.session import Session
 from hybrid.training.step import compiled, train_step
+
+_COMPARED, _FEWEST, _POINTS = 256, 8, 15.0  # training images, in batches of at least so many; difference in points
 
 
 class Trainer:
@@ -53,9 +58,12 @@ class Trainer:
         if session.cache is not None:
             session.cache.normalize(model)
             self.loader, model = session.cache.loader(self.loader), session.cache.rest(model)
-        self.forward = compiled(model, self.plan.trainer)
+        self._uncompiled, self._compiled = model, compiled(model, self.plan.trainer)
         if self.plan.trainer.gradient_checkpointing:
-            self.forward = Checkpointed(model, blocks(self.state.model.head), self.plan.trainer.arithmetic)
+            blocks_of_head = blocks(self.state.model.head)
+            self._uncompiled = self._compiled = Checkpointed(model, blocks_of_head, self.plan.trainer.arithmetic)
+        begins_as_mean = self.plan.trainer.averages_begin == "mean"
+        self._statistics = EarlyStatistics(self.state.model) if begins_as_mean else None
         self._sum_gradients = GradientSum(self.state.model)
 
     def fit(self) -> None:
@@ -115,12 +123,40 @@ class Trainer:
         self._call("on_evaluation", "test", result.numbers())
         return result
 
+    def statistics_warning(self) -> str | None:
+        """A line where batch norm's running statistics are why evaluation is worse than training; None where all is well.
+
+        A few training images, as they are, are evaluated twice: with these statistics, and with those of the batch.
+        """
+        data, settings, model = self.session.data, self.plan.trainer, self.state.evaluated
+        if self.plan.objective.task != "classification":
+            return None
+        size = min(settings.batch_size // settings.accumulation, len(data.splits["train"]))
+        count = size * max(1, _COMPARED // size)
+        loader = data.loader("train", batch_size=size, device=self.plan.device, most=count, drop_last=True)
+        rest = {"num_classes": data.num_classes, "objective": self.plan.objective, "arithmetic": settings.arithmetic}
+        with batch_statistics(model) as has_batch_norm:
+            if not has_batch_norm or size < _FEWEST:
+                return None
+            result = evaluate(model, loader.epoch(0), **rest)
+        by_batch, images = result.top1, result.images // distributed.size()
+        by_running = evaluate(model, loader.epoch(0), **rest).top1
+        if by_batch - by_running < _POINTS:
+            return None
+        return (
+            f"batch norm's running statistics do not fit yet: of {images} training images {by_running:.0f} % are classified "
+            f"right with them, and {by_batch:.0f} % with the statistics of the batch, as in training. So the accuracies of "
+            "evaluation say little. Train for longer, or use trainer.averages_begin=mean, or model/normalization=statistics."
+        )
+
     def save(self) -> None:
         """Write last.pt, after checking that what it would hold is good."""
         self.state.check_finite()  # waits for the device, so that the clock reads true
         self._pause_clock()
         self._call("on_checkpoint")
         self.session.tracker.flush()
+        if self._statistics is not None:
+            self._statistics.agree()
         content = self.state.state_dict()
         if distributed.is_main():
             checkpoint.save_last(self.session.folder.checkpoints, content)
@@ -152,7 +188,7 @@ class Trainer:
         share = self.loader.share(state.step % self.plan.batches)
         with self._explaining_memory():
             train_step(
-                self.forward,
+                self._forward,
                 state.optimizer,
                 state.scaler,
                 batch,
@@ -163,13 +199,18 @@ class Trainer:
                 share=share,
                 sum_gradients=self._sum_gradients,
             )
-        if state.ema is not None:
-            state.ema.update_parameters(state.model)
+        state.average()
         state.step += 1
         state.images += share.total
         self._images += share.total
         self._asked = time.monotonic()
         self._call("on_step")
+
+    @property
+    def _forward(self) -> nn.Module:
+        """The model of a training step: as it is while batch norm's momentum changes from step to step, then compiled."""
+        early = self._statistics is not None and self._statistics.at_work
+        return self._uncompiled if early else self._compiled
 
     @contextlib.contextmanager
     def _explaining_memory(self) -> Iterator[None]:

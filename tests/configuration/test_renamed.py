@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from hybrid.configuration.composition import compose, in_one_line
 from hybrid.configuration.from_config import data_from
 from hybrid.configuration.hydra_arguments import read_whole
-from hybrid.configuration.renamed import old_names, renamed, upgrade
+from hybrid.configuration.renamed import old_names, renamed, upgrade, with_earlier_defaults
 from hybrid.errors import UserError
 from hybrid.runs.folder import RunFolder, identity, run_name
 from hybrid.runs.reading import find_runs
@@ -49,7 +49,28 @@ NAMES = {
 
 @pytest.mark.parametrize(("command", "name"), NAMES.items())
 def test_the_same_command_finds_the_folder_of_an_old_run(command, name):
-    assert run_name(compose(command.split())) == name
+    cfg = compose(command.split())
+    assert run_name(with_earlier_defaults(cfg)) == name
+    # a recipe has the values of its time; any other command has the defaults of today, and a folder of its own
+    assert (run_name(cfg) == name) == command.startswith("experiment=")
+
+
+def test_an_old_run_keeps_the_defaults_that_it_was_begun_with(tmp_path, caplog):
+    cfg = compose([f"run.root={tmp_path}", "seed=1"])
+    new, earlier = RunFolder.of(cfg), with_earlier_defaults(cfg)
+    assert new.as_begun(cfg) == cfg and not caplog.text
+    old = RunFolder.of(earlier)
+    assert old.path != new.path
+    old.path.mkdir()
+    kept = OmegaConf.create(OmegaConf.to_container(earlier, resolve=True))
+    del kept.trainer.averages_begin  # which did not exist
+    old.config.write_text(OmegaConf.to_yaml(kept))
+    assert RunFolder.of(cfg).path == old.path and old.as_begun(cfg) == earlier
+    assert "it keeps the defaults of that version: " in caplog.text and "trainer.averages_begin=initial" in caplog.text
+    assert RunFolder.of(compose([f"run.root={tmp_path}", "seed=1", "run.restart=true"])).path == new.path
+    new.path.mkdir()
+    new.config.write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    assert RunFolder.of(cfg).path == new.path and new.as_begun(cfg) == cfg
 
 
 def test_the_archived_runs_are_in_the_folders_that_their_configurations_name(root):

@@ -55,7 +55,7 @@ def trained(*, norm=False, augmentation, epochs=2, objective=(), source="hybrid.
         if settings.sync_batch_norm:
             model = synchronize_batch_norm(model, CPU)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
-        state = TrainState(model, optimizer, device=CPU, ema=0.8, objective=learnt)
+        state = TrainState(model, optimizer, device=CPU, ema=lambda updates: 0.8, objective=learnt)
         loader = data.loader(
             "train", batch_size=BATCH, train=True, shares=distributed.own_shares(accumulation=settings.accumulation)
         )
@@ -66,7 +66,7 @@ def trained(*, norm=False, augmentation, epochs=2, objective=(), source="hybrid.
                     model, optimizer, state.scaler, double(batch), state.meter, settings=settings, step=1, objective=learnt,
                     share=loader.share(number), sum_gradients=sum_gradients,
                 )  # fmt: skip
-                state.ema.update_parameters(model)
+                state.average()
                 losses.append(state.meter.read()["train/loss"])
         test = data.loader("validation", batch_size=10, shares=distributed.own_shares(accumulation=1))
         batches = (double(batch) for batch in test.epoch(0))

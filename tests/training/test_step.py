@@ -85,13 +85,13 @@ def test_a_state_goes_through_a_checkpoint_and_another_models_is_refused(tmp_pat
     def fresh(width=2):
         model = nn.Sequential(nn.Linear(width, 2), nn.BatchNorm1d(2))
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-        return TrainState(model, optimizer, device=torch.device("cpu"), ema=0.9)
+        return TrainState(model, optimizer, device=torch.device("cpu"), ema=lambda updates: 0.9)
 
     state = fresh()
     for _ in range(3):
         state.model(torch.randn(4, 2)).square().sum().backward()
         state.optimizer.step()
-        state.ema.update_parameters(state.model)
+        state.average()
     state.step, state.kept = 3, [{"step": 2, "top1": 50.0}]
     torch.save(state.state_dict(), tmp_path / "state.pt")
     loaded = torch.load(tmp_path / "state.pt", weights_only=True)
