@@ -75,7 +75,8 @@ class _Early:
 
     def __init__(self, norm: _BatchNorm) -> None:
         self.norm, self._own = norm, norm.momentum
-        self._handle: RemovableHandle | None = norm.register_forward_pre_hook(self._set)
+        young = int(norm.num_batches_tracked) * norm.momentum < 1
+        self._handle: RemovableHandle | None = norm.register_forward_pre_hook(self._set) if young else None
 
     @property
     def at_work(self) -> bool:

@@ -62,6 +62,7 @@ def test_a_resumed_model_goes_on_bit_for_bit():
     resumed.load_state_dict(copy.deepcopy(trained(first, BATCHES[:4]).state_dict()))
     EarlyStatistics(resumed)
     trained(resumed, BATCHES[4:])
+    assert not EarlyStatistics(resumed).at_work  # it has seen enough: a compiled model is used from its first step on
     assert all(
         torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
     )
