@@ -102,10 +102,11 @@ class TensorBoard(SilentSink):
     def results(self, settings: Mapping[str, Any], values: Mapping[str, float]) -> None:
         from torch.utils.tensorboard.summary import hparams
 
-        once = {name: value for name, value in values.items() if name not in self._drawn}
+        # in brackets they are no settings, and stand before these, where the table shows them
+        once = {f"({name})": value for name, value in values.items() if name not in self._drawn}
         plain = {
             key: value if isinstance(value, (bool, int, float, str)) else str(value)
-            for key, value in {**settings, **once}.items()
+            for key, value in {**once, **settings}.items()
         }
         # not writer.add_hparams: that makes a run of its own, and logs the numbers a second time, as curves of one point
         with naming(self._folder):
@@ -135,7 +136,7 @@ def _silent_for_tensorboard(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _shown(name: str) -> str:
     if name.startswith("speed/"):
         return f"train_{name}"
-    if name.startswith("analysis/") and name.count("/") > 1:
+    if _is_of_layer(name):
         return f"Φ_{name.removeprefix('analysis/')}"
     return name
 
@@ -149,19 +150,15 @@ def _float(value: float | None) -> float:
 
 
 def _table(numbers: Mapping[str, float]) -> str:
-    """Write Markdown tables: a row for each name, and a row for each layer with a column for each measure."""
-    measured = [name.split("/", 2)[1:] for name in numbers if name.startswith("analysis/") and name.count("/") > 1]
-    measures, layers = (list(dict.fromkeys(part)) for part in zip(*measured, strict=True)) if measured else ([], [])
-    plain = [[name, f"{value:.6g}"] for name, value in numbers.items() if name.split("/", 2)[1:] not in measured]
-    rows = [[layer, *(_cell(numbers, measure, layer) for measure in measures)] for layer in layers]
-    tables = [_lines(["number", "value"], plain), _lines(["layer", *measures], rows)]
-    return "\n\n".join("\n".join(lines) for lines in tables if len(lines) > 2)
+    """Write a Markdown table; of layers it says where their numbers are."""
+    rows = [f"| {for_markdown(name)} | {value:.6g} |" for name, value in numbers.items() if not _is_of_layer(name)]
+    layers = (
+        ["", "Numbers of the layers: analysis/step-….csv in the run's folder."]
+        if any(map(_is_of_layer, numbers))
+        else []
+    )
+    return "\n".join(["| number | value |", "| --- | --- |", *rows, *layers])
 
 
-def _cell(numbers: Mapping[str, float], measure: str, layer: str) -> str:
-    value = numbers.get(f"analysis/{measure}/{layer}")
-    return "" if value is None else f"{value:.4g}"
-
-
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(map(for_markdown, row))} |" if row else "" for row in [head, ["---"] * len(head), *rows]]
+def _is_of_layer(name: str) -> bool:
+    return name.startswith("analysis/") and name.count("/") > 1

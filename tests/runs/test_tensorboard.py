@@ -83,10 +83,10 @@ def test_settings_and_results_make_one_row_in_the_runs_own_folder(tmp_path):
     settings, curves = hyperparameters(tmp_path)
     assert settings["model"].string_value == "scat_resnet" and settings["optimizer.lr"].number_value == 0.1
     assert settings["data"].string_value == "None"
-    assert settings["test/top1"].number_value == 88.0 and curves == ["validation/loss"]
+    assert settings["(test/top1)"].number_value == 88.0 and curves == ["validation/loss"]
     (text,) = read(tmp_path).Tensors("logged once/text_summary")
     words = text.tensor_proto.string_val[0].decode()
-    assert "| test/top1 | 88 |" in words and "| layer | probe.1nn |" in words and "| 01_relu | 70 |" in words
+    assert "| test/top1 | 88 |" in words and "01_relu" not in words and "analysis/step-" in words
 
 
 def test_training_and_validation_share_a_chart_of_each_number(tmp_path):
