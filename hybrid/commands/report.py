@@ -5,6 +5,7 @@
     hybrid report sweep=last over=seed,fold compare=[optimizer.lr=0.1,optimizer.lr=0.2]
     hybrid report runs=outputs/mnist format=latex out=table.tex curves=curves.pdf
     hybrid report sweep=last x=data.subset.n figure=accuracy.png
+    hybrid report runs=outputs/digits-scat_resnet-seed0-1a2b3c4d html=page.html
 
 Runs that differ in nothing but the keys in over= are one row: mean ± standard deviation, and the confidence interval of the
 mean. The columns say in which settings the rows differ, or the settings that by= names; rows are then in their order, else the
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -27,6 +29,7 @@ from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.reports.groups import Group
+    from hybrid.reports.page import Drawing
     from hybrid.reports.tables import Table
     from hybrid.runs.reading import StoredRun
 
@@ -74,10 +77,15 @@ class Options:
     x: str | None = option(
         "the setting on the figure's axis, such as data.subset.n; over=SETTING alone says it, too", default=None
     )
+    html: str | None = option(
+        "also write one self-contained page of the runs to this file: table, curves, confusion, layers, settings",
+        default=None,
+    )
 
     def __post_init__(self) -> None:
         for name in ("curves", "figure"):
             check_file(name, getattr(self, name), endings=PICTURES)
+        check_file("html", self.html, endings=(".html", ".htm"))
         check_file("out", self.out)
         if self.debug and self.sweep is not None:
             raise UserError("debug has no effect with sweep=…: all runs of a sweep are shown.")
@@ -109,6 +117,8 @@ def report(options: Options) -> None:
     if options.compare:
         table.notes.extend(comparison_lines(groups, options.compare, metric=metric, level=options.confidence))
     drawings = [(name, getattr(options, name), _drawing(options, name, groups, metric)) for name in _wanted(options)]
+    if options.html is not None:
+        drawings.append(("html", options.html, _page(options, groups, table).encode()))
     for name, path, drawing in drawings:
         _write(name, path, drawing)
     _show(options, table)
@@ -137,6 +147,34 @@ def _drawing(options: Options, name: str, groups: list[Group], metric: str) -> b
     else:
         figure = setting_figure(groups, over=options.x, metric=metric)
     return picture(figure, Path(getattr(options, name)).suffix.removeprefix("."))
+
+
+def _page(options: Options, groups: list[Group], table: Table) -> str:
+    from hybrid.reports.page import page
+
+    runs = [run for group in groups for run in group.runs]
+    place = f"sweep {options.sweep}" if options.sweep else f"{len(runs)} runs in {options.runs}"
+    heading = runs[0].path.resolve().name if len(runs) == 1 else place
+    return page(groups, table, heading=heading, by=options.by, layers=_layers)
+
+
+def _layers(groups: Mapping[str, Group]) -> list[Drawing]:
+    """Draw the last analysis of one finished run of each group."""
+    from hybrid.analysis.result import Analysis
+    from hybrid.reports.analysis_figures import MAIN_FIGURES, analysis_figures
+    from hybrid.reports.page import Drawing
+    from hybrid.runs.folder import RunFolder
+
+    analyses = {}
+    for name, group in groups.items():
+        files = [file for run in group.finished if (file := RunFolder(run.path).last_analysis) is not None]
+        if files:
+            analyses[name] = Analysis.load(files[0])
+    if not analyses:
+        return []
+    of = next(iter(analyses)) if len(analyses) == 1 else "one run of each row"
+    drawn = analysis_figures({"": next(iter(analyses.values()))} if len(analyses) == 1 else analyses, only=MAIN_FIGURES)
+    return [Drawing(figure, f"{name.replace('_', ' ')}: {of}") for name, figure in drawn.items()]
 
 
 def _show(options: Options, table: Table) -> None:

@@ -9,6 +9,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hybrid.reports.style import plain
+
 
 def confusion_figure(counts: torch.Tensor, class_names: Sequence[str]) -> Figure:
     """Draw the shares of each true class (row) that were predicted as each class (column), in %.
@@ -27,7 +29,7 @@ def confusion_figure(counts: torch.Tensor, class_names: Sequence[str]) -> Figure
     axes.set_title("% of the true class", size=10)
     axes.set(xlabel="predicted", ylabel="true")
     if few:
-        names = [str(name)[:16] for name in class_names]
+        names = [plain(name, 16) for name in class_names]
         upright = max(map(len, names)) <= 2
         turned = {} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         axes.set_xticks(range(len(names)), names, **turned)

@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from hybrid.errors import UserError
+from hybrid.escaping import for_terminal
 from hybrid.files import write_atomically
 
 COLUMN, WIDE, PAGE = 3.4, 5.2, 7.0  # widths in inches: one column, a figure of its own, the whole page
@@ -130,17 +131,17 @@ def number(value: float) -> str:
 
 
 def plain(words: str, most: int = 36) -> str:
-    """Escape words, so that matplotlib takes none for a formula, and cut them to `most` letters."""
-    words = str(words)
+    """Escape words, so that matplotlib takes none for a formula, and cut them to `most` letters; no control characters."""
+    words = for_terminal(str(words))
     return (words if len(words) <= most else f"{words[: most - 1]}…").replace("$", r"\$")
 
 
-def picture(figure: Figure, kind: str) -> bytes:
-    """Return a file's content: "png" at 300 dots per inch, "svg" or "pdf". Equal figures give equal bytes."""
+def picture(figure: Figure, kind: str, *, dpi: int = 300) -> bytes:
+    """Return a file's content: "png" with `dpi` dots per inch, "svg" or "pdf". Equal figures give equal bytes."""
     file = io.BytesIO()
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with matplotlib.rc_context(STYLE):
-        figure.savefig(file, format=kind, dpi=300, metadata=undated.get(kind))
+        figure.savefig(file, format=kind, dpi=dpi, metadata=undated.get(kind))
     return file.getvalue()
 
 

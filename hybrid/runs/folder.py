@@ -6,6 +6,7 @@ project.json       the user's own folders whose classes the run was made with; o
 data.json          what was read from the files of the data and the run needs without them: shape, mean, std; not of every run
 environment.json   every session that worked on the run: time, command, versions, machine, commit, data that are not official
 metrics.jsonl      one JSON object per logged step
+confusion.csv      how many test images of each class were predicted as each class
 summary.json       the results; it exists when the run is finished
 error.txt          the traceback of the error that ended the last session, if one did
 errors/rankN.txt   the same of another process, where a run has several
@@ -58,6 +59,7 @@ class RunFolder:
         self.error = self.path / "error.txt"
         self.errors = self.path / "errors"
         self.summary = self.path / "summary.json"
+        self.confusion = self.path / "confusion.csv"
         self.checkpoints = self.path / "checkpoints"
         self.analysis = self.path / "analysis"
         self.profile = self.path / "profile"
@@ -72,6 +74,12 @@ class RunFolder:
     def analysis_of(self, step: int) -> Path:
         """The arrays and numbers of the analysis after a step."""
         return self.analysis / f"step-{step}.npz"
+
+    @property
+    def last_analysis(self) -> Path | None:
+        """The arrays of the latest analysis that the run made while it trained; None where there is none."""
+        found = {int(step): path for path in self.analysis.glob("step-*.npz") if (step := path.stem[5:]).isdigit()}
+        return found[max(found)] if found else None
 
     @classmethod
     def of(cls, cfg: DictConfig) -> RunFolder:
@@ -253,16 +261,8 @@ class RunFolder:
     def _clear(self) -> None:
         for path in (self.checkpoints, self.path / "tensorboard", self.analysis, self.profile, self.errors):
             shutil.rmtree(path, ignore_errors=True)
-        files = (
-            self.summary,
-            self.metrics,
-            self.environment,
-            self.error,
-            self.classes,
-            self.data,
-            self.project,
-            self.config,
-        )
+        files = (self.summary, self.confusion, self.metrics, self.environment, self.error)
+        files += (self.classes, self.data, self.project, self.config)
         for path in (*self.path.glob(EVENTS), *files):
             path.unlink(missing_ok=True)
 

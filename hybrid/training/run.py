@@ -16,6 +16,7 @@ from hybrid.durations import in_seconds
 from hybrid.errors import Stopped
 from hybrid.files import write_json
 from hybrid.runs import RunFolder
+from hybrid.runs.confusion import write_confusion
 from hybrid.training.callbacks import Callbacks, callbacks_from, note
 from hybrid.training.feature_cache import plan_cache
 from hybrid.training.freezing import Frozen
@@ -119,9 +120,12 @@ def _train(session: Session) -> dict[str, Any]:
         session.pictures.before_training(session.plan.loader, session.state.model)
     trainer = Trainer(session)
     trainer.fit()
-    summary = summarize(session, trainer.test())
+    test = trainer.test()
+    summary = summarize(session, test)
     session.tracker.results(session.plan.table, final_numbers(summary))
     if distributed.is_main():
+        if test.confusion is not None:
+            write_confusion(session.folder.confusion, test.confusion)
         write_json(session.folder.summary, summary)
     if warning := trainer.statistics_warning():
         session.console.say(warning)

@@ -1,0 +1,42 @@
+"""confusion.csv: how many test images of each class were predicted as each class, without the zeros.
+
+The classes are numbers, in the order of classes.json.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybrid.errors import UserError
+from hybrid.files import write_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_HEAD = ("true", "predicted", "images")
+
+
+def write_confusion(path: Path, counts: Tensor) -> None:
+    """Write counts[true class, predicted class], a line for each pair of classes that has images."""
+    cells = counts.nonzero().tolist()
+    lines = [",".join(_HEAD), *(f"{true},{predicted},{int(counts[true, predicted])}" for true, predicted in cells)]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_confusion(path: Path, classes: int) -> Tensor:
+    """Return counts[true class, predicted class] (int64) of so many classes. Raises UserError for a damaged file."""
+    import torch
+
+    counts = torch.zeros(classes, classes, dtype=torch.int64)
+    try:
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                true, predicted, images = (int(row[name]) for name in _HEAD)
+                if min(true, predicted, images) < 0:
+                    raise ValueError("a negative number")
+                counts[true, predicted] = images
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"{path} is damaged: {str(error)[:120]}") from error
+    return counts
