@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # for editors, type checkers and the site
     from hybrid.analysis.boundary import BoundaryCounts, boundary_counts, released_boundary_counts
     from hybrid.analysis.contraction import ClassDistances, ContractionRatios, class_distances, contraction_ratios
     from hybrid.analysis.features import Features, Standardizer, collect, pooled
+    from hybrid.analysis.gradients import saliency
     from hybrid.analysis.jacobian import JacobianNorms, jacobian_norm
     from hybrid.analysis.layers import Layer, layers_of
     from hybrid.analysis.model import analyse
@@ -31,7 +32,8 @@ __all__ = [
     "Features", "JacobianNorms", "Layer", "Neighbours", "Pairs", "Separation", "Stability", "Standardizer", "analyse",
     "boundary_counts", "class_distances", "class_separation", "class_spectra", "collect", "contraction_ratios",
     "distances_of", "jacobian_norm", "knn_accuracy", "layers_of", "measure_stability", "nearest_neighbours", "observe",
-    "pair_distances", "perturb", "pooled", "probe_accuracies", "released_boundary_counts", "sample_pairs",
+    "pair_distances", "perturb", "pooled", "probe_accuracies", "released_boundary_counts", "saliency",
+    "sample_pairs",
 ]  # fmt: skip
 
 _MODULES = {
@@ -47,6 +49,7 @@ _MODULES = {
     "perturbations": ("PERTURBATIONS", "perturb"),
     "probes": ("knn_accuracy", "probe_accuracies"),
     "result": ("Analysis",),
+    "gradients": ("saliency",),
     "separation": ("Separation", "class_separation"),
     "settings": ("AnalysisSettings",),
     "spectra": ("ClassSpectra", "class_spectra"),

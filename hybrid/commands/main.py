@@ -18,6 +18,7 @@ COMMANDS = {
     "report": "compare runs: a table of mean and standard deviation over seeds, curves",
     "evaluate": "test a run: loss, accuracy per class, confusions",
     "predict": "predict the classes of image files with a run",
+    "inspect": "look at single images: the mistakes of a run, saliency, maps in the layers",
     "analyze": "measure how a network contracts space and separates classes, layer by layer",
     "export": "export a run's model: torch, ONNX, safetensors",
     "describe": "print a model layer by layer: shapes, parameters, operations",

@@ -191,6 +191,7 @@ class Data:
         drop_last: bool = False,
         most: int | None = None,
         classes: int | None = None,
+        indices: Tensor | None = None,
         raw: bool = False,
         shares: Shares = ALONE,
     ) -> Loader:
@@ -204,16 +205,18 @@ class Data:
             drop_last: leave out a last batch that is smaller.
             most: take at most so many images, each class in proportion, and the same ones every time.
             classes: take images of at most so many classes, evenly spread over their numbers.
+            indices: take the images at these positions of the data set's own files, as `Batch.indices` has them, in this
+                order.
             raw: leave images in [0, 1], for `preprocessing` to follow.
             shares: which part of each batch this process takes; all of it by default.
 
         Raises:
-            UserError: the split or the device does not exist, or the batch size does not fit.
+            UserError: the split, the device or an image does not exist, or the batch size does not fit.
         """
         if split not in self.splits:
             raise unknown_name(split, self.splits, what=f"split of {self.name}")
         chosen, place = self.splits[split], _device(device)
-        chosen = self._sample(chosen, most=most, classes=classes)
+        chosen = self._sample(chosen if indices is None else _at(chosen, indices), most=most, classes=classes)
         finisher = BatchFinisher(
             augmentation=self.augmentation,
             preprocessing=(self._unchanged if raw else copy.deepcopy(self.preprocessing)).to(place),
@@ -264,6 +267,14 @@ class Data:
         if key not in self._resident:
             self._resident[key] = self.splits[split].to(device)
         return self._resident[key]
+
+
+def _at(split: Split, indices: Tensor) -> Split:
+    """The images of a split at these positions of the data set's own files."""
+    places = {index: place for place, index in enumerate(split.indices.tolist())}
+    if missing := [index for index in indices.tolist() if index not in places]:
+        raise UserError(f"there is no image {missing[0]} in this split, which has {len(split):,} images.")
+    return split.take(torch.tensor([places[index] for index in indices.tolist()], dtype=torch.int64))
 
 
 def _device(device: torch.device | str) -> torch.device:

@@ -13,6 +13,7 @@ from hybrid.data import Batch
 from hybrid.training.arithmetic import Arithmetic
 from hybrid.training.losses import of_each_image
 from hybrid.training.metrics import known
+from hybrid.training.mistakes import Mistakes, mistakes_in, of_all_ranks
 from hybrid.training.objective import Objective
 from hybrid.training.step import at_least_single
 
@@ -28,11 +29,13 @@ class Evaluation:
             classes, "top5" in %, then the metrics of the objective.
         images: how many were evaluated.
         confusion: counts[true class, predicted class]; None without classes.
+        mistakes: the images that are classified wrongly; None without classes.
     """
 
     values: Mapping[str, float]
     images: int
     confusion: Tensor | None = None
+    mistakes: Mistakes | None = None
 
     def numbers(self) -> dict[str, float]:
         """The figures alone, for logs and summaries."""
@@ -93,6 +96,7 @@ class _Tally:
         self.classes = objective.task == "classification"
         self.sums = torch.zeros(3, dtype=torch.float64)  # loss, images with the true class among the best five, images
         self.confusion = torch.zeros(outputs, outputs, dtype=torch.int64) if self.classes else None
+        self.mistakes: list[Tensor] = []
         self.metrics = [metric for metric in objective.metrics if metric != known("top5")]  # which is counted anyway
         self.kept: list[tuple[Tensor, Tensor, Tensor]] = []  # outputs, labels and indices, where a metric wants them
 
@@ -104,6 +108,7 @@ class _Tally:
         if self.classes:
             best = outputs.topk(min(_TOP, self.outputs), dim=1).indices
             self.sums[1] += (best == batch.labels[:, None]).sum().item()
+            self.mistakes.append(mistakes_in(outputs, batch.labels, batch.indices))
             cells = (batch.labels * self.outputs + best[:, 0]).cpu()
             self.confusion += torch.bincount(cells, minlength=self.outputs**2).view(self.outputs, self.outputs)
         if self.metrics:
@@ -121,7 +126,8 @@ class _Tally:
             values["top1"] = 100 * self.confusion.trace().item() / images
             if self.outputs > _TOP:
                 values["top5"] = 100 * hits5 / images
-        return Evaluation(values | self._measured(), images, self.confusion)
+        mistakes = of_all_ranks(self.mistakes) if self.classes else None
+        return Evaluation(values | self._measured(), images, self.confusion, mistakes)
 
     def _measured(self) -> dict[str, float]:
         """The metrics, of the images of all ranks in the order of the data set."""

@@ -8,13 +8,16 @@ from torch import nn
 from hybrid.data import Data, Loader
 from hybrid.data.images import visible
 from hybrid.reports.confusion_figure import confusion_figure
+from hybrid.reports.image_figures import contact_sheet
 from hybrid.reports.scattering_figures import filter_bank_figure
 from hybrid.runs import Tracker
 from hybrid.scattering import Scattering2D
 from hybrid.scattering.filters import morlet_bank
 from hybrid.training.evaluation import Evaluation
+from hybrid.training.inspection import mistake_captions, raw_images
 
 _COLUMNS = 4  # of filters: TensorBoard shows a picture some 265 pixels wide, where titles of more would not be legible
+_MISTAKES = 16
 
 
 class Pictures:
@@ -35,10 +38,16 @@ class Pictures:
             self.tracker.figure(0, "wavelets/filter_bank", filter_bank_figure(_filters(transform), columns=columns))
 
     def after_evaluation(self, step: int, evaluation: Evaluation, *, split: str = "validation") -> None:
-        """The confusion matrix, where there are classes."""
-        if self.enabled and evaluation.confusion is not None:
-            figure = confusion_figure(evaluation.confusion, self.data.class_names)
-            self.tracker.figure(step, f"{split}/confusion", figure)
+        """The confusion matrix, where there are classes; of the test images also the most confident mistakes."""
+        if not self.enabled or evaluation.confusion is None:
+            return
+        names = self.data.class_names
+        self.tracker.figure(step, f"{split}/confusion", confusion_figure(evaluation.confusion, names))
+        if split == "test" and evaluation.mistakes:
+            worst = evaluation.mistakes.most_confident(_MISTAKES)
+            images = raw_images(self.data, split, worst.indices)
+            figure = contact_sheet(images, mistake_captions(worst, names), columns=_COLUMNS)
+            self.tracker.figure(step, f"{split}/most_confident_mistakes", figure)
 
 
 def _displayable(images: torch.Tensor) -> torch.Tensor:

@@ -117,6 +117,7 @@ def test_a_whole_run_shows_its_results_once(train):
     assert text.step == 6 and f"test/top1 | {summary['test']['top1']:.6g} |" in text.tensor_proto.string_val[0].decode()
     assert set(events.Tags()["images"]) == {
         "train/augmented_batch", "wavelets/filter_bank", "validation/confusion", "test/confusion",
+        "test/most_confident_mistakes",
     }  # fmt: skip
     groups = {name.split("/")[0] for name in events.Tags()["scalars"]}
     assert groups == {"train", "train_speed", "validation"}
