@@ -141,7 +141,7 @@ def _known(model: nn.Module, shape: tuple[int, ...]) -> dict[str, _Known]:
     """Every valid name, in depth order."""
     calls, output = _calls(model, shape)
     scattering = scattering_of(model)
-    orders = range(scattering[1].max_order + 1) if scattering else ()
+    orders = sorted({path.order for path in scattering[1].paths}) if scattering else ()  # J=1 has no second order
     words = {PIXELS, LOGITS, *([*(f"S{order}" for order in orders), SCATTERING] if scattering else [])}
     known = {PIXELS: _Known("pixels")}
     channels: dict[tuple[int, ...], int] = {}  # of the latest output of each shape

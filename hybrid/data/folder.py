@@ -36,7 +36,7 @@ class Folder(FileSource):
     def __init__(
         self,
         *,
-        root: str,
+        root: str | None = None,
         size: Size = 224,
         resize: Size = 256,
         fit: Fit = "crop",
@@ -47,6 +47,8 @@ class Folder(FileSource):
         name: str = "folder",
         skip_unreadable: bool = False,
     ) -> None:
+        if root is None:
+            raise UserError(f"data.root is missing: give data.root=PATH, the folder of the images; {_LAYOUT}.")
         check_size(size, name="data.size")
         check_size(resize, name="data.resize")
         check_value_range(value_range)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.models import HybridModel
+from hybrid.models.hybrid import check_tensor
 from hybrid.scattering import Scattering2D, TorchScattering2D
 
 
@@ -21,6 +22,7 @@ class Pipeline(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
+        check_tensor(images)
         return self.model(self.preprocessing(images))
 
     @property

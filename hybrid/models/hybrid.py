@@ -55,6 +55,7 @@ class HybridModel(nn.Module):
         self.channels_last = False
 
     def forward(self, images: Tensor) -> Tensor:
+        check_tensor(images)
         if images.dim() != 4 or tuple(images.shape[1:]) != self.image_shape:
             wanted = shape_words(("N", *self.image_shape))
             raise ValueError(f"the model takes images {wanted}, got {shape_words(images.shape)}")
@@ -127,6 +128,15 @@ def build(
     third = _made(head, "head", input_shape=features, num_classes=num_classes)
     check_part(third, path="model.head", takes=features, gives=(num_classes,), trusted=third is not head)
     return HybridModel(first, second, third, image_shape=image_shape, num_classes=num_classes)
+
+
+def check_tensor(images: Any) -> None:
+    """Raises TypeError for a NumPy array or anything else that is no tensor."""
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            f"the model takes a torch tensor (N, C, H, W), got {type(images).__name__}: torch.from_numpy(array) makes one, and "
+            "run.predict takes arrays and files as they are"
+        )
 
 
 def _checked(image_shape: Sequence[int], num_classes: int) -> tuple[int, int, int]:

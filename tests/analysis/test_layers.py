@@ -66,6 +66,8 @@ def test_a_hybrid_model_from_the_pixels_to_the_logits():
 def test_order_1_has_no_s2_and_pixels_no_scattering():
     first = [layer.name for layer in layers_of(model_of("scat_linear", "model.frontend.max_order=1"))]
     assert first == ["pixels", "S0", "S1", "scattering", "logits"]
+    one_scale = [layer.name for layer in layers_of(model_of("scat_linear", "model.frontend.J=1"))]  # no second order
+    assert one_scale == first
     assert [layer.kind for layer in layers_of(model_of("regular_cnn"))] == ["pixels"] + ["nonlinearity"] * 13 + [
         "logits"
     ]

@@ -63,7 +63,10 @@ def test_the_command_line_wins_over_the_data_sets_augmentation():
         (["augmentation=random_resized_crop"], "works on image files"),
         (["data=stl10", "data.fold=10"], "data.fold"),
         (["data=imagenet", "data.resize=200"], "data.resize=200.*data.size=224"),
-        (["data=folder"], "data.root is missing"),
+        (
+            ["data=folder"],
+            r"data\.root is missing: give data\.root=PATH, the folder of the images; it holds train/ and val/ ",
+        ),
         (["data=folder", "data.root=x", "data.num_workers=-1"], "data.num_workers=-1"),
     ],
 )
