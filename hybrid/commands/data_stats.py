@@ -29,6 +29,7 @@ _SHEETS = (".png", ".jpg", ".jpeg")
 def data_stats(cfg: DictConfig) -> None:
     """Count, print, draw."""
     from hybrid.configuration.from_config import data_from
+    from hybrid.data.checks import oddities
     from hybrid.data.statistics import contact_sheet
 
     if not isinstance(cfg.columns, int) or cfg.columns < 1:
@@ -44,6 +45,8 @@ def data_stats(cfg: DictConfig) -> None:
     else:
         _print_counts(data)
     _print_pixels(data)
+    for line in oddities(data):
+        print(f"note  {line}")
     with writing("out", str(out)):
         contact_sheet(data, out, split=cfg.split, columns=cfg.columns)
     print(f"contact sheet  {out.absolute()}")

@@ -19,6 +19,7 @@ from hybrid.configuration import build_record
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.data import Data
 from hybrid.data.augmentation import Augmentation
+from hybrid.data.checks import warn_of_oddities
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 from hybrid.files import write_json
@@ -74,6 +75,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     model.to(plan.device).eval()
     described = {"class_names": data.class_names, "facts": None if facts is None else facts.as_dict()}
     folder.open(cfg, **described, restart=plan.run.restart)
+    warn_of_oddities(data)
     with _noting_failures(folder):
         return _fit_and_test(plan, model, data, folder)
 

@@ -10,6 +10,7 @@ import torch
 
 from hybrid import distributed
 from hybrid.data import Data
+from hybrid.data.checks import warn_of_oddities
 from hybrid.runs import RunFolder, Tracker
 from hybrid.runs.console import Console
 from hybrid.runs.environment import record_session
@@ -108,6 +109,7 @@ class Session:
         lines.append(self.cache.describe() if self.cache is not None else None)
         for line in filter(None, lines):
             self.console.say(line)
+        warn_of_oddities(self.data)
 
     def _about_analysis(self) -> str | None:
         if self.plan.analysis is None or self.data.task == "classification":

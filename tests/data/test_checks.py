@@ -1,0 +1,103 @@
+"""Oddities of a data set that would make its figures mislead: a line for each, and none for a sound one."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hybrid.data import MemorySource, Subset, build, checks
+from hybrid.data.checks import oddities
+from hybrid.errors import UserError
+
+
+class Noise(MemorySource):
+    """Random images of three classes; `change` spoils them."""
+
+    name, channels, size, class_names = "noise", 3, (5, 7), ("a", "b", "c")  # 105 bytes an image: no multiple of 8
+
+    def __init__(self, change=lambda parts: None):
+        draw = np.random.RandomState(0)
+        self.parts = {
+            part: [torch.from_numpy(draw.randint(0, 256, (count, 3, 5, 7)).astype(np.uint8)), torch.arange(count) % 3]
+            for part, count in (("train", 60), ("test", 30))
+        }
+        change(self.parts)
+
+    def read(self, part):
+        return tuple(self.parts[part])
+
+
+def _copy(parts):
+    parts["test"][0][[4, 9]] = parts["train"][0][[50, 7]]
+
+
+def _nearly_copy(parts):
+    _copy(parts)
+    parts["test"][0][[4, 9], 2, 4, 6] ^= 1  # the last byte alone
+
+
+def _blank(parts):
+    parts["train"][0][11] = torch.tensor([3, 4, 5]).view(3, 1, 1)
+
+
+def _only(part, classes):
+    def change(parts):
+        images, labels = parts[part]
+        parts[part] = [images, torch.tensor(classes)[labels]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        (lambda parts: None, []),
+        (
+            _copy,
+            ["2 of 30 test images are among the training images, too (image 4 is image 50): "
+             "the test accuracy is too high for that"],
+        ),
+        (_nearly_copy, []),
+        (_blank, ["1 of 60 training images is of one colour, without any structure (image 11)"]),
+        (_only("train", [0, 0, 2]), ["no image of 1 of 3 classes trains: the network cannot learn b"]),
+        (_only("test", [1, 1, 1]), ["no image of 2 of 3 classes tests: the results say nothing about a, c"]),
+        (
+            _only("train", [2, 2, 2]),
+            ["all training images are of one class: accuracy and loss say nothing about what the network has learned"],
+        ),
+    ],
+    ids=["sound", "repeated", "nearly repeated", "blank", "not trained", "not tested", "one class"],
+)  # fmt: skip
+def test_each_oddity_is_a_line(change, lines):
+    assert oddities(build(Noise(change))) == lines
+
+
+def test_of_many_images_a_part_is_looked_at_and_the_line_says_at_least(monkeypatch):
+    def change(parts):
+        parts["test"][0][:] = parts["train"][0][:30]
+
+    monkeypatch.setattr(checks, "_MOST_BYTES", 60 * 105 // 2)
+    (line,) = oddities(build(Noise(change)))
+    assert line.startswith("at least 15 of 30 test images are among the training images, too (image 0 is image 0)")
+
+
+def test_a_subset_that_leaves_classes_out_and_labels_that_are_none():
+    data = build(Noise(), subset=Subset(2, protocol="stratified"))
+    assert any("of 3 classes trains: the network cannot learn" in line for line in oddities(data))
+    with pytest.raises(UserError, match=r"noise, train part: label 3 is outside 0\.\.2"):
+        oddities(build(Noise(_only("train", [0, 1, 3]))))
+
+
+def test_files_are_compared_by_their_bytes_and_some_are_decoded(make_folder, photos):
+    assert oddities(make_folder(validation=0)) == []
+    shutil.copy(photos / "train" / "dog" / "1_06.jpeg", photos / "val" / "cat" / "again.jpg")
+    for path in (photos / "train" / "cat").iterdir():
+        Image.new("RGB", (30, 30), "white").save(path)
+    repeated, blank = oddities(make_folder(validation=0))
+    assert repeated.startswith("1 of 9 test images is among the training images, too (")
+    assert "val/cat/again.jpg is " in repeated and "train/dog/1_06.jpeg)" in repeated
+    assert blank.startswith("6 of 12 training images are of one colour") and "train/cat" in blank
