@@ -86,6 +86,14 @@ _MEANING = {
 }
 
 
+def _reading(run: Restored) -> dict[str, Any] | None:
+    """The arguments of the `hybrid.data.images.ImageReader` of the run; None where no image file can hold its images."""
+    try:
+        return dataclasses.asdict(run.data.source.reader)
+    except UserError:
+        return None
+
+
 def _description(run: Restored) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
