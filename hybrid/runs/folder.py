@@ -12,6 +12,7 @@ error.txt          the traceback of the error that ended the last session, if on
 errors/rankN.txt   the same of another process, where a run has several
 checkpoints/       last.pt, previous.pt, best.pt (best-STEP.pt); not of a support vector machine
 events.out.…       TensorBoard's event files; of older runs in tensorboard/
+loggers/           of loggers=[csv,wandb,mlflow]: their files, and the names under which they know the run
 analysis/          how the layers contract, separate and simplify: tables, arrays, figures
 profile/           debug=profile alone: a table of operations and a trace
 """
@@ -61,6 +62,7 @@ class RunFolder:
         self.summary = self.path / "summary.json"
         self.confusion = self.path / "confusion.csv"
         self.checkpoints = self.path / "checkpoints"
+        self.loggers = self.path / "loggers"
         self.analysis = self.path / "analysis"
         self.profile = self.path / "profile"
         self._lock = FileLock(self.path / ".lock")
@@ -259,7 +261,14 @@ class RunFolder:
             raise UserError(f"run.restart: {self.path} is not a run's folder; delete it by hand if you mean it.")
 
     def _clear(self) -> None:
-        for path in (self.checkpoints, self.path / "tensorboard", self.analysis, self.profile, self.errors):
+        for path in (
+            self.checkpoints,
+            self.path / "tensorboard",
+            self.loggers,
+            self.analysis,
+            self.profile,
+            self.errors,
+        ):
             shutil.rmtree(path, ignore_errors=True)
         files = (self.summary, self.confusion, self.metrics, self.environment, self.error)
         files += (self.classes, self.data, self.project, self.config)

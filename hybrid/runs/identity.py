@@ -22,7 +22,7 @@ INCIDENTAL = {
     "choices", "analysis", "metrics", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
     "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
     "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd",
-    "trainer.gradient_checkpointing", "device",
+    "trainer.gradient_checkpointing", "loggers", "device",
 }  # fmt: skip
 # Settings that came later: with these values a run is the run that it was without them, in the same folder.
 _AS_BEFORE: dict[str, Any] = {

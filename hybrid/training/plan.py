@@ -17,6 +17,7 @@ from hybrid.data import Data, Loader
 from hybrid.durations import RunLength
 from hybrid.errors import UserError
 from hybrid.runs.identity import INCIDENTAL
+from hybrid.runs.loggers import Loggers
 from hybrid.training import schedule
 from hybrid.training.objective import Objective, objective_of
 from hybrid.training.settings import LiveSettings, Settings, TrainerSettings
@@ -71,6 +72,7 @@ class Plan:
         length: the steps of an epoch, and of the run.
         schedule: step (0 is the first) -> the learning rate's factor; None for a scheduler of torch, which the state has.
         log_every, evaluate_every, checkpoint_every: in steps.
+        loggers: where the records go, beside metrics.jsonl and the console.
         analysis: None where nothing is analysed during training.
         model, seed: for people: the name of the model's configuration, and the run's seed.
         table: setting -> value, as TensorBoard's table of runs shows it.
@@ -86,6 +88,7 @@ class Plan:
     log_every: int
     evaluate_every: int
     checkpoint_every: int
+    loggers: Loggers
     analysis: AnalysisPlan | None
     model: str
     seed: int
@@ -117,6 +120,7 @@ class Plan:
             log_every=length.every(trainer.log_every),
             evaluate_every=length.every(trainer.evaluate_every),
             checkpoint_every=length.every(trainer.checkpoint_every),
+            loggers=settings.loggers,
             analysis=analysis,
             model=cfg.choices.model,
             seed=settings.seed,

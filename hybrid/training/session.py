@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 
 import torch
+from omegaconf import OmegaConf
 
 from hybrid import distributed
 from hybrid.data import Data
@@ -15,6 +16,7 @@ from hybrid.runs import RunFolder, Tracker
 from hybrid.runs.console import Console
 from hybrid.runs.environment import record_session
 from hybrid.runs.jsonl import JsonLines, read_metrics
+from hybrid.runs.loggers import LoggedRun
 from hybrid.runs.tracker import Sink
 from hybrid.scattering import engines_of
 from hybrid.training.feature_cache import FeatureCache
@@ -35,7 +37,7 @@ class Session:
         cache: the front-end's output for some splits; None: the front-end runs in every step.
         tracker: takes every record of the run. On other ranks than the first it has no sinks, and the console is silent.
         console: speaks to the user.
-        pictures: for TensorBoard.
+        pictures: for TensorBoard and other loggers that show them.
     """
 
     plan: Plan
@@ -59,7 +61,7 @@ class Session:
             total_steps=length.total_steps, total_epochs=length.epochs, start_step=state.step, style=style
         )
         with Tracker(*_sinks(plan, state, folder, console)) as tracker:
-            shown = plan.trainer.tensorboard and distributed.is_main()
+            shown = plan.loggers.pictures and distributed.is_main()
             pictures = Pictures(tracker, data, enabled=shown)
             parts = {"plan": plan, "data": data, "state": state, "folder": folder, "cache": cache}
             yield cls(**parts, tracker=tracker, console=console, pictures=pictures)
@@ -142,11 +144,15 @@ def _sinks(plan: Plan, state: TrainState, folder: RunFolder, console: Console) -
     again = ("test/", "analysis/") if analysis_is_missing(plan, folder, state) else ("test/",)
     yield JsonLines(folder.metrics, resume_step=state.step, again=again)
     yield console
-    if plan.trainer.tensorboard:
+    if plan.loggers.tensorboard:
         from hybrid.runs.tensorboard import TensorBoard
 
         earlier = read_metrics(folder.metrics)
         yield TensorBoard(folder.tensorboard, resume_step=state.step, earlier=earlier)
+    config = OmegaConf.to_container(folder.read_config(), resolve=True)
+    yield from plan.loggers.open(
+        LoggedRun(folder=folder.path, own=folder.loggers, config=config, resume_step=state.step)
+    )
 
 
 def _place(device: torch.device) -> str:

@@ -17,6 +17,7 @@ from hybrid.distributed.launch import Launch
 from hybrid.durations import Duration, Written
 from hybrid.errors import UserError
 from hybrid.models.channel_order import ChannelOrder
+from hybrid.runs.loggers import Loggers
 from hybrid.training.arithmetic import Arithmetic, Precision
 from hybrid.training.averages import Decay, ema_decay
 from hybrid.training.device import rank_device
@@ -33,6 +34,7 @@ _SECTIONS = (
     "schedule",
     "trainer",
     "callbacks",
+    "loggers",
     "run",
     "seed",
 )
@@ -185,6 +187,7 @@ class Settings:
     trainer: TrainerSettings
     run: RunSettings
     analysis: tuple[LiveSettings, AnalysisSettings] | None
+    loggers: Loggers
     seed: int
     device: torch.device
 
@@ -196,13 +199,14 @@ class Settings:
         check_seed(cfg)
         check_keys(cfg, *_SECTIONS)
         analysis = analysis_settings(cfg.analysis)
+        loggers = Loggers(cfg.get("loggers"), tensorboard=trainer.tensorboard)
         distributed.own_shares(trainer.accumulation).check(trainer.batch_size, path="trainer.batch_size")
         device = rank_device(trainer.device, Launch.read())
         if trainer.precision == "fp16" and device.type == "cpu":
             raise UserError(
                 "trainer.precision=fp16 is for GPUs: CPUs compute it many times slower. Valid here: fp32, bf16."
             )
-        return cls(trainer=trainer, run=run, analysis=analysis, seed=cfg.seed, device=device)
+        return cls(trainer=trainer, run=run, analysis=analysis, loggers=loggers, seed=cfg.seed, device=device)
 
 
 def check_seed(cfg: DictConfig) -> None:

@@ -66,6 +66,6 @@ def closing_words(summary: dict[str, Any], session: Session) -> str:
         f"trained in {summary['seconds']:.0f} s at {summary['images_per_second']:.0f} images/s",
         f"run folder:  {folder}",
     ]
-    if session.plan.trainer.tensorboard:
+    if session.plan.loggers.tensorboard:
         lines.append(f"TensorBoard: tensorboard --logdir {shlex.quote(str(folder.parent))}")
     return "\n".join(lines)
