@@ -10,12 +10,14 @@ evaluated, as evaluation sees it (no augmentation, also for split=train). Nothin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid.configuration.arguments import check_at_least, command, option
-from hybrid.configuration.output_paths import check_file, writing
+from hybrid.configuration.output_paths import PICTURES, check_file, writing
+from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.training.evaluation import Evaluation
@@ -40,11 +42,15 @@ class Options:
         "what is measured beside loss and accuracy, as in training: names and class paths; null: as the run",
         default=None,
     )
+    confusion: str | None = option(
+        "also draw the confusion matrix to this file: .png, .svg or .pdf (needs classes)", default=None
+    )
     json: str | None = option("also write the results, with every confusion, to this file", default=None)
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "batch_size")
         check_file("json", self.json)
+        check_file("confusion", self.confusion, endings=PICTURES)
 
 
 @command(Options)
@@ -60,16 +66,33 @@ def evaluate(options: Options) -> None:
     precision = options.precision or run.settings.precision
     arithmetic = replace(run.settings.arithmetic, precision=precision)
     objective = _objective(run, options.metrics)
+    if options.confusion and objective.task != "classification":
+        raise UserError(
+            f"confusion={options.confusion}: the run's images have no classes, so that nothing is confused."
+        )
     known = {"num_classes": run.model.num_classes, "objective": objective, "arithmetic": arithmetic}
     result = evaluate_model(run.model, loader.epoch(0), **known)
     print(f"{options.split}: {result.images} images on {run.device}, {precision}")
     _print(result, run.class_names)
     if run.settings.max_evaluation_batches:
         print(f"\nnote: the run itself evaluated {run.settings.max_evaluation_batches} batches only (debug=fast).")
+    if options.confusion:
+        _draw(options.confusion, result, run.class_names)
     if options.json:
         with writing("json", options.json):
             write_json(Path(options.json), _record(options, precision, run, result))
         print(f"\nwritten: {options.json}")
+
+
+def _draw(path: str, result: Evaluation, class_names: Sequence[str]) -> None:
+    from hybrid.files import write_atomically
+    from hybrid.reports.confusion_figure import confusion_figure
+    from hybrid.reports.style import picture
+
+    content = picture(confusion_figure(result.confusion, class_names), Path(path).suffix.removeprefix("."))
+    with writing("confusion", path):
+        write_atomically(Path(path), lambda file: file.write(content))
+    print(f"\nwritten: {path}")
 
 
 def _objective(run: Restored, metrics: tuple[Any, ...] | None) -> Objective:

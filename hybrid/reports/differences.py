@@ -35,6 +35,7 @@ def telling_settings(groups: Sequence[Group], by: Sequence[str] = ()) -> list[st
     settings = _varying(groups, "settings")
     if settings:
         settings = [name for name in settings if any(_is_chosen(name, group) for group in groups)]
+        settings = [name for name in settings if name != "data.name"]  # which is in the column data
     return list(dict.fromkeys([*COLUMNS, *choices, *settings]))
 
 

@@ -81,8 +81,12 @@ class Group:
 
     @functools.cached_property
     def facts(self) -> Mapping[str, Any]:
-        """Return settings and choices in one mapping: "optimizer.lr" -> 0.1, "optimizer" -> "sgd"."""
-        return {**self.settings, **self.choices}
+        """Return settings and choices in one mapping: "optimizer.lr" -> 0.1, "optimizer" -> "sgd".
+
+        Data with a name of their own (data.name) are called by it.
+        """
+        name = self.settings.get("data.name")
+        return {**self.settings, **self.choices, **({"data": name} if name and "data" in self.choices else {})}
 
     def fact(self, name: str) -> Any:
         """Return the value of a setting or choice, ABSENT where the group has none."""

@@ -16,6 +16,7 @@ from hybrid.errors import unknown_name
 from hybrid.reports.differences import COLUMNS, labels, named_settings, setting_text, telling_settings
 from hybrid.reports.groups import ABSENT, SEED, Group, MeanStd, sortable
 from hybrid.reports.numbers import mean_cells, number_text, title
+from hybrid.runs.numbers import first_of, smaller_is_better
 from hybrid.runs.reading import State, StoredRun
 
 if TYPE_CHECKING:  # takes a while to load
@@ -25,7 +26,7 @@ METRICS = ("test.top1", "test.loss", "validation.best.top1", "parameters", "seco
 STATES: tuple[State, ...] = get_args(State)
 ALL = ("all",)  # columns=all
 MOST_COLUMNS = 6  # of a table where nobody asks for more
-_SMALLER_IS_BETTER = ("loss", "error", "seconds", "parameters", "steps", "epochs")
+_SMALLER_IS_BETTER = ("seconds", "parameters", "steps", "epochs")
 _NO_RESULTS = ("test.images", "test.top5")  # of the test, but not shown unless somebody asks
 _SEEDS, _RUNS, _OTHERS, _DEVICE, SETTINGS = "seeds", "runs", "not finished", "device", "settings"
 FOLDS = "Folds share training images, so that their results vary together: intervals and p are too small."
@@ -154,9 +155,8 @@ def is_fold(key: str) -> bool:
 
 def default_metric(groups: Sequence[Group]) -> str:
     """Return "test.top1", or where no run has it the first result of a test, such as "test.mean_absolute_error"."""
-    found = {name: None for group in groups for run in group.finished for name in run.numbers}
-    results = [name for name in found if _is_result(name) and not name.endswith("loss")]
-    return METRICS[0] if METRICS[0] in found or not found else (*results, "test.loss")[0]
+    found = {name for group in groups for run in group.finished for name in run.numbers}
+    return f"test.{first_of(name.removeprefix('test.') for name in found)}" if found else METRICS[0]
 
 
 def order(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) -> list[Group]:
@@ -244,7 +244,7 @@ def _check_numbers(names: Sequence[str], groups: Sequence[Group], *, what: str) 
 
 
 def _is_result(name: str) -> bool:
-    return name.startswith("test.") and name.count(".") == 1 and name not in _NO_RESULTS
+    return name.startswith("test.") and "/" not in name and name.count(".") == 1 and name not in _NO_RESULTS
 
 
 def _numbers_of(groups: Sequence[Group], metric: str, more: Sequence[str]) -> list[str]:
@@ -259,7 +259,7 @@ def _numbers_of(groups: Sequence[Group], metric: str, more: Sequence[str]) -> li
 def _rank(found: MeanStd | None, metric: str) -> float:
     if found is None or math.isnan(found.mean):
         return math.inf
-    return found.mean if metric.endswith(_SMALLER_IS_BETTER) else -found.mean
+    return found.mean if smaller_is_better(metric) or metric.endswith(_SMALLER_IS_BETTER) else -found.mean
 
 
 def _exact(name: str, found: MeanStd | None) -> list[tuple[str, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _WORDS = {"top1": "accuracy", "top5": "top-5", "f1": "F1", "auc": "AUC", "r2": "R²"}
@@ -15,9 +15,20 @@ _NO_RESULTS = ("images", "step")
 def in_words(name: str, value: float) -> str:
     """A number of an evaluation for people, such as "accuracy 98.20 %" for top1."""
     words = _WORDS.get(name) or name.replace("per_class/", "accuracy of ").replace("_", " ")
-    if name in _PERCENT or name.startswith("per_class/"):
+    if is_percent(name):
         return f"{words} {value:.2f} %"
     return f"{words} {value:.4f}" if name == "loss" or abs(value) < 10 else f"{words} {value:.5g}"
+
+
+def is_percent(name: str) -> bool:
+    """Whether a number of an evaluation with this name is in %."""
+    return name in _PERCENT or name.startswith("per_class/")
+
+
+def first_of(names: Iterable[str]) -> str:
+    """The name of the number that says how good a run is: the accuracy, or what the task has in its place, or the loss."""
+    names = set(names)
+    return next((name for name in _FIRST if name in names), "loss")
 
 
 def smaller_is_better(name: str) -> bool:
@@ -27,7 +38,7 @@ def smaller_is_better(name: str) -> bool:
 
 def headline(numbers: Mapping[str, Any]) -> str:
     """The number that says how good a run is: the accuracy, or what the task has in its place, or the loss."""
-    name = next((name for name in _FIRST if name in numbers), "loss")
+    name = first_of(numbers)
     return in_words(name, numbers[name])
 
 

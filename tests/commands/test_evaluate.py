@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from hybrid.runs.confusion import read_confusion
 from hybrid.training import checkpoint
 from hybrid.training.restore import restore
 
@@ -20,8 +21,15 @@ def files_of(folder):
 
 def test_the_defaults_repeat_the_runs_test_to_the_last_digit_and_leave_its_folder_alone(finished, call, tmp_path):
     before = files_of(finished.path)
-    code, out, err = call("evaluate", f"run={finished.path}", f"json={tmp_path / 'result.json'}")
-    assert (code, err) == (0, "")
+    files = [f"json={tmp_path / 'result.json'}", f"confusion={tmp_path / 'confusion.svg'}"]
+    code, out, err = call("evaluate", f"run={finished.path}", *files)
+    assert (code, err) == (0, "") and "% of the true class" in (tmp_path / "confusion.svg").read_text()
+    record = read_confusion(finished.confusion, len(finished.read_class_names()))
+    names = finished.read_class_names()
+    pairs = json.loads((tmp_path / "result.json").read_text())["confusions"]
+    assert [record[names.index(each["true"]), names.index(each["predicted"])] for each in pairs] == [
+        each["count"] for each in pairs
+    ]
     assert files_of(finished.path) == before
     test = finished.read_summary()["test"]
     assert figures(tmp_path / "result.json") == {name: test[name] for name in ("loss", "top1", "top5", "images")}

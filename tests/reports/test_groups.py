@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hybrid.errors import UserError
+from hybrid.reports.differences import labels, telling_settings
 from hybrid.reports.groups import Group, MeanStd, group_runs
 from hybrid.runs.reading import StoredRun
 
@@ -52,6 +53,12 @@ def test_a_whole_section_can_be_averaged_over():
     ]
     (group,) = group_runs(runs, over=["seed", "augmentation"])
     assert len(group.runs) == 3 and "augmentation" not in group.facts and "augmentation.flip" not in group.facts
+
+
+def test_data_with_a_name_of_their_own_are_called_by_it():
+    groups = group_runs([stored(data__name="textures"), stored(data__name="leaves")])
+    assert [group.fact("data") for group in groups] == ["textures", "leaves"]
+    assert telling_settings(groups) == ["model", "data"] and labels(groups) == ["textures", "leaves"]
 
 
 def test_an_unknown_key_is_refused_with_the_valid_ones(folds):
