@@ -1,7 +1,7 @@
 """A callback that ends a run once the validation images get no better.
 
 hybrid train callbacks=[early_stopping]
-hybrid train callbacks=[{early_stopping: {metric: loss, mode: min, patience: 5 epochs}}]
+hybrid train callbacks=[{early_stopping: {metric: loss, patience: 5 epochs}}]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hybrid.durations import Duration
 from hybrid.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
+    from hybrid.training.objective import Objective
     from hybrid.training.plan import Plan
     from hybrid.training.session import Session
 
@@ -31,18 +32,19 @@ class EarlyStopping:
     low rates. `trainer.test_weights=best` tests the best weights rather than the last.
 
     Args:
-        metric: a number of an evaluation, such as "top1" or "loss".
-        mode: "max" if larger is better, "min" if smaller is.
+        metric: a number of an evaluation, such as "top1", "loss" or one of `metrics=[…]`; None: the one that says which
+            weights are best (`trainer.best_metric`).
+        mode: "max" if larger is better, "min" if smaller is; None: as the metric says of itself.
         patience: how long without an improvement, as a duration ("5 epochs", "500 steps", "10%") or in evaluations
             ("3 evaluations").
         min_delta: an improvement is at least this large, in the metric's unit (percentage points for accuracies).
 
     Raises:
-        UserError: a value is out of range, or the run has no validation images.
+        UserError: a value is out of range, no evaluation has the metric, or the run has no validation images.
     """
 
-    metric: str = "top1"
-    mode: Literal["max", "min"] = "max"
+    metric: str | None = None
+    mode: Literal["max", "min"] | None = None
     patience: str = "10 epochs"
     min_delta: float = 0.0
 
@@ -54,8 +56,6 @@ class EarlyStopping:
             raise UserError(f"{_PLACE}.patience={self.patience} is not valid: it must be longer than nothing.")
         if not 0 <= self.min_delta < math.inf:
             raise UserError(f"{_PLACE}.min_delta={self.min_delta} is not valid: it must be a number from 0.")
-        if self.metric == "loss" and self.mode == "max":
-            raise UserError(f"{_PLACE}: metric=loss goes with mode=min.")
         self._best: float | None = None
         self._best_step = self._since = 0
 
@@ -63,6 +63,7 @@ class EarlyStopping:
         """Check that there is something to watch, and that the run is longer than the patience."""
         if "validation" not in data.splits:
             raise UserError(f"{_PLACE} needs validation images, and data.validation is 0.")
+        self._watch(plan.objective)
         allowed = self._evaluations and self._evaluations * plan.evaluate_every
         if self._duration is not None:
             allowed = plan.length.steps(self._duration)
@@ -71,6 +72,16 @@ class EarlyStopping:
                 f"{_PLACE}.patience={self.patience} has no effect: the whole run has {plan.length.total_steps} steps "
                 f"({plan.length.epochs:g} epochs)."
             )
+
+    def _watch(self, objective: Objective) -> None:
+        """Take the metric and its direction from the run where they are not given, and check them where they are."""
+        self.metric = self.metric or objective.best.name
+        if self.metric not in objective.numbers:
+            raise unknown_name(self.metric, objective.numbers, what=f"metric in {_PLACE}")
+        mode = "max" if objective.numbers[self.metric] else "min"
+        if self.mode not in (None, mode):
+            raise UserError(f"{_PLACE}: metric={self.metric} goes with mode={mode}.")
+        self.mode = mode
 
     def on_fit_start(self, session: Session) -> None:
         """Say what may end the run."""
@@ -84,8 +95,6 @@ class EarlyStopping:
         """Compare with the best so far."""
         if split != "validation":
             return
-        if self.metric not in numbers:
-            raise unknown_name(self.metric, numbers, what=f"metric in {_PLACE}")
         value, step = float(numbers[self.metric]), session.state.step
         if self._best is None or self._gain(value) > self.min_delta:
             self._best, self._best_step, self._since = value, step, 0
@@ -106,7 +115,7 @@ class EarlyStopping:
         self._best, self._best_step, self._since = state["best"], state["best_step"], state["since"]
 
     def _gain(self, value: float) -> float:
-        gain = value - self._best if self.mode == "max" else self._best - value
+        gain = self._best - value if self.mode == "min" else value - self._best
         return math.inf if math.isnan(self._best) and not math.isnan(value) else gain
 
     def _is_over(self, session: Session) -> bool:

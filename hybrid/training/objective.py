@@ -48,6 +48,7 @@ class Objective:
         loss: of a training step (`hybrid.training.losses`), on the model's device.
         metrics: of an evaluation, beside the loss and, of classes, the accuracies that it always has.
         best: which weights are best.
+        numbers: the numbers of an evaluation, and whether more is better of each.
         names: one for each output.
         name: what the loss is called, for people.
     """
@@ -56,6 +57,7 @@ class Objective:
     loss: nn.Module = field(default_factory=functools.partial(nn.CrossEntropyLoss, reduction="sum"))
     metrics: tuple[Metric, ...] = ()
     best: Best = Best()
+    numbers: Mapping[str, bool] = field(default_factory=lambda: {"loss": False, "top1": True})
     names: tuple[str, ...] = ()
     name: str = "cross_entropy"
 
@@ -107,6 +109,7 @@ def objective_of(
     asked = read_metrics(_plain(cfg.get("metrics") or []))
     metrics = _with_usual(asked, data.task, best_metric)
     numbers = {"loss": False, **({"top1": True} if data.task == "classification" else {})}
+    numbers |= {"top5": True} if data.task == "classification" and len(names) > 5 else {}
     for metric in metrics:
         numbers |= dict.fromkeys(check_metric(metric, **chosen, names=names), metric.higher_is_better)
     best = best_metric or ("top1" if data.task == "classification" else "loss")
@@ -120,6 +123,7 @@ def objective_of(
         loss=loss.to(device),
         metrics=metrics,
         best=Best(name=best, higher_is_better=numbers[best]),
+        numbers=numbers,
         names=names,
         name=name,
     )

@@ -135,6 +135,8 @@ def _find(path: str) -> Any:
 
 
 def _analysed(model: nn.Module, data: Data, request: Request, device: torch.device, about: dict[str, Any]) -> Analysis:
+    if data.task != "classification":
+        request.say("only what needs no classes is measured, on pairs of different images")
     probed = request.probe_split if "probes" in request.settings.measures else None
     images = DataImages(data=data, split=request.split, test_split=probed, batch_size=request.batch_size, device=device)
     analysis = analyse_data(model, images, request.settings, host=Host(say=request.say))

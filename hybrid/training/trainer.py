@@ -22,6 +22,7 @@ Records of a step are on the disk before the checkpoint of that step, so a resum
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -134,7 +135,8 @@ class Trainer:
         size = min(settings.batch_size // settings.accumulation, len(data.splits["train"]))
         count = size * max(1, _COMPARED // size)
         loader = data.loader("train", batch_size=size, device=self.plan.device, most=count, drop_last=True)
-        rest = {"num_classes": data.num_classes, "objective": self.plan.objective, "arithmetic": settings.arithmetic}
+        objective = dataclasses.replace(self.plan.objective, metrics=())
+        rest = {"num_classes": data.num_classes, "objective": objective, "arithmetic": settings.arithmetic}
         with batch_statistics(model) as has_batch_norm:
             if not has_batch_norm or size < _FEWEST:
                 return None

@@ -140,7 +140,8 @@ def test_an_error_in_a_callback_names_it_and_keeps_its_traceback(train, tiny):
         ),
         ("[{early_stopping: {patience: 3}}]", r"callbacks.early_stopping.patience: 3 is not text|a number and a unit"),
         ("[{early_stopping: {patience: 100 epochs}}]", "has no effect: the whole run has 6 steps"),
-        ("[{early_stopping: {metric: loss}}]", "metric=loss goes with mode=min"),
+        ("[{early_stopping: {metric: loss, mode: max}}]", "metric=loss goes with mode=min"),
+        ("[{early_stopping: {metric: f1}}]", "unknown metric in callbacks.early_stopping: f1.*Valid: loss, top1"),
         ("[fractions.Fraction]", "has none of the events"),
     ],
 )
