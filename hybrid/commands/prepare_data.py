@@ -3,18 +3,23 @@
     hybrid prepare-data data=cifar10
     hybrid prepare-data data=mnist,cifar10,stl10 data.root=/datasets
 
-Reads every file (so a damaged one shows here), and prints where it is and whether its checksum is the official one.
+Reads every file, and decodes every image of every split, so that damaged ones show here; images=false leaves that out. It
+prints where published files are and whether their checksums are the official ones.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from omegaconf import DictConfig
 
 from hybrid.configuration.entry import main
+from hybrid.errors import UserError
+
+if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from hybrid.data import Data
 
 
 def prepare_data(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -33,8 +38,28 @@ def _prepare(cfg: DictConfig) -> None:
     data = data_from(cfg.data, cfg.augmentation, seed=0)
     counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     print(f"{data.name}: {counts}; {data.num_classes} classes")
+    _check_images(data, decode=cfg.images)
     for file in data.source.official_files():
         state = (
             "no checksum published" if file.md5 is None else "official" if is_official(file) else "not the official one"
         )
         print(f"  {file.path.absolute()}  {file.path.stat().st_size:,} bytes  checksum: {state}")
+
+
+def _check_images(data: Data, *, decode: bool) -> None:
+    """Print every image that cannot be read. Raises UserError at the end if there is one."""
+    from hybrid.data.sources import FileSource, FileSplit
+
+    splits = [split for split in data.splits.values() if isinstance(split, FileSplit)]
+    if not decode or not isinstance(data.source, FileSource) or not splits:
+        return
+    paths = [path for split in splits for path in split.paths]
+    damaged = data.source.unreadable(paths)
+    for fault in damaged.values():
+        print(f"  {fault}")
+    if damaged:
+        raise UserError(
+            f"{data.name}: {len(damaged)} of {len(paths)} images cannot be read. Replace them, or leave them out with "
+            "data.skip_unreadable=true."
+        )
+    print(f"  all {len(paths):,} images can be read")

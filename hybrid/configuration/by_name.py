@@ -75,8 +75,8 @@ def load_data(
 ) -> Data:
     """Load a data set by its name, such as "cifar10": splits, and loaders for a training loop of one's own.
 
-    Files are read, and downloaded where they are missing, when they are first needed. What is random depends on `seed`
-    alone: no global generator is read or moved.
+    The data are found, downloaded where they are missing, and split at once, so that a mistake shows here; image files are
+    decoded when they are needed. What is random depends on `seed` alone: no global generator is read or moved.
 
     Args:
         name: a file of configs/data, or of data/ in a folder of $HYBRID_CONFIGS.
@@ -86,7 +86,7 @@ def load_data(
         subset: how many of the training images to train on, or a dict of n, protocol and seed; all by default.
         seed: decides the order of the images, their augmentation, and which images a subset has.
         settings: the other keys of the data's yaml, such as `validation`, the fraction or number of training images that
-            validate, `normalize` and `size`.
+            validate, `test`, `folds` and `fold`, which draw test images, `normalize` and `size`.
 
     Returns:
         A `Data`: `train`, `validation` and `test` are loaders of (images, labels) in batches of 128, `loader(…)` makes others;
@@ -98,8 +98,8 @@ def load_data(
     Examples:
         >>> import hybrid, torch
         >>> data = hybrid.load_data("digits", subset=200, validation=100)
-        >>> {name: len(split) for name, split in data.splits.items()}
-        {'train': 200, 'validation': 100, 'test': 360}
+        >>> data
+        Data('digits': 200 train, 100 validation, 360 test images of 1 x 32 x 32, 10 classes)
         >>> model = hybrid.build_model("scat_linear", image_shape=data.image_shape, num_classes=data.num_classes)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
         >>> for epoch in range(2):
@@ -115,7 +115,9 @@ def load_data(
     if subset is not None:
         changes = {**changes, "subset": subset if isinstance(subset, Mapping) else {"n": subset}}
     random_changes = augmentation if isinstance(augmentation, Mapping) else {}
-    return data_from(_changed(cfg.data, changes), _changed(cfg.augmentation, random_changes), seed=seed)
+    data = data_from(_changed(cfg.data, changes), _changed(cfg.augmentation, random_changes), seed=seed)
+    data.splits  # noqa: B018  (raises where files are missing, or there are too few images)
+    return data
 
 
 def _part(section: DictConfig, name: str, choice: PartChoice | None) -> Any:

@@ -81,9 +81,7 @@ class Data:
             return f"Data({self.name!r}: not read yet)"
         counts = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())
         shape = " x ".join(map(str, self.image_shape))
-        word, count = OUTPUT_WORDS[self.source.task], self.num_classes
-        plural = "" if count == 1 else "es" if word.endswith("s") else "s"
-        return f"Data({self.name!r}: {counts} images of {shape}, {count} {word}{plural})"
+        return f"Data({self.name!r}: {counts} images of {shape}, {self.num_classes} {OUTPUT_WORDS[self.source.task]})"
 
     @property
     def name(self) -> str:

@@ -52,7 +52,7 @@ class Folder(FileSource):
         check_size(size, name="data.size")
         check_size(resize, name="data.resize")
         check_value_range(value_range)
-        _check_crop(size, resize)
+        check_crop(size, resize)
         if num_workers != "auto" and num_workers < 0:
             raise UserError(f"data.num_workers={num_workers} is negative; use 0 or more, or auto")
         self.skip_unreadable = skip_unreadable
@@ -129,7 +129,7 @@ class ImageNet(Folder):
     published = True
 
 
-def _check_crop(size: Size, resize: Size) -> None:
+def check_crop(size: Size, resize: Size) -> None:
     """Raises UserError where the crop is larger than the image that it is cut from; warns where it is much smaller."""
     parts = [cut / side for cut, side in zip(sides(size), box_around(size, resize), strict=True)]
     words = f"data.resize={shown(resize)} (before the crop)", f"data.size={shown(size)} (the crop)"

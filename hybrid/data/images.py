@@ -114,11 +114,11 @@ class ImageReader:
 
     def convert(self, image: Image, *, where: str = "image") -> Tensor:
         """A Pillow image as uint8 (channels, *size). Raises UserError, naming `where`, for numbers without a range."""
-        from PIL import ImageOps
+        return self._framed(self._standard(image, where))
 
-        if image.getexif().get(_ORIENTATION, 1) != 1:
-            image = ImageOps.exif_transpose(image)
-        return self._framed(standard_mode(image, channels=self.channels, value_range=self.value_range, where=where))
+    def convert_box(self, image: Image, choose_box: Callable[[int, int], Box], *, where: str = "image") -> Tensor:
+        """As `open_box`, for a Pillow image."""
+        return self._boxed(self._standard(image, where), choose_box)
 
     def open_box(self, path: str | PathLike[str], choose_box: Callable[[int, int], Box]) -> Tensor:
         """Cut a box out of an image file and resize it: uint8 (channels, *size).
@@ -126,9 +126,7 @@ class ImageReader:
         `choose_box(width, height)` gives the box, (left, top, right, bottom) in pixels. Raises UserError, naming the file, if
         it cannot be read.
         """
-        image = self.decode(path)
-        height, width = self.size
-        return to_tensor(image.resize((width, height), resample=self._filter, box=choose_box(*image.size)))
+        return self._boxed(self.decode(path), choose_box)
 
     def decode(self, path: str | PathLike[str]) -> Image:
         """An image file at its own size, in mode L (1 channel) or RGB (3 channels), turned as the camera noted.
@@ -146,6 +144,17 @@ class ImageReader:
         except Exception as error:  # a damaged file can make a decoder raise nearly anything
             reason = "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
             raise UserError(f"{path}: not a readable image ({reason}).") from error
+
+    def _standard(self, image: Image, where: str) -> Image:
+        from PIL import ImageOps
+
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+        return standard_mode(image, channels=self.channels, value_range=self.value_range, where=where)
+
+    def _boxed(self, image: Image, choose_box: Callable[[int, int], Box]) -> Tensor:
+        height, width = self.size
+        return to_tensor(image.resize((width, height), resample=self._filter, box=choose_box(*image.size)))
 
     def _framed(self, image: Image) -> Tensor:
         width, height = image.size

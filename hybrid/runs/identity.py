@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ _PARTS = (
     "loss",
 )  # which a user may write, and are named
 _NOT_OWN = {"hybrid", "torch", "torchvision"}
+_READERS = {"folder", "npz", "h5", "torchvision", "huggingface", "webdataset"}  # of data that have a name of their own
 # hybrid's own sources of published images (`Source.published`), listed here because folders of runs are read without torch.
 PUBLISHED = {
     "hybrid.data.cifar.Cifar10", "hybrid.data.cifar.Cifar100", "hybrid.data.folder.ImageNet", "hybrid.data.mnist.Mnist",
@@ -81,14 +83,15 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
 def run_name(cfg: DictConfig, *, own_parts: bool = True) -> str:
     """data-model-seedN-hash: readable, and different whenever the identity is.
 
-    Parts of the user's own are named too, unless `own_parts` is False, as in earlier versions.
+    Parts of the user's own are named too, and data of his own by data.name, unless `own_parts` is False, as in earlier
+    versions.
     """
     values = {key: value for key, value in _settings(cfg).items() if not _is_as_before(key, value, cfg)}
     digest = hashlib.sha256(json.dumps(old_names(values), sort_keys=True).encode()).hexdigest()[:8]
     chosen = cfg.get("choices", {})
     parts = [
         chosen.get("experiment"),
-        chosen.get("data"),
+        _data_name(cfg) if own_parts else chosen.get("data"),
         chosen.get("model"),
         *(_own_parts(cfg) if own_parts else ()),
         chosen.get("debug"),
@@ -97,6 +100,12 @@ def run_name(cfg: DictConfig, *, own_parts: bool = True) -> str:
         digest,
     ]
     return "-".join(dict.fromkeys(str(part) for part in parts if part))  # experiment=digits data=digits: once
+
+
+def _data_name(cfg: DictConfig) -> str | None:
+    chosen = cfg.get("choices", {}).get("data")
+    name = (cfg.get("data") or {}).get("name") if chosen in _READERS else None
+    return re.sub(r"[^\w.-]+", "_", str(name)) if name else chosen
 
 
 def _is_as_before(key: str, value: Any, cfg: DictConfig) -> bool:

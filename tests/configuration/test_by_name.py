@@ -69,10 +69,12 @@ def test_data_of_a_name_are_those_of_the_command_line():
     assert (ours.image_shape, ours.num_classes, len(ours.class_names)) == ((1, 32, 32), 10, 10)
 
 
-def test_augmentation_by_name_and_a_subset_by_settings(tmp_path):
-    data = hybrid.load_data("cifar10", root=tmp_path, augmentation="none", subset={"n": 40, "protocol": "stratified"})
-    assert data.augmentation.pad == 0 and data.source.root == tmp_path
-    assert hybrid.load_data("cifar10", root=tmp_path).augmentation.pad == 4  # its own
+def test_augmentation_by_name_and_a_subset_by_settings(cifar10):
+    settings = {"root": cifar10, "validation": 0}
+    data = hybrid.load_data("cifar10", **settings, augmentation="none", subset={"n": 40, "protocol": "stratified"})
+    assert data.augmentation.pad == 0 and data.source.root == cifar10
+    assert repr(data) == "Data('cifar10': 40 train, 20 test images of 3 x 32 x 32, 10 classes)"
+    assert hybrid.load_data("cifar10", **settings).augmentation.pad == 4  # its own
 
 
 def test_loaders_for_a_loop_of_ones_own():
@@ -108,6 +110,9 @@ def test_mixed_images_come_with_weights_of_the_classes():
         ("digits", {"subset": {"m": 3}}, "unknown key in data.subset: m."),
         ("digits", {"validation": 1.5}, "data.validation=1.5: a fraction is below 1"),
         ("folder", {}, "data.root is missing"),
+        ("folder", {"root": "foto"}, "folder: no folder "),
+        ("digits", {"subset": 5000}, "data.subset.n=5000 is more than the 1437 training images"),
+        ("digits", {"folds": 5, "fold": 1}, "digits has 360 test images of its own."),
     ],
 )
 def test_mistakes_in_data_are_one_line(name, settings, message):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from hybrid.commands.prepare_data import _check_images
 from hybrid.data.file_loader import random_box, worker_count
 from hybrid.data.images import ImageReader, box_around, scaled
 from hybrid.errors import UserError
@@ -266,3 +267,16 @@ def test_damaged_images_end_the_run_unless_they_are_to_be_left_out(make_folder, 
     data = make_folder(validation=0, skip_unreadable=True)
     assert len(data.splits["train"]) == 23 and str(broken) not in data.splits["train"].paths
     assert f"folder: 1 of 24 images are left out, which cannot be read: {broken}" in caplog.records[0].getMessage()
+
+
+def test_prepare_data_finds_every_damaged_image_also_of_the_test(make_folder, photos, capsys):
+    _check_images(make_folder(), decode=True)
+    assert capsys.readouterr().out == "  all 32 images can be read\n"
+    broken = [photos / "train" / "cat" / "0_03.jpg", photos / "val" / "dog" / "1_00.jpeg"]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"folder: 2 of 32 images cannot be read\. .*data\.skip_unreadable=true"):
+        _check_images(make_folder(), decode=True)
+    assert [line.split(":")[0].strip() for line in capsys.readouterr().out.splitlines()] == [
+        str(path) for path in broken
+    ]

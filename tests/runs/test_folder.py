@@ -113,6 +113,24 @@ def test_the_same_folder_is_the_same_run_however_its_path_is_written(configure, 
     )
 
 
+def test_data_of_ones_own_give_the_folder_their_name(configure):
+    cfg = configure("data=folder", "data.root=/cats", "data.name=my cats")
+    assert run_name(cfg).startswith("my_cats-scat_resnet-seed0-")
+    earlier = RunFolder.of(cfg).path.with_name(run_name(cfg, own_parts=False))
+    assert earlier.name == "folder" + run_name(cfg).removeprefix("my_cats") and RunFolder.of(cfg).path != earlier
+    earlier.mkdir(parents=True)
+    (earlier / "config.yaml").touch()
+    assert RunFolder.of(cfg).path == earlier  # a run that an earlier version began
+
+
+def test_a_data_set_of_ones_own_class_keeps_settings_that_are_older_than_ours(configure, own_data):
+    names = set()
+    for settings in ("", "fold: null\n", "fold: null\nfolds: null\n"):
+        own_data(f"_target_: my_data.Stripes\n{settings}")
+        names.add(run_name(configure("data=photos")))
+    assert len(names) == 2  # with folds, both keys are ours, and change nothing
+
+
 def test_a_published_data_set_may_move(configure, own_data):
     for name in ("imagenet", "cifar10", "mnist", "stl10"):
         assert identity(configure(f"data={name}", "data.root=/a")) == identity(
