@@ -68,9 +68,10 @@ layers = [
 before.table.loc[layers, columns].round(2)
 
 # %% [markdown]
-# Even random layers are useful: a nearest-neighbour classifier does far better on them than on the pixels, because they
-# are filters followed by a non-linearity and an average. But they treat pairs of the same class and of different classes
-# alike, and the logits lose what the layers before had.
+# The pixels are compared as they are. Of all other layers we see averages over the positions of an image: the table's
+# column `vectors` says so. That is why the first layer, of which 64 numbers are left, is worse than the pixels. The random
+# layers after it are filters that see more and more of the image, and their averages do nearly as well as the pixels. But
+# they treat pairs of the same class and of different classes alike, and the logits lose what the layers before had.
 #
 # ## After some training
 
