@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from hybrid.data.augmentation import Augmentation
 from hybrid.data.dataset import Data, Facts
 from hybrid.data.holdout import Holdout
@@ -9,6 +11,8 @@ from hybrid.data.preprocessing import Scale, preprocessing
 from hybrid.data.sources import FileSource, Source
 from hybrid.data.splits import Division, Subset
 from hybrid.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 
 def build(
@@ -78,4 +82,12 @@ def _check_augmentation(augmentation: Augmentation, source: Source) -> None:
         raise UserError(
             f"augmentation.random_resized_crop works on image files (data=imagenet, data=folder), not on {source.name}: use "
             "augmentation=crop_flip."
+        )
+    kind = type(source)
+    own_reading = kind.open_image is not Source.open_image and kind.item_box is Source.item_box
+    if augmentation.random_resized_crop is not None and own_reading:
+        _log.warning(
+            "augmentation.random_resized_crop reads training images without %s.open_image, which reads the others: override "
+            "item_box, too, or use augmentation=crop_flip.",
+            kind.__name__,
         )

@@ -237,7 +237,7 @@ class Data:
         Raises UserError, naming the file, if it cannot be read.
         """
         if isinstance(image, str | PathLike):
-            return self.source.open_image(image)
+            return self.source.open_checked(image)
         return self.source.reader.convert(image)
 
     def _sample(self, split: Split, *, most: int | None, classes: int | None) -> Split:

@@ -141,12 +141,24 @@ class Source(ABC):
         """How image files are read, resized and cropped for evaluation and prediction."""
 
     def open_image(self, path: str | PathLike[str]) -> Tensor:
-        """One image file as the test images are: uint8 (C, H, W). Raises UserError, naming the file, if it cannot be read."""
+        """One image file as the test images are: (C, H, W). Raises UserError, naming the file, if it cannot be read.
+
+        A class with another way of reading a file overrides it; the image is of any type that `hybrid.data.pixels` takes.
+        """
         return self.reader.open(path)
+
+    def open_checked(self, path: str | PathLike[str]) -> Tensor:
+        """What `open_image` gives, as uint8. Raises UserError, naming the file, for another shape or numbers without a range."""
+        image = torch.as_tensor(self.open_image(path))
+        if tuple(image.shape) != self.image_shape:
+            raise UserError(f"{path}: open_image gave an image of shape {tuple(image.shape)}, not {self.image_shape}.")
+        if image.dtype == torch.uint8:  # a value range is for the numbers in the file
+            return image
+        return as_bytes(image, value_range=self.value_range, where=str(path))
 
     def item(self, key: str) -> Tensor:
         """One image of a `FileSplit`, by its entry in `paths`, as the test images are: uint8 (C, H, W)."""
-        return self.open_image(key)
+        return self.open_checked(key)
 
     def item_box(self, key: str, choose_box: Callable[[int, int], Box]) -> Tensor:
         """The same, with a box of the image in place of its centre. `choose_box(width, height)` gives the box, in pixels."""

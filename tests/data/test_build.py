@@ -6,12 +6,13 @@ import logging
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import data_from
-from hybrid.data import Files, FileSource, MemorySource
+from hybrid.data import Augmentation, Files, FileSource, MemorySource, build
 from hybrid.data.digits import Digits
 from hybrid.errors import UserError
 
@@ -222,6 +223,36 @@ class Listed(FileSource):
             return None
         folder = "train" if part == "train" else "val"
         return Files([f"{self.root}/{folder}/cat/0_0{n}.{'jpg' if n % 2 else 'jpeg'}" for n in range(4)], [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (np.full((3, 16, 16), 514, np.uint16), None),
+        (torch.full((3, 16, 16), 2 / 255), None),
+        (torch.full((3, 16, 16), 2.0), "float images have values in [0, 1], but these reach from 2 to 2"),
+        (np.zeros((16, 16, 3), np.uint8), "open_image gave an image of shape (16, 16, 3), not (3, 16, 16)."),
+    ],
+    ids=["uint16", "float", "float without a range", "channels last"],
+)
+def test_what_a_users_open_image_gives_follows_the_same_rule(photos, monkeypatch, pixels, words):
+    monkeypatch.setattr(Listed, "open_image", lambda self, path: pixels, raising=False)
+    loader = build(Listed(root=str(photos))).loader("test", batch_size=4)
+    if words is None:
+        assert (next(iter(loader.epoch(0))).images * 255).round().unique().tolist() == [2]
+        return
+    with pytest.raises(UserError) as error:
+        next(iter(loader.epoch(0)))
+    assert str(error.value).startswith(str(photos)) and words in str(error.value)
+
+
+def test_a_crop_that_does_not_read_as_the_class_does_is_told(photos, monkeypatch, caplog):
+    crops = Augmentation(random_resized_crop=(0.5, 1.0))
+    build(Listed(root=str(photos)), augmentation=crops)
+    assert not caplog.records
+    monkeypatch.setattr(Listed, "open_image", lambda self, path: torch.zeros(3, 16, 16), raising=False)
+    build(Listed(root=str(photos)), augmentation=crops)
+    assert "reads training images without Listed.open_image" in caplog.text
 
 
 def test_a_users_own_class_path(photos, tmp_path, monkeypatch):
