@@ -12,6 +12,7 @@ from hybrid.version import __version__
 
 COMMANDS = {
     "train": "train a network, or go on with a run that was stopped; -m trains many",
+    "find-lr": "find a learning rate: a hundred steps while the rate grows",
     "svm": "fit a support vector machine to the fixed coefficients of a model",
     "search": "search over settings with Optuna",
     "sweep-status": "show how far the runs of a sweep are",

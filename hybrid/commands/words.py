@@ -19,7 +19,7 @@ from hybrid.configuration.paths import ConfigFolders, add_folder
 
 # Commands whose arguments compose a configuration -> its name.
 _CONFIGURATIONS = {
-    "train": "train", "search": "train", "svm": "svm", "describe": "describe", "data-stats": "data_stats",
+    "train": "train", "find-lr": "train", "search": "train", "svm": "svm", "describe": "describe", "data-stats": "data_stats",
     "prepare-data": "prepare_data",
 }  # fmt: skip
 _FLAGS = ("--help", "--version", "--config-dir", "--from", "--cfg", "-m")

@@ -87,14 +87,15 @@ def begin(
     if own is not None:
         return cache
     if not any(name.startswith("normalization.") for name in given):
-        _fit_normalization(state, data, cache)
+        fit_normalization(state, data, cache)
     distributed.same_weights(state.model)
     if state.ema is not None:
         state.ema.module.load_state_dict(state.model.state_dict())
     return cache
 
 
-def _fit_normalization(state: TrainState, data: Data, cache: FeatureCache | None) -> None:
+def fit_normalization(state: TrainState, data: Data, cache: FeatureCache | None) -> None:
+    """Measure the training images, on the first rank, where the normalization has yet to see them."""
     if not state.model.needs_statistics or not distributed.is_main():
         return
     loader = data.loader("train", batch_size=256, device=state.device)
