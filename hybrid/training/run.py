@@ -77,7 +77,7 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
     optimizer = optimizer_from(cfg.optimizer, model)
     frozen = Frozen(model, plan.trainer.freeze, warn=settings.run.init_from is None)  # the optimizer knows them, too
     wanted = plan_cache(plan, data, model)
-    scheduler = torch_schedule(cfg.schedule, optimizer, data=data, steps_per_epoch=plan.length.steps_per_epoch)
+    scheduler = torch_schedule(cfg.schedule, optimizer, plan, data)
     state = TrainState(
         model,
         optimizer,

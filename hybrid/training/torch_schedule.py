@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from omegaconf import DictConfig
@@ -20,6 +20,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from hybrid.configuration.instantiate import given, instantiate, signature_of
 from hybrid.data import Data
 from hybrid.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    from hybrid.training.plan import Plan
 
 _PATH = "schedule"
 _OWN = ("each", "metric")  # the keys that are not torch's
@@ -43,8 +46,6 @@ class TorchSchedule:
     def after_evaluation(self, numbers: Mapping[str, float]) -> None:
         """Show an evaluation of the validation images to a scheduler that waits for one."""
         if self._every is None:
-            if self._metric not in numbers:
-                raise unknown_name(self._metric, numbers, what=f"metric in {_PATH}.metric")
             self._scheduler.step(numbers[self._metric])
 
     def state_dict(self) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def is_torchs(section: Mapping[str, Any] | DictConfig) -> bool:
 
 
 def torch_schedule(
-    section: Mapping[str, Any] | DictConfig, optimizer: torch.optim.Optimizer, *, data: Data, steps_per_epoch: int
+    section: Mapping[str, Any] | DictConfig, optimizer: torch.optim.Optimizer, plan: Plan, data: Data
 ) -> TorchSchedule | None:
     """The scheduler that `cfg.schedule` describes; None where the schedule is a function of the step.
 
@@ -70,13 +71,16 @@ def torch_schedule(
     """
     if not is_torchs(section):
         return None
-    values = given(section)
+    values = given(section, path=_PATH)
     own = {name: values.pop(name) for name in _OWN if name in values}
     scheduler = instantiate(values, path=_PATH, also_valid=_OWN, optimizer=optimizer)
     plateau = isinstance(scheduler, ReduceLROnPlateau)
-    _check(own, scheduler, data) if plateau else _check_each(own, type(scheduler).__name__)
+    if plateau:
+        _check_plateau(own, scheduler, plan, data)
+    else:
+        _check_each(own, type(scheduler).__name__)
     return TorchSchedule(
-        scheduler, each=own.get("each"), metric=own.get("metric", "loss"), steps_per_epoch=steps_per_epoch
+        scheduler, each=own.get("each"), metric=own.get("metric", "loss"), steps_per_epoch=plan.length.steps_per_epoch
     )
 
 
@@ -90,14 +94,16 @@ def _check_each(own: Mapping[str, Any], name: str) -> None:
         raise UserError(f"{_PATH}.metric={own['metric']} has no effect: {name} looks at no evaluation.")
 
 
-def _check(own: Mapping[str, Any], scheduler: ReduceLROnPlateau, data: Data) -> None:
+def _check_plateau(own: Mapping[str, Any], scheduler: ReduceLROnPlateau, plan: Plan, data: Data) -> None:
     if "each" in own:
         raise UserError(
             f"{_PATH}.each={own['each']} has no effect: ReduceLROnPlateau takes a step after every evaluation."
         )
     if "validation" not in data.splits:
         raise UserError(f"{_PATH}: ReduceLROnPlateau needs validation images, and data.validation is 0.")
-    metric = own.get("metric", "loss")
-    if (metric == "loss") != (scheduler.mode == "min") and metric in ("loss", "top1", "top5"):
-        wanted = "min" if metric == "loss" else "max"
+    metric, directions = own.get("metric", "loss"), plan.objective.numbers
+    if metric not in directions:
+        raise unknown_name(metric, directions, what=f"number of an evaluation in {_PATH}.metric")
+    wanted = "max" if directions[metric] else "min"
+    if scheduler.mode != wanted:
         raise UserError(f"{_PATH}: metric={metric} goes with mode={wanted} (+{_PATH}.mode={wanted}).")
