@@ -115,7 +115,8 @@ def report(options: Options) -> None:
     groups = order(groups, metric=metric, by=options.by)
     table = make_table(groups, metric=metric, by=options.by, columns=options.columns, level=options.confidence)
     if options.compare:
-        table.notes.extend(comparison_lines(groups, options.compare, metric=metric, level=options.confidence))
+        lines = comparison_lines(groups, options.compare, metric=metric, level=options.confidence)
+        table.notes.extend(line for line in lines if line not in table.notes)
     drawings = [(name, getattr(options, name), _drawing(options, name, groups, metric)) for name in _wanted(options)]
     if options.html is not None:
         drawings.append(("html", options.html, _page(options, groups, table).encode()))

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from hybrid.escaping import for_terminal
+
 _SHOWN_CLASSES, _SHOWN_CONFUSIONS = 100, 10
 
 
@@ -43,6 +45,7 @@ def confusions(confusion: Tensor, names: Sequence[str]) -> list[Confusion]:
 
 def classes_text(confusion: Tensor, names: Sequence[str]) -> str:
     """Write two tables for a terminal: accuracy per class (the lowest 100 of many), and the most frequent confusions."""
+    names = [for_terminal(name) for name in names]
     rows = class_accuracies(confusion, names)
     lines = ["accuracy per class:"]
     if len(rows) > _SHOWN_CLASSES:

@@ -289,7 +289,7 @@ def _notes(groups: Sequence[Group], level: float | None) -> list[str]:
     runs = sum(counts.values())
     lines = [f"{runs} run{'s' * (runs != 1)} in {len(groups)} group{'s' * (len(groups) != 1)}: {told}."]
     if any(len(group.finished) > 1 for group in groups):
-        lines.append(_meaning(groups[0].over, level))
+        lines += [_meaning(groups[0].over, level), *([FOLDS] if any(map(is_fold, groups[0].over)) else [])]
     for state in STATES[1:]:
         runs_there = [run for group in groups for run in group.of(state)]
         lines += [f"{state}: {_described(run)}" for run in runs_there[:_NAMED]]
@@ -302,7 +302,7 @@ def _meaning(over: Sequence[str], level: float | None) -> str:
     keys = "their seeds" if tuple(over) == SEED else ", ".join(over)
     words = f"Means of the finished runs of a group, ± the standard deviation over {keys} (n - 1)"
     words += f"; {level:g} % interval of the mean by Student's t" if level is not None else ""
-    return f"{words}.{f' {FOLDS}' if any(is_fold(name) for name in over) else ''}"
+    return f"{words}."
 
 
 def _described(run: StoredRun) -> str:

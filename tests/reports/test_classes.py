@@ -25,3 +25,7 @@ def test_the_text_shows_both_and_of_many_classes_the_lowest():
     many[149] = many[149].roll(1)
     shown = classes_text(many, [f"n{k}" for k in range(150)]).splitlines()
     assert "100 lowest of 150" in shown[0] and "n149" in shown[1] and "0.00 %" in shown[1]
+
+
+def test_a_class_name_moves_no_cursor():
+    assert "\\x1b[2J" in (text := classes_text(torch.tensor([[1, 1], [0, 2]]), ["\x1b[2J", "b"])) and "\x1b" not in text
