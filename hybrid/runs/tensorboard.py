@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class TensorBoard(SilentSink):
         self._folder = folder
         self._drawn: set[str] = set()
         self._waiting: dict[str, tuple[int, float]] = {}
-        self._has_layout = False
+        self._layout: dict[str, Any] = {}
         with naming(folder):
             self._writer = SummaryWriter(str(folder), purge_step=purge_step)
         for record in earlier:
@@ -71,23 +71,14 @@ class TensorBoard(SilentSink):
             for name, value in values.items():
                 for place, number in self._points(name, step, value):
                     self._writer.add_scalar(_shown(name), number, place)
-            if any(name.startswith("validation/") for name in values):
-                self._lay_out()
+            self._lay_out()
 
     def _lay_out(self) -> None:
-        """Put training and validation into one chart for each number that both have, once."""
-        if self._has_layout:
-            return
-        names = {*self._drawn, *self._waiting}
-        numbers = sorted({name.split("/", 1)[1] for name in names if name.startswith("validation/") and "/" in name})
-        pairs = {
-            _title(number): ["Multiline", [f"train/{number}", f"validation/{number}"]] for number in numbers or ["loss"]
-        }
-        layout = {"training and validation": {**pairs, "learning rate": ["Multiline", ["train/lr"]]}}
-        if "top1" in numbers or not numbers:  # most measures of layers need classes
-            layout["layers"] = _LAYERS
-        self._writer.add_custom_scalars(layout)
-        self._has_layout = True
+        """Say which charts the tab "Custom Scalars" has, whenever there are more; TensorBoard takes what was said last."""
+        layout = _layout(self._drawn)
+        if layout != self._layout:
+            self._writer.add_custom_scalars(layout)
+            self._layout = layout
 
     def images(self, step: int, name: str, images: torch.Tensor) -> None:
         from torchvision.utils import make_grid
@@ -124,7 +115,6 @@ class TensorBoard(SilentSink):
 
     def close(self) -> None:
         with naming(self._folder):
-            self._lay_out()
             self._writer.close()
 
 
@@ -139,6 +129,21 @@ def _shown(name: str) -> str:
     if _is_of_layer(name):
         return f"Φ_{name.removeprefix('analysis/')}"
     return name
+
+
+def _layout(names: Collection[str]) -> dict[str, Any]:
+    """Put training and validation into one chart for each number of validation, and all layers into one for each measure."""
+    numbers = sorted({name.split("/", 1)[1] for name in names if name.startswith("validation/")})
+    pairs = {
+        _title(number): ["Multiline", [f"train/{number}", f"validation/{number}"]] for number in numbers or ["loss"]
+    }
+    layers = {
+        title: chart
+        for title, chart in _LAYERS.items()
+        if any(_shown(name).startswith(chart[1][0].removesuffix(".*")) for name in names)
+    }
+    parts = {"training and validation": {**pairs, "learning rate": ["Multiline", ["train/lr"]]}, "layers": layers}
+    return {title: charts for title, charts in parts.items() if charts} if names else {}
 
 
 def _title(number: str) -> str:

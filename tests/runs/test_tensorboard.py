@@ -91,11 +91,14 @@ def test_settings_and_results_make_one_row_in_the_runs_own_folder(tmp_path):
 
 def test_training_and_validation_share_a_chart_of_each_number(tmp_path):
     sink = TensorBoard(tmp_path)
-    sink.scalars(1, 1.0, {"validation/loss": 1.0, "validation/balanced_accuracy": 50.0})
+    for step in (1, 2):
+        sink.scalars(step, 1.0, {"validation/loss": 1.0, "validation/balanced_accuracy": 50.0})
+    sink.scalars(2, 1.0, {"analysis/classes.ratio/01_relu": 0.5})
+    sink.scalars(3, 1.0, {"analysis/classes.ratio/01_relu": 0.25})
     sink.close()
-    (layout,) = read(tmp_path).Tensors("custom_scalars__config__")
-    words = str(layout)
-    assert "balanced accuracy" in words and "train/balanced_accuracy" in words and "learning rate" in words
+    first, last = map(str, read(tmp_path).Tensors("custom_scalars__config__"))
+    assert "balanced accuracy" in first and "train/balanced_accuracy" in first and "learning rate" in first
+    assert "class distance" in last and "class distance" not in first and "contraction" not in last
 
 
 def test_a_number_that_comes_once_has_no_chart_also_where_a_run_goes_on(tmp_path):
