@@ -16,6 +16,7 @@ from hybrid.configuration.composition import compose
 from hybrid.configuration.help import choosable
 from hybrid.configuration.hydra_arguments import config_folders_apart, is_of_cluster, is_sweep
 from hybrid.configuration.paths import ConfigFolders, add_folder
+from hybrid.configuration.paths import folder as output_folder
 
 # Commands whose arguments compose a configuration -> its name.
 _CONFIGURATIONS = {
@@ -85,7 +86,34 @@ def _of_options(options: type, word: str) -> Iterator[str]:
         known = [*_choices(hints[name]), *ConfigFolders.read().options(name)]
         yield from (f"{name}={each}" for each in _in_list(known, value))
         if not known:
-            yield from (f"{name}={each}" for each in paths(value))
+            yield from (f"{name}={each}" for each in _of_kind(name, value) or paths(value))
+
+
+def run_folders(text: str) -> list[str]:
+    """The runs' folders whose path begins with this text, and folders that hold some, with a slash.
+
+    Where there are none, all folders with a slash, so that one can go on typing.
+    """
+    places = [place for place in paths(text) if place.endswith("/")]
+    found = []
+    for place in places:
+        folder = Path(place).expanduser()
+        if (folder / "config.yaml").is_file():
+            found.append(place.rstrip("/"))
+        elif next((True for pattern in ("*/config.yaml", "*/*/config.yaml") for _ in folder.glob(pattern)), False):
+            found.append(place)
+    return found or places
+
+
+def _of_kind(name: str, value: str) -> list[str]:
+    """The words for options of the same name in several commands: runs, sweeps, devices, checkpoints; [] for any other."""
+    if name == "run":
+        kept = value[: value.rfind(",") + 1]
+        return [f"{kept}{each}" for each in run_folders(value[len(kept) :])]
+    if name == "sweep":
+        lists = Path(output_folder("HYBRID_OUTPUTS", "outputs"), "sweeps").glob("*/sweep.json")
+        return ["last", *sorted(path.parent.name for path in lists)]
+    return list({"device": ("auto", "cpu", "cuda"), "weights": ("last", "best")}.get(name, ()))
 
 
 def _choices(annotation: Any) -> list[str]:
@@ -105,23 +133,25 @@ def _of_configuration(config_name: str, before: Sequence[str], word: str) -> Ite
     if key in groups and equals:
         yield from (f"{key}={each}" for each in _in_list(configs.options(key.lstrip("+")), value))
     elif equals:
-        yield from (
-            f"{key}={each}" for each in _values(OmegaConf.select(_compose(config_name, before, key), key), value)
-        )
+        now = OmegaConf.select(_compose(config_name, before, key), key)
+        yield from (f"{key}={each}" for each in _of_kind(key.rpartition(".")[2], value) or _values(now, value))
     else:
         yield from (f"{group}=" for group in groups)
         yield from _settings(_compose(config_name, before, key), key)
 
 
 def _values(now: Any, value: str) -> list[str]:
-    """Values for a setting whose value is `now`: true and false, the present number, or paths for a text."""
+    """Values for a setting whose value is `now`: true and false, the present one, or paths where it is or may be a path."""
     if isinstance(now, bool):
         return ["true", "false"]
     if isinstance(now, DictConfig | ListConfig):
         return []
     if isinstance(now, int | float):
         return [str(now)]
-    return [*([] if now is None else [str(now)]), *paths(value)]
+    if now is None:
+        return list(paths(value))
+    is_path = "/" in value or "/" in str(now) or Path(str(now)).is_dir()
+    return [str(now), *(paths(value) if is_path else ())]
 
 
 def _in_list(options: Sequence[str], value: str) -> Iterator[str]:

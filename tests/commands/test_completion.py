@@ -58,11 +58,30 @@ def test_commands_groups_and_keys_are_all_offered():
 def test_paths_are_offered_where_a_path_is_wanted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "outputs" / "digits-a").mkdir(parents=True)
+    (tmp_path / "outputs" / "digits-a" / "config.yaml").touch()
+    (tmp_path / "outputs" / "data").mkdir()
+    (tmp_path / "others").mkdir()
     (tmp_path / "photo.png").touch()
     assert candidates(["evaluate", "run=out"]) == ["run=outputs/"]
-    assert candidates(["evaluate", "run=outputs/d"]) == ["run=outputs/digits-a/"]
+    assert candidates(["evaluate", "run=outputs/d"]) == ["run=outputs/digits-a"]
+    assert candidates(["evaluate", "run=o"]) == ["run=outputs/"]
+    assert candidates(["analyze", "run=a,outputs/"]) == ["run=a,outputs/digits-a"]
+    assert candidates(["evaluate", "run=others"]) == ["run=others/"]
     assert candidates(["predict", "run=x", "pho"]) == ["photo.png"]
-    assert candidates(["train", "--from", "outputs/"]) == ["outputs/digits-a/"]
+    assert candidates(["train", "--from", "outputs/dig"]) == ["outputs/digits-a/"]
+    assert candidates(["train", "run.init_from=pho"]) == ["run.init_from=photo.png"]
+
+
+def test_a_word_that_is_no_path_is_not_mixed_with_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("auto.png", "cpu.txt", "outputs/sweeps/mine/sweep.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setenv("HYBRID_OUTPUTS", "")
+    assert candidates(["train", "trainer.device="]) == [f"trainer.device={each}" for each in ("auto", "cpu", "cuda")]
+    assert candidates(["evaluate", "device=c"]) == ["device=cpu", "device=cuda"]
+    assert candidates(["train", "trainer.precision="]) == ["trainer.precision=fp32"]
+    assert candidates(["sweep-status", "sweep="]) == ["sweep=last", "sweep=mine"]
 
 
 def test_a_users_own_options_are_offered(tmp_path, monkeypatch):
