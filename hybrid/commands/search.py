@@ -1,7 +1,7 @@
 """Search over configurations with Optuna: trials are ordinary runs, judged by their validation images.
 
     hybrid search trials=20 model=scat_linear 'optimizer.lr=tag(log,interval(0.01,1))'
-    hybrid search trials=40 name=wide data=cifar10 model=scat_wrn optimizer=sgd,adamw 'model.head.width=range(4,16,4)'
+    hybrid search trials=40 name=wide data=cifar10 model=scat_wrn optimizer=sgd,adamw 'model.head.k=range(2,9,2)'
 
 The options below may stand anywhere. Everything else is as `hybrid train` takes it, with the values to try as choices (a,b or
 choice(a,b)), range(1,10), interval(0.1,1), int(interval(1,10)), and tag(log,…) around one for a logarithmic scale. The same
