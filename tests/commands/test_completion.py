@@ -22,7 +22,10 @@ from hybrid.commands.words import candidates
     ("words", "found"),
     [
         (["ev"], {"evaluate"}),
-        (["train", "schedule="], {"schedule=constant", "schedule=cosine", "schedule=one_cycle", "schedule=step"}),
+        (
+            ["train", "schedule="],
+            {f"schedule={name}" for name in ("constant", "cosine", "custom", "one_cycle", "step")},
+        ),
         (["train", "model/he"], {"model/head="}),
         (["train", "model=scat_w"], {"model=scat_wrn", "model=scat_wrn_stl"}),
         (["train", "trainer.evaluate_e"], {"trainer.evaluate_every="}),

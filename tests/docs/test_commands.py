@@ -52,6 +52,7 @@ _INSTEAD = {
     "search experiment=cifar10_few_labels_tuned model=scat_wrn data.subset.n=500 …":
         "search experiment=cifar10_few_labels_tuned model=scat_wrn data.subset.n=500 trials=1 optimizer.lr=0.1,0.2",
     "train -m … ": "train -m seed=0,1 ",
+    "data=my_scenes ": "data=digits ",
 }  # fmt: skip
 _REFUSED = {"train model=scat_resnt"}  # shown with its error
 _FILES = {"my_configs/experiment/mine.yaml": "# @package _global_\nseed: 1\n"}  # which no page writes out
@@ -90,7 +91,7 @@ def folder(tmp_path_factory) -> Path:
     for page in PAGES:
         for block in re.findall(r"^```(?:python|yaml)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
             if name := re.match(r"# ([\w/]+\.(?:py|yaml))\n", block):
-                texts[name[1]] = block[name.end() :]
+                texts[name[1]] = texts.get(name[1], "") + block[name.end() :]  # pages add to a file
     for name, text in texts.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_text(text)
