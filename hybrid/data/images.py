@@ -178,10 +178,10 @@ def standard_mode(image: Image, *, channels: int, value_range: ValueRange | None
     """
     from PIL import Image
 
-    numbers, own_range = _numbers(image)
-    if value_range is not None and numbers is None:
+    if value_range is not None and image.mode[0] not in "IF" and image.mode != "L":
         raise UserError(f"{where}: data.value_range is for images of one channel; this one has the mode {image.mode}")
-    if numbers is not None and (value_range is not None or image.mode != "L"):
+    if image.mode[0] in "IF" or value_range is not None:
+        numbers, own_range = _numbers(image)
         image = Image.fromarray(as_bytes(numbers, value_range=value_range or own_range, where=where).numpy())
     elif image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
@@ -196,13 +196,11 @@ def to_tensor(image: Image) -> Tensor:
     return torch.from_numpy(pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def _numbers(image: Image) -> tuple[np.ndarray | None, ValueRange | None]:
-    """The values (H, W) of an image with one channel of 8 or more bits, and their range if the file says it; else None."""
-    if image.mode in ("L", "F"):
-        return np.array(image), None
-    if image.mode != "I" and not image.mode.startswith("I;16"):
-        return None, None
+def _numbers(image: Image) -> tuple[np.ndarray, ValueRange | None]:
+    """The values (H, W) of an image with one channel of 8 or more bits, and their range if the file says it."""
     values = np.array(image)
+    if image.mode in ("L", "F"):
+        return values, None
     if image.mode == "I" and image.format not in ("PNG", "PPM"):  # Pillow opens their 16 bits as 32
         return values.astype(np.int32), None
     tags = getattr(image, "tag_v2", {})
