@@ -70,7 +70,8 @@ class HybridModel(nn.Module):
 
     def use_units(self, mean: Tensor, std: Tensor) -> None:
         """Take the head's outputs for numbers of standard deviations `std` (num_classes,) from `mean` (num_classes,)."""
-        self.units = Units(mean, std)
+        device = next((tensor.device for tensor in self.state_dict().values()), mean.device)
+        self.units = Units(mean, std).to(device)
 
     def _features(self, images: Tensor) -> Tensor:
         features = self.frontend(images)

@@ -154,10 +154,11 @@ def _prepare(planned: Planned, folder: Path) -> SweepRun:
 
 def _value(search: Search, planned: Planned) -> float:
     """The metric of the weights that the run tests: the last, or with trainer.test_weights=best the best."""
-    values = [record[search.metric] for record in read_metrics(planned.folder.metrics) if search.metric in record]
-    values = [value for value in values if value is not None]
+    records = read_metrics(planned.folder.metrics)
+    values = [record[search.metric] for record in records if record.get(search.metric) is not None]
     if not values:
-        raise UserError(f"metric={search.metric} is not in {planned.folder.metrics}.")
+        there = dict.fromkeys(name for record in records for name in record if name.startswith("validation/"))
+        raise UserError(f"metric={search.metric} is not in {planned.folder.metrics}. There are: {', '.join(there)}.")
     if planned.cfg.trainer.test_weights == "best":
         return max(values) if search.direction == "maximize" else min(values)
     return values[-1]
