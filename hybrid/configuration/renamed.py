@@ -34,6 +34,7 @@ _REMOVED = {
 _LATER = {"trainer.averages_begin": "initial"}
 # default -> earlier default, of settings whose default is another one now
 _DEFAULTS = {"trainer.averages_begin": ("mean", "initial")}
+_RATES = {"hybrid.training.optimizer.sgd": 0.1, "hybrid.training.optimizer.adamw": 0.001}  # in place of lr: auto
 # ImageNet was read by the class for any folder of images, and data=imagenet alone told it from a user's own.
 _IMAGENET, _FOLDER = "hybrid.data.folder.ImageNet", "hybrid.data.folder.Folder"
 _Config = TypeVar("_Config")
@@ -45,12 +46,20 @@ def old_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {_RENAMED[name] if _is_ours(name, settings.get) else name: value for name, value in settings.items()}
 
 
+def is_of_an_earlier_version(cfg: Any) -> bool:
+    """Whether this configuration, as a file has it, is from before the defaults changed."""
+    return isinstance(cfg, DictConfig) and "trainer" in cfg and "averages_begin" not in cfg.trainer
+
+
 def with_earlier_defaults(cfg: DictConfig) -> DictConfig:
     """A copy in which each setting that has its default has the default of earlier versions."""
     cfg = cfg.copy()
     for name, (now, before) in _DEFAULTS.items():
         if OmegaConf.select(cfg, name) == now:
             OmegaConf.update(cfg, name, before)
+    rate = _RATES.get(str(OmegaConf.select(cfg, "optimizer._target_")))
+    if rate is not None and OmegaConf.select(cfg, "optimizer.lr") == "auto":
+        cfg.optimizer.lr = rate
     return cfg
 
 

@@ -61,6 +61,7 @@ class CNN(nn.Module):
         self.dropout = dropout_layer(dropout)
         sizes = (channels * pool**2, *hidden, num_classes)
         self.classifier = fully_connected(sizes, dropout_rate=dropout, norm=norm)
+        self.learning_rate = 0.01 if hidden else 0.03  # from the first step on; 0.1 is too large for these layers
 
     def forward(self, features: Tensor) -> Tensor:
         return self.classifier(self.dropout(self.pool(self.features(features)).flatten(1)))

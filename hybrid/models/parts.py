@@ -18,6 +18,7 @@ from hybrid.errors import UserError, unknown_name
 from hybrid.taps import is_fitted, run_blank
 
 Shape = tuple[int, int, int]
+_USUAL_RATE = 0.1
 _OF_A_GROUP = ("params", "lr_factor", "weight_decay")
 
 
@@ -68,9 +69,12 @@ class Head(Part, Protocol):
 
     prefers_channels_last: whether it is faster on features in the memory format channels_last. Without it, a head with a
         torch.nn.Conv2d is; other heads flatten the features, which costs nothing in the contiguous format alone.
+    learning_rate: the rate of SGD with momentum 0.9 that suits it from the first step on (optimizer.lr=auto). Without it,
+        0.1, which suits convolutions with batch norm and a linear layer on averaged maps.
     """
 
     prefers_channels_last: bool
+    learning_rate: float
 
     def forward(self, features: Tensor) -> Tensor: ...
 
@@ -105,6 +109,11 @@ def prefers_channels_last(head: nn.Module) -> bool:
     """Whether a head is faster on features in the memory format channels_last."""
     convolves = any(isinstance(module, nn.Conv2d) for module in head.modules())
     return bool(getattr(head, "prefers_channels_last", convolves))
+
+
+def learning_rate(model: nn.Module) -> float:
+    """The rate of SGD with momentum 0.9 that suits a model: that of its part with the lowest, and 0.1 at most."""
+    return min([_USUAL_RATE, *(getattr(part, "learning_rate", _USUAL_RATE) for part in model.children())])
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:

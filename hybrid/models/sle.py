@@ -38,6 +38,8 @@ class SharedLocalEncoder(nn.Module):
         ValueError: a value is out of range.
     """
 
+    learning_rate = 0.01  # three wide fully connected layers: 0.1 is unstable at the start
+
     def __init__(
         self,
         input_shape: tuple[int, int, int],

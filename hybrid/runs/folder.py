@@ -32,7 +32,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.class_paths import RECORD, record_folders
 from hybrid.configuration.hydra_arguments import script_of
-from hybrid.configuration.renamed import upgrade, with_earlier_defaults
+from hybrid.configuration.renamed import is_of_an_earlier_version, upgrade, with_earlier_defaults
 from hybrid.errors import PeerLost, UserError
 from hybrid.files import remove_temporaries, write_json, write_text
 from hybrid.locks import FileLock, is_locked
@@ -93,15 +93,16 @@ class RunFolder:
         root = Path(cfg.run.root)
         if cfg.run.name:
             return cls(root / cfg.run.name)
-        names = [run_name(cfg), run_name(cfg, own_parts=False)]
-        if not cfg.run.restart:
-            names.append(run_name(with_earlier_defaults(cfg), own_parts=False))
-        there = [name for name in names if cls(root / name).config.is_file()]
-        return cls(root / (there or names)[0])
+        folders = [cls(root / run_name(cfg)), cls(root / run_name(cfg, own_parts=False))]
+        there = [folder for folder in folders if folder.config.is_file()]
+        earlier = cls(root / run_name(with_earlier_defaults(cfg), own_parts=False))
+        if not there and not cfg.run.restart and earlier._is_of_an_earlier_version():
+            return earlier
+        return (there or folders)[0]
 
     def as_begun(self, cfg: DictConfig) -> DictConfig:
         """The configuration, with the earlier defaults if the run in this folder was begun with them; a warning says so."""
-        if cfg.run.restart or not self.config.is_file():
+        if cfg.run.restart or not self._is_of_an_earlier_version():
             return cfg
         earlier = with_earlier_defaults(cfg)
         there, before, now = identity(self.read_config()), identity(earlier), identity(cfg)
@@ -113,6 +114,10 @@ class RunFolder:
             "run.restart=true, takes those of today.", self.path, changed,
         )  # fmt: skip
         return earlier
+
+    def _is_of_an_earlier_version(self) -> bool:
+        """Whether a run is here that began before defaults changed; one of today may have asked for the earlier values."""
+        return self.config.is_file() and is_of_an_earlier_version(OmegaConf.load(self.config))
 
     @property
     def finished(self) -> bool:

@@ -19,6 +19,7 @@ from hybrid.models.selection import trainable
 Decayed = Literal["all", "weights"]
 Rates = Mapping[str, float]
 _PATH = "optimizer"
+_ADAMW_RATE = 1e-3
 _OF_GROUPS = {"decay": Decayed, "rates": dict[str, float]}  # keys of ours that a class of torch.optim has, too
 
 
@@ -133,14 +134,15 @@ def _own_group(group: dict[str, Any], *, lr: float, weight_decay: float) -> dict
 def sgd(
     model: nn.Module,
     *,
-    lr: float,
+    lr: float | Literal["auto"],
     momentum: float = 0.9,
     nesterov: bool = False,
     weight_decay: float = 0.0,
     decay: Decayed = "all",
     rates: dict[str, float] | None = None,
 ) -> torch.optim.Optimizer:
-    """torch.optim.SGD over `parameter_groups`."""
+    """torch.optim.SGD over `parameter_groups`. lr=auto is the rate that suits the model's head (`hybrid.models.parts`)."""
+    lr = parts.learning_rate(model) if lr == "auto" else lr
     groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, decay=decay, rates=rates)
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
 
@@ -148,13 +150,14 @@ def sgd(
 def adamw(
     model: nn.Module,
     *,
-    lr: float,
+    lr: float | Literal["auto"],
     betas: tuple[float, float] = (0.9, 0.999),
     weight_decay: float = 0.01,
     decay: Decayed = "weights",
     rates: dict[str, float] | None = None,
 ) -> torch.optim.Optimizer:
-    """torch.optim.AdamW over `parameter_groups`."""
+    """torch.optim.AdamW over `parameter_groups`. lr=auto is 0.001, or a tenth of the rate of `sgd` where that is less."""
+    lr = min(_ADAMW_RATE, parts.learning_rate(model) / 10) if lr == "auto" else lr
     groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, decay=decay, rates=rates)
     return torch.optim.AdamW(groups, lr=lr, betas=betas)
 

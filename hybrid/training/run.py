@@ -122,7 +122,8 @@ def _train(session: Session) -> dict[str, Any]:
     trainer.fit()
     test = trainer.test()
     summary = summarize(session, test)
-    session.tracker.results(session.plan.table, final_numbers(summary))
+    table = {**session.plan.table, "optimizer.lr": session.learning_rate}  # a number, also for auto
+    session.tracker.results(table, final_numbers(summary))
     if distributed.is_main():
         if test.confusion is not None:
             write_confusion(session.folder.confusion, test.confusion)

@@ -72,6 +72,12 @@ class Session:
         return self.state.step / self.plan.length.steps_per_epoch
 
     @property
+    def learning_rate(self) -> float | None:
+        """The optimizer's own, before a schedule; None for one that has no such thing."""
+        rate = self.state.optimizer.defaults.get("lr")
+        return None if rate is None else float(rate)
+
+    @property
     def at_the_end(self) -> bool:
         """Whether the last step of the run is done: the planned one, or the one at which a callback ended the run."""
         return self.state.step == self.plan.length.total_steps or self.state.end is not None
@@ -93,6 +99,11 @@ class Session:
         """Whether the analysis of the step that the run goes on from is due, and not there: a signal cut it off."""
         return analysis_is_missing(self.plan, self.folder, self.state)
 
+    def _about_rate(self) -> str | None:
+        if self.plan.table.get("optimizer.lr") != "auto":
+            return None
+        return f"learning rate {self.learning_rate:.2g} (optimizer.lr=auto: what suits this head and number of inputs)"
+
     def announce(self) -> None:
         """Note in environment.json that the session has begun, and tell the user what is trained, where and how."""
         if not distributed.is_main():
@@ -104,6 +115,7 @@ class Session:
         lines = [
             *self._description(),
             plan.objective.describe(),
+            self._about_rate(),
             self._about_analysis(),
             advice_on_evaluation(plan.length, plan.evaluate_every, self.data),
             *engines,

@@ -75,7 +75,7 @@ MISTAKES = [
     (["seed=zero"], "seed=zero is not valid"),
     (["model.frontend.J=9"], "model.frontend: "),
     (["schedule=step", "schedule.milestones=[often]"], "schedule.milestones=often"),
-    (["optimizer.lr=fast"], "optimizer.lr: 'fast' is not a number."),
+    (["optimizer.lr=fast"], "optimizer.lr: 'fast' is not a number or auto."),
     (["optimizer.decay=some"], "optimizer.decay: 'some' is not all or weights."),
     (["optimizer._target_=nowhere.Adam"], "optimizer._target_=nowhere.Adam cannot be imported"),
     (["data.subset.n=1234567"], "data.subset.n"),

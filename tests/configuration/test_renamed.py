@@ -63,6 +63,8 @@ def test_an_old_run_keeps_the_defaults_that_it_was_begun_with(tmp_path, caplog):
     assert old.path != new.path
     old.path.mkdir()
     kept = OmegaConf.create(OmegaConf.to_container(earlier, resolve=True))
+    old.config.write_text(OmegaConf.to_yaml(kept))  # one of today that asked for the earlier values
+    assert RunFolder.of(cfg).path == new.path and old.as_begun(cfg) == cfg
     del kept.trainer.averages_begin  # which did not exist
     old.config.write_text(OmegaConf.to_yaml(kept))
     assert RunFolder.of(cfg).path == old.path and old.as_begun(cfg) == earlier

@@ -1,0 +1,73 @@
+"""optimizer.lr=auto: a rate from which each head trains at once, at every size. scripts/measure_first_steps.py measures more."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hybrid.configuration.composition import compose
+from hybrid.models.cnn import CNN
+from hybrid.models.dense import MLP, Linear
+from hybrid.models.parts import learning_rate
+from hybrid.models.sle import SharedLocalEncoder
+from hybrid.models.wide_resnet import wide_resnet
+from hybrid.training.optimizer import adamw, sgd
+
+SHAPE = (243, 8, 8)  # 32x32 colour images, J=2
+
+
+def rates(head):
+    model = torch.nn.Sequential(head)
+    return [make(model, lr="auto").defaults["lr"] for make in (sgd, adamw)]
+
+
+@pytest.mark.parametrize(
+    ("head", "of_sgd", "of_adamw"),
+    [
+        (lambda: Linear(SHAPE, 10), 50 / 15552, 5 / 15552),
+        (lambda: Linear((217, 16, 16), 10), 50 / 55552, 5 / 55552),
+        (lambda: Linear((16, 2, 2), 10), 0.1, 0.001),
+        (lambda: MLP(SHAPE, 10, hidden=(8, 8)), 500 / 15552, 0.001),
+        (lambda: MLP(SHAPE, 10, hidden=(8,), batch_norm=True), 0.1, 0.001),
+        (lambda: CNN(SHAPE, 10, widths=((8,), (8,))), 0.03, 0.001),
+        (lambda: CNN((3, 32, 32), 10, widths=((8,),), hidden=(8,)), 0.01, 0.001),
+        (lambda: SharedLocalEncoder(SHAPE, 10, encoder=(8,), hidden=(8,)), 0.01, 0.001),
+        (lambda: wide_resnet(SHAPE, 10, k=1), 0.1, 0.001),
+    ],
+    ids=["linear", "linear64", "linear-few", "mlp", "mlp-norm", "cnn", "vgg", "sle", "wrn"],
+)
+def test_the_rate_that_suits_a_head(head, of_sgd, of_adamw):
+    assert rates(head()) == pytest.approx([of_sgd, of_adamw])
+
+
+def test_a_number_is_taken_as_it_is():
+    model = torch.nn.Sequential(Linear(SHAPE, 10))
+    assert learning_rate(model) < 0.01 and sgd(model, lr=0.5).defaults["lr"] == 0.5
+    assert compose(["optimizer=adamw"]).optimizer.lr == compose([]).optimizer.lr == "auto"
+
+
+@pytest.mark.parametrize("side", [8, 40])
+@pytest.mark.parametrize("optimizer", [sgd, adamw])
+def test_one_layer_trains_from_the_first_step_whatever_the_number_of_inputs(side, optimizer):
+    """Normalised features with classes, and neighbours that are alike, as coefficients are."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(40) % 4
+    coarse = torch.randn(4, 50, 2, 2, generator=generator)[labels] + torch.randn(40, 50, 2, 2, generator=generator)
+    features = F.interpolate(coarse, size=(side, side))
+    features = (features - features.mean((0, 2, 3), True)) / features.std((0, 2, 3), keepdim=True)
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(Linear((50, side, side), 4))
+    steps, losses = optimizer(model, lr="auto"), []
+    for _ in range(40):
+        loss = F.cross_entropy(model(features), labels)
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+        losses.append(loss.item())
+    assert max(losses) < 1.3 * losses[0] and losses[-1] < 0.4, losses
+
+
+def test_a_run_says_its_rate_and_keeps_the_number(train, capsys):
+    train("optimizer.lr=auto", "trainer.progress=lines", "trainer.duration=1 step")
+    assert "learning rate 0.046 (optimizer.lr=auto" in capsys.readouterr().out
