@@ -16,6 +16,7 @@ from hybrid.reports.style import COLUMN, PAGE, SMALL, paper_style, plain
 
 _TEXT = SMALL - 1.5
 _MOST_LAYERS, _CHANNELS = 12, 8  # rows and columns of the maps
+_LETTERS_PER_INCH = 19  # of a caption
 _CAPTION = 0.13  # inches for each line of a caption
 
 
@@ -150,7 +151,9 @@ def _picture(axes: Axes, image: Tensor, words: str) -> None:
     colours = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)  # of satellites the first three bands
     axes.imshow(colours.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest", aspect="auto")
     if words:
-        axes.text(0.5, -0.03, plain(words, 200), size=_TEXT, ha="center", va="top", transform=axes.transAxes)
+        inches = axes.get_position().width * axes.figure.get_figwidth()
+        cut = "\n".join(plain(line, max(4, int(_LETTERS_PER_INCH * inches))) for line in words.split("\n"))
+        axes.text(0.5, -0.03, cut, size=_TEXT, ha="center", va="top", transform=axes.transAxes)
 
 
 def _map(axes: Axes, values: Tensor, *, low: float = 0.0, high: float | None = None) -> None:

@@ -14,7 +14,7 @@ from hybrid.analysis.observation import observe
 from hybrid.data import Data
 from hybrid.training.mistakes import Mistakes
 
-_LETTERS = 14  # of a class's name below a picture
+_LETTERS = 12  # of a class's name below a picture
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def raw_images(data: Data, split: str, indices: Tensor, device: torch.device | s
 
 
 def mistake_captions(mistakes: Mistakes, names: Sequence[str]) -> list[str]:
-    """A line for each: "cat, not dog" and the probability of the wrong class, below it."""
+    """Two lines for each: the wrong class with its probability, and "not" the true class."""
     rows = zip(mistakes.predicted.tolist(), mistakes.labels.tolist(), mistakes.probabilities.tolist(), strict=True)
-    return [f"{_short(names[wrong])}, not {_short(names[right])}\n{100 * share:.0f} %" for wrong, right, share in rows]
+    return [f"{_short(names[wrong])} {100 * share:.0f} %\nnot {_short(names[right])}" for wrong, right, share in rows]
 
 
 def _short(name: str) -> str:

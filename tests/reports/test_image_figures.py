@@ -17,7 +17,7 @@ def shown(figure) -> list:
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 6, 12), (3, 20, 10), (13, 8, 8)])
 def test_images_of_any_shape_keep_their_proportions(shape):
     images = torch.rand(5, *shape)
-    figure = contact_sheet(images, [f"cat, not dog\n{k} %" for k in range(5)], columns=4)
+    figure = contact_sheet(images, [f"cat {k} %\nnot dog" for k in range(5)], columns=4)
     pictures = shown(figure)
     assert len(pictures) == 5 and pictures[0].get_array().shape == (*shape[1:], 3)
     box = figure.axes[0].get_window_extent()
