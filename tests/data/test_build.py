@@ -12,11 +12,12 @@ import torch
 
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import data_from
-from hybrid.data import Augmentation, Files, FileSource, MemorySource, build
+from hybrid.data import Augmentation, Files, FileSource, Holdout, MemorySource, build
 from hybrid.data.digits import Digits
 from hybrid.errors import UserError
 
 DATA = ["digits", "mnist", "cifar10", "cifar100", "stl10", "imagenet", "folder"]
+FROM_FILES = ["npz", "h5", "torchvision", "huggingface", "webdataset"]  # their classes or shapes are in the files
 SHAPES = {"digits": (1, 32, 32), "mnist": (1, 28, 28), "stl10": (3, 96, 96), "imagenet": (3, 224, 224)}
 DIGITS = {"_target_": "hybrid.data.digits.Digits"}
 
@@ -28,6 +29,13 @@ def test_every_data_config_builds_without_reading(name, tmp_path, monkeypatch):
     data = data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
     assert data.image_shape == SHAPES.get(name, (3, 224, 224) if name == "folder" else (3, 32, 32))
     assert cfg.augmentation != compose(["data=digits", "augmentation=none"]).augmentation  # each set brings its own
+
+
+@pytest.mark.parametrize("name", [*DATA, *FROM_FILES])
+def test_every_data_set_has_the_settings_that_all_share(name):
+    section = compose([f"data={name}", *(["data.root=x"] if "root" in compose([f"data={name}"]).data else [])]).data
+    shared = {"normalize", "validation", "test", "folds", "fold", "per_class", "pool", "split_seed", "subset"}
+    assert shared <= set(section) and set(section.subset) == {"n", "protocol", "seed"}
 
 
 @pytest.mark.parametrize(
@@ -206,6 +214,57 @@ def test_a_published_set_takes_a_size_that_is_not_square(cifar10):
     data = data_from(config, {"pad": 4, "flip": 0.5, "cutout": 9, "cutmix": 1.0}, seed=0)
     assert data.image_shape == (3, 24, 40)
     assert next(iter(data.loader("train", batch_size=5, train=True).epoch(0))).images.shape == (5, 3, 24, 40)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda labels: labels.int(),
+        lambda labels: labels.tolist(),
+        lambda labels: labels.numpy().astype("uint8"),
+        lambda labels: labels.numpy()[:, None],
+        lambda labels: torch.eye(2)[labels],
+        lambda labels: labels.float(),
+        lambda labels: labels.bool(),
+    ],
+    ids=["int32", "list", "uint8 array", "column", "one-hot", "whole floats", "bool"],
+)
+def test_labels_in_every_form_are_the_classes(monkeypatch, change):
+    def read(self, part, read=Stripes.read):
+        images, labels = read(self, part)
+        return images.numpy(), change(labels)
+
+    monkeypatch.setattr(Stripes, "read", read)
+    images, labels = Stripes().load("train")
+    assert images.dtype == torch.uint8 and labels.dtype == torch.int64 and labels.tolist() == [0, 1] * 10
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (None, "read('train') returned None; it returns a pair (images, labels)."),
+        (torch.zeros(3), "read('train') returned a Tensor; it returns a pair"),
+        ((torch.zeros(2, 1, 8, 8), [0, 0.5]), "labels of classes are whole numbers"),
+        ((torch.zeros(2, 1, 8, 8), ["a", "b"]), "labels are numbers of shape (N,) or (N, K), got <U1"),
+        ((torch.zeros(2, 1, 8, 8), [[0], [0, 1]]), "labels are no table of numbers"),
+        ((torch.zeros(2, 1, 8, 8), [[1, 1], [0, 1]]), "labels of classes are whole numbers"),
+        (([], []), "images must be of shape (N, 1, h, w), got (0,)."),
+    ],
+    ids=["None", "no pair", "halves", "text", "ragged", "several", "empty lists"],
+)
+def test_what_read_may_not_return_is_one_line(monkeypatch, found, words):
+    monkeypatch.setattr(Stripes, "read", lambda self, part: found)
+    with pytest.raises(UserError) as error:
+        Stripes().load("train")
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_data_set_of_ones_own_without_test_images_is_split(monkeypatch):
+    monkeypatch.setattr(
+        Stripes, "read", lambda self, part, read=Stripes.read: read(self, part) if part == "train" else None
+    )
+    splits = build(Stripes(), holdout=Holdout(folds=4, fold=1), validation=0).splits
+    assert {name: len(split) for name, split in splits.items()} == {"train": 15, "test": 5}
 
 
 class Listed(FileSource):
