@@ -152,9 +152,12 @@ def _drawing(options: Options, name: str, groups: list[Group], metric: str) -> b
 
 def _page(options: Options, groups: list[Group], table: Table) -> str:
     from hybrid.reports.page import page
+    from hybrid.runs.sweeps.folder import SweepFolder
 
     runs = [run for group in groups for run in group.runs]
-    place = f"sweep {options.sweep}" if options.sweep else f"{len(runs)} runs in {options.runs}"
+    place = f"{len(runs)} runs in {options.runs}"
+    if options.sweep is not None:
+        place = f"{len(runs)} runs of {SweepFolder.find(options.sweep, root=options.runs).path.name}"
     heading = runs[0].path.resolve().name if len(runs) == 1 else place
     return page(groups, table, heading=heading, by=options.by, layers=_layers)
 

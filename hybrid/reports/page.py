@@ -153,9 +153,11 @@ def _curves(groups: Sequence[Group], by: Sequence[str], metric: str) -> list[Dra
     drawings = []
     for name in dict.fromkeys([metric.replace("test.", "validation/"), *_CURVES]):
         try:
-            drawings.append(Drawing(curves_figure(groups, name=name, by=by), title(name)))
+            figure = curves_figure(groups, name=name, by=by)
         except UserError:  # no run has it
             continue
+        if any(len(line.get_xdata()) > 1 for axes in figure.axes for line in axes.lines):  # more than dots
+            drawings.append(Drawing(figure, title(name)))
     return drawings
 
 
@@ -201,7 +203,7 @@ def _runs(groups: Sequence[Group], metric: str) -> str:
         for run in group.runs
     ]
     shown = _table(["row", "run", "state", title(metric), "folder"], rows, [True, False, False, True, False])
-    return f"<details><summary>{len(rows)} runs</summary>{shown}</details>" if rows else ""
+    return f"<details><summary>{len(rows)} run{'s' * (len(rows) != 1)}</summary>{shown}</details>" if rows else ""
 
 
 def _number(numbers: Mapping[str, float], metric: str) -> str:
