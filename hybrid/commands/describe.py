@@ -28,11 +28,13 @@ def describe(cfg: DictConfig) -> None:
     """Build the model and print its table."""
     from hybrid.configuration.from_config import model_from
     from hybrid.models import describe as describe_model
+    from hybrid.models.describe import sizing
 
     shape, classes = image_shape_and_classes(cfg)
     model = model_from(cfg.model, image_shape=shape, num_classes=classes)
     size = "x".join(map(str, shape))
-    show(describe_model(model), title=f"{cfg.choices.model} on {size}, {classes} {_output_words(cfg)}")
+    chosen = f" ({words})" if (words := sizing(model)) else ""
+    show(describe_model(model), title=f"{cfg.choices.model} on {size}{chosen}, {classes} {_output_words(cfg)}")
 
 
 def _output_words(cfg: DictConfig) -> str:

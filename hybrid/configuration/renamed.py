@@ -34,6 +34,7 @@ _REMOVED = {
 _LATER = {"trainer.averages_begin": "initial"}
 # default -> earlier default, of settings whose default is another one now
 _DEFAULTS = {"trainer.averages_begin": ("mean", "initial")}
+_TORCHVISION, _STEM = "hybrid.models.torchvision_head.TorchvisionClassifier", "model.head.stem"
 _RATES = {"hybrid.training.optimizer.sgd": 0.1, "hybrid.training.optimizer.adamw": 0.001}  # in place of lr: auto
 # ImageNet was read by the class for any folder of images, and data=imagenet alone told it from a user's own.
 _IMAGENET, _FOLDER = "hybrid.data.folder.ImageNet", "hybrid.data.folder.Folder"
@@ -51,12 +52,19 @@ def is_of_an_earlier_version(cfg: Any) -> bool:
     return isinstance(cfg, DictConfig) and "trainer" in cfg and "averages_begin" not in cfg.trainer
 
 
+def has_torchvision_head(cfg: DictConfig) -> bool:
+    """Whether the model's head is a network of torchvision, which has a stem."""
+    return OmegaConf.select(cfg, "model.head._target_") == _TORCHVISION
+
+
 def with_earlier_defaults(cfg: DictConfig) -> DictConfig:
     """A copy in which each setting that has its default has the default of earlier versions."""
     cfg = cfg.copy()
     for name, (now, before) in _DEFAULTS.items():
         if OmegaConf.select(cfg, name) == now:
             OmegaConf.update(cfg, name, before)
+    if OmegaConf.select(cfg, _STEM) == "auto" and has_torchvision_head(cfg):
+        cfg.model.head.stem = "imagenet"
     rate = _RATES.get(str(OmegaConf.select(cfg, "optimizer._target_")))
     if rate is not None and OmegaConf.select(cfg, "optimizer.lr") == "auto":
         cfg.optimizer.lr = rate
@@ -79,7 +87,8 @@ def upgrade(cfg: _Config) -> _Config:
         cfg.data._target_ = _IMAGENET
     if OmegaConf.select(cfg, "choices.analysis") == "none" and OmegaConf.select(cfg, "analysis.enabled") is None:
         OmegaConf.update(cfg, "analysis.enabled", False, force_add=True)  # the choice alone switched it off
-    for name, value in _LATER.items():
+    later = {**_LATER, **({_STEM: "imagenet"} if has_torchvision_head(cfg) else {})}
+    for name, value in later.items():
         section, _, key = name.rpartition(".")
         if isinstance(node := OmegaConf.select(cfg, section), DictConfig) and key not in node:
             OmegaConf.update(cfg, name, value, force_add=True)

@@ -152,6 +152,17 @@ def _scattering_flops(frontend: nn.Module) -> int | None:
     return round(total) * channels
 
 
+def sizing(model: HybridModel) -> str:
+    """What was chosen for the size of the images, in words: the scale of the scattering and its maps, the stem of the head."""
+    words = []
+    if isinstance(model.frontend, Scattering):
+        channels, height, width = model.frontend.output_shape
+        words.append(f"J={model.frontend.transform.J}, {channels} maps of {height}x{width}")
+    if stem := getattr(model.head, "stem", None):
+        words += [f"stem={stem}"] if isinstance(stem, str) else []
+    return ", ".join(words)
+
+
 def table(description: Description) -> list[tuple[str, ...]]:
     """Rows of text for printing: a header, then a row for each layer."""
     rows = [("layer", "type", "output", "parameters", "MACs")]

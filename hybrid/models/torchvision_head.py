@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -10,6 +12,13 @@ from hybrid.errors import unknown_name
 
 # These two return extra logits in training mode, unless told not to.
 _WITHOUT_AUXILIARY_LOGITS = {"aux_logits": False, "init_weights": True}
+
+LARGEST_SMALL = 64  # pixels of the shorter side
+# class of torchvision, whose first convolution has stride 2 -> the max pooling after it
+_COARSE_STEMS = {
+    "ResNet": "maxpool", "DenseNet": "features.pool0", "ShuffleNetV2": "maxpool", "MobileNetV2": None, "MobileNetV3": None,
+    "EfficientNet": None, "MNASNet": None, "RegNet": None,
+}  # fmt: skip
 
 
 class TorchvisionClassifier(nn.Module):
@@ -20,6 +29,9 @@ class TorchvisionClassifier(nn.Module):
         num_classes: the number of logits.
         name: torchvision's name of the network, such as "resnet18".
         options: arguments of its constructor, such as {"dropout": 0.5}.
+        stem: imagenet: the network as torchvision has it. small: its first convolution is 3x3 with stride 1, and no max
+            pooling follows, as in the ResNets for CIFAR (He et al., CVPR 2016, section 4.2). auto: small for images of at
+            most 64 pixels, where there is such a stem; else imagenet. The attribute `stem` says which it is.
 
     Raises:
         ValueError: the name is unknown, the options do not fit, or the images have other channels or are too small.
@@ -32,6 +44,7 @@ class TorchvisionClassifier(nn.Module):
         *,
         name: str,
         options: dict[str, object] | None = None,
+        stem: Literal["auto", "imagenet", "small"] = "auto",
     ) -> None:
         super().__init__()
         if input_shape[0] not in (1, 3):
@@ -40,12 +53,34 @@ class TorchvisionClassifier(nn.Module):
                 "it goes with model/frontend=identity"
             )
         self.network = _network(name, num_classes, options or {})
+        self.stem = "imagenet"
+        if stem == "small" or (stem == "auto" and min(input_shape[1:]) <= LARGEST_SMALL):
+            self.stem = "small" if _make_small(self.network) else "imagenet"
+        if stem == "small" != self.stem:
+            raise ValueError(f"stem=small is not there for torchvision's {name}. Valid: auto, imagenet")
         _check_size(self.network, name, input_shape, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[1] == 1:
             images = images.expand(-1, 3, -1, -1)
         return self.network(images)
+
+
+def _make_small(network: nn.Module) -> bool:
+    """Replace the stem of a network for 224 pixels; False for one that is not known, or has none that is coarse."""
+    kind = type(network).__name__
+    if kind not in _COARSE_STEMS:
+        return False
+    path, first = next((path, part) for path, part in network.named_modules() if isinstance(part, nn.Conv2d))
+    if first.kernel_size != (3, 3):
+        small = nn.Conv2d(first.in_channels, first.out_channels, 3, padding=1, bias=first.bias is not None)
+        nn.init.kaiming_normal_(small.weight, mode="fan_out", nonlinearity="relu")
+        network.set_submodule(path, small)
+    else:
+        first.stride = (1, 1)
+    if _COARSE_STEMS[kind] is not None:
+        network.set_submodule(_COARSE_STEMS[kind], nn.Identity())
+    return True
 
 
 def _network(name: str, num_classes: int, options: dict[str, object]) -> nn.Module:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid.configuration.class_paths import find_class
 from hybrid.configuration.instantiate import class_path
 from hybrid.configuration.paths import CONFIGS
-from hybrid.configuration.renamed import old_names
+from hybrid.configuration.renamed import has_torchvision_head, old_names
 from hybrid.durations import in_one_spelling
 
 # These settings change no result: moving the data or logging more often continues the run.
@@ -53,6 +53,7 @@ _PARTS = (
 )  # which a user may write, and are named
 _NOT_OWN = {"hybrid", "torch", "torchvision"}
 _READERS = {"folder", "npz", "h5", "torchvision", "huggingface", "webdataset"}  # of data that have a name of their own
+_STEM, _LARGEST_SMALL = "model.head.stem", 64  # of a network of torchvision, whose pixels decide what auto is
 # hybrid's own sources of published images (`Source.published`), listed here because folders of runs are read without torch.
 PUBLISHED = {
     "hybrid.data.cifar.Cifar10", "hybrid.data.cifar.Cifar100", "hybrid.data.folder.ImageNet", "hybrid.data.mnist.Mnist",
@@ -66,7 +67,9 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     The folder of the images, data.root, counts unless their source says that they are published: those are the same images
     wherever they lie.
     """
-    return _AS_BEFORE | _settings(cfg)
+    settings = _settings(cfg)
+    later = _AS_BEFORE | ({_STEM: "imagenet"} if has_torchvision_head(cfg) else {})
+    return later | settings
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
@@ -75,6 +78,8 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
     if "callbacks" in whole:
         values["callbacks"] = [each for each in values["callbacks"] or [] if not _observes(each)]
     data = whole.get("data") or {}
+    if values.get(_STEM) == "auto" and has_torchvision_head(cfg) and _is_large(data.get("size")):
+        values[_STEM] = "imagenet"
     if data.get("root") is not None and not _is_published(str(data.get("_target_"))):
         values["data.root"] = str(Path(str(data["root"])).resolve())
     return values
@@ -112,7 +117,13 @@ def _is_as_before(key: str, value: Any, cfg: DictConfig) -> bool:
     """Whether a setting came later and has its neutral value. One of a data set of a user's own may be older than ours."""
     if key.startswith("data.") and "folds" not in (cfg.get("data") or {}):
         return False
-    return (key, value) in _AS_BEFORE.items()
+    return (key, value) in _AS_BEFORE.items() or ((key, value) == (_STEM, "imagenet") and has_torchvision_head(cfg))
+
+
+def _is_large(size: Any) -> bool:
+    """Whether images of this data.size keep torchvision's own stem (hybrid/models/torchvision_head.py)."""
+    sides = size if isinstance(size, list) else [size]
+    return all(isinstance(side, int) for side in sides) and min(sides) > _LARGEST_SMALL
 
 
 def _own_parts(cfg: DictConfig) -> Iterator[str]:

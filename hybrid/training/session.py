@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from hybrid import distributed
 from hybrid.data import Data
 from hybrid.data.checks import warn_of_oddities
+from hybrid.models.describe import sizing
 from hybrid.runs import RunFolder, Tracker
 from hybrid.runs.console import Console
 from hybrid.runs.environment import record_session
@@ -138,7 +139,8 @@ class Session:
         sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
         count = sum(parameter.numel() for parameter in state.model.parameters() if parameter.requires_grad)
         place = _place(self.plan.device)
-        yield f"{self.plan.model}, {count:,} parameters, on {place}; {data.name}: {sizes} images of {data.image_shape}"
+        chosen = f" ({words})" if (words := sizing(state.model)) else ""
+        yield f"{self.plan.model}{chosen}, {count:,} parameters, on {place}; {data.name}: {sizes} images of {data.image_shape}"
         yield f"{'continuing from step ' + str(state.step) + ' in' if state.step else 'run folder'} {self.folder.path}"
 
 

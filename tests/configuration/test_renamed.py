@@ -75,6 +75,14 @@ def test_an_old_run_keeps_the_defaults_that_it_was_begun_with(tmp_path, caplog):
     assert RunFolder.of(cfg).path == new.path and new.as_begun(cfg) == cfg
 
 
+def test_a_recipe_with_a_network_of_torchvision_keeps_its_folder_where_the_model_is_the_same():
+    large = compose(["experiment=imagenet", "model=resnet18"])
+    assert run_name(large) == run_name(with_earlier_defaults(large)) and "model.head.stem" in identity(large)
+    small = compose(["experiment=cifar10_few_labels", "model=resnet18"])
+    assert run_name(small) != run_name(with_earlier_defaults(small))
+    assert "model.head.stem" not in identity(compose([]))
+
+
 def test_the_archived_runs_are_in_the_folders_that_their_configurations_name(root):
     """They are runs of earlier versions: of the old names, and of options that are gone."""
     folders = [path for path in (root / "docs/results/runs").iterdir() if path.is_dir()]

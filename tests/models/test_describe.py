@@ -91,7 +91,7 @@ def command(call):
 def test_command_prints_the_table_without_the_data(command, tmp_path):
     code, out, _ = command("model=scat_linear", "data=cifar10", f"data.root={tmp_path}", "data.download=false")
     assert not code
-    assert "scat_linear on 3x32x32, 10 classes" in out
+    assert "scat_linear on 3x32x32 (J=2, 243 maps of 8x8), 10 classes" in out
     assert "156,016 trainable parameters" in out and "head.classifier" in out
 
 

@@ -24,6 +24,26 @@ def test_grey_images_are_repeated():
 
 
 @pytest.mark.parametrize(
+    "name", ["resnet18", "resnext50_32x4d", "densenet121", "mobilenet_v2", "shufflenet_v2_x0_5", "regnet_y_400mf"]
+)
+def test_small_images_have_a_stem_that_keeps_them(name):
+    head, own = (TorchvisionClassifier((3, 32, 32), 4, name=name, stem=stem) for stem in ("auto", "imagenet"))
+    assert (head.stem, own.stem) == ("small", "imagenet")
+    first = next(part for part in head.network.modules() if isinstance(part, torch.nn.Conv2d))
+    assert (first.kernel_size, first.stride) == ((3, 3), (1, 1))
+    assert head.eval()(torch.randn(2, 3, 32, 32)).shape == (2, 4)
+    assert not any(isinstance(part, torch.nn.MaxPool2d) for part in head.network.modules())
+
+
+def test_large_images_and_networks_without_a_coarse_stem_are_torchvisions_own():
+    assert TorchvisionClassifier((3, 65, 65), 4, name="resnet18").stem == "imagenet"
+    assert TorchvisionClassifier((3, 64, 96), 4, name="resnet18").stem == "small"
+    assert TorchvisionClassifier((3, 32, 32), 4, name="vgg11").stem == "imagenet"
+    with pytest.raises(ValueError, match="stem=small is not there for torchvision's vgg11. Valid: auto, imagenet"):
+        TorchvisionClassifier((3, 32, 32), 4, name="vgg11", stem="small")
+
+
+@pytest.mark.parametrize(
     ("overrides", "words"),
     [
         (["model.head.name=resnet17"], ["torchvision classification model", "resnet17", "Did you mean resnet1"]),
