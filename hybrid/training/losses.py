@@ -4,8 +4,9 @@ A loss is a torch.nn.Module: (outputs, targets) -> one number, the mean over the
 for each image. `summed` and `of_each_image` read both. Outputs (N, K) and targets are as `hybrid.data.tasks` says; where images
 were mixed, the targets of classes are (N, K) weights.
 
-It may say which `task` it is for (any, without it), and `units`, a mean and a standard deviation of each value: then the
-network computes in these (`hybrid.models.units`), and its outputs are in the values' own units nevertheless.
+It may say which `task` it is for (any, without it), and `standardize = True`: then it gets outputs and targets less the mean
+and over the standard deviation of each value, the network computes in these, too (`hybrid.models.units`), and its outputs
+are in the values' own units nevertheless.
 """
 
 from __future__ import annotations

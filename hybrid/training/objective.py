@@ -11,10 +11,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from hybrid.configuration import instantiate
+from hybrid.configuration.instantiate import instantiate, signature_of
 from hybrid.data import Data, Task
 from hybrid.errors import UserError, unknown_name
-from hybrid.training.losses import check_loss, for_evaluation
+from hybrid.training.losses import Standardized, check_loss, for_evaluation
 from hybrid.training.metrics import Metric, check_metric, known, names_for, read_metrics
 
 _ALWAYS: dict[Task, tuple[str, ...]] = {
@@ -138,7 +138,10 @@ def _loss(cfg: DictConfig, labels: Tensor, *, outputs: int, label_smoothing: flo
     runtime: dict[str, Any] = {"training_labels": labels, "outputs": outputs}
     if label_smoothing or target.startswith("hybrid."):
         runtime["label_smoothing"] = label_smoothing
-    loss = instantiate(section, path="loss", **runtime)
+    takes = signature_of(section, path="loss")  # by name: a Module without a constructor takes anything, and refuses it
+    loss = instantiate(section, path="loss", **{key: value for key, value in runtime.items() if key in takes})
+    if getattr(loss, "standardize", False) is True:
+        loss = Standardized(loss, labels)
     name = target.rpartition(".")[2]
     chosen = (cfg.get("choices") or {}).get("loss")
     name = str(chosen) if target.startswith("hybrid.") and chosen else name

@@ -196,6 +196,14 @@ def test_a_loss_of_torchs_own_takes_label_smoothing_and_is_todays(tiny):
     assert objective.evaluation_loss.label_smoothing == 0 and objective.best == Best()
 
 
+def test_a_loss_of_ones_own_may_ask_for_standardised_values(tiny):
+    cfg = tiny("data._target_=fixtures.tasks.Inked", "loss._target_=fixtures.tasks.Quartic", "data.size=16")
+    objective = objective_of(cfg, data_from(cfg.data, cfg.augmentation, seed=0))
+    mean, std = objective.units
+    assert objective.name == "Quartic" and 1050 < mean[0] < 1100
+    assert objective.loss((mean + 2 * std)[None], mean[None]).item() == pytest.approx(16, rel=1e-3)
+
+
 def test_a_configuration_of_before_has_todays_loss(tiny):
     cfg = tiny()
     OmegaConf.set_struct(cfg, False)
