@@ -19,6 +19,7 @@ from hybrid.runs.identity import INCIDENTAL, identity
 from hybrid.runs.reading import full_name
 
 COLUMNS = ("model", "data")  # the choices that every table shows
+_METHOD = "svm"  # the choice that runs of a support vector machine have and trained ones have not
 FEW = 3  # so many settings are told of every group; of more, each group tells those that are its own
 
 
@@ -132,16 +133,17 @@ def _varying(groups: Sequence[Group], kind: str) -> list[str]:
 def is_own(name: str, group: Group) -> bool:
     """Return whether a group has this setting or choice by itself, and not because another choice brings it."""
     if name in group.choices:
-        return name == "svm" or _brought(group).get(name, ABSENT) != group.choices[name]
+        return name == _METHOD or _brought(group).get(name, ABSENT) != group.choices[name]
     return _is_chosen(name, group)
 
 
 def _is_implied(choice: str, groups: Sequence[Group]) -> bool:
     """Whether model and data, which have columns, bring this choice with them: a data set its augmentation, a model its head.
 
-    Older runs have no choice where there was no such group: they are as they would be without one.
+    Older runs have no choice where there was no such group: they are as they would be without one. A support vector machine is
+    no such group, but another method than training.
     """
-    return all(
+    return choice != _METHOD and all(
         _brought(group).get(choice, ABSENT) == group.choices[choice] for group in groups if choice in group.choices
     )
 

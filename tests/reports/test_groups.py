@@ -61,6 +61,12 @@ def test_data_with_a_name_of_their_own_are_called_by_it():
     assert telling_settings(groups) == ["model", "data"] and labels(groups) == ["textures", "leaves"]
 
 
+def test_a_support_vector_machine_is_told_from_training():
+    choices = {"model": "scat_linear", "data": "digits"}
+    groups = group_runs([stored(), stored(svm__C=1, choices=choices | {"svm": "gaussian"})])
+    assert "svm" in telling_settings(groups) and labels(groups)[1].startswith("svm=gaussian")
+
+
 def test_an_unknown_key_is_refused_with_the_valid_ones(folds):
     with pytest.raises(UserError, match=r"unknown key in over: data.fould. Did you mean data.fold\? Valid: "):
         group_runs(folds, over=["data.fould"])
