@@ -1,6 +1,6 @@
 """Where a run's records go beside metrics.jsonl: `loggers=[tensorboard, csv, wandb, mlflow]`, or a class of one's own.
 
-    loggers=[csv,{wandb: {project: textures, mode: offline}}]       loggers=[my_loggers.Mine]
+    'loggers=[csv,{wandb: {project: textures, mode: offline}}]'       loggers=[my_loggers.Mine]
 
 A logger is an object with a method `log(step, values)`. The others of `Logger` may be missing. On several processes the first
 one alone logs. metrics.jsonl stays the truth: a logger that fails while the run trains is left out from there on, with a

@@ -1,7 +1,7 @@
 """Parts of a network that training holds still (`trainer.freeze`), and a callback that lets them go at a step.
 
     hybrid train run.init_from=outputs/RUN run.init_match=shapes trainer.freeze=[frontend,head.stages.0]
-    hybrid train … trainer.freeze=[head.stages] callbacks=[{unfreeze: {parts: [head.stages], at: 30%}}]
+    hybrid train … trainer.freeze=[head.stages] 'callbacks=[{unfreeze: {parts: [head.stages], at: 30%}}]'
 
 A part is a name of `model.named_modules()`, or a pattern with `*`. Its parameters get no gradient, and it stays in evaluation
 mode: batch norm uses its running statistics and does not move them, and dropout is off.
