@@ -73,9 +73,9 @@ def submit(sweep: SweepFolder, runs: Sequence[SweepRun], settings: SlurmSettings
 def _variables() -> list[str]:
     """Lines of shell: where the nodes find hybrid, and the user's own configurations and classes.
 
-    A job begins in the folder of the command, whose classes are found too.
+    A job begins in the folder of the command, whose classes are found too, but no file there takes a module's place.
     """
-    lines = []
+    lines = ["export PYTHONSAFEPATH=1"]  # of submitit's process, from Python 3.11 on
     if places := import_path():
         lines.append(f'export PYTHONPATH="{os.pathsep.join(places)}${{PYTHONPATH:+:$PYTHONPATH}}"')
     if named := named_folders():

@@ -281,6 +281,18 @@ def test_a_slurm_that_does_not_answer_is_one_line_and_all_that_is_said(quick_tra
     assert capfd.readouterr().out == ""
 
 
+def test_a_job_is_told_of_the_users_folders_and_no_file_beside_the_command_takes_a_modules_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "import_path", lambda: ["/check out"])
+    monkeypatch.setenv("HYBRID_CONFIGS", "")
+    monkeypatch.chdir(tmp_path)
+    safe, path = slurm._variables()
+    assert safe == "export PYTHONSAFEPATH=1" and path == 'export PYTHONPATH="/check out${PYTHONPATH:+:$PYTHONPATH}"'
+    (tmp_path / "hybrid.yaml").touch()
+    (tmp_path / "my configs").mkdir()
+    monkeypatch.setenv("HYBRID_CONFIGS", "my configs")
+    assert slurm._variables()[2] == f"export HYBRID_CONFIGS='{tmp_path}/my configs:{tmp_path}'"
+
+
 def test_without_submitit_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(Exception, match=r"pip install 'hybrid-scattering\[slurm\]'"):
