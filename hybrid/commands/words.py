@@ -19,7 +19,7 @@ from hybrid.configuration.paths import ConfigFolders, add_folder
 from hybrid.configuration.paths import folder as output_folder
 
 # Commands whose arguments compose a configuration -> its name.
-_CONFIGURATIONS = {
+CONFIGURATIONS = {
     "train": "train", "find-lr": "train", "search": "train", "svm": "svm", "describe": "describe", "data-stats": "data_stats",
     "prepare-data": "prepare_data",
 }  # fmt: skip
@@ -46,7 +46,7 @@ def _arguments(command: str, before: Sequence[str], word: str) -> Iterator[str]:
         yield from paths(word)
         return
     if word.startswith("-"):
-        yield from _FLAGS if command in _CONFIGURATIONS else ("--help", "--version")
+        yield from _FLAGS if command in CONFIGURATIONS else ("--help", "--version")
         return
     rest, folders = config_folders_apart(before)
     for folder in reversed(folders):
@@ -57,8 +57,8 @@ def _arguments(command: str, before: Sequence[str], word: str) -> Iterator[str]:
     own = {f"{field.name}=" for field in dataclasses.fields(options)} if options else set()
     if options is not None:
         yield from _of_options(options, word)
-    if command in _CONFIGURATIONS and not word.startswith(tuple(own)):
-        yield from _of_configuration(_CONFIGURATIONS[command], rest, word)
+    if command in CONFIGURATIONS and not word.startswith(tuple(own)):
+        yield from _of_configuration(CONFIGURATIONS[command], rest, word)
 
 
 def paths(text: str) -> Iterator[str]:

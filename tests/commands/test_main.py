@@ -50,7 +50,7 @@ def test_each_command_explains_itself(capsys, name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trian"], "unknown command: trian. Did you mean train? Valid: train, svm, "),
+        (["trian"], "unknown command: trian. Did you mean train? Valid: train, find-lr, svm, "),
         (["sweep_status"], "unknown command: sweep_status. Did you mean sweep-status?"),
         (["experiment=digits"], "experiment=digits is no command. Did you mean hybrid train experiment=digits …?"),
         (["-m", "seed=0,1"], "-m is no command. Did you mean hybrid train -m …?"),

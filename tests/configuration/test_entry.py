@@ -18,7 +18,7 @@ MISTAKES = [
     (["model/head=nope"], "unknown model/head: nope. Valid: cnn, custom,"),
     (
         ["modle=scat_resnet"],
-        "unknown key: modle. Did you mean model? Valid: analysis, augmentation, cluster, data, debug, exp",
+        "unknown key: modle. Did you mean model? Valid: analysis, augmentation, callbacks, cluster, data, ",
     ),
     (["experimnt=digits"], "unknown key: experimnt. Did you mean experiment?"),
     (["+experiment=digits"], "experiment is a choice of one option: write experiment=… once, without a sign in front."),

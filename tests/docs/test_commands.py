@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hybrid.commands.main import COMMANDS, load
+from hybrid.commands.words import CONFIGURATIONS
 from hybrid.configuration.arguments import parse
 from hybrid.configuration.class_paths import find_class
 from hybrid.configuration.combinations import expand
@@ -42,9 +43,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 PAGES += [*sorted((ROOT / "docs" / "lab").glob("*.md")), ROOT / "hybrid/commands/template/README.md"]
 RECIPES = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
-_COMPOSED = {
-    "train": "train", "svm": "svm", "describe": "describe", "data-stats": "data_stats", "prepare-data": "prepare_data",
-}  # fmt: skip
 _BEFORE = re.compile(r"^(?:\$ |[A-Z_]+=\S+ |srun |torchrun .*?(?=-m hybrid))*")
 _START = re.compile(r"^(?:hybrid|python -m hybrid|-m hybrid|python train\.py(?= ))(?: (?! )|$)")
 # What stands for something else, and what a reader would write there.
@@ -126,9 +124,7 @@ def test_a_command_that_is_shown_is_not_refused(words, folder, monkeypatch):
     if command.startswith("--") or "--help" in arguments:
         return
     assert command in COMMANDS
-    if command in _COMPOSED:
-        compose_all(arguments, _COMPOSED[command])
-    elif command == "search":
+    if command == "search":
         options = sys.modules[load(command).__module__].Options
         own = [
             text for text in arguments if text.split("=")[0] in {field.name for field in dataclasses.fields(options)}
@@ -137,6 +133,8 @@ def test_a_command_that_is_shown_is_not_refused(words, folder, monkeypatch):
         fixed, space = split_space([text for text in arguments if text not in own])
         examples = Search(fixed=fixed, space=space, metric="validation/top1", pruner="none", seed=0).examples()
         check([*fixed, *examples], "train")
+    elif command in CONFIGURATIONS:
+        compose_all(arguments, CONFIGURATIONS[command])
     elif command != "completion":
         parse(sys.modules[load(command).__module__].Options, arguments)
 
