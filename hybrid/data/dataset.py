@@ -271,7 +271,8 @@ def _at(split: Split, indices: Tensor) -> Split:
     """The images of a split at these positions of the data set's own files."""
     places = {index: place for place, index in enumerate(split.indices.tolist())}
     if missing := [index for index in indices.tolist() if index not in places]:
-        raise UserError(f"there is no image {missing[0]} in this split, which has {len(split):,} images.")
+        some = ", ".join(map(str, sorted(places)[:5]))
+        raise UserError(f"there is no image {missing[0]} in this split of {len(split):,} images: it has {some}, ….")
     return split.take(torch.tensor([places[index] for index in indices.tolist()], dtype=torch.int64))
 
 
