@@ -135,6 +135,9 @@ class LoggerSink(SilentSink):
     def flush(self) -> None:
         self._call("flush")
 
+    def abandon(self) -> None:
+        """Nothing: a queue in which the interruption struck would be waited for without end."""
+
     def close(self) -> None:
         self._call("close")
 

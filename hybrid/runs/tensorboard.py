@@ -113,6 +113,9 @@ class TensorBoard(SilentSink):
         with naming(self._folder):
             self._writer.flush()
 
+    def abandon(self) -> None:
+        """Nothing: a queue in which the interruption struck would be waited for without end."""
+
     def close(self) -> None:
         with naming(self._folder):
             self._writer.close()

@@ -24,6 +24,8 @@ class Sink(Protocol):
 
     def close(self) -> None: ...
 
+    def abandon(self) -> None: ...
+
 
 class SilentSink:
     """A sink that ignores everything: the base of those that record only some kinds."""
@@ -45,6 +47,10 @@ class SilentSink:
 
     def close(self) -> None:
         """No more records."""
+
+    def abandon(self) -> None:
+        """No more records, after an interruption that may have struck within a call of this sink. It must not wait."""
+        self.close()
 
 
 class Tracker:
@@ -82,9 +88,5 @@ class Tracker:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if (
-            kind is KeyboardInterrupt
-        ):  # it may have struck within a sink, whose queue would then be waited for without end
-            return
         for sink in self.sinks:
-            sink.close()
+            sink.abandon() if kind is KeyboardInterrupt else sink.close()

@@ -34,13 +34,21 @@ def test_a_closed_terminal_is_a_signal_unless_nohup_ignores_it(ignored):
 
 
 def test_sinks_are_not_waited_for_after_an_interruption():
-    class Sink(SilentSink):
+    class Waiting(SilentSink):
         closed = False
 
         def close(self):
             self.closed = True
 
-    for error, closed in ((KeyboardInterrupt, False), (ValueError, True)):
-        with pytest.raises(error), Tracker(sink := Sink()):
+        def abandon(self):
+            pass
+
+    class Simple(Waiting):
+        def abandon(self):
+            SilentSink.abandon(self)
+
+    for error, closed in ((KeyboardInterrupt, [False, True]), (ValueError, [True, True])):
+        sinks = [Waiting(), Simple()]
+        with pytest.raises(error), Tracker(*sinks):
             raise error
-        assert sink.closed == closed
+        assert [sink.closed for sink in sinks] == closed
