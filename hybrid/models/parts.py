@@ -93,6 +93,11 @@ def trainable_filters(part: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in part.parameters() if parameter.requires_grad]
 
 
+def scattering_of(frontend: nn.Module | None) -> nn.Module | None:
+    """The scattering transform that a front-end says it has (`transform`), whose filters can be drawn; None without one."""
+    return getattr(frontend, "transform", None)
+
+
 def is_fixed(part: nn.Module) -> bool:
     """Whether what a part gives for an image depends on that image alone: the part says so, and nothing in it is trained."""
     return bool(getattr(part, "fixed", False)) and not trainable_filters(part)

@@ -23,7 +23,7 @@ from hybrid.data.checks import warn_of_oddities
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 from hybrid.files import write_json
-from hybrid.models import HybridModel
+from hybrid.models import HybridModel, parts
 from hybrid.runs import RunFolder
 from hybrid.runs.environment import record_session
 from hybrid.runs.jsonl import JsonLines
@@ -111,7 +111,7 @@ def _check_fixed(model: HybridModel) -> None:
         part = getattr(model, name)
         if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in part.modules()):
             learned = "batch norm, whose statistics come from training"
-        elif any(parameter.requires_grad for parameter in part.parameters()):
+        elif parts.trainable_filters(part):
             learned = "weights to train"
         else:
             continue

@@ -7,6 +7,7 @@ from torch import nn
 
 from hybrid.data import Data, Loader
 from hybrid.data.images import visible
+from hybrid.models import parts
 from hybrid.reports.confusion_figure import confusion_figure
 from hybrid.reports.image_figures import contact_sheet
 from hybrid.reports.scattering_figures import filter_bank_figure
@@ -32,7 +33,7 @@ class Pictures:
             return
         images = visible(next(iter(loader.epoch(0))).images[:64]).detach().float().cpu()
         self.tracker.images(0, "train/augmented_batch", _displayable(images))
-        transform = getattr(getattr(model, "frontend", None), "transform", None)
+        transform = parts.scattering_of(getattr(model, "frontend", None))
         if isinstance(transform, Scattering2D):
             columns = min(_COLUMNS, transform.L)
             self.tracker.figure(0, "wavelets/filter_bank", filter_bank_figure(_filters(transform), columns=columns))
