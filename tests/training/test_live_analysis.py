@@ -173,7 +173,7 @@ def test_auto_leaves_one_out_where_the_last_ones_took_too_long(monkeypatch, tmp_
     length = RunLength(steps_per_epoch=450, total_steps=10**6)
     plan = AnalysisPlan.of(live, AnalysisSettings(), length, batch_size=100)
     session = SimpleNamespace(
-        plan=SimpleNamespace(analysis=plan), folder=RunFolder(tmp_path), state=SimpleNamespace(step=0)
+        plan=SimpleNamespace(analysis=plan), folder=RunFolder(tmp_path), state=SimpleNamespace(step=0), at_the_end=False
     )
     analysis = live_analysis.LiveAnalysis(session)
     now = analysis._began
