@@ -187,6 +187,7 @@ def test_auto_leaves_one_out_where_the_last_ones_took_too_long(monkeypatch, tmp_
             made.append(epoch)
     assert made[:3] == [1, 4, 8] and 25 <= len(made) <= 28
     assert analysis.share <= 0.05 + 10 / (100 * 50)
+    session.at_the_end = True
     assert analysis.due(10**6)  # the end, whatever it costs
 
 
