@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from hybrid.configuration.arguments import command, option
-from hybrid.configuration.paths import folder
+from hybrid.configuration.resolvers import folder
 from hybrid.data.cifar import Cifar10
 from hybrid.data.unpickle import read_pickle
 from hybrid.errors import UserError

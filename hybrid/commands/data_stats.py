@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.entry import main
 from hybrid.configuration.output_paths import check_file, writing
-from hybrid.configuration.paths import folder
+from hybrid.configuration.resolvers import folder
 from hybrid.errors import UserError, unknown_name
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch

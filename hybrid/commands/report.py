@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hybrid.configuration.arguments import check_not_empty, command, option
 from hybrid.configuration.output_paths import PICTURES, check_file, writing
-from hybrid.configuration.paths import folder
+from hybrid.configuration.resolvers import folder
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch

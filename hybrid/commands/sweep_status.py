@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hybrid.configuration.arguments import command, option
-from hybrid.configuration.paths import folder
+from hybrid.configuration.resolvers import folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from hybrid.configuration.composition import compose
 from hybrid.configuration.help import choosable
 from hybrid.configuration.hydra_arguments import config_folders_apart, is_of_cluster, is_sweep
 from hybrid.configuration.paths import ConfigFolders, add_folder
-from hybrid.configuration.paths import folder as output_folder
+from hybrid.configuration.resolvers import folder as output_folder
 
 # Commands whose arguments compose a configuration -> its name.
 CONFIGURATIONS = {

@@ -14,8 +14,7 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
+import hybrid.configuration.resolvers  # noqa: F401  (yaml files use them)
 from hybrid.errors import UserError
 
 VARIABLE = "HYBRID_CONFIGS"  # the user's own folders, with the separator of $PATH between them
@@ -154,14 +153,3 @@ def _current() -> Path | None:
         return Path.cwd()
     except FileNotFoundError:  # somebody has deleted it
         return None
-
-
-def folder(variable: str, default: str) -> str:
-    """The folder that an environment variable names; `default` where it is not set, or empty.
-
-    In yaml: ``${folder:HYBRID_DATA,data}``.
-    """
-    return os.environ.get(variable) or default
-
-
-OmegaConf.register_new_resolver("folder", folder, replace=True)

@@ -9,7 +9,7 @@ import pytest
 from hybrid.commands.main import main
 from hybrid.configuration.composition import compose
 from hybrid.configuration.hydra_arguments import refuse_deletions
-from hybrid.configuration.paths import folder
+from hybrid.configuration.resolvers import folder
 from hybrid.version import __version__
 
 MISTAKES = [
