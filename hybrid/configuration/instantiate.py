@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -58,7 +58,7 @@ def instantiate_each(items: Iterable[Any] | None, *, path: str, names: Mapping[s
     An item is a short name of `names` (name -> class path), a class path, {short name: its settings}, or a section with a
     `_target_`. Raises UserError for any other, and for a list that is none.
     """
-    if isinstance(items, str | Mapping | DictConfig):
+    if items is not None and (isinstance(items, str | Mapping) or not isinstance(items, Sequence)):
         raise UserError(f"{path}={items} is not a list: write {path}=[{items if isinstance(items, str) else '…'}].")
     plain = OmegaConf.to_container(OmegaConf.create(list(items or [])), resolve=True)
     return [instantiate(section, path=place, **runtime) for section, place in _sections(plain, path, names)]

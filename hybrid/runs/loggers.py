@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import ListConfig, OmegaConf
 
 from hybrid.configuration.instantiate import class_path, instantiate_each
 from hybrid.errors import UserError, first_line
@@ -87,7 +87,7 @@ class Loggers:
 
     def __init__(self, items: ListConfig | Sequence[Any] | None = None, *, tensorboard: bool = True) -> None:
         items = _DEFAULT if items is None else items
-        if isinstance(items, str | DictConfig | Mapping):
+        if isinstance(items, str) or not isinstance(items, Sequence):
             instantiate_each(items, path="loggers", names=LOGGERS)  # says that it is no list
         chosen = [OmegaConf.to_container(each) if OmegaConf.is_config(each) else each for each in items]
         others = [each for each in chosen if class_path(each, LOGGERS) != "tensorboard"]
