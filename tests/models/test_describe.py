@@ -97,7 +97,7 @@ def test_command_prints_the_table_without_the_data(command, tmp_path):
 
 def test_command_takes_shape_and_classes(command, tmp_path):
     code, out, _ = command("model=scat_linear", "image_shape=[1,28,28]", "num_classes=7", "data=imagenet")
-    assert not code and "1x28x28, 7 classes" in out
+    assert not code and "scat_linear on 1x28x28 (J=2, 81 maps of 7x7), 7 classes" in out
     code, _, err = command("data=imagenet", f"data.root={tmp_path}")
     assert code == 2 and "give num_classes=" in err
     code, _, err = command("image_shape=[28,28]")
