@@ -48,7 +48,7 @@ summary = {"seconds": 3.0, "test": {"top1": 50.0 + cfg["seed"]}, "device": "cpu"
 
 @pytest.fixture(scope="session")
 def _base() -> DictConfig:
-    return compose(["model=scat_linear"])
+    return compose(["model=scat_linear", "optimizer.lr=0.1"])
 
 
 @pytest.fixture
