@@ -226,7 +226,7 @@ def test_a_folder_of_another_run_says_what_differs_and_is_left_as_it_was(configu
     folder = opened(configure("run.name=mine"))
     folder.close()
     before = folder.config.read_text()
-    with pytest.raises(UserError, match=r"optimizer.lr is 0.1 there and 0.2 here.*run.restart=true"):
+    with pytest.raises(UserError, match=r"optimizer.lr is auto there and 0.2 here.*run.restart=true"):
         opened(configure("run.name=mine", "optimizer.lr=0.2"))
     assert folder.config.read_text() == before
     opened(configure("run.name=mine")).close()  # the refused one has given its lock back

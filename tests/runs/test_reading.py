@@ -102,7 +102,7 @@ def test_where_selects_by_settings_choices_seed_and_state(runs, write_run):
     ("condition", "message"),
     [
         ("optimizer.lrr=1", "unknown setting in where: optimizer.lrr. Did you mean optimizer.lr"),
-        ("optimizer.lr=7", r"where: no run has optimizer.lr=7. There are: 0\.\d+\."),
+        ("optimizer.lr=7", r"where: no run has optimizer.lr=7. There are: auto\."),
         ("optimizer.nesterov=0", "no run has"),
         ("optimizer.lr", "cannot read optimizer.lr: write key=value"),
     ],
