@@ -22,7 +22,7 @@ from hybrid.configuration import build_record, instantiate
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import model_from
 from hybrid.data import Augmentation, Batch, Data, MemorySource
-from hybrid.data.preprocessing import Normalize
+from hybrid.data.preprocessing import PixelStatistics
 from hybrid.data.splits import Division
 from hybrid.seeding import seed_everything
 from hybrid.training.settings import TrainerSettings
@@ -102,7 +102,7 @@ class Ours(Side):
         self._meter, self._number = Meter(device), 0
         data = Data(
             images,
-            preprocessing=Normalize([MEAN] * 3, [STD] * 3),
+            scale=PixelStatistics(mean=[MEAN] * 3, std=[STD] * 3),
             augmentation=build_record(Augmentation, dict(cfg.augmentation), path="augmentation"),
             division=Division(),
             seed=0,

@@ -95,7 +95,7 @@ def test_a_finished_run_is_found_again_by_the_module_too(hybrid, run):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["evaluate", "run={run}", "json=result.json"], "top-1"),
+        (["evaluate", "run={run}", "json=result.json"], "accuracy"),
         (["predict", "run={run}", "image.png", "top=2"], "image.png"),
         (["analyze", "run={run}", "preset=light", "measures=classes", "images=60", "formats=png"], "logits"),
         (["report"], "scat_resnet"),
