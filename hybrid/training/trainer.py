@@ -25,7 +25,7 @@ import contextlib
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from torch import nn
@@ -134,15 +134,15 @@ class Trainer:
             return None
         size = min(settings.batch_size // settings.accumulation, len(data.splits["train"]))
         count = size * max(1, _COMPARED // size)
-        loader = data.loader("train", batch_size=size, device=self.plan.device, most=count, drop_last=True)
+        batches, evaluated = self._training_images(size, count)
         objective = dataclasses.replace(self.plan.objective, metrics=())
         rest = {"num_classes": data.num_classes, "objective": objective, "arithmetic": settings.arithmetic}
         with batch_statistics(model) as has_batch_norm:
             if not has_batch_norm or size < _FEWEST:
                 return None
-            result = evaluate(model, loader.epoch(0), **rest)
+            result = evaluate(evaluated, batches(), **rest)
         by_batch, images = result.top1, result.images // distributed.size()
-        by_running = evaluate(model, loader.epoch(0), **rest).top1
+        by_running = evaluate(evaluated, batches(), **rest).top1
         if by_batch - by_running < _POINTS:
             return None
         return (
@@ -150,6 +150,19 @@ class Trainer:
             f"right with them, and {by_batch:.0f} % with the statistics of the batch, as in training. So the accuracies of "
             "evaluation say little. Train for longer, or use trainer.averages_begin=mean, or model/normalization=statistics."
         )
+
+    def _training_images(self, size: int, count: int) -> tuple[Callable[[], Iterable[Batch]], nn.Module]:
+        """`count` training images in batches of `size`, the same at each call, and the model that takes them.
+
+        Where their features are kept these are taken, in the order of an epoch: otherwise images as they are.
+        """
+        data, cache, model = self.session.data, self.session.cache, self.state.evaluated
+        if cache is None or "train" not in cache:
+            loader = data.loader("train", batch_size=size, device=self.plan.device, most=count, drop_last=True)
+            return lambda: loader.epoch(0), model
+        whole = data.loader("train", batch_size=size, device=self.plan.device, train=True, drop_last=True)
+        kept = cache.loader(whole)
+        return lambda: itertools.islice(kept.epoch(0), count // size), cache.rest(model)
 
     def save(self) -> None:
         """Write last.pt, after checking that what it would hold is good."""
