@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -152,7 +153,7 @@ def photos(tmp_path):
     for number in range(80):
         folder = tmp_path / "photos" / ("train" if number < 60 else "val") / f"class{number % 2}"
         folder.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (20, 20), (number * 3, 99, 7)).save(folder / f"{number}.png")
+        Image.effect_noise((20, 20), 40).convert("RGB").save(folder / f"{number}.png")
     return tmp_path / "photos"
 
 
@@ -189,7 +190,9 @@ def test_asked_to_stop_it_saves_says_so_and_continues(tiny, root, tmp_path, numb
         f"run.root={tmp_path}",
     ]
     command = [sys.executable, str(root / "train.py"), "trainer.log_every=1 step", "trainer.device=cpu", *overrides]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # also where these tests run under nohup
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, preexec_fn=heard, **pipes)
     try:
         for line in process.stdout:
             if "step 3/" in line:
