@@ -60,6 +60,9 @@ def test_a_file_that_is_removed_between_epochs_is_named_and_back_again_the_run_e
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # a killed worker leaves shared memory open
 def test_a_worker_that_is_killed_is_a_line_that_says_what_to_do(tiny, photos, capsys):
     cfg = on_photos(tiny, photos, "data.num_workers=2", "trainer.batch_size=2", "trainer.duration=60 steps")
 
