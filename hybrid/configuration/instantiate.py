@@ -114,6 +114,7 @@ def _factory(config: Mapping[str, Any], path: str) -> Callable[..., Any]:
 
 
 def located(target: str, path: str) -> Callable[..., Any]:
+    """The class or function of a dotted path. Raises UserError, naming its place `path`, where there is none."""
     try:
         found = find_class(target)
     except SyntaxError as error:
