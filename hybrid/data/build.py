@@ -42,13 +42,14 @@ def build(
         split_seed: decides which images test, where they are drawn, and which validate.
         holdout: which images test; by default the test images that the data set brings.
         seed: decides the order of the images, their augmentation, and the subset if it has no seed of its own.
-        facts: what an earlier `Data.facts()` of the same data set said, which is then not read or measured again.
+        facts: what an earlier `Data.facts()` of the same data set said, which is then not read or measured again;
+            what has changed since is said when the files are read.
 
     Raises UserError for values out of range and settings that exclude each other.
     """
     if not isinstance(source, Source):
         raise UserError(f"data: a {type(source).__name__} is no hybrid.data.MemorySource or hybrid.data.FileSource.")
-    if facts is not None:
+    if facts is not None and facts.image_shape is not None:
         source.assume(facts.image_shape)
     augmentation = augmentation or Augmentation()
     _check_augmentation(augmentation, source)
@@ -61,7 +62,8 @@ def build(
         division=Division(subset or Subset(), validation, split_seed, holdout or Holdout()),
         seed=seed,
     )
-    data.know(facts)
+    if facts is not None:
+        data.know(facts)
     return data
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from os import PathLike
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from hybrid.data.augmentation import Augmentation
 from hybrid.data.batch import Batching, Loader
+from hybrid.data.changes import class_change, described, image_change
 from hybrid.data.file_loader import FileLoader
 from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.memory_loader import MemoryLoader
@@ -27,30 +29,50 @@ from hybrid.stratified import stratified_positions
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_log = logging.getLogger(__name__)
+_MEND = "Put them back; or begin a new run with run.name=…, or this one again with run.restart=true."
 _USUAL_BATCH = 128  # images
 _MEASURED = 10_000  # images at most, whose mean and standard deviation are measured
 _CONSTANT = 1e-6  # a standard deviation of pixels in 0..1 that is rounding alone
 
 
 class Facts(NamedTuple):
-    """What the files of a data set say about it: (C, H, W) of its images, and their statistics where they were measured."""
+    """What the files of a data set say about it. A run keeps it, to be used without them and to notice that they changed.
 
-    image_shape: tuple[int, int, int]
-    measured: PixelStatistics | None
+    image_shape: (C, H, W) of its images; None: not known. measured: their statistics, where they were measured. left_out: the
+    damaged files that are not used, as the data set names them; None: all files are used. images: split -> {"number": of its
+    images, "labels": a digest of their labels}. class_names: one for each class, label or value; None: not known.
+    """
+
+    image_shape: tuple[int, int, int] | None = None
+    measured: PixelStatistics | None = None
+    left_out: tuple[str, ...] | None = None
+    images: Mapping[str, Mapping[str, Any]] | None = None
+    class_names: tuple[str, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, of which `of` makes the facts again."""
+        """Plain data, of which `of` makes the facts again; without the names, which a run keeps in a file of their own."""
         found = self.measured
         normalize = None if found is None else {"mean": list(found.mean), "std": list(found.std)}
-        return {"image_shape": list(self.image_shape), "normalize": normalize}
+        content = {
+            "image_shape": self.image_shape and list(self.image_shape),
+            "normalize": normalize,
+            "images": self.images,
+        }
+        return content if self.left_out is None else {**content, "left_out": list(self.left_out)}
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Facts:
-        """The facts of `as_dict`."""
-        channels, height, width = content["image_shape"]
-        found = content.get("normalize")
-        measured = None if found is None else PixelStatistics(tuple(found["mean"]), tuple(found["std"]))
-        return cls((channels, height, width), measured)
+        """The facts of `as_dict`, also of one with fewer keys; "class_names" may be among them."""
+        shape, found = content.get("image_shape"), content.get("normalize")
+        left_out, names = content.get("left_out"), content.get("class_names")
+        return cls(
+            image_shape=None if shape is None else (shape[0], shape[1], shape[2]),
+            measured=None if found is None else PixelStatistics(tuple(found["mean"]), tuple(found["std"])),
+            left_out=None if left_out is None else tuple(left_out),
+            images=content.get("images"),
+            class_names=None if names is None else tuple(names),
+        )
 
 
 class Data:
@@ -61,7 +83,10 @@ class Data:
     Attributes:
         source: the data set itself.
         augmentation: the random changes of training images.
+        exact: whether it is an error that the images are others than those of known facts; otherwise a line says it.
     """
+
+    exact: bool = False
 
     def __init__(
         self,
@@ -75,6 +100,7 @@ class Data:
         self.source, self.augmentation, self._scale = source, augmentation, scale
         self._division, self._seed = division, seed
         self._resident: dict[tuple[str, torch.device], MemorySplit] = {}
+        self._known = Facts()
 
     def __repr__(self) -> str:
         if "splits" not in self.__dict__:
@@ -145,24 +171,36 @@ class Data:
         found = pixel_statistics(self.loader("train", batch_size=_USUAL_BATCH, most=_MEASURED, raw=True))
         return PixelStatistics(found.mean, tuple(std if std > _CONSTANT else 1.0 for std in found.std))
 
-    def facts(self) -> Facts | None:
-        """What was learned from the files, and a run keeps, so that it can be used without them; None: nothing was."""
-        if self._scale != "auto" and not self.source.reads_shape:
-            return None
-        return Facts(self.image_shape, self.measured)
+    def facts(self) -> Facts:
+        """What was learned from the files, and a run keeps. The labels are read, and with normalize="auto" the images."""
+        images = {name: described(split.labels) for name, split in self.splits.items()}
+        return Facts(self.image_shape, self.measured, self.source.left_out, images, self.class_names)
 
-    def know(self, facts: Facts | None) -> None:
-        """Take facts of `facts()` as known, in place of what the files say."""
-        if facts is not None:
+    def know(self, facts: Facts) -> None:
+        """Take facts of `facts()` as known, in place of what the files say; what changed since is found when they are read."""
+        self._known = facts
+        if facts.image_shape is not None:
             self.source.assume(facts.image_shape)
-            if self._scale == "auto":
-                self.measured = facts.measured
+        if facts.left_out is not None:
+            self.source.left_out = facts.left_out
+        if self._scale == "auto" and facts.measured is not None:
+            self.measured = facts.measured
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        """The splits "train", "test" and, if there is one, "validation"; `len()` of each is its number of images."""
+        """The splits "train", "test" and, if there is one, "validation"; `len()` of each is its number of images.
+
+        Raises UserError where the classes are others than those that are known (`know`).
+        """
         self.prepare()
-        return self._division.split(self.source, seed=self._seed)
+        if (change := class_change(self._known.class_names, self.class_names)) is not None:
+            raise UserError(f"{self.name}: {change}. {_MEND}")
+        splits = self._division.split(self.source, seed=self._seed)
+        if (change := image_change(self._known.images, splits)) is not None:
+            if self.exact:
+                raise UserError(f"{self.name}: {change}. {_MEND}")
+            _log.warning("%s: %s; the results are not those of the run's own images.", self.name, change)
+        return splits
 
     @cached_property
     def train(self) -> Loader:

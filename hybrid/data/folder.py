@@ -30,7 +30,7 @@ class Folder(FileSource):
 
     Images count for the class whose folder they are in, however deep, and links to folders are followed. Hidden files and
     folders, and files that are no images, are left out, which a line says. `skip_unreadable`: damaged images are left out,
-    too; this reads every image once before the run begins. `FileSource` explains the other arguments.
+    too; this reads every image once, unless `left_out` says which they are. `FileSource` explains the other arguments.
     """
 
     def __init__(
@@ -55,10 +55,21 @@ class Folder(FileSource):
         check_crop(size, resize)
         if num_workers != "auto" and num_workers < 0:
             raise UserError(f"data.num_workers={num_workers} is negative; use 0 or more, or auto")
-        self.skip_unreadable = skip_unreadable
+        self.skip_unreadable, self._faults, self._left_out = skip_unreadable, {}, None
         self.root, self.name, self.channels = Path(root).expanduser(), name, channels
         self.size, self.resize, self.interpolation, self.num_workers = size, resize, interpolation, num_workers
         self.fit, self.value_range = fit, value_range
+
+    @property
+    def left_out(self) -> tuple[str, ...] | None:  # type: ignore[override]
+        """The damaged files, by their paths below the root, once they were looked for or `left_out` was set."""
+        if self._left_out is None and self.skip_unreadable:
+            return tuple(sorted(os.path.relpath(path, self.root) for path in self._faults))
+        return self._left_out
+
+    @left_out.setter
+    def left_out(self, names: tuple[str, ...] | None) -> None:
+        self._left_out = names
 
     def prepare(self) -> None:
         if not self.root.is_dir():
@@ -109,17 +120,24 @@ class Folder(FileSource):
         return self._readable(found_files) if self.skip_unreadable else found_files
 
     def _readable(self, files: Files) -> Files:
-        damaged = self.unreadable(files.paths)
-        kept = [position for position, path in enumerate(files.paths) if path not in damaged]
+        names = [os.path.relpath(path, self.root) for path in files.paths]
+        if self._left_out is None:
+            self._faults |= self.unreadable(files.paths)
+            damaged = {name for name, path in zip(names, files.paths, strict=True) if path in self._faults}
+        else:
+            damaged = set(self._left_out) & set(names)
         if damaged:
-            first = next(iter(damaged.values()))
+            first = min(damaged)
+            why = self._faults.get(str(self.root / first), f"{first}, when the run began")
             _log.warning(
-                "%s: %d of %d images are left out, which cannot be read: %s",
+                "%s: %d of %d images are left out, which cannot be read: %s%s",
                 self.name,
                 len(damaged),
-                len(files.paths),
-                first + (" …" if len(damaged) > 1 else ""),
+                len(names),
+                why,
+                " …" if len(damaged) > 1 else "",
             )
+        kept = [position for position, name in enumerate(names) if name not in damaged]
         return Files([files.paths[position] for position in kept], [files.labels[position] for position in kept])
 
 

@@ -109,9 +109,12 @@ class Source(ABC):
             proportions.
         value_range: the values (black, white) of images whose type does not say them; `hybrid.data.pixels` has the rule.
         reads_shape: whether the shape of the images is read from the files.
+        left_out: the damaged files that are not used, by their paths within the data set; None: they are not known, or all
+            files are used.
     """
 
     reads_shape: bool = False
+    left_out: tuple[str, ...] | None = None
     name: str = "data"
     task: Task = "classification"
     published: bool = False

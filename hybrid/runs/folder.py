@@ -3,7 +3,7 @@
 config.yaml        the whole configuration, as composed
 classes.json       the names of the classes, in the order of the model's outputs; of another task {"task", "names"}
 project.json       the user's own folders whose classes the run was made with; only where it has such classes
-data.json          what was read from the files of the data and the run needs without them: shape, mean, std; not of every run
+data.json          what the files of the data said: shape, mean, std, damaged files, the number of images and their labels
 environment.json   every session that worked on the run: time, command, versions, machine, commit, data that are not official
 metrics.jsonl      one JSON object per logged step
 confusion.csv      how many test images of each class were predicted as each class
@@ -224,11 +224,14 @@ class RunFolder:
             raise UserError(f"{self.classes} cannot be read: {str(error)[:120]}") from error
 
     def read_facts(self) -> dict[str, Any] | None:
-        """What data.json keeps; None where there is none."""
-        if not self.data.is_file():
+        """What data.json keeps (little or nothing in older runs), and "class_names"; None where there is no run yet."""
+        if not self.classes.is_file():
             return None
+        names = {"class_names": list(self.read_class_names())}
+        if not self.data.is_file():
+            return names
         try:
-            return dict(json.loads(self.data.read_text()))
+            return {**json.loads(self.data.read_text()), **names}
         except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{self.data} cannot be read: {str(error)[:120]}") from error
 

@@ -63,7 +63,6 @@ def run(cfg: DictConfig) -> dict[str, Any]:
             "augmentation has no effect on a support vector machine: every image is taken once, as it is. Valid: none."
         )
     data.prepare()
-    facts = data.facts()
     if data.task != "classification":
         raise UserError(
             f"a support vector machine tells classes apart, and {data.name} is for {data.task}: train a network, with `hybrid "
@@ -73,7 +72,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     _check_fixed(model)
     _check_memory(plan.machine, model, data)
     model.to(plan.device).eval()
-    described = {"class_names": data.class_names, "facts": None if facts is None else facts.as_dict()}
+    described = {"class_names": data.class_names, "facts": data.facts().as_dict()}
     folder.open(cfg, **described, restart=plan.run.restart)
     warn_of_oddities(data)
     with _noting_failures(folder):

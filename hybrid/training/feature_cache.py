@@ -106,13 +106,10 @@ class CachePlan:
     def _key(self, split: str) -> str:
         """A hash of the images themselves, in their order, and of all that makes features of them."""
         digest = hashlib.blake2b(digest_size=12)
-        facts = self.data.facts()
-        about = [
-            _relevant(self.plan),
-            self.row_shape(split),
-            __version__,
-            *([] if facts is None else [facts.as_dict()]),
-        ]
+        about = [_relevant(self.plan), self.row_shape(split), __version__]
+        if (measured := self.data.measured) is not None or self.data.source.reads_shape:
+            normalize = measured and {"mean": list(measured.mean), "std": list(measured.std)}
+            about.append({"image_shape": list(self.data.image_shape), "normalize": normalize})
         digest.update(json.dumps(about, sort_keys=True).encode())
         chosen = self.data.splits[split]
         if isinstance(chosen, FileSplit):

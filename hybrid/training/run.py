@@ -89,9 +89,8 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
         scheduler=scheduler,
         frozen=frozen,
     )
-    facts = data.facts()
-    described = {"class_names": data.class_names, "task": data.task, "restart": settings.run.restart}
-    described |= {"facts": None if facts is None else facts.as_dict()}
+    described = {"class_names": data.class_names, "task": data.task, "facts": data.facts().as_dict()}
+    described["restart"] = settings.run.restart
     distributed.from_main(lambda: folder.open(cfg, **described))
     with _noting_failures(folder):
         cache = begin(state, data, folder, given=given, wanted=wanted)
@@ -106,12 +105,25 @@ def _found(cfg: DictConfig) -> tuple[DictConfig, RunFolder]:
 
 
 def _data(cfg: DictConfig, settings: Settings, folder: RunFolder) -> Data:
-    """The data set, with its files there; what the run has kept about it is not measured again, and else the first rank does."""
-    kept = None if settings.run.restart else distributed.from_main(folder.read_facts)
+    """The data set, with its files there; what the run has kept about it is not measured again, and else the first rank does.
+
+    Raises UserError where the data are no longer those that the run began with.
+    """
+    kept = None if settings.run.restart else distributed.from_main(lambda: _kept(folder, cfg))
     data = data_from(cfg.data, cfg.augmentation, seed=settings.seed, facts=kept)
+    data.exact = True
     distributed.prepare(data.prepare)
     data.know(distributed.from_main(data.facts))
+    distributed.together(lambda: data.splits)
     return data
+
+
+def _kept(folder: RunFolder, cfg: DictConfig) -> dict[str, Any] | None:
+    """What the run has kept about its data; None for a new run. Raises UserError where the folder is that of another run."""
+    if not folder.config.is_file():
+        return None
+    folder.compare(cfg)
+    return folder.read_facts()
 
 
 def _train(session: Session) -> dict[str, Any]:
