@@ -12,6 +12,8 @@ from hybrid.errors import UserError
 Written = str | int | float
 
 _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(epochs?|ep|steps?|%)\s*")
+_LARGEST = 1e12  # epochs or steps
+_LONGEST = 500_000  # of a unit: about a year of minutes
 _UNITS: dict[str, Literal["epochs", "steps", "%"]] = {"e": "epochs", "s": "steps", "%": "%"}
 
 
@@ -37,6 +39,8 @@ class Duration(NamedTuple):
                 f"{path}={text}: a duration is a number and a unit, such as '20 epochs', '500 steps' or '30%'."
             )
         duration = cls(float(match[1]), _UNITS[match[2][0]], str(text), path)
+        if duration.number > _LARGEST:
+            raise duration.refused(f"a duration is at most {_LARGEST:g} epochs or steps")
         if duration.unit == "%" and duration.number > 100:
             raise duration.refused("a percentage of the run, 0 to 100, is valid only for parts of it")
         return duration
@@ -108,8 +112,10 @@ def in_one_spelling(text: str) -> str:
 def in_seconds(text: str | int | float | None, *, path: str) -> float:
     """The seconds that a time stands for: a number above 0 and a unit, seconds (s) or minutes (min)."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(seconds?|s|minutes?|min)\s*", str(text))
-    if match is None or float(match[1]) == 0:
-        raise UserError(f"{path}={text}: a time is a number above 0 and a unit, such as '30 seconds' or '2 minutes'.")
+    if match is None or not 0 < float(match[1]) <= _LONGEST:
+        raise UserError(
+            f"{path}={text}: a time is a number above 0 and a unit, below a year: '30 seconds' or '2 minutes'."
+        )
     return float(match[1]) * (60 if match[2].startswith("m") else 1)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 import signal
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -43,6 +46,28 @@ def unknown_name(name: str, valid: Iterable[str], *, what: str) -> UserError:
     close = difflib.get_close_matches(name, valid, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     return UserError(f"unknown {what}: {name}.{hint} Valid: {', '.join(valid) or 'none'}.")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's error, NumPy's, torch's of a GPU, or the RuntimeError that torch has for a CPU."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+
+
+def memory_words(error: BaseException) -> str:
+    """How much memory an error `is_out_of_memory` asked for, as far as it says it, and the function of ours that did."""
+    text = str(error)
+    asked = re.search(r"(?:[Tt]ried to allocate|Unable to allocate) (\d+(?:\.\d+)?) ?([KMGT]?i?B|bytes)", text)
+    amount = f" ({_gib(asked[1], asked[2])} more)" if asked else ""
+    ours = [
+        frame for frame, _ in traceback.walk_tb(error.__traceback__) if "hybrid" in Path(frame.f_code.co_filename).parts
+    ]
+    where = f" in {ours[-1].f_code.co_name} ({Path(ours[-1].f_code.co_filename).name})" if ours else ""
+    return f"there is not enough memory{amount}{where}"
+
+
+def _gib(number: str, unit: str) -> str:
+    return f"{float(number) / 2**30:.3g} GiB" if unit == "bytes" else f"{number} {unit}"
 
 
 def first_line(error: BaseException) -> str:

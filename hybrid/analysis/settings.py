@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from hybrid.analysis.features import Pooling
 from hybrid.analysis.perturbations import PERTURBATIONS
 from hybrid.errors import UserError, unknown_name
+from hybrid.ranges import Count, Range, Seed, check_ranges
 
 Measure = Literal[
     "contraction",
@@ -51,35 +52,32 @@ class AnalysisSettings:
 
     layers: list[str] | None = None
     measures: list[Measure] = ("contraction", "classes", "spectra", "separation", "boundary", "probes")
-    images: int | None = 2000
-    test_images: int | None = 2000
-    classes: int | None = 100
+    images: Annotated[int, Range(4, 2**31 - 1)] | None = 2000
+    test_images: Count | None = 2000
+    classes: Annotated[int, Range(2, 2**31 - 1)] | None = 100
     pooling: Pooling = "average"
-    pixel_values: int | None = 1024
+    pixel_values: Count | None = 1024
     standardize: bool = True
     compensate_energy: bool = True
-    neighbours: int = 30
+    neighbours: Count = 30
     probes: list[Probe] = ("1nn",)
-    knn: int = 15
-    svm_images: int | None = 10_000
-    pairs: int = 2000
-    pair_images: int = 128
-    jacobian_images: int = 8
-    jacobian_iterations: int = 30
+    knn: Count = 15
+    svm_images: Annotated[int, Range(4, 2**31 - 1)] | None = 10_000
+    pairs: Count = 2000
+    pair_images: Annotated[int, Range(4, 2**31 - 1)] = 128
+    jacobian_images: Count = 8
+    jacobian_iterations: Count = 30
     stability: list[str] = ("translate", "rotate", "scale", "deform", "noise", "brightness")
-    stability_images: int = 64
-    memory_mib: int = 1024
-    seed: int = 0
+    stability_images: Count = 64
+    memory_mib: Count = 1024
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         for name, valid in _VALID.items():
             _check_names(name, getattr(self, name), valid)
         if self.pooling not in get_args(Pooling):
             raise unknown_name(str(self.pooling), get_args(Pooling), what="analysis.pooling")
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"analysis.{name}={value} is not valid: it must be at least {least}.")
+        check_ranges(self, path="analysis")
         if self.images is not None and self.neighbours >= self.images and set(self.measures) & _BY_NEIGHBOURS:
             raise UserError(
                 f"analysis.neighbours={self.neighbours} is not valid: it must be below analysis.images={self.images}."
@@ -128,19 +126,3 @@ def _check_names(setting: str, names: Iterable[str], valid: Iterable[str]) -> No
 _VALID = {"measures": get_args(Measure), "probes": get_args(Probe), "stability": tuple(PERTURBATIONS)}
 _OF_CLASSES = {"classes", "spectra", "separation", "boundary", "released_boundary", "probes"}
 _BY_NEIGHBOURS = {"separation", "boundary", "released_boundary"}
-_LEAST = {
-    "images": 4,
-    "test_images": 1,
-    "classes": 2,
-    "pixel_values": 1,
-    "neighbours": 1,
-    "knn": 1,
-    "svm_images": 4,
-    "pairs": 1,
-    "pair_images": 4,
-    "jacobian_images": 1,
-    "jacobian_iterations": 1,
-    "stability_images": 1,
-    "memory_mib": 1,
-    "seed": 0,
-}

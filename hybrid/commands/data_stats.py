@@ -10,18 +10,21 @@ them: resized and cropped, not augmented.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.entry import main
+from hybrid.configuration.instantiate import checked
 from hybrid.configuration.output_paths import check_file, writing
 from hybrid.configuration.resolvers import folder
-from hybrid.errors import UserError, unknown_name
+from hybrid.errors import unknown_name
+from hybrid.ranges import Range, Seed
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.data import Data
 
+Columns = Annotated[int, Range(1, 1000)]
 _SHEETS = (".png", ".jpg", ".jpeg")
 
 
@@ -32,8 +35,8 @@ def data_stats(cfg: DictConfig) -> None:
     from hybrid.data.checks import oddities
     from hybrid.data.statistics import contact_sheet
 
-    if not isinstance(cfg.columns, int) or cfg.columns < 1:
-        raise UserError(f"columns={cfg.columns} is not a whole number of 1 or more.")
+    checked(cfg.columns, Columns, path="columns")
+    checked(cfg.seed, Seed, path="seed")
     OmegaConf.update(cfg, "data.normalize", "none", merge=False)
     data = data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
     out = Path(cfg.out or Path(folder("HYBRID_OUTPUTS", "outputs")) / "data" / f"{data.name}.png")

@@ -13,10 +13,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.entry import main
+from hybrid.configuration.instantiate import checked
 from hybrid.errors import UserError
+from hybrid.ranges import Side, Width
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.data import Data
@@ -49,13 +51,9 @@ def image_shape_and_classes(cfg: DictConfig) -> tuple[tuple[int, int, int], int]
     """(channels, height, width) and the number of classes: from the command line where given, else as the data set declares."""
     from hybrid.configuration.from_config import data_from
 
-    shape, classes = cfg.image_shape, cfg.num_classes
-    if shape is not None and not isinstance(shape, ListConfig):
-        raise UserError(f"image_shape={shape}: it is a list [channels, height, width] of whole numbers from 1")
-    if shape is not None and (len(shape) != 3 or not all(type(size) is int and size > 0 for size in shape)):
-        raise UserError(f"image_shape={list(shape)}: it is a list [channels, height, width] of whole numbers from 1")
-    if classes is not None and (type(classes) is not int or classes < 1):
-        raise UserError(f"num_classes={classes}: it is a whole number from 1")
+    given = OmegaConf.to_container(OmegaConf.masked_copy(cfg, ["image_shape"]), resolve=True)["image_shape"]
+    shape = checked(given, tuple[Side, Side, Side] | None, path="image_shape")
+    classes = checked(cfg.num_classes, Width | None, path="num_classes")
     if shape is None or classes is None:
         data = data_from(cfg.data, cfg.augmentation, seed=0)
         shape = data.image_shape if shape is None else shape

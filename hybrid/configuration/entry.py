@@ -41,7 +41,7 @@ from hybrid.configuration.hydra_arguments import (
 )
 from hybrid.configuration.paths import CONFIGS, add_folder, replaced_by_project
 from hybrid.distributed.launch import Launch
-from hybrid.errors import PeerLost, Stopped, UserError
+from hybrid.errors import PeerLost, Stopped, UserError, is_out_of_memory, memory_words
 from hybrid.streams import discard, is_patient, outliving_readers
 from hybrid.version import __version__
 
@@ -188,8 +188,12 @@ def guarded(
             raise
         discard(sys.stdout)  # the reader, such as `head`, has seen enough
         return 0
-    except MemoryError as error:
-        _say(f"error: not enough memory: {error}")
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        if os.environ.get("HYBRID_TRACEBACK") == "1":
+            traceback.print_exc()
+        _say(f"error: {memory_words(error)}. HYBRID_TRACEBACK=1 shows the calls.")
         return USER_ERROR
     except Stopped as stopped:
         _say(str(stopped))

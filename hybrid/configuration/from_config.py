@@ -18,8 +18,10 @@ import hybrid.models
 from hybrid.configuration.instantiate import build_record, given, instantiate, signature_of
 from hybrid.data import Augmentation, Data, Holdout, PixelStatistics, Subset
 from hybrid.data.dataset import Facts
+from hybrid.data.splits import Validation
 from hybrid.errors import UserError, unknown_name
 from hybrid.models import HybridModel
+from hybrid.ranges import Seed32
 
 Section = Mapping[str, Any] | DictConfig
 PARTS = ("frontend", "normalization", "head")
@@ -51,8 +53,8 @@ class _Shared:
     """The keys that all sections of data share; the others are arguments of the class that `_target_` names."""
 
     normalize: dict | Literal["none", "auto", "contrast"] = "none"
-    validation: int | float | None = 0
-    split_seed: int = 0
+    validation: Validation = 0
+    split_seed: Seed32 = 0
     subset: dict = dataclasses.field(default_factory=dict)
 
 

@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid.configuration.class_paths import explain_missing, find_class
 from hybrid.configuration.renamed import removed, renamed
 from hybrid.configuration.values import convert
-from hybrid.errors import UserError, unknown_name
+from hybrid.errors import UserError, is_out_of_memory, memory_words, unknown_name
+from hybrid.ranges import OutOfRange, range_of
 
 T = TypeVar("T")
 
@@ -146,7 +147,7 @@ def _call(
             raise former or unknown_name(name, {*settable, *also_valid} - set(runtime), what=f"key in {path}")
     hints = _hints(factory)
     for name, value in values.items():
-        values[name] = _value(value, hints.get(name, Any), path=f"{path}.{name}")
+        values[name] = checked(value, hints.get(name, Any), path=f"{path}.{name}")
     for name in settable:
         if parameters[name].default is inspect.Parameter.empty and name not in values and name not in runtime:
             raise UserError(f"{path}.{name} is missing.")
@@ -157,17 +158,29 @@ def _call(
         if type(error) is UserError:  # which says its place; a ScatteringError, say, does not know it
             raise
         raise UserError(f"{path}: {error}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"{path}: {memory_words(error)}; choose smaller numbers there.") from error
 
 
-def _value(value: Any, annotation: Any, *, path: str) -> Any:
-    """The value as its annotation wants it; a section becomes the record (a dataclass) that the annotation names."""
+def checked(value: Any, annotation: Any, *, path: str) -> Any:
+    """The value as its annotation wants it; a section becomes the record (a dataclass) that the annotation names.
+
+    Raises UserError, naming `path`, for another type and for a number outside the annotation's range (`hybrid.ranges`).
+    """
     if dataclasses.is_dataclass(annotation) and not isinstance(value, annotation):
         if not isinstance(value, Mapping):
             names = ", ".join(field.name for field in dataclasses.fields(annotation))
             raise UserError(f"{path}: {value!r} is not a section of {names}.")
         return _call(annotation, dict(value), path=path)
     try:
-        return convert(value, annotation)
+        converted = convert(value, annotation)
+        if (value_range := range_of(annotation)) is not None:
+            value_range.check(value)
+        return converted
+    except OutOfRange as error:
+        raise UserError(f"{path}={error}.") from error
     except ValueError as error:
         raise removed(path, value) or UserError(f"{path}: {error}.") from error
 
@@ -175,6 +188,6 @@ def _value(value: Any, annotation: Any, *, path: str) -> Any:
 def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
     function = factory.__init__ if inspect.isclass(factory) else factory
     try:
-        return typing.get_type_hints(function)
+        return typing.get_type_hints(function, include_extras=True)
     except (NameError, TypeError):  # annotations of a user's class that name things that only its type checker sees
         return {}

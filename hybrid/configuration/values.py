@@ -6,7 +6,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
@@ -19,6 +19,7 @@ def convert(value: Any, annotation: Any) -> Any:
     """
     if annotation is typing.Any or not _is_plain(annotation):
         return value
+    annotation = bare(annotation)
     origin = typing.get_origin(annotation)
     if origin in (Union, types.UnionType):
         return _convert_union(value, typing.get_args(annotation), annotation)
@@ -41,6 +42,7 @@ def convert(value: Any, annotation: Any) -> Any:
 
 def expectation(annotation: Any) -> str:
     """The values that an annotation admits, in words: "a whole number or null" for `int | None`."""
+    annotation = bare(annotation)
     origin = typing.get_origin(annotation)
     if origin in (Union, types.UnionType):
         return " or ".join(expectation(choice) for choice in typing.get_args(annotation))
@@ -56,7 +58,13 @@ def expectation(annotation: Any) -> str:
     return _NAMES.get(annotation, str(annotation))
 
 
+def bare(annotation: Any) -> Any:
+    """The type in an `Annotated`; any other annotation as it is."""
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
+
+
 def _list_of(item: Any) -> str:
+    item = bare(item)
     if item in (int, float, str):
         return f"a list of {_NAMES[item].removeprefix('a ')}s"
     return f"a list (each {expectation(item)})"
@@ -64,6 +72,7 @@ def _list_of(item: Any) -> str:
 
 def _is_plain(annotation: Any) -> bool:
     """Whether an annotation consists of numbers, text, choices and lists of them, which a yaml file can hold."""
+    annotation = bare(annotation)
     origin = typing.get_origin(annotation)
     if origin is Literal or annotation in (int, float, bool, str, type(None), tuple, list, dict) or origin is dict:
         return True
@@ -75,11 +84,11 @@ def _is_plain(annotation: Any) -> bool:
 def _convert_union(value: Any, choices: tuple[Any, ...], annotation: Any) -> Any:
     # exact types first, so that `int | float` leaves an int alone
     of_lists = []
-    for choice in sorted(choices, key=lambda choice: choice is not type(value)):
+    for choice in sorted(choices, key=lambda choice: bare(choice) is not type(value)):
         try:
             return convert(value, choice)
         except ValueError as error:
-            if isinstance(value, list) and typing.get_origin(choice) in (tuple, list):
+            if isinstance(value, list) and typing.get_origin(bare(choice)) in (tuple, list):
                 of_lists.append(error)
     raise of_lists[0] if len(of_lists) == 1 else _misfit(value, annotation)  # that of the list names the wrong element
 
@@ -105,7 +114,7 @@ def _misfit(value: Any, annotation: Any) -> ValueError:
 
 def _words(annotation: Any) -> list[str]:
     """The words that an annotation admits."""
-    arguments = typing.get_args(annotation)
+    arguments = typing.get_args(bare(annotation))
     if typing.get_origin(annotation) is Literal:
         return [name for name in arguments if isinstance(name, str)]
     return [word for argument in arguments for word in _words(argument)]

@@ -17,6 +17,7 @@ from hybrid.data.pixels import ValueRange, as_bytes, check_value_range
 from hybrid.data.sources import FileSplit, MemorySplit, Part, Source, Split, resize, tell_of_cropping
 from hybrid.data.tasks import Task, as_labels, checked_labels, task_of
 from hybrid.errors import UserError
+from hybrid.ranges import Workers
 
 _log = logging.getLogger(__name__)
 _IN_MEMORY = 4 << 30  # bytes of uint8 images, all parts together, which are read whole
@@ -64,7 +65,7 @@ class Arrays(Source):
         task: Task | None = None,
         class_names: list[str] | None = None,
         in_memory: bool | None = None,
-        num_workers: int | Literal["auto"] = "auto",
+        num_workers: Workers | Literal["auto"] = "auto",
         name: str = "arrays",
     ) -> None:
         if size is not None:

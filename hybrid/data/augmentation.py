@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from hybrid.data.randomness import torch_generator
 from hybrid.errors import UserError
+from hybrid.ranges import Range, Share, check_ranges
 
 PadMode = Literal["symmetric", "reflect", "zero"]
 Policy = Literal["autoaugment_cifar10", "autoaugment_imagenet", "autoaugment_svhn", "randaugment", "trivialaugment"]
@@ -45,26 +46,22 @@ class Augmentation:
         UserError: a value is out of range, has no effect, or excludes another.
     """
 
-    pad: int = 0
+    pad: Annotated[int, Range(0, 65_536)] = 0
     pad_mode: PadMode = "symmetric"
-    flip: float = 0.0
+    flip: Share = 0.0
     policy: Policy | None = None
-    magnitude: int | None = None
-    operations: int | None = None
-    cutout: int = 0
-    random_resized_crop: tuple[float, float] | None = None
-    mixup: float = 0.0
-    cutmix: float = 0.0
+    magnitude: Annotated[int, Range(0, 30)] | None = None
+    operations: Annotated[int, Range(1, 1000)] | None = None
+    cutout: Annotated[int, Range(0, 65_536)] = 0
+    random_resized_crop: Annotated[tuple[float, float], Range(0, 1, above=True)] | None = None
+    mixup: Annotated[float, Range(0, 1e6)] = 0.0
+    cutmix: Annotated[float, Range(0, 1e6)] = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("pad", "cutout", "mixup", "cutmix"):
-            if getattr(self, name) < 0:
-                raise UserError(f"augmentation.{name}={getattr(self, name)} is negative; it must be 0 (off) or more")
-        if not 0 <= self.flip <= 1:
-            raise UserError(f"augmentation.flip={self.flip} is no probability; it must be from 0 to 1")
+        check_ranges(self, path="augmentation")
         self._check_policy()
         area = self.random_resized_crop
-        if area is not None and not 0 < area[0] <= area[1] <= 1:
+        if area is not None and area[0] > area[1]:
             raise UserError(f"augmentation.random_resized_crop={list(area)} must be [smallest, largest] within 0..1")
         if area is not None and self.pad:
             raise UserError("augmentation.pad and augmentation.random_resized_crop both crop: set one of them")
@@ -75,10 +72,6 @@ class Augmentation:
         set_here = [name for name in ("magnitude", "operations") if getattr(self, name) is not None]
         if set_here and self.policy != "randaugment":
             raise UserError(f"augmentation.{set_here[0]} has an effect with augmentation.policy=randaugment alone")
-        if self.magnitude is not None and not 0 <= self.magnitude <= 30:
-            raise UserError(f"augmentation.magnitude={self.magnitude} is outside 0..30")
-        if self.operations is not None and self.operations < 1:
-            raise UserError(f"augmentation.operations={self.operations} is not 1 or more")
 
     @property
     def mixes(self) -> bool:

@@ -14,6 +14,7 @@ from hybrid.data.images import EXTENSIONS, Fit, Interpolation, Size, box_around,
 from hybrid.data.pixels import ValueRange, check_value_range
 from hybrid.data.sources import Files, FileSource
 from hybrid.errors import UserError
+from hybrid.ranges import Workers
 
 _log = logging.getLogger(__name__)
 _SMALL_PART = 0.6  # of a side: a smaller crop is usually a forgotten data.resize
@@ -43,7 +44,7 @@ class Folder(FileSource):
         interpolation: Interpolation = "bicubic",
         channels: Literal[1, 3] = 3,
         value_range: ValueRange | None = None,
-        num_workers: int | Literal["auto"] = "auto",
+        num_workers: Workers | Literal["auto"] = "auto",
         name: str = "folder",
         skip_unreadable: bool = False,
     ) -> None:
@@ -53,8 +54,6 @@ class Folder(FileSource):
         check_size(resize, name="data.resize")
         check_value_range(value_range)
         check_crop(size, resize)
-        if num_workers != "auto" and num_workers < 0:
-            raise UserError(f"data.num_workers={num_workers} is negative; use 0 or more, or auto")
         self.skip_unreadable, self._faults, self._left_out = skip_unreadable, {}, None
         self.root, self.name, self.channels = Path(root).expanduser(), name, channels
         self.size, self.resize, self.interpolation, self.num_workers = size, resize, interpolation, num_workers

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hybrid.errors import UserError
+from hybrid.ranges import Count, Level, Range, check_ranges
 from hybrid.stratified import classes_or_one, stratified_positions
 
 _log = logging.getLogger(__name__)
@@ -37,17 +38,16 @@ class Holdout:
         UserError: a value is out of range, has no effect, or excludes another.
     """
 
-    test: int | float | None = None
-    folds: int | None = None
-    fold: int | None = None
-    per_class: int | None = None
+    test: Annotated[int | float, Range(0, 2**31 - 1, above=True)] | None = None
+    folds: Annotated[int, Range(2, 2**31 - 1)] | None = None
+    fold: Level | None = None
+    per_class: Count | None = None
     pool: Literal["train", "all"] | None = None
 
     def __post_init__(self) -> None:
-        if self.test is not None and (self.test <= 0 or isinstance(self.test, float) and self.test >= 1):
+        check_ranges(self, path="data")
+        if isinstance(self.test, float) and self.test >= 1:
             raise UserError(f"data.test={self.test} is neither a fraction between 0 and 1 nor a number of images")
-        if self.per_class is not None and self.per_class < 1:
-            raise UserError(f"data.per_class={self.per_class} is not 1 or more")
         if self.pool is not None and not self.draws:
             raise UserError(f"data.pool={self.pool} has no effect without data.test, data.folds or data.per_class")
         if self.folds is not None:
@@ -56,8 +56,6 @@ class Holdout:
             raise UserError(f"data.fold={self.fold} has no effect without data.folds, the number of folds")
 
     def _check_folds(self, folds: int) -> None:
-        if folds < 2:
-            raise UserError(f"data.folds={folds} is not 2 or more")
         for name in ("test", "per_class"):
             if getattr(self, name) is not None:
                 raise UserError(f"data.folds and data.{name} both choose the test images: set one of them")

@@ -12,6 +12,7 @@ from hybrid.data.indexed import IndexedSource, numbered
 from hybrid.data.pixels import ValueRange
 from hybrid.data.sources import Part
 from hybrid.errors import UserError, first_line, unknown_name
+from hybrid.ranges import Workers
 
 
 class HuggingFace(IndexedSource):
@@ -43,7 +44,7 @@ class HuggingFace(IndexedSource):
         interpolation: Interpolation = "bicubic",
         channels: Literal[1, 3] = 3,
         value_range: ValueRange | None = None,
-        num_workers: int | Literal["auto"] = "auto",
+        num_workers: Workers | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(
             name=name,

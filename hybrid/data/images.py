@@ -13,13 +13,14 @@ from torch import Tensor
 
 from hybrid.data.pixels import ValueRange, as_bytes
 from hybrid.errors import UserError
+from hybrid.ranges import Side
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Interpolation = Literal["bilinear", "bicubic"]
 Fit = Literal["crop", "squash"]
-Size = int | tuple[int, int]
+Size = Side | tuple[Side, Side]
 Box = tuple[int, int, int, int]
 
 LARGEST_SIDE = 16384  # pixels of a side that images are resized to, at most

@@ -18,6 +18,7 @@ from hybrid.data.images import Box, Fit, Interpolation, Size, check_size
 from hybrid.data.pixels import ValueRange, check_value_range
 from hybrid.data.sources import Files, FileSource, Part
 from hybrid.errors import UserError, first_line
+from hybrid.ranges import Workers
 
 
 class IndexedSource(FileSource):
@@ -36,7 +37,7 @@ class IndexedSource(FileSource):
         interpolation: Interpolation = "bicubic",
         channels: Literal[1, 3] = 3,
         value_range: ValueRange | None = None,
-        num_workers: int | Literal["auto"] = "auto",
+        num_workers: Workers | Literal["auto"] = "auto",
     ) -> None:
         """`resize`: None is `size`, so that nothing of a square image is cut off. `FileSource` explains the others."""
         check_size(size, name="data.size")

@@ -14,14 +14,16 @@ would get different pixels.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hybrid.errors import UserError
+from hybrid.ranges import ANY
 
-ValueRange = tuple[float, float]
+ValueRange = Annotated[tuple[float, float], ANY]
 
 _WHITE = {torch.bool: 1, torch.uint8: 255, torch.uint16: 65535}
 _ADVICE = "scale them, or say which values are black and white, such as data.value_range=[0, 4095]"

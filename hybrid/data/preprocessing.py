@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hybrid.errors import UserError
+from hybrid.ranges import ANY, Positive
 
 
 @dataclass(frozen=True)
 class PixelStatistics:
     """The mean and standard deviation of all pixels of all images, which are in 0..1: one value for each channel."""
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: Annotated[tuple[float, ...], ANY]
+    std: tuple[Positive, ...]
 
 
 Scale = Literal["none", "contrast", "auto"] | PixelStatistics

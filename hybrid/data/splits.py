@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -19,9 +19,11 @@ from torch import Tensor
 from hybrid.data.holdout import Holdout
 from hybrid.data.sources import Part, Source, Split, joined
 from hybrid.errors import UserError
+from hybrid.ranges import Count, Range, Seed32, check_ranges
 from hybrid.stratified import classes_or_one, stratified_positions
 
 _log = logging.getLogger(__name__)
+Validation = Annotated[int | float, Range(0, 2**31 - 1)] | None
 _USUAL_VALIDATION = 0.1  # of the training images
 
 
@@ -38,15 +40,12 @@ class Subset:
         seed: decides which images; None: the seed of the run.
     """
 
-    n: int | None = None
+    n: Count | None = None
     protocol: Literal["published", "stratified"] = "published"
-    seed: int | None = None
+    seed: Seed32 | None = None
 
     def __post_init__(self) -> None:
-        if self.n is not None and self.n < 1:
-            raise UserError(f"data.subset.n={self.n} is not 1 or more (null: all training images)")
-        if self.seed is not None and not 0 <= self.seed < 2**32:
-            raise UserError(f"data.subset.seed={self.seed} is outside 0..{2**32 - 1}")
+        check_ranges(self, path="data.subset")
         if self.n is None and (self.seed is not None or self.protocol != "published"):
             _log.warning("data.subset.protocol and data.subset.seed have no effect while data.subset.n is null.")
 
@@ -77,19 +76,16 @@ class Division:
     """
 
     subset: Subset = Subset()
-    validation: int | float | None = 0
-    split_seed: int = 0
+    validation: Validation = 0
+    split_seed: Seed32 = 0
     holdout: Holdout = Holdout()
 
     def __post_init__(self) -> None:
-        if self.validation is not None and self.validation < 0:
-            raise UserError(f"data.validation={self.validation} is negative; 0 means no validation split")
+        check_ranges(self, path="data")
         if isinstance(self.validation, float) and self.validation >= 1:
             raise UserError(
                 f"data.validation={self.validation}: a fraction is below 1; a number of images has no point"
             )
-        if not 0 <= self.split_seed < 2**32:
-            raise UserError(f"data.split_seed={self.split_seed} is outside 0..{2**32 - 1}")
 
     def split(self, source: Source, *, seed: int) -> dict[str, Split]:
         """The splits "train", "test" and, if there is one, "validation" of a source, whose files must be there.

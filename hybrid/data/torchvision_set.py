@@ -14,6 +14,7 @@ from hybrid.data.indexed import IndexedSource, numbered
 from hybrid.data.pixels import ValueRange
 from hybrid.data.sources import Part
 from hybrid.errors import UserError, first_line
+from hybrid.ranges import Workers
 
 _LABELS = ("targets", "labels", "_labels", "y")  # where torchvision's classes keep the labels of all images
 _SPLITS = {"train": "train", "validation": None, "test": "test"}  # of a class with an argument `split`
@@ -47,7 +48,7 @@ class TorchvisionSet(IndexedSource):
         interpolation: Interpolation = "bicubic",
         channels: Literal[1, 3] = 3,
         value_range: ValueRange | None = None,
-        num_workers: int | Literal["auto"] = "auto",
+        num_workers: Workers | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(
             name=name,

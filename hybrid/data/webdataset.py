@@ -19,6 +19,7 @@ from hybrid.data.indexed import IndexedSource, numbered
 from hybrid.data.pixels import ValueRange
 from hybrid.data.sources import Part
 from hybrid.errors import UserError
+from hybrid.ranges import Workers
 
 
 class _Place(NamedTuple):
@@ -57,7 +58,7 @@ class WebDataset(IndexedSource):
         interpolation: Interpolation = "bicubic",
         channels: Literal[1, 3] = 3,
         value_range: ValueRange | None = None,
-        num_workers: int | Literal["auto"] = "auto",
+        num_workers: Workers | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(
             name=name,

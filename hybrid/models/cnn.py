@@ -13,6 +13,7 @@ from hybrid.models.layers import (
     dropout_layer,
     fully_connected,
 )
+from hybrid.ranges import Rate, Side, Widths
 
 
 class CNN(nn.Module):
@@ -38,10 +39,10 @@ class CNN(nn.Module):
         input_shape: tuple[int, int, int],
         num_classes: int,
         *,
-        widths: tuple[tuple[int, ...], ...] = ((256, 256, 256), (512, 512, 512, 1024, 1024)),
-        pool: int = 2,
-        hidden: tuple[int, ...] = (),
-        dropout: float = 0.0,
+        widths: tuple[Widths, ...] = ((256, 256, 256), (512, 512, 512, 1024, 1024)),
+        pool: Side = 2,
+        hidden: Widths = (),
+        dropout: Rate = 0.0,
         norm: BatchNorm = USUAL_NORM,
     ) -> None:
         super().__init__()

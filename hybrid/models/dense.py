@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from hybrid.models.layers import USUAL_NORM, BatchNorm, check_positive, dropout_layer, flattened, fully_connected
+from hybrid.ranges import Rate, Widths
 
 # A step of rate lr changes an output of a layer with n normalised inputs by lr · n times its gradient. So the rate that a
 # flattened layer stands falls with n: measured from 5,184 to 510,384 inputs (scripts/measure_first_steps.py).
@@ -17,7 +18,7 @@ class Linear(nn.Module):
     `dropout` is the rate in [0, 1) before it.
     """
 
-    def __init__(self, input_shape: tuple[int, int, int], num_classes: int, *, dropout: float = 0.0) -> None:
+    def __init__(self, input_shape: tuple[int, int, int], num_classes: int, *, dropout: Rate = 0.0) -> None:
         super().__init__()
         self.dropout = dropout_layer(dropout)
         inputs = flattened(input_shape)
@@ -40,7 +41,7 @@ class MLP(nn.Module):
         norm: the settings of batch norm.
 
     Raises:
-        ValueError: a value is out of range.
+        ValueError: a value is out of range, or `norm` has no effect.
     """
 
     def __init__(
@@ -48,8 +49,8 @@ class MLP(nn.Module):
         input_shape: tuple[int, int, int],
         num_classes: int,
         *,
-        hidden: tuple[int, ...] = (1024, 1024),
-        dropout: float = 0.0,
+        hidden: Widths = (1024, 1024),
+        dropout: Rate = 0.0,
         batch_norm: bool = False,
         norm: BatchNorm = USUAL_NORM,
     ) -> None:
@@ -57,6 +58,8 @@ class MLP(nn.Module):
         check_positive(hidden=hidden)
         dropout_layer(dropout)  # refuses a rate that is none, also without hidden layers
         sizes = (flattened(input_shape), *hidden, num_classes)
+        if not batch_norm and norm != USUAL_NORM:
+            raise ValueError("the settings of norm have no effect with batch_norm=false")
         if not batch_norm:
             self.learning_rate = _RATE_OF_SEVERAL / sizes[0]
         self.layers = fully_connected(sizes, dropout_rate=dropout, norm=norm if batch_norm else None)

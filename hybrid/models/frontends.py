@@ -6,11 +6,12 @@ may then be computed once and kept (trainer.feature_cache).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
 from hybrid.errors import UserError
+from hybrid.ranges import Range
 from hybrid.scattering import Engine, Scattering2D
 
 
@@ -28,8 +29,8 @@ class Scattering(nn.Module):
         self,
         image_shape: tuple[int, int, int],
         *,
-        J: Literal["auto"] | int = "auto",
-        L: int = 8,
+        J: Literal["auto"] | Annotated[int, Range(1, 30)] = "auto",
+        L: Annotated[int, Range(1, 128)] = 8,
         max_order: Literal[1, 2] = 2,
         engine: Engine = "auto",
     ) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from hybrid.ranges import Momentum, Positive
+
 
 @dataclass(frozen=True)
 class BatchNorm:
@@ -22,8 +24,8 @@ class BatchNorm:
         affine: whether each channel has a learned scale and shift.
     """
 
-    momentum: float = 0.1
-    eps: float = 1e-5
+    momentum: Momentum = 0.1
+    eps: Positive = 1e-5
     affine: bool = True
 
     def __post_init__(self) -> None:

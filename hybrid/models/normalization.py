@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.models.layers import BatchNorm
+from hybrid.ranges import Momentum, Positive
 
 
 class BatchNormalization(nn.Module):
@@ -25,7 +26,12 @@ class BatchNormalization(nn.Module):
     """
 
     def __init__(
-        self, input_shape: tuple[int, int, int], *, affine: bool = False, eps: float = 1e-5, momentum: float = 0.1
+        self,
+        input_shape: tuple[int, int, int],
+        *,
+        affine: bool = False,
+        eps: Positive = 1e-5,
+        momentum: Momentum = 0.1,
     ) -> None:
         super().__init__()
         self.norm = BatchNorm(momentum, eps, affine).over_maps(input_shape[0])
@@ -46,10 +52,10 @@ class LogNormalization(nn.Module):
         self,
         input_shape: tuple[int, int, int],
         *,
-        log_eps: float = 1e-3,
+        log_eps: Positive = 1e-3,
         affine: bool = False,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        eps: Positive = 1e-5,
+        momentum: Momentum = 0.1,
     ) -> None:
         super().__init__()
         if not log_eps > 0:
@@ -73,7 +79,7 @@ class StatisticsNormalization(nn.Module):
     variance: Tensor
     samples: Tensor
 
-    def __init__(self, input_shape: tuple[int, int, int], *, eps: float = 1e-5) -> None:
+    def __init__(self, input_shape: tuple[int, int, int], *, eps: Positive = 1e-5) -> None:
         super().__init__()
         if not eps > 0:
             raise ValueError(f"eps is {eps}; it is a number above 0")

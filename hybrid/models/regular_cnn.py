@@ -20,6 +20,7 @@ from hybrid.models.layers import (
     convolution,
     dropout_layer,
 )
+from hybrid.ranges import Rate, Share, Width
 
 PUBLISHED_NORM = BatchNorm(momentum=0.01, eps=1e-3, affine=False)
 _GROUP_STRIDES = (1, 2, 2)  # of the first convolution in each group of two blocks
@@ -89,10 +90,10 @@ class RegularCNN(nn.Module):
         input_shape: tuple[int, int, int],
         num_classes: int,
         *,
-        width: int = 32,
-        alpha: float = 1.0,
+        width: Width = 32,
+        alpha: Share = 1.0,
         contractive: bool = True,
-        dropout: float = 0.4,
+        dropout: Rate = 0.4,
         norm: BatchNorm = PUBLISHED_NORM,
     ) -> None:
         super().__init__()
@@ -132,7 +133,7 @@ class RegularCNN(nn.Module):
         nn.init.zeros_(self.classifier.bias)
 
 
-def _block(width: int, stride: int, norm: BatchNorm, rho: Callable[[], nn.Module], dropout: float) -> nn.Sequential:
+def _block(width: int, stride: int, norm: BatchNorm, rho: Callable[[], nn.Module], dropout: Rate) -> nn.Sequential:
     first, second = (_layer(width, width, step, norm, rho) for step in (stride, 1))
     return nn.Sequential(*first, *second, dropout_layer(dropout))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,10 @@ from hybrid.models.layers import (
     convolution_norm_relu,
     dropout_layer,
 )
+from hybrid.ranges import Range
+
+Blocks = Annotated[int, Range(1, 1000)]
+Strides = Annotated[tuple[int, ...], Range(1, 1024)]
 
 
 @dataclass(frozen=True)

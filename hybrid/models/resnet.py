@@ -9,21 +9,22 @@ from __future__ import annotations
 from typing import Literal
 
 from hybrid.models.layers import USUAL_NORM, BatchNorm, after_stride, check_positive
-from hybrid.models.residual import ResidualNetwork, Stage
+from hybrid.models.residual import Blocks, ResidualNetwork, Stage, Strides
+from hybrid.ranges import Rate, Side, Width, Widths
 
 
 def resnet(
     input_shape: tuple[int, int, int],
     num_classes: int,
     *,
-    widths: Literal["auto"] | tuple[int, ...] = "auto",
-    blocks: int | tuple[int, ...] = 2,
-    strides: Literal["auto"] | tuple[int, ...] = "auto",
-    stem_width: Literal["auto"] | int = "auto",
+    widths: Literal["auto"] | Widths = "auto",
+    blocks: Blocks | tuple[Blocks, ...] = 2,
+    strides: Literal["auto"] | Strides = "auto",
+    stem_width: Literal["auto"] | Width = "auto",
     stem_bias: bool = True,
-    pool: int = 1,
-    dropout: float = 0.0,
-    classifier_dropout: float = 0.0,
+    pool: Side = 1,
+    dropout: Rate = 0.0,
+    classifier_dropout: Rate = 0.0,
     norm: BatchNorm = USUAL_NORM,
 ) -> ResidualNetwork:
     """A residual network on coefficients, by default that of Scat + ResNet-10: (N, C, H, W) -> logits (N, num_classes).

@@ -19,6 +19,7 @@ from hybrid.models.layers import (
     dropout_layer,
     fully_connected,
 )
+from hybrid.ranges import Rate, Side, Widths
 
 
 class SharedLocalEncoder(nn.Module):
@@ -45,11 +46,11 @@ class SharedLocalEncoder(nn.Module):
         input_shape: tuple[int, int, int],
         num_classes: int,
         *,
-        encoder: tuple[int, ...] = (1024, 1024, 1024),
-        pool: Literal["auto"] | int = "auto",
-        hidden: tuple[int, ...] = (1524, 1524),
-        dropout: float = 0.5,
-        encoder_dropout: float = 0.0,
+        encoder: Widths = (1024, 1024, 1024),
+        pool: Literal["auto"] | Side = "auto",
+        hidden: Widths = (1524, 1524),
+        dropout: Rate = 0.5,
+        encoder_dropout: Rate = 0.0,
         norm: BatchNorm = USUAL_NORM,
     ) -> None:
         super().__init__()

@@ -6,23 +6,28 @@ code.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from hybrid.models.layers import USUAL_NORM, BatchNorm, check_positive
-from hybrid.models.residual import ResidualNetwork, Stage
+from hybrid.models.residual import Blocks, ResidualNetwork, Stage, Strides
+from hybrid.ranges import Range, Rate, Side, Width, Widths
+
+Widening = Annotated[int, Range(1, 10_000)]
 
 
 def wide_resnet(
     input_shape: tuple[int, int, int],
     num_classes: int,
     *,
-    k: int = 8,
-    n: int = 2,
-    widths: tuple[int, ...] = (32, 64),
-    strides: tuple[int, ...] = (1, 1),
-    stem_width: int = 16,
+    k: Widening = 8,
+    n: Blocks = 2,
+    widths: Widths = (32, 64),
+    strides: Strides = (1, 1),
+    stem_width: Width = 16,
     widen_stem: bool = True,
-    pool: int = 1,
-    dropout: float = 0.0,
-    classifier_dropout: float = 0.0,
+    pool: Side = 1,
+    dropout: Rate = 0.0,
+    classifier_dropout: Rate = 0.0,
     norm: BatchNorm = USUAL_NORM,
 ) -> ResidualNetwork:
     """A wide residual network on coefficients or pixels: (N, C, H, W) -> logits (N, num_classes).

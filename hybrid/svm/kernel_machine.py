@@ -11,13 +11,14 @@ dimensions that scattering coefficients have some ten times slower than matrix p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hybrid.errors import UserError
+from hybrid.ranges import Positive, Range, check_ranges
 
 if TYPE_CHECKING:
     from sklearn.svm import SVC
@@ -33,24 +34,20 @@ class KernelMachine:
     """
 
     kernel: Literal["rbf", "linear"]
-    C: float | tuple[float, ...]
-    gamma: float | None
-    folds: int
+    C: Positive | tuple[Positive, ...]
+    gamma: Positive | None
+    folds: Annotated[int, Range(2, 2**31 - 1)]
 
     def __post_init__(self) -> None:
-        if not self.candidates or not all(0 < C < float("inf") for C in self.candidates):
+        check_ranges(self, path="svm")
+        if not self.candidates:
             raise UserError(f"svm.C={_listed(self.C)} is not valid: it must be a number above 0, or a list of such.")
         if len(set(self.candidates)) < len(self.candidates):
             raise UserError(f"svm.C={_listed(self.C)} is not valid: it names a number twice.")
         if self.kernel == "linear" and self.gamma is not None:
             raise UserError(f"svm.gamma={self.gamma} has no effect with svm.kernel=linear: svm=linear chooses both.")
-        if self.kernel == "rbf" and not (self.gamma is not None and 0 < self.gamma < float("inf")):
-            gamma = "null" if self.gamma is None else self.gamma
-            raise UserError(f"svm.gamma={gamma} is not valid: it must be a number above 0.")
-        if self.folds < 2:
-            raise UserError(
-                f"svm.folds={self.folds} is not valid: it must be at least 2. One number as svm.C needs no folds."
-            )
+        if self.kernel == "rbf" and self.gamma is None:
+            raise UserError("svm.gamma=null is not valid: it must be a number above 0.")
 
     @property
     def candidates(self) -> tuple[float, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +21,14 @@ from torch.nn import functional
 
 from hybrid.data import Task
 from hybrid.errors import UserError
+from hybrid.ranges import NOT_NEGATIVE, Positive, Rate
 
-Weights = list[float] | Literal["balanced"] | None
+Weights = Annotated[list[float], NOT_NEGATIVE] | Literal["balanced"] | None
 _FAR = 1e5  # standard deviations between the values and zero, from which on float32 loses their differences
 
 
 def cross_entropy(
-    *, training_labels: Tensor, outputs: int, class_weights: Weights = None, label_smoothing: float = 0.0
+    *, training_labels: Tensor, outputs: int, class_weights: Weights = None, label_smoothing: Rate = 0.0
 ) -> nn.Module:
     """torch.nn.CrossEntropyLoss, summed over images; each image counts with the weight of its class.
 
@@ -58,7 +59,12 @@ class FocalLoss(nn.Module):
     task: Task = "classification"
 
     def __init__(
-        self, *, training_labels: Tensor, outputs: int, gamma: float = 2.0, class_weights: Weights = None
+        self,
+        *,
+        training_labels: Tensor,
+        outputs: int,
+        gamma: Annotated[float, NOT_NEGATIVE] = 2.0,
+        class_weights: Weights = None,
     ) -> None:
         super().__init__()
         if not 0 <= gamma < math.inf:
@@ -107,7 +113,7 @@ def l1(*, training_labels: Tensor, standardize: bool = True) -> nn.Module:
     return _of_values(nn.L1Loss(reduction="none"), training_labels, standardize)
 
 
-def huber(*, training_labels: Tensor, delta: float = 1.0, standardize: bool = True) -> nn.Module:
+def huber(*, training_labels: Tensor, delta: Positive = 1.0, standardize: bool = True) -> nn.Module:
     """torch.nn.HuberLoss: the mean over the values of an image; of standardised values, unless `standardize` is false."""
     if not 0 < delta < math.inf:
         raise ValueError(f"delta={delta} is not valid: it must be a positive number")

@@ -33,11 +33,6 @@ def taken_gib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """On a CPU torch has no type for it."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 def _left_by_groups() -> Iterator[int]:
     """What each control group over this process leaves it, cached files not counted: a container's or a batch job's limit."""
     for line in _read("/proc/self/cgroup").splitlines():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from omegaconf import DictConfig
@@ -15,6 +15,7 @@ from hybrid.configuration.instantiate import given, instantiate, signature_of
 from hybrid.errors import UserError
 from hybrid.models import parts
 from hybrid.models.selection import trainable
+from hybrid.ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, Rate
 
 Decayed = Literal["all", "weights"]
 Rates = Mapping[str, float]
@@ -134,12 +135,12 @@ def _own_group(group: dict[str, Any], *, lr: float, weight_decay: float) -> dict
 def sgd(
     model: nn.Module,
     *,
-    lr: float | Literal["auto"],
-    momentum: float = 0.9,
+    lr: Annotated[float, NOT_NEGATIVE] | Literal["auto"],
+    momentum: Rate = 0.9,
     nesterov: bool = False,
-    weight_decay: float = 0.0,
+    weight_decay: Annotated[float, NOT_NEGATIVE] = 0.0,
     decay: Decayed = "all",
-    rates: dict[str, float] | None = None,
+    rates: Annotated[dict[str, float], POSITIVE] | None = None,
 ) -> torch.optim.Optimizer:
     """torch.optim.SGD over `parameter_groups`. lr=auto is the rate that suits the model's head (`hybrid.models.parts`)."""
     lr = parts.learning_rate(model) if lr == "auto" else lr
@@ -150,11 +151,11 @@ def sgd(
 def adamw(
     model: nn.Module,
     *,
-    lr: float | Literal["auto"],
-    betas: tuple[float, float] = (0.9, 0.999),
-    weight_decay: float = 0.01,
+    lr: Annotated[float, NOT_NEGATIVE] | Literal["auto"],
+    betas: Annotated[tuple[float, float], BELOW_ONE] = (0.9, 0.999),
+    weight_decay: Annotated[float, NOT_NEGATIVE] = 0.01,
     decay: Decayed = "weights",
-    rates: dict[str, float] | None = None,
+    rates: Annotated[dict[str, float], POSITIVE] | None = None,
 ) -> torch.optim.Optimizer:
     """torch.optim.AdamW over `parameter_groups`. lr=auto is 0.001, or a tenth of the rate of `sgd` where that is less."""
     lr = min(_ADAMW_RATE, parts.learning_rate(model) / 10) if lr == "auto" else lr

@@ -7,11 +7,12 @@ optimizer's lr, and a momentum where it cycles that too.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 
 from hybrid.durations import RunLength, Written
+from hybrid.ranges import BELOW_ONE, LARGEST, Range, Share
 
 
 class Setting(NamedTuple):
@@ -54,7 +55,7 @@ class Constant:
 class Cosine(Constant):
     """Half a cosine from 1 to `final` between the end of the warm-up and the end of the run (Loshchilov & Hutter 2017)."""
 
-    def __init__(self, warmup: Written = "0 steps", final: float = 0.0, *, length: RunLength) -> None:
+    def __init__(self, warmup: Written = "0 steps", final: Share = 0.0, *, length: RunLength) -> None:
         super().__init__(warmup, length=length)
         if not 0 <= final <= 1:
             raise ValueError(f"final={final} is not between 0 and 1, a fraction of the optimizer's lr")
@@ -71,7 +72,7 @@ class Step(Constant):
     def __init__(
         self,
         milestones: list[Written],
-        factor: float = 0.2,
+        factor: Annotated[float, Range(0, 1, above=True)] = 0.2,
         warmup: Written = "0 steps",
         *,
         length: RunLength,
@@ -95,9 +96,9 @@ class OneCycle:
     def __init__(
         self,
         rise: Written = "30%",
-        initial_division: float = 25.0,
-        final_division: float = 1e4,
-        momentum: tuple[float, float] | None = (0.85, 0.95),
+        initial_division: Annotated[float, Range(1, LARGEST)] = 25.0,
+        final_division: Annotated[float, Range(1, LARGEST)] = 1e4,
+        momentum: Annotated[tuple[float, float], BELOW_ONE] | None = (0.85, 0.95),
         *,
         length: RunLength,
     ) -> None:

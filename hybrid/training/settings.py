@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -13,10 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid import distributed
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.configuration import build_record
+from hybrid.configuration.instantiate import checked
 from hybrid.distributed.launch import Launch
 from hybrid.durations import Duration, Written
-from hybrid.errors import UserError
+from hybrid.errors import UserError, unknown_name
 from hybrid.models.channel_order import ChannelOrder
+from hybrid.ranges import WITHIN_ONE, Count, Positive, Rate, Seed
 from hybrid.runs.loggers import Loggers
 from hybrid.training.arithmetic import Arithmetic, Precision
 from hybrid.training.averages import Decay, ema_decay
@@ -46,8 +48,8 @@ class TrainerSettings:
     """One field for each line of configs/trainer/default.yaml, which says what each means and has the only defaults."""
 
     duration: Duration | Written
-    batch_size: int
-    accumulation: int
+    batch_size: Count
+    accumulation: Count
     drop_last: bool
     device: str
     precision: Precision
@@ -61,19 +63,19 @@ class TrainerSettings:
     freeze: tuple[str, ...] = ()
     compile: bool | Literal["reduce-overhead", "max-autotune"]
     deterministic: bool
-    clip_norm: float | None
-    label_smoothing: float
-    ema: float | None
+    clip_norm: Positive | None
+    label_smoothing: Rate
+    ema: Annotated[float, WITHIN_ONE] | None
     averages_begin: Literal["mean", "initial"]
     evaluate_every: Duration | Written
     checkpoint_every: Duration | Written
-    keep_best: int
+    keep_best: Count
     best_metric: str | None = None
     log_every: Duration | Written
     test_weights: Literal["last", "best"]
-    max_train_steps_per_epoch: int | None
-    max_evaluation_batches: int | None
-    overfit_batches: int | None
+    max_train_steps_per_epoch: Count | None
+    max_evaluation_batches: Count | None
+    overfit_batches: Count | None
     profile: bool
     progress: Literal["auto", "bar", "lines", "none"]
     tensorboard: bool
@@ -81,19 +83,11 @@ class TrainerSettings:
     def __post_init__(self) -> None:
         for name in _DURATIONS:
             object.__setattr__(self, name, Duration.read(getattr(self, name), path=f"trainer.{name}"))
-        for name in ("batch_size", "accumulation", "keep_best"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("max_train_steps_per_epoch", "max_evaluation_batches", "overfit_batches", "clip_norm"):
-            value = getattr(self, name)
-            _require(value is None or value > 0, name, value, "positive, or null")
-        _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "from 0 to below 1")
-        _require(self.ema is None or 0 < self.ema < 1, "ema", self.ema, "between 0 and 1, or null")
         if self.accumulation > self.batch_size:
             raise UserError(
                 f"trainer.accumulation={self.accumulation} cuts a batch of {self.batch_size} images into empty parts: "
                 f"valid: 1 to {self.batch_size}."
             )
-
         _require(
             not (self.gradient_checkpointing and self.compile),
             "gradient_checkpointing",
@@ -172,9 +166,12 @@ def analysis_settings(section: Mapping[str, Any] | DictConfig) -> tuple[LiveSett
     A recipe and debug=fast may change settings of an analysis that analysis=none has switched off.
     """
     values = dict(OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section)
+    own = {field.name for field in dataclasses.fields(LiveSettings)}
+    known = own | {field.name for field in dataclasses.fields(AnalysisSettings)}
+    if unknown := next((key for key in values if key not in known), None):
+        raise unknown_name(str(unknown), known, what="key in analysis")
     if values.get("enabled", True) is False or values.get("every") is None:
         return None
-    own = {field.name for field in dataclasses.fields(LiveSettings)}
     live = build_record(LiveSettings, {key: value for key, value in values.items() if key in own}, path="analysis")
     rest = {key: value for key, value in values.items() if key not in own}
     return live, build_record(AnalysisSettings, rest, path="analysis")
@@ -211,8 +208,7 @@ class Settings:
 
 def check_seed(cfg: DictConfig) -> None:
     """Raises UserError unless the seed is a whole number that torch takes."""
-    if not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool) or not 0 <= cfg.seed < 2**63:
-        raise UserError(f"seed={cfg.seed} is not valid: it must be a whole number from 0 to 2^63 - 1.")
+    checked(cfg.seed, Seed, path="seed")
 
 
 def check_keys(cfg: DictConfig, *sections: str) -> None:

@@ -33,7 +33,7 @@ from torch import nn
 from hybrid import distributed
 from hybrid.data import Batch
 from hybrid.distributed.gradients import GradientSum
-from hybrid.errors import Stopped, UserError
+from hybrid.errors import Stopped, UserError, is_out_of_memory
 from hybrid.training import checkpoint, schedule
 from hybrid.training.averages import EarlyStatistics, batch_statistics
 from hybrid.training.callbacks import agree_on_the_end
@@ -41,7 +41,7 @@ from hybrid.training.evaluation import Evaluation, evaluate
 from hybrid.training.gradient_checkpointing import Checkpointed, blocks
 from hybrid.training.interruption import Interruption, StopVote
 from hybrid.training.live_analysis import LiveAnalysis
-from hybrid.training.memory import is_out_of_memory, taken_gib
+from hybrid.training.memory import taken_gib
 from hybrid.training.profiling import Profiler
 from hybrid.training.session import Session
 from hybrid.training.step import compiled, train_step
@@ -232,7 +232,7 @@ class Trainer:
         settings = self.plan.trainer
         try:
             yield
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             raise UserError(

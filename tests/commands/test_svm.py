@@ -45,7 +45,7 @@ def test_training_has_no_group_of_support_vector_machines(execute, root):
     [
         ("svm.C=0", "svm.C=0 is not valid"),
         ("svm.C=[1,x]", "svm.C: 'x' is not a number"),
-        ("svm.gamma=-1", "svm.gamma=-1.0 is not valid"),
+        ("svm.gamma=-1", "svm.gamma=-1 is not valid"),
         ("svm.folds=1", "svm.folds=1 is not valid"),
         ("svm.kernel=linear", "svm.gamma=0.5 has no effect with svm.kernel=linear"),
         ("svm.kernel=poly", "'poly' is not rbf or linear"),

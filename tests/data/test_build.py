@@ -58,7 +58,7 @@ def test_the_command_line_wins_over_the_data_sets_augmentation():
     [
         (["data.size=4"], "data.size=4 is not valid"),
         (["data.normalize=mean"], "data.normalize"),
-        (["data.normalize.std=[0.0]"], r"data\.normalize: std=\[0\.0\]"),
+        (["data.normalize.std=[0.0]"], r"data\.normalize\.std=\[0\] is not valid"),
         (["data.normalize.mean=[0.5,0.5,0.5]", "data.normalize.std=[1,1,1]"], "3 values; the images have 1 channel"),
         (["data.validation=-1"], "data.validation=-1"),
         (["data.validation=1.5"], "data.validation=1.5"),

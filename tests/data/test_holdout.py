@@ -58,11 +58,11 @@ def test_every_class_has_its_share(settings, train, test):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"test": 0}, "data.test=0 is neither"),
+        ({"test": 0}, "data.test=0 is not valid: it must be above 0"),
         ({"test": 1.0}, "data.test=1.0 is neither"),
         ({"test": 0.001}, "takes 0 of 83 images"),
         ({"test": 83}, "takes 83 of 83 images"),
-        ({"folds": 1, "fold": 0}, "data.folds=1 is not 2 or more"),
+        ({"folds": 1, "fold": 0}, "data.folds=1 is not valid: it must be at least 2"),
         ({"folds": 3}, r"data.fold=null must say which of the folds 0..2 tests; .* -m data.folds=3 data.fold=0,1,2"),
         ({"folds": 3, "fold": 3}, "data.fold=3 must say"),
         ({"folds": 84, "fold": 3}, "more than the 83 images"),

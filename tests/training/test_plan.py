@@ -71,7 +71,7 @@ def test_a_schedule_of_ones_own_gets_the_real_numbers(tiny):
         ("trainer.log_every=0 epochs", "trainer.log_every=0 epochs: an interval is longer than nothing"),
         ("trainer.duration=30%", "valid only for parts of it"),
         ("schedule.warmup=soon", "schedule.warmup=soon: a duration is a number and a unit"),
-        ("optimizer.lr=-1", "optimizer: lr=-1.0 is not valid"),
+        ("optimizer.lr=-1", "optimizer.lr=-1 is not valid"),
     ],
 )
 def test_what_is_wrong_is_found_before_anything_is_written(tiny, tmp_path, override, words):

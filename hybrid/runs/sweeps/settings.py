@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from hybrid.errors import UserError
+from hybrid.ranges import Count, Level, Range
 
 _TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
 
@@ -17,12 +18,11 @@ class LocalSettings:
 
     where: Literal["local"]
     name: str | None
-    workers: int
-    devices: Literal["auto"] | list[int]
+    workers: Count
+    devices: Literal["auto"] | list[Level]
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        _check_counts(self, "workers")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,34 +31,26 @@ class SlurmSettings:
 
     where: Literal["slurm"]
     name: str | None
-    nodes: int
-    gpus: int
-    processes: int | None
-    cpus: int
-    memory: float | None
+    nodes: Count
+    gpus: Level
+    processes: Count | None
+    cpus: Count
+    memory: Annotated[float, Range(0, 1_000_000, above=True)] | None
     time: str
     partition: str | None
     account: str | None
     qos: str | None
-    parallel: int
-    warning: int
-    requeues: int
+    parallel: Count
+    warning: Count
+    requeues: Level
     setup: list[str]
     extra: dict[str, Any]
     wait: bool
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        _check_counts(self, "nodes", "cpus", "parallel")
-        for field in ("gpus", "requeues"):
-            if getattr(self, field) < 0:
-                raise UserError(f"cluster.{field}={getattr(self, field)} is not valid: it must be 0 or more.")
-        if self.processes is not None and self.processes < 1:
-            raise UserError(f"cluster.processes={self.processes} is not valid: it must be at least 1, or null.")
         if not 1 <= self.warning < 60 * self.minutes:
             raise UserError(f"cluster.warning={self.warning} must lie between 1 s and the time limit, {self.time}.")
-        if self.memory is not None and not self.memory > 0:
-            raise UserError(f"cluster.memory={self.memory} is not valid: it must be above 0 GiB.")
 
     @property
     def minutes(self) -> int:
@@ -93,9 +85,3 @@ def check_name(name: str | None) -> None:
     """Raise UserError unless this can be the name of a sweep's or a search's folder."""
     if name is not None and not re.fullmatch(r"[\w.+-]*\w[\w.+-]*", name):
         raise UserError(f"cluster.name={name} is not valid: it is a folder's name, of letters, digits and . _ + -.")
-
-
-def _check_counts(settings: Any, *fields: str) -> None:
-    for field in fields:
-        if getattr(settings, field) < 1:
-            raise UserError(f"cluster.{field}={getattr(settings, field)} is not valid: it must be at least 1.")
