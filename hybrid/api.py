@@ -41,7 +41,7 @@ def train(*overrides: str, callbacks: Sequence[Any] = ()) -> Run:
             "data=cifar10", or "key=value", such as "trainer.duration=10 epochs" and "seed=1". `hybrid train --help` lists
             all of them.
         callbacks: objects with hooks such as `on_step(session)` and `on_evaluation(session, split, numbers)`;
-            `hybrid.training.callbacks.Callback` lists them. They count among the settings of the run, unless they say that
+            `hybrid.callbacks.callbacks.Callback` lists them. They count among the settings of the run, unless they say that
             they only look (`observer = True`).
 
     Returns:
@@ -60,8 +60,8 @@ def train(*overrides: str, callbacks: Sequence[Any] = ()) -> Run:
         >>> run.analysis.table.index[-1]
         'logits'
     """
+    from hybrid.callbacks.callbacks import note
     from hybrid.configuration.composition import composed
-    from hybrid.training.callbacks import note
     from hybrid.training.run import run
 
     if not all(isinstance(text, str) for text in overrides):

@@ -28,14 +28,19 @@ ARROWS = {
     "configuration": {"data", "models", "distributed"},
     "runs": {"configuration"},
     "reports": {"configuration", "runs", "scattering"},
-    "training": {"analysis", "configuration", "data", "distributed", "models", "reports", "runs", "scattering"},
+    "objective": {"configuration", "data", "runs"},
+    "callbacks": {"configuration", "data", "distributed", "models"},
+    "training": {
+        "analysis", "callbacks", "configuration", "data", "distributed", "models", "objective", "reports", "runs", "scattering",
+    },
     "svm": {"configuration", "data", "distributed", "models", "runs", "scattering", "training"},
     "prediction": {"data"},
     "export": {"configuration", "data", "models", "scattering"},
     # the doors
-    "api": {"analysis", "configuration", "export", "prediction", "runs", "training"},
+    "api": {"analysis", "callbacks", "configuration", "export", "prediction", "runs", "training"},
     "commands": {
-        "analysis", "configuration", "data", "export", "models", "prediction", "reports", "runs", "scattering", "svm", "training",
+        "analysis", "configuration", "data", "export", "models", "objective", "prediction", "reports", "runs", "scattering",
+        "svm", "training",
     },
     "__main__": {"commands"},
 }  # fmt: skip

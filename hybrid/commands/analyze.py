@@ -103,7 +103,7 @@ _READING = ("split", "probe_split", "data", "data_root", "device", "batch_size")
 def analyze(options: Options) -> None:
     """Make or read every analysis, write it, and draw the figures of all."""
     from hybrid.analysis.result import Analysis
-    from hybrid.training.offline_analysis import Request, analyse_model, analyse_run
+    from hybrid.training.analysis.offline import Request, analyse_model, analyse_run
 
     settings, began = _settings(options), time.monotonic()
     reading = {name: getattr(options, name) for name in _READING}

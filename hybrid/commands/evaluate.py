@@ -20,8 +20,8 @@ from hybrid.configuration.output_paths import PICTURES, check_file, writing
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from hybrid.objective.objective import Objective
     from hybrid.training.evaluation import Evaluation
-    from hybrid.training.objective import Objective
     from hybrid.training.restore import Restored
 
 
@@ -99,7 +99,7 @@ def _objective(run: Restored, metrics: tuple[Any, ...] | None) -> Objective:
     """The run's own loss, with these metrics in the place of its own."""
     from omegaconf import OmegaConf
 
-    from hybrid.training.objective import objective_of
+    from hybrid.objective.objective import objective_of
 
     cfg = run.cfg.copy()
     if metrics is None:

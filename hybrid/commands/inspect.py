@@ -108,7 +108,7 @@ class _Work:
     def mistakes(self) -> None:
         """The contact sheets, and the table of all mistakes."""
         from hybrid.reports.image_figures import confusion_sheet, contact_sheet
-        from hybrid.training.inspection import mistake_captions, raw_images
+        from hybrid.training.analysis.inspection import mistake_captions, raw_images
 
         names, split, data = self.run.class_names, self.options.split, self.run.data
         if not len(self.found):
@@ -129,7 +129,7 @@ class _Work:
         """Saliency and maps of the images that were given, or of the most confident mistakes."""
         from hybrid.export import Pipeline
         from hybrid.reports.image_figures import saliency_figure
-        from hybrid.training.inspection import inspect as look
+        from hybrid.training.analysis.inspection import inspect as look
 
         names, images, labels = self._chosen()
         if not len(images):
@@ -148,7 +148,7 @@ class _Work:
 
     def _draw_maps(self, name: str, image: Tensor, caption: str) -> None:
         from hybrid.reports.image_figures import map_figure
-        from hybrid.training.inspection import maps_of
+        from hybrid.training.analysis.inspection import maps_of
 
         ready = self.run.data.preprocessing.to(self.run.device)(image[None].to(self.run.device))
         maps = maps_of(self.run.model, ready, self.options.layers)
@@ -158,7 +158,7 @@ class _Work:
         """(names, images in [0, 1], labels where they are known)."""
         import torch
 
-        from hybrid.training.inspection import raw_images
+        from hybrid.training.analysis.inspection import raw_images
 
         options, data = self.options, self.run.data
         if options.files:

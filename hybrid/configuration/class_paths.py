@@ -19,6 +19,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.paths import code_folders
+from hybrid.configuration.renamed import class_path_now
 from hybrid.errors import UserError
 from hybrid.files import write_json
 
@@ -28,9 +29,12 @@ _KNOWN = "projects"  # the file that lists the folders whose classes this user h
 
 
 def find_class(path: str) -> Any:
-    """The object of a dotted path. Raises what Python raises where there is none: ImportError, AttributeError, ValueError."""
+    """The object of a dotted path, which may be that of an earlier version.
+
+    Raises what Python raises where there is none: ImportError, AttributeError, ValueError.
+    """
     make_importable()
-    module, _, name = path.rpartition(".")
+    module, _, name = class_path_now(path).rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 

@@ -38,12 +38,23 @@ _TORCHVISION, _STEM = "hybrid.models.torchvision_head.TorchvisionClassifier", "m
 _RATES = {"hybrid.training.optimizer.sgd": 0.1, "hybrid.training.optimizer.adamw": 0.001}  # in place of lr: auto
 # ImageNet was read by the class for any folder of images, and data=imagenet alone told it from a user's own.
 _IMAGENET, _FOLDER = "hybrid.data.folder.ImageNet", "hybrid.data.folder.Folder"
+# module -> the module in which its classes were before
+_MOVED = {
+    "hybrid.objective.losses": "hybrid.training.losses",
+    "hybrid.callbacks.early_stopping": "hybrid.training.early_stopping",
+    "hybrid.callbacks.freezing": "hybrid.training.freezing",
+}
 _Config = TypeVar("_Config")
+
+
+def class_path_now(value: Any) -> Any:
+    """The path at which a class or function of hybrid is now; any other value as it is."""
+    return _moved(value, {before: now for now, before in _MOVED.items()})
 
 
 def old_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted name -> value, each setting under the first name that it had, and each class under its first path."""
-    settings = {name: _FOLDER if value == _IMAGENET else value for name, value in settings.items()}
+    settings = {name: _FOLDER if value == _IMAGENET else _moved(value, _MOVED) for name, value in settings.items()}
     return {_RENAMED[name] if _is_ours(name, settings.get) else name: value for name, value in settings.items()}
 
 
@@ -105,6 +116,16 @@ def removed(name: str, value: Any) -> UserError | None:
     """The error for a value that earlier versions had; None for any other."""
     words = _REMOVED.get((name, value)) if isinstance(value, str) else None
     return None if words is None else UserError(f"{name}={value} is no longer part of hybrid: {words}.")
+
+
+def _moved(value: Any, modules: Mapping[str, str]) -> Any:
+    """A value, or the values in its lists and sections, with class paths of these modules (here -> there) in the other ones."""
+    if isinstance(value, dict):
+        return {_moved(key, modules): _moved(part, modules) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_moved(part, modules) for part in value]
+    module, dot, name = value.rpartition(".") if isinstance(value, str) else ("", "", "")
+    return f"{modules[module]}{dot}{name}" if module in modules else value
 
 
 def _is_ours(new: str, value_of: Any) -> bool:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid.configuration.class_paths import find_class
 from hybrid.configuration.instantiate import class_path
 from hybrid.configuration.paths import CONFIGS
-from hybrid.configuration.renamed import has_torchvision_head, old_names
+from hybrid.configuration.renamed import class_path_now, has_torchvision_head, old_names
 from hybrid.durations import in_one_spelling
 
 # These settings change no result: moving the data or logging more often continues the run.
@@ -31,7 +31,7 @@ _AS_BEFORE: dict[str, Any] = {
     "trainer.averages_begin": "initial",
     "data.fit": "crop",
     "data.value_range": None,
-    "loss._target_": "hybrid.training.losses.cross_entropy",
+    "loss._target_": "hybrid.objective.losses.cross_entropy",
     "loss.class_weights": None,
     "trainer.best_metric": None,
     "data.test": None,
@@ -73,7 +73,7 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    whole = OmegaConf.to_container(cfg, resolve=True)
+    whole = class_path_now(OmegaConf.to_container(cfg, resolve=True))
     values = {key: _spelt(value) for key, value in _flatten(whole, "")}
     if "callbacks" in whole:
         values["callbacks"] = [each for each in values["callbacks"] or [] if not _observes(each)]

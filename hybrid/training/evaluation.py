@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from hybrid import distributed
 from hybrid.data import Batch
+from hybrid.objective.losses import of_each_image
+from hybrid.objective.metrics import known
+from hybrid.objective.objective import Objective
 from hybrid.training.arithmetic import Arithmetic
-from hybrid.training.losses import of_each_image
-from hybrid.training.metrics import known
 from hybrid.training.mistakes import Mistakes, mistakes_in, of_all_ranks
-from hybrid.training.objective import Objective
 from hybrid.training.step import at_least_single
 
 _TOP = 5

@@ -15,12 +15,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
+from hybrid.callbacks.callbacks import Callbacks
+from hybrid.callbacks.freezing import Frozen
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.data import Batch, Loader
 from hybrid.errors import UserError
 from hybrid.reports.style import COLOURS, log_scale, paper_style
-from hybrid.training.callbacks import Callbacks
-from hybrid.training.freezing import Frozen
 from hybrid.training.optimizer import optimizer_from
 from hybrid.training.plan import Plan
 from hybrid.training.settings import Settings

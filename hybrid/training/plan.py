@@ -16,10 +16,10 @@ from hybrid.configuration import instantiate
 from hybrid.data import Data, Loader
 from hybrid.durations import RunLength
 from hybrid.errors import UserError
+from hybrid.objective.objective import Objective, objective_of
 from hybrid.runs.identity import INCIDENTAL
 from hybrid.runs.loggers import Loggers
 from hybrid.training import schedule
-from hybrid.training.objective import Objective, objective_of
 from hybrid.training.settings import LiveSettings, Settings, TrainerSettings
 from hybrid.training.torch_schedule import is_torchs
 

@@ -9,6 +9,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid import distributed
+from hybrid.callbacks.callbacks import Callbacks, callbacks_from, note
+from hybrid.callbacks.freezing import Frozen
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.data import Data
 from hybrid.data.file_loader import dead_worker
@@ -17,9 +19,7 @@ from hybrid.errors import Stopped
 from hybrid.files import write_json
 from hybrid.runs import RunFolder
 from hybrid.runs.confusion import write_confusion
-from hybrid.training.callbacks import Callbacks, callbacks_from, note
 from hybrid.training.feature_cache import plan_cache
-from hybrid.training.freezing import Frozen
 from hybrid.training.interruption import stopped_at_once
 from hybrid.training.optimizer import optimizer_from
 from hybrid.training.plan import Plan
@@ -39,7 +39,7 @@ def run(cfg: DictConfig, *, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
 
     Args:
         cfg: the whole configuration, as `hybrid.configuration.composition.compose` makes it.
-        callbacks: objects with hooks of the trainer, beside those that `cfg.callbacks` names: see hybrid.training.callbacks.
+        callbacks: objects with hooks of the trainer, beside those that `cfg.callbacks` names: see hybrid.callbacks.callbacks.
 
     Raises:
         UserError: something is wrong with the configuration or the data; nothing is written for whatever can be known before.

@@ -20,8 +20,8 @@ from hybrid.runs.jsonl import JsonLines, read_metrics
 from hybrid.runs.loggers import LoggedRun
 from hybrid.runs.tracker import Sink
 from hybrid.scattering import engines_of
+from hybrid.training.analysis.pictures import Pictures
 from hybrid.training.feature_cache import FeatureCache
-from hybrid.training.pictures import Pictures
 from hybrid.training.plan import Plan, advice_on_evaluation
 from hybrid.training.state import TrainState
 

@@ -9,12 +9,12 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hybrid import distributed
+from hybrid.callbacks.callbacks import Callbacks
+from hybrid.callbacks.freezing import Frozen
 from hybrid.errors import UserError
+from hybrid.objective.objective import Objective
 from hybrid.seeding import generator_states, restore_generator_states
 from hybrid.training.averages import Decay
-from hybrid.training.callbacks import Callbacks
-from hybrid.training.freezing import Frozen
-from hybrid.training.objective import Objective
 from hybrid.training.step import Meter
 from hybrid.training.torch_schedule import TorchSchedule
 

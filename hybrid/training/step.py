@@ -10,8 +10,8 @@ from torch import nn
 from hybrid import distributed
 from hybrid.data import Batch
 from hybrid.distributed.rank_slices import Share, Shares
-from hybrid.training.losses import summed
-from hybrid.training.objective import Objective
+from hybrid.objective.losses import summed
+from hybrid.objective.objective import Objective
 from hybrid.training.settings import TrainerSettings
 
 

@@ -1,6 +1,6 @@
 """The training loop.
 
-    on_fit_start                                                callbacks.call, as all on_…: see hybrid.training.callbacks
+    on_fit_start                                                callbacks.call, as all on_…: see hybrid.callbacks.callbacks
     the analysis of the step that the run goes on from, if a signal cut it off
     for each step of the run:
         take the next batch, update the weights                 train_step
@@ -31,16 +31,16 @@ from typing import Any
 from torch import nn
 
 from hybrid import distributed
+from hybrid.callbacks.callbacks import agree_on_the_end
 from hybrid.data import Batch
 from hybrid.distributed.gradients import GradientSum
 from hybrid.errors import Stopped, UserError, is_out_of_memory
 from hybrid.training import checkpoint, schedule
+from hybrid.training.analysis.live import LiveAnalysis
 from hybrid.training.averages import EarlyStatistics, batch_statistics
-from hybrid.training.callbacks import agree_on_the_end
 from hybrid.training.evaluation import Evaluation, evaluate
 from hybrid.training.gradient_checkpointing import Checkpointed, blocks
 from hybrid.training.interruption import Interruption, StopVote
-from hybrid.training.live_analysis import LiveAnalysis
 from hybrid.training.memory import taken_gib
 from hybrid.training.profiling import Profiler
 from hybrid.training.session import Session

@@ -34,7 +34,7 @@ def test_runs_are_compared_and_records_drawn_again_without_measuring(finished, t
     code, _, err = call("analyze", f"run={finished.path},{other.path}", f"to={to}", *SMALL)
     assert (code, err) == (0, "")
     assert {"tiny.npz", "other.npz", "tiny.csv", "other.csv", "boundary.png"} <= {path.name for path in to.iterdir()}
-    monkeypatch.setattr("hybrid.training.offline_analysis.analyse_data", None)
+    monkeypatch.setattr("hybrid.training.analysis.offline.analyse_data", None)
     again = tmp_path / "again"
     code, out, err = call("analyze", f"run={to / 'tiny.npz'},{to / 'other.npz'}", f"to={again}", "formats=svg")
     assert (code, err) == (0, "")

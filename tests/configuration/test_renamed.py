@@ -7,6 +7,7 @@ import torch
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from hybrid.configuration.class_paths import find_class
 from hybrid.configuration.composition import compose, in_one_line
 from hybrid.configuration.from_config import data_from
 from hybrid.configuration.hydra_arguments import read_whole
@@ -81,6 +82,32 @@ def test_a_recipe_with_a_network_of_torchvision_keeps_its_folder_where_the_model
     small = compose(["experiment=cifar10_few_labels", "model=resnet18"])
     assert run_name(small) != run_name(with_earlier_defaults(small))
     assert "model.head.stem" not in identity(compose([]))
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "folder"),
+    [  # the folders as they were called when the classes were in hybrid.training
+        ("loss=focal", "loss=focal loss._target_=hybrid.training.losses.FocalLoss", "a0b8fd97"),
+        ("loss=l1", "loss=l1 loss._target_=hybrid.training.losses.l1", "68a8e7e5"),
+        (
+            "callbacks=[hybrid.callbacks.freezing.Unfreeze]",
+            "callbacks=[hybrid.training.freezing.Unfreeze]",
+            "46e8b69d",
+        ),
+        (
+            "callbacks=[{hybrid.callbacks.freezing.Unfreeze:{a:2}}]",
+            "callbacks=[{hybrid.training.freezing.Unfreeze:{a:2}}]",
+            "cbe6ce96",
+        ),
+    ],
+    ids=["focal", "l1", "callback", "callback with settings"],
+)
+def test_a_class_that_has_moved_is_found_under_both_paths_and_its_runs_keep_their_folders(now, before, folder):
+    now, before = compose(now.split()), compose(before.split())
+    assert run_name(now) == run_name(before) == f"digits-scat_resnet-seed0-{folder}"
+    assert identity(now) == identity(before)  # so a record of either continues the other
+    for target in ("hybrid.training.losses.FocalLoss", "hybrid.training.early_stopping.EarlyStopping"):
+        assert find_class(target).__module__ != target.rpartition(".")[0]
 
 
 def test_the_archived_runs_are_in_the_folders_that_their_configurations_name(root):

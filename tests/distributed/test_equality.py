@@ -14,8 +14,8 @@ from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import data_from
 from hybrid.distributed.gradients import GradientSum
 from hybrid.distributed.sync_batch_norm import CPUSyncBatchNorm, synchronize_batch_norm
+from hybrid.objective.objective import objective_of
 from hybrid.training.evaluation import evaluate
-from hybrid.training.objective import objective_of
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.state import TrainState
 from hybrid.training.step import train_step

@@ -8,10 +8,10 @@ import shlex
 import pytest
 import torch
 
+from hybrid.callbacks.callbacks import callbacks_from
 from hybrid.configuration.composition import compose
 from hybrid.configuration.paths import add_folder
 from hybrid.runs.loggers import Loggers
-from hybrid.training.callbacks import callbacks_from
 from hybrid.training.optimizer import optimizer_from
 from hybrid.training.torch_schedule import is_torchs
 

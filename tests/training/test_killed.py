@@ -19,8 +19,9 @@ from PIL import Image
 from hybrid.analysis.measurements import Measurements
 from hybrid.runs import RunFolder
 from hybrid.runs.jsonl import read_metrics
-from hybrid.training import checkpoint, live_analysis
-from hybrid.training.live_analysis import LiveAnalysis
+from hybrid.training import checkpoint
+from hybrid.training.analysis import live as live_analysis
+from hybrid.training.analysis.live import LiveAnalysis
 from hybrid.training.run import run
 
 LONGER = [

@@ -14,8 +14,8 @@ from hybrid.reports.scattering_figures import filter_bank_figure
 from hybrid.runs import Tracker
 from hybrid.scattering import Scattering2D
 from hybrid.scattering.filters import morlet_bank
+from hybrid.training.analysis.inspection import mistake_captions, raw_images
 from hybrid.training.evaluation import Evaluation
-from hybrid.training.inspection import mistake_captions, raw_images
 
 _COLUMNS = 4  # of filters: TensorBoard shows a picture some 265 pixels wide, where titles of more would not be legible
 _MISTAKES = 16

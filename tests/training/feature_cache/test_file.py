@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid.training.feature_file import FeatureFile
+from hybrid.training.feature_cache.file import FeatureFile
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,4 @@
-"""The output of a fixed front-end, computed once: the steps then begin at the normalization.
-
-    wanted = plan_cache(plan, data, model)    # None, or what to keep and where; refuses the impossible before computing anything
-    cache = wanted.build(model)      # the front-end's only pass over the images
-    cache.loader(loader)             # the same batches, features in place of images
-    cache.rest(model)                # the part of the model that takes them
-
-Possible where the front-end says that it is fixed and the augmentation at most mirrors the images. A run with it is the run
-without, up to the rounding of the front-end (on a CPU, where that does not depend on the batch, bit for bit).
-"""
+"""Which features to keep and where, and the loaders and the rest of the model that use them."""
 
 from __future__ import annotations
 
@@ -27,13 +18,13 @@ from torch import Tensor, nn
 from hybrid import distributed
 from hybrid.data import Data, Loader
 from hybrid.data.augmentation import BatchAugmenter
-from hybrid.data.feature_loader import FeatureLoader
 from hybrid.data.sources import FileSplit
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 from hybrid.models import HybridModel
 from hybrid.models.parts import is_fixed, trainable_filters
-from hybrid.training.feature_file import FeatureFile, feature_folder, gib
+from hybrid.training.feature_cache.file import FeatureFile, feature_folder, gib
+from hybrid.training.feature_cache.loader import FeatureLoader
 from hybrid.training.memory import free_memory
 from hybrid.training.plan import Plan
 from hybrid.version import __version__

@@ -5,10 +5,10 @@ import torch
 from fixtures.training import power_cut
 from torch import nn
 
+from hybrid.callbacks.freezing import Frozen
 from hybrid.errors import UserError
 from hybrid.runs import RunFolder
 from hybrid.training import checkpoint
-from hybrid.training.freezing import Frozen
 from hybrid.training.run import run
 
 NETWORK = [

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 # The callbacks that hybrid brings along, by their short names.
 CALLBACKS = {
-    "early_stopping": "hybrid.training.early_stopping.EarlyStopping",
-    "unfreeze": "hybrid.training.freezing.Unfreeze",
+    "early_stopping": "hybrid.callbacks.early_stopping.EarlyStopping",
+    "unfreeze": "hybrid.callbacks.freezing.Unfreeze",
 }
 
 

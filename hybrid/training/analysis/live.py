@@ -16,7 +16,7 @@ from hybrid.analysis.measurements import Abandoned, Host
 from hybrid.analysis.result import DESCRIPTION, Analysis
 from hybrid.errors import PeerLost, first_line
 from hybrid.files import write_atomically, write_text
-from hybrid.training.data_analysis import DataImages, analyse_data
+from hybrid.training.analysis.data import DataImages, analyse_data
 from hybrid.training.plan import AnalysisPlan
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from hybrid.configuration.instantiate import instantiate, signature_of
 from hybrid.data import Data, Task
 from hybrid.errors import UserError, unknown_name
-from hybrid.training.losses import Standardized, check_loss, for_evaluation
-from hybrid.training.metrics import Metric, check_metric, known, names_for, read_metrics
+from hybrid.objective.losses import Standardized, check_loss, for_evaluation
+from hybrid.objective.metrics import Metric, check_metric, known, names_for, read_metrics
 
 _ALWAYS: dict[Task, tuple[str, ...]] = {
     "classification": (),  # the accuracies of `hybrid.training.evaluation`
@@ -45,7 +45,7 @@ class Objective:
 
     Attributes:
         task: what the labels are (`hybrid.data.tasks`).
-        loss: of a training step (`hybrid.training.losses`), on the model's device.
+        loss: of a training step (`hybrid.objective.losses`), on the model's device.
         metrics: of an evaluation, beside the loss and, of classes, the accuracies that it always has.
         best: which weights are best.
         numbers: the numbers of an evaluation, and whether more is better of each.
@@ -153,7 +153,7 @@ def _loss(cfg: DictConfig, labels: Tensor, *, outputs: int, label_smoothing: flo
 
 
 # of a run that was made when there was no other loss
-_BEFORE = {"_target_": "hybrid.training.losses.cross_entropy"}
+_BEFORE = {"_target_": "hybrid.objective.losses.cross_entropy"}
 
 
 def _with_usual(asked: Sequence[Metric], task: Task, best: str | None) -> tuple[Metric, ...]:

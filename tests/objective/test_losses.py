@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from hybrid.errors import UserError
-from hybrid.training.losses import (
+from hybrid.objective.losses import (
     FocalLoss,
     bce,
     check_loss,

@@ -21,7 +21,7 @@ from hybrid.data import Data
 from hybrid.errors import UserError, unknown_name
 from hybrid.seeding import seed_everything
 from hybrid.taps import run_blank
-from hybrid.training.data_analysis import DataImages, analyse_data
+from hybrid.training.analysis.data import DataImages, analyse_data
 from hybrid.training.device import resolve_device
 from hybrid.training.initial_weights import Match, load_initial_weights
 from hybrid.training.restore import restore

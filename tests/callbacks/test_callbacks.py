@@ -8,12 +8,12 @@ import torch
 from fixtures.training import power_cut
 
 import hybrid
+from hybrid.callbacks.callbacks import EVENTS, CallbackError, Callbacks, callbacks_from, note
 from hybrid.configuration.entry import guarded
 from hybrid.errors import UserError
 from hybrid.runs import RunFolder
 from hybrid.runs.jsonl import read_metrics
 from hybrid.training import checkpoint
-from hybrid.training.callbacks import EVENTS, CallbackError, Callbacks, callbacks_from, note
 from hybrid.training.run import run
 
 

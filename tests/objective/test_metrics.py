@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hybrid.errors import UserError
-from hybrid.training.metrics import check_metric, known, names_for, read_metrics
+from hybrid.objective.metrics import check_metric, known, names_for, read_metrics
 
 GENERATOR = torch.Generator().manual_seed(3)
 LOGITS = torch.randn(300, 4, generator=GENERATOR)

@@ -17,7 +17,7 @@ from hybrid.durations import Duration
 from hybrid.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
-    from hybrid.training.objective import Objective
+    from hybrid.objective.objective import Objective
     from hybrid.training.plan import Plan
     from hybrid.training.session import Session
 

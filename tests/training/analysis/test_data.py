@@ -10,7 +10,7 @@ from hybrid import distributed
 from hybrid.analysis.features import collect
 from hybrid.analysis.layers import layers_of
 from hybrid.distributed.rank_slices import Shares
-from hybrid.training.data_analysis import exchange
+from hybrid.training.analysis.data import exchange
 
 IMAGES = torch.rand(17, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(17)

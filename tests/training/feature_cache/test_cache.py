@@ -15,8 +15,9 @@ from hybrid.errors import UserError
 from hybrid.models.frontends import Scattering
 from hybrid.runs import RunFolder
 from hybrid.runs.jsonl import read_metrics
-from hybrid.training import checkpoint, feature_cache
-from hybrid.training.feature_cache import CachePlan
+from hybrid.training import checkpoint
+from hybrid.training.feature_cache import cache as feature_cache
+from hybrid.training.feature_cache.cache import CachePlan
 from hybrid.training.run import run
 
 STILL = ["augmentation=none", "trainer.max_evaluation_batches=null", "trainer.duration=8 steps", "model.frontend.L=2"]

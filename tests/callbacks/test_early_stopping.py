@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from fixtures.training import power_cut
 
+from hybrid.callbacks.early_stopping import EarlyStopping
 from hybrid.runs.jsonl import read_metrics
-from hybrid.training.early_stopping import EarlyStopping
 
 
 class FakeState:

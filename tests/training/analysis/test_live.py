@@ -17,7 +17,8 @@ from hybrid.durations import RunLength
 from hybrid.errors import Stopped, UserError
 from hybrid.runs import RunFolder
 from hybrid.runs.jsonl import read_metrics
-from hybrid.training import checkpoint, live_analysis
+from hybrid.training import checkpoint
+from hybrid.training.analysis import live as live_analysis
 from hybrid.training.plan import AnalysisPlan
 from hybrid.training.run import run
 from hybrid.training.settings import LiveSettings

@@ -13,8 +13,8 @@ from hybrid.configuration.from_config import data_from, model_from
 from hybrid.runs import Tracker
 from hybrid.runs.tracker import SilentSink
 from hybrid.training import checkpoint
+from hybrid.training.analysis.pictures import Pictures, _displayable
 from hybrid.training.evaluation import Evaluation
-from hybrid.training.pictures import Pictures, _displayable
 
 pytest.importorskip("tensorboard")
 

@@ -17,10 +17,10 @@ import hybrid
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import data_from
 from hybrid.errors import UserError
+from hybrid.objective.objective import Best, objective_of
 from hybrid.runs import RunFolder
 from hybrid.runs.identity import run_name
 from hybrid.runs.jsonl import read_metrics
-from hybrid.training.objective import Best, objective_of
 from hybrid.training.run import run
 
 RUNS = {
