@@ -19,13 +19,14 @@ from hybrid.configuration.instantiate import checked
 from hybrid.configuration.output_paths import check_file, writing
 from hybrid.configuration.resolvers import folder
 from hybrid.errors import unknown_name
+from hybrid.escaping import for_terminal
 from hybrid.ranges import Range, Seed
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.data import Data
 
 Columns = Annotated[int, Range(1, 1000)]
-_SHEETS = (".png", ".jpg", ".jpeg")
+_SHEETS = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 
 
 @main("data_stats")
@@ -49,7 +50,7 @@ def data_stats(cfg: DictConfig) -> None:
         _print_counts(data)
     _print_pixels(data)
     for line in oddities(data):
-        print(f"note  {line}")
+        print(f"note  {for_terminal(line)}")
     with writing("out", str(out)):
         contact_sheet(data, out, split=cfg.split, columns=cfg.columns)
     print(f"contact sheet  {out.absolute()}")
@@ -58,11 +59,11 @@ def data_stats(cfg: DictConfig) -> None:
 def _print_counts(data: Data) -> None:
     from hybrid.data.statistics import class_counts
 
-    counts = class_counts(data)
+    counts, names = class_counts(data), [for_terminal(name) for name in data.class_names]
     kind = "class" if data.task == "classification" else "label"
-    width = max(len(kind), *(len(name) for name in data.class_names))
+    width = max(len(kind), *map(len, names))
     print(f"{kind:<{width}}" + "".join(f"{name:>12}" for name in counts))
-    for label, name in enumerate(data.class_names):
+    for label, name in enumerate(names):
         print(f"{name:<{width}}" + "".join(f"{count[label]:>12,}" for count in counts.values()))
     print(f"{'all':<{width}}" + "".join(f"{len(split):>12,}" for split in data.splits.values()))
 
@@ -70,10 +71,11 @@ def _print_counts(data: Data) -> None:
 def _print_values(data: Data) -> None:
     from hybrid.data.statistics import value_ranges
 
-    width = max(len("value"), *(len(name) for name in data.class_names))
+    names = [for_terminal(name) for name in data.class_names]
+    width = max(len("value"), *map(len, names))
     print(f"{'value':<{width}}  {'split':<10}" + "".join(f"{word:>12}" for word in ("least", "mean", "std", "largest")))
     for split, ranges in value_ranges(data).items():
-        for name, numbers in zip(data.class_names, ranges, strict=True):
+        for name, numbers in zip(names, ranges, strict=True):
             print(f"{name:<{width}}  {split:<10}" + "".join(f"{number:>12.5g}" for number in numbers))
     print(
         f"{'all':<{width}}  " + ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items()) + " images"

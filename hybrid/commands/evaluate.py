@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.output_paths import PICTURES, check_file, writing
 from hybrid.errors import UserError
+from hybrid.escaping import for_terminal
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.objective.objective import Objective
@@ -117,7 +118,7 @@ def _print(result: Evaluation, class_names: tuple[str, ...]) -> None:
     print("   ".join(in_words(name, value) for name, value in whole.items()))
     for name, value in result.numbers().items():
         if name not in whole and not name.startswith("per_class/"):  # which is in the table of the classes
-            print(f"  {in_words(name, value)}")
+            print(f"  {for_terminal(in_words(name, value))}")
     if result.confusion is not None:
         print(f"\n{classes_text(result.confusion, class_names)}")
 

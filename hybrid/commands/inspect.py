@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.output_paths import check_folder, writing
 from hybrid.errors import UserError
+from hybrid.escaping import for_spreadsheet, for_terminal
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from matplotlib.figure import Figure
@@ -121,7 +122,7 @@ class _Work:
             title = f"{names[some.labels[0]]} taken for {names[some.predicted[0]]}: {count:,} image{'s' * (count > 1)}"
             shares = [f"{100 * share:.0f} %" for share in some.probabilities.tolist()]
             rows.append((title, raw_images(data, split, some.indices), shares))
-            print(f"  {title}")
+            print(f"  {for_terminal(title)}")
         self._save(confusion_sheet(rows), "most_confused_classes")
         self._write_table()
 
@@ -196,7 +197,8 @@ class _Work:
         writer.writerow(["index", "file", "class", "predicted", "probability"])
         columns = (every.indices, every.labels, every.predicted, every.probabilities)
         for index, label, predicted, share in zip(*(column.tolist() for column in columns), strict=True):
-            writer.writerow([index, paths.get(index, ""), names[label], names[predicted], f"{share:.4f}"])
+            words = (paths.get(index, ""), names[label], names[predicted])
+            writer.writerow([index, *map(for_spreadsheet, words), f"{share:.4f}"])
         place = self.folder / "mistakes.csv"
         with writing("to", str(self.folder)):
             write_text(place, file.getvalue())

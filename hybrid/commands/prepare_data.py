@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from hybrid.configuration.entry import main
 from hybrid.errors import UserError
+from hybrid.escaping import for_terminal
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.data import Data
@@ -56,7 +57,7 @@ def _check_images(data: Data, *, decode: bool) -> None:
     paths = [path for split in splits for path in split.paths]
     damaged = data.source.unreadable(paths)
     for fault in damaged.values():
-        print(f"  {fault}")
+        print(f"  {for_terminal(fault)}")
     if damaged:
         raise UserError(
             f"{data.name}: {len(damaged)} of {len(paths)} images cannot be read. Replace them, or leave them out with "

@@ -34,7 +34,11 @@ class Options:
     name: str | None = option(
         "the search's folder in run.root/searches; null: a name that the command gives", default=None
     )
-    metric: str = option("a name in metrics.jsonl, of the validation images", default="validation/top1")
+    metric: str | None = option(
+        "a name in metrics.jsonl, of the validation images; null: validation/top1, of labels validation/average_precision, of "
+        "values validation/mean_absolute_error",
+        default=None,
+    )
     pruner: Literal["median", "hyperband", "none"] = option("when to stop a trial early", default="median")
     sampler_seed: int = option("of Optuna's sampler", default=0)
 
@@ -60,12 +64,23 @@ def _search(own: Sequence[str], others: Sequence[str]) -> None:
     except ImportError:
         raise UserError("a search needs optuna: pip install 'hybrid-scattering[search]'.") from None
     from hybrid.runs.sweeps.search import best_words, run_search
-    from hybrid.runs.sweeps.search_space import Search, split_space
+    from hybrid.runs.sweeps.search_space import Search, examples, split_space
 
     signal.signal(
         signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
     )  # the trial's process ends with this one
     fixed, space = split_space(others)
-    what = Search(fixed=fixed, space=space, metric=options.metric, pruner=options.pruner, seed=options.sampler_seed)
+    metric = options.metric or _usual_metric([*fixed, *examples(space)])
+    what = Search(fixed=fixed, space=space, metric=metric, pruner=options.pruner, seed=options.sampler_seed)
     study = run_search(what, name=options.name, trials=options.trials, tell=functools.partial(print, flush=True))
     print(*best_words(study), sep="\n")
+
+
+def _usual_metric(overrides: Sequence[str]) -> str:
+    """The number of the validation images that says how good a run of these data is."""
+    from hybrid.configuration.from_config import data_from
+    from hybrid.runs.numbers import main_number
+    from hybrid.runs.sweeps.plan import plan_run
+
+    cfg = plan_run(overrides).cfg
+    return f"validation/{main_number(data_from(cfg.data, cfg.augmentation, seed=0).source.task)}"

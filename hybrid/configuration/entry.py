@@ -42,6 +42,7 @@ from hybrid.configuration.hydra_arguments import (
 from hybrid.configuration.paths import CONFIGS, add_folder, replaced_by_project
 from hybrid.distributed.launch import Launch
 from hybrid.errors import PeerLost, Stopped, UserError, is_out_of_memory, memory_words
+from hybrid.escaping import for_terminal
 from hybrid.streams import discard, is_patient, outliving_readers
 from hybrid.version import __version__
 
@@ -158,7 +159,7 @@ def _report_failure(overrides: Sequence[str], error: Exception) -> None:
     """Print the overrides of a failed combination and its error: one line, or the traceback if it was unforeseen."""
     if not isinstance(error, UserError):
         traceback.print_exception(error)
-    print(f"failed: {' '.join(overrides)}: {error}", file=sys.stderr)
+    print(for_terminal(f"failed: {' '.join(overrides)}: {error}"), file=sys.stderr)
 
 
 def guarded(
@@ -226,7 +227,7 @@ def _say(text: str, *, speaker: int = 0) -> None:
     The other ranks wait, because torchrun ends all processes as soon as one has ended.
     """
     if _rank() == speaker:
-        print(text, file=sys.stderr, flush=True)
+        print(for_terminal(text), file=sys.stderr, flush=True)
     else:
         time.sleep(_LET_SPEAK)
 
@@ -242,4 +243,4 @@ def _show_warning(message: Warning | str, category: type[Warning], *place: Any, 
     if _rank():
         return
     where = "" if category is UserWarning else f" ({category.__name__}, {':'.join(str(part) for part in place[:2])})"
-    print(f"warning: {' '.join(str(message).split())}{where}", file=sys.stderr)
+    print(for_terminal(f"warning: {' '.join(str(message).split())}{where}"), file=sys.stderr)

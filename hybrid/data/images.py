@@ -26,7 +26,7 @@ Box = tuple[int, int, int, int]
 LARGEST_SIDE = 16384  # pixels of a side that images are resized to, at most
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 _BITS, _COLOURS = 258, 262  # tags of TIFF files: BitsPerSample, PhotometricInterpretation
-_ORIENTATION = 0x0112  # the tag of EXIF
+ORIENTATION = 0x0112  # the tag of EXIF
 
 
 def visible(images: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ class ImageReader:
     def _standard(self, image: Image, where: str) -> Image:
         from PIL import ImageOps
 
-        if image.getexif().get(_ORIENTATION, 1) != 1:
+        if image.getexif().get(ORIENTATION, 1) != 1:
             image = ImageOps.exif_transpose(image)
         return standard_mode(image, channels=self.channels, value_range=self.value_range, where=where)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,12 +14,17 @@ from torch import Tensor
 
 from hybrid.data.batch import Loader
 from hybrid.data.dataset import Data
-from hybrid.data.images import visible
+from hybrid.data.images import ORIENTATION, visible
 from hybrid.data.preprocessing import PixelStatistics
 from hybrid.data.sources import FileSplit
 from hybrid.errors import UserError
+from hybrid.escaping import for_terminal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _MOST_ROWS = 100  # classes on a contact sheet
+_ON_ITS_SIDE = (5, 6, 7, 8)  # orientations of EXIF with which width and height change places
 _SIZE_SAMPLE = 1000  # files whose sizes are read
 
 
@@ -59,14 +67,15 @@ def pixel_statistics(loader: Loader) -> PixelStatistics:
 def file_sizes(split: FileSplit) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
     """The smallest, median and largest (width, height) in pixels, each side by itself.
 
-    Up to 1,000 files, evenly spaced in the list, are looked at.
+    They are those of the images upright, as the camera noted. Up to 1,000 files, evenly spaced in the list, are looked at.
     """
     from PIL import Image
 
     sizes = []
     for path in split.paths[:: max(1, len(split) // _SIZE_SAMPLE)]:
         with Image.open(path) as image:  # reads the header alone
-            sizes.append(image.size)
+            turned = image.getexif().get(ORIENTATION, 1) in _ON_ITS_SIDE
+            sizes.append(image.size[::-1] if turned else image.size)
     values = np.array(sizes)
     smallest, median, largest = values.min(0), np.median(values, axis=0), values.max(0)
     return tuple(tuple(int(side) for side in size) for size in (smallest, median, largest))  # type: ignore[return-value]
@@ -85,7 +94,7 @@ def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int 
     scale = min(max(height, width, 32), 96) / max(height, width)
     across, down = (max(1, round(side * scale)) for side in (width, height))
     font = ImageFont.load_default(size=13)
-    names = [data.class_names[label] for label in classes]
+    names = [for_terminal(data.class_names[label]) for label in classes]
     margin = 12 + max(int(font.getlength(name)) for name in names)
     sheet = Image.new("RGB", (margin + columns * (across + 2), len(classes) * (down + 2)), "white")
     draw = ImageDraw.Draw(sheet)
@@ -96,9 +105,23 @@ def contact_sheet(data: Data, path: Path, *, split: str = "train", columns: int 
             sheet.paste(pixels.resize((across, down)), (margin + column * (across + 2), row * (down + 2)))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        sheet.save(path)
+        _save(sheet, path)
     except ValueError as error:
-        raise UserError(f"{path}: {error}; valid: .png, .jpg and the like.") from error
+        raise UserError(f"{path}: {error}; valid: .png, .svg, .pdf, .jpg and the like.") from error
+
+
+def _save(sheet: Image, path: Path) -> None:
+    """Write a picture; in an .svg file its pixels stay pixels."""
+    if path.suffix != ".svg":
+        sheet.save(path)
+        return
+    pixels = io.BytesIO()
+    sheet.save(pixels, "png")
+    width, height = sheet.size
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"><image width="{width}" height="{height}" '
+        f'href="data:image/png;base64,{base64.b64encode(pixels.getvalue()).decode()}"/></svg>\n'
+    )
 
 
 def _examples(data: Data, split: str, label: int, count: int) -> Sequence[Tensor]:

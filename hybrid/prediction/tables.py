@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
 from hybrid.data import Task
+from hybrid.escaping import for_spreadsheet, for_terminal
 from hybrid.prediction.predict import Prediction
 
 if TYPE_CHECKING:
@@ -49,13 +50,13 @@ def print_table(predictions: Iterable[Prediction], *, top: int, ahead: int = 64,
         return _print_numbers(
             itertools.chain(first, predictions), wide, digits=".4f" if task == "multilabel" else ".6g"
         )
-    widest = max(map(len, ["class", *(each.numbers[0][0] for each in first)]))
+    widest = max(map(len, ["class", *(for_terminal(each.numbers[0][0]) for each in first)]))
     count = 0
     for count, (file, classes) in enumerate(itertools.chain(first, predictions), start=1):
         if count == 1:
             words = "   and the next ones" if top > 1 else ""
             print(f"{'file':<{wide}}  {'class':<{widest}}  probability{words}")
-        (best, probability), *others = classes
+        (best, probability), *others = [(for_terminal(name), value) for name, value in classes]
         rest = ", ".join(f"{name} {100 * value:.2f} %" for name, value in others)
         line = f"{_shown(file):<{wide}}  {best:<{widest}}  {100 * probability:>9.2f} %   {rest}"
         print(line.rstrip(), flush=True)
@@ -66,8 +67,9 @@ def _print_numbers(predictions: Iterable[Prediction], wide: int, *, digits: str)
     count, widths = 0, []
     for count, (file, numbers) in enumerate(predictions, start=1):
         if count == 1:
-            widths = [max(len(name), 12) for name, _ in numbers]
-            print(f"{'file':<{wide}}" + "".join(f"  {name:>{w}}" for (name, _), w in zip(numbers, widths, strict=True)))
+            names = [for_terminal(name) for name, _ in numbers]
+            widths = [max(len(name), 12) for name in names]
+            print(f"{'file':<{wide}}" + "".join(f"  {name:>{w}}" for name, w in zip(names, widths, strict=True)))
         cells = "".join(f"  {format(value, digits):>{w}}" for (_, value), w in zip(numbers, widths, strict=True))
         print(f"{_shown(file):<{wide}}{cells}", flush=True)
     return count
@@ -75,11 +77,13 @@ def _print_numbers(predictions: Iterable[Prediction], wide: int, *, digits: str)
 
 def _shown(file: str) -> str:
     """A name on the disk need not be valid text."""
-    return file.encode(errors="backslashreplace").decode()
+    return for_terminal(file.encode(errors="backslashreplace").decode())
 
 
 def write_csv(file: BinaryIO, predictions: Iterable[Prediction], *, top: int, task: Task = "classification") -> int:
     """Columns file, class, probability, class_2, probability_2, …; probabilities in 0..1. Returns the number of rows.
+
+    A name that a spreadsheet would compute, such as =1+1, has ' before it.
 
     Without classes the columns are the file, and each label with its probability, or each value in its own units.
     """
@@ -90,11 +94,14 @@ def write_csv(file: BinaryIO, predictions: Iterable[Prediction], *, top: int, ta
     heading = [f"{column}{rank}" for rank in ranks for column in ("class", "probability")]
     for name, numbers in predictions:
         if not count:
-            table.writerow(["file", *(heading if task == "classification" else dict(numbers))])
+            names = heading if task == "classification" else [for_spreadsheet(label) for label, _ in numbers]
+            table.writerow(["file", *names])
+        cells = [for_spreadsheet(name)]
         if task == "classification":
-            table.writerow([name, *(cell for label, value in numbers for cell in (label, f"{value:.6g}"))])
+            cells += [cell for label, value in numbers for cell in (for_spreadsheet(label), f"{value:.6g}")]
         else:
-            table.writerow([name, *(f"{value:.9g}" for _, value in numbers)])
+            cells += [f"{value:.9g}" for _, value in numbers]
+        table.writerow(cells)
         count += 1
     text.detach()
     return count

@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from hybrid.errors import UserError
+from hybrid.escaping import for_spreadsheet, for_terminal
 from hybrid.files import write_text
 from hybrid.reports.columns import Column, aligned
 
@@ -33,7 +34,9 @@ def layer_table(rows: Sequence[Mapping[str, object]]) -> str:
     names = _columns(rows)
     numeric = [any(_is_number(row.get(name)) for row in rows) for name in names]
     cells = [_texts([row.get(name) for row in rows]) for name in names]
-    return "\n".join(aligned([Column([name], *rest) for name, *rest in zip(names, cells, numeric, strict=True)]))
+    return "\n".join(
+        aligned([Column([for_terminal(name)], *rest) for name, *rest in zip(names, cells, numeric, strict=True)])
+    )
 
 
 def layer_csv(rows: Sequence[Mapping[str, object]]) -> str:
@@ -44,7 +47,7 @@ def layer_csv(rows: Sequence[Mapping[str, object]]) -> str:
     names = _columns(rows)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow(map(for_spreadsheet, names))
     writer.writerows([_exact(row.get(name)) for name in names] for row in rows)
     return file.getvalue()
 
@@ -87,7 +90,9 @@ def _texts(values: Sequence[object]) -> list[str]:
 def _text(value: object, shown: Callable[[Real], str]) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return shown(value if isinstance(value, Integral) else float(value)) if _is_number(value) else str(value)
+    return (
+        shown(value if isinstance(value, Integral) else float(value)) if _is_number(value) else for_terminal(str(value))
+    )
 
 
 def _format(sizes: Sequence[float]) -> Callable[[Real], str]:
@@ -104,4 +109,10 @@ def _exact(value: object) -> object:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return value if isinstance(value, str) else int(value) if isinstance(value, Integral) else repr(float(value))
+    return (
+        for_spreadsheet(value)
+        if isinstance(value, str)
+        else int(value)
+        if isinstance(value, Integral)
+        else repr(float(value))
+    )

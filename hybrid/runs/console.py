@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from hybrid.escaping import for_terminal
 from hybrid.runs.numbers import in_words
 from hybrid.runs.tracker import SilentSink
 
@@ -27,6 +28,7 @@ class Console(SilentSink):
         """One line, above the bar if there is one."""
         if self.style == "none":
             return
+        text = "\n".join(map(for_terminal, text.split("\n")))
         if self._bar is not None:
             self._bar.say(text)
         else:

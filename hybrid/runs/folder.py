@@ -94,6 +94,8 @@ class RunFolder:
         if cfg.run.name:
             return cls(root / cfg.run.name)
         folders = [cls(root / run_name(cfg)), cls(root / run_name(cfg, own_parts=False))]
+        if OmegaConf.select(cfg, "data.in_memory") is not None:
+            folders.append(cls(root / run_name(cfg, as_written=True)))
         there = [folder for folder in folders if folder.config.is_file()]
         earlier = cls(root / run_name(with_earlier_defaults(cfg), own_parts=False))
         if not there and not cfg.run.restart and earlier._is_of_an_earlier_version():

@@ -53,6 +53,7 @@ _PARTS = (
 )  # which a user may write, and are named
 _NOT_OWN = {"hybrid", "torch", "torchvision"}
 _READERS = {"folder", "npz", "h5", "torchvision", "huggingface", "webdataset"}  # of data that have a name of their own
+_ARRAYS = "hybrid.data.arrays.Arrays"
 _STEM, _LARGEST_SMALL = "model.head.stem", 64  # of a network of torchvision, whose pixels decide what auto is
 # hybrid's own sources of published images (`Source.published`), listed here because folders of runs are read without torch.
 PUBLISHED = {
@@ -72,12 +73,14 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     return later | settings
 
 
-def _settings(cfg: DictConfig) -> dict[str, Any]:
+def _settings(cfg: DictConfig, *, as_written: bool = False) -> dict[str, Any]:
     whole = class_path_now(OmegaConf.to_container(cfg, resolve=True))
     values = {key: _spelt(value) for key, value in _flatten(whole, "")}
     if "callbacks" in whole:
         values["callbacks"] = [each for each in values["callbacks"] or [] if not _observes(each)]
     data = whole.get("data") or {}
+    if data.get("_target_") == _ARRAYS and "data.in_memory" in values and not as_written:
+        values["data.in_memory"] = None  # both ways give the same batches
     if values.get(_STEM) == "auto" and has_torchvision_head(cfg) and _is_large(data.get("size")):
         values[_STEM] = "imagenet"
     if data.get("root") is not None and not _is_published(str(data.get("_target_"))):
@@ -85,13 +88,14 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
     return values
 
 
-def run_name(cfg: DictConfig, *, own_parts: bool = True) -> str:
+def run_name(cfg: DictConfig, *, own_parts: bool = True, as_written: bool = False) -> str:
     """data-model-seedN-hash: readable, and different whenever the identity is.
 
     Parts of the user's own are named too, and data of his own by data.name, unless `own_parts` is False, as in earlier
-    versions.
+    versions. `as_written`: data.in_memory counts, as it did in earlier versions.
     """
-    values = {key: value for key, value in _settings(cfg).items() if not _is_as_before(key, value, cfg)}
+    written = _settings(cfg, as_written=as_written)
+    values = {key: value for key, value in written.items() if not _is_as_before(key, value, cfg)}
     digest = hashlib.sha256(json.dumps(old_names(values), sort_keys=True).encode()).hexdigest()[:8]
     chosen = cfg.get("choices", {})
     parts = [

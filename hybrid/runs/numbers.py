@@ -8,6 +8,7 @@ from typing import Any
 _WORDS = {"top1": "accuracy", "top5": "top-5", "f1": "F1", "auc": "AUC", "r2": "R²"}
 _PERCENT = {"top1", "top5", "balanced_accuracy", "calibration_error", "exact_match"}
 _FIRST = ("top1", "average_precision", "mean_absolute_error")  # the first that is there says how good a run is
+_OF_TASKS = dict(zip(("classification", "multilabel", "regression"), _FIRST, strict=True))
 _SMALLER_IS_BETTER = ("loss", "error")  # the ends of names
 _NO_RESULTS = ("images", "step")
 
@@ -17,7 +18,7 @@ def in_words(name: str, value: float) -> str:
     words = _WORDS.get(name) or name.replace("per_class/", "accuracy of ").replace("_", " ")
     if is_percent(name):
         return f"{words} {value:.2f} %"
-    return f"{words} {value:.4f}" if name == "loss" or abs(value) < 10 else f"{words} {value:.5g}"
+    return f"{words} {value:.4f}" if abs(value) < (1e5 if name == "loss" else 10) else f"{words} {value:.5g}"
 
 
 def is_percent(name: str) -> bool:
@@ -29,6 +30,11 @@ def first_of(names: Iterable[str]) -> str:
     """The name of the number that says how good a run is: the accuracy, or what the task has in its place, or the loss."""
     names = set(names)
     return next((name for name in _FIRST if name in names), "loss")
+
+
+def main_number(task: str) -> str:
+    """The name of the number that says how good a run of a task is (`hybrid.data.tasks`), which its evaluations always have."""
+    return _OF_TASKS[task]
 
 
 def smaller_is_better(name: str) -> bool:

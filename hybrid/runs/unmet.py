@@ -76,10 +76,18 @@ def _left_by_training(there: DictConfig, here: DictConfig) -> Iterator[str]:
     old, new = (OmegaConf.select(cfg, "trainer", default={}) for cfg in (there, here))
     if new.get("tensorboard") and not old.get("tensorboard", True):
         yield "trainer.tensorboard=true"
+    if loggers := [_as_typed(each) for each in _loggers(here) if each not in _loggers(there)]:
+        yield f"loggers=[{','.join(loggers)}]"
     if new.get("keep_best", 1) > old.get("keep_best", 1):
         yield f"trainer.keep_best={new.keep_best}"
     if new.get("log_every") != old.get("log_every"):
         yield f"trainer.log_every='{new.log_every}'"
+
+
+def _loggers(cfg: DictConfig) -> list[Any]:
+    """Return the loggers beside TensorBoard, which trainer.tensorboard asks for, too."""
+    chosen = OmegaConf.to_container(OmegaConf.create(list(cfg.get("loggers") or [])), resolve=True)
+    return [each for each in chosen if each != "tensorboard"]
 
 
 def _is_on(cfg: DictConfig) -> bool:

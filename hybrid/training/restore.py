@@ -19,6 +19,7 @@ from hybrid.configuration.hydra_arguments import script_of
 from hybrid.configuration.paths import ConfigFolders
 from hybrid.data import Data, Task
 from hybrid.errors import UserError
+from hybrid.escaping import for_terminal
 from hybrid.models import HybridModel
 from hybrid.runs import RunFolder
 from hybrid.seeding import set_deterministic
@@ -55,7 +56,8 @@ class Restored:
     def describe(self) -> str:
         """One line: which run, which weights."""
         kind = f"{self.weights}{' (averaged)' if self.averaged else ''}"
-        return f"{self.folder.path}: {self.cfg.choices.model} on {self.data.name}, {kind} weights of step {self.step}"
+        words = f"{self.folder.path}: {self.cfg.choices.model} on {self.data.name}, {kind} weights of step {self.step}"
+        return for_terminal(words)
 
 
 def restore(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from hybrid import distributed
 from hybrid.runs.numbers import headline, in_words, results
 from hybrid.training.device import device_name
 from hybrid.training.evaluation import Evaluation
+from hybrid.training.objective import Objective
 from hybrid.training.session import Session
+
+_FAR = 10  # times the loss of guessing: far from everything that trains
 
 
 def summarize(session: Session, test: Evaluation) -> dict[str, Any]:
@@ -53,6 +57,20 @@ def final_numbers(summary: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def diverged(test: Mapping[str, float], objective: Objective, *, outputs: int) -> str | None:
+    """A line where the results of the test are far worse than those of guessing; None where they are not."""
+    advice = (
+        "training has diverged, or the network is sure of what is wrong: a lower optimizer.lr is the first thing to try"
+    )
+    if objective.task == "classification" and objective.name == "cross_entropy" and outputs > 1:
+        guessing = math.log(outputs)
+        if not test["loss"] <= _FAR * guessing:
+            return f"warning: the test loss is {test['loss']:.3g}, that of guessing {guessing:.2f}: {advice}"
+    if objective.task == "regression" and "r2" in test and not test["r2"] >= 1 - _FAR:
+        return f"warning: the squared error of the test is {1 - test['r2']:.3g} times that of always saying the mean: {advice}"
+    return None
+
+
 def closing_words(summary: dict[str, Any], session: Session) -> str:
     """The last words of a run: how good it is, how long it took, where it is, and how to look at it."""
     folder = session.folder.path
@@ -66,6 +84,8 @@ def closing_words(summary: dict[str, Any], session: Session) -> str:
         f"trained in {summary['seconds']:.0f} s at {summary['images_per_second']:.0f} images/s",
         f"run folder:  {folder}",
     ]
+    if (warning := diverged(test, session.plan.objective, outputs=session.data.num_classes)) is not None:
+        lines.insert(1, warning)
     if session.plan.loggers.tensorboard:
         lines.append(f"TensorBoard: tensorboard --logdir {shlex.quote(str(folder.parent))}")
     return "\n".join(lines)

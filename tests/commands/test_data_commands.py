@@ -10,8 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+import hybrid
 from hybrid.configuration.from_config import data_from
-from hybrid.data.statistics import pixel_statistics
+from hybrid.data.sources import FileSplit
+from hybrid.data.statistics import contact_sheet, file_sizes, pixel_statistics
 
 
 def run(root, name, *arguments):
@@ -53,7 +55,7 @@ def test_data_stats_of_a_folder_and_its_mistakes(root, photos, tmp_path):
     ("out", "message"),
     [
         ("/dev/null/new/a.png", "cannot be written: /dev/null is no folder."),
-        ("a.xyz", "has none of the endings .png, .jpg"),
+        ("a.xyz", "has none of the endings .png, .svg, .pdf, .jpg"),
     ],
 )
 def test_a_sheet_that_cannot_be_written_is_refused_before_images_are_counted(root, out, message):
@@ -73,3 +75,20 @@ def test_prepare_data_of_several_sets(root, cifar10, mnist):
 def test_prepare_data_of_missing_files(root, tmp_path):
     result = run(root, "prepare-data", "data=stl10", f"data.root={tmp_path}", "data.download=false")
     assert result.returncode == 2 and "stl10: train_X.bin is missing" in result.stderr
+
+
+def test_sizes_are_those_of_upright_images(tmp_path):
+    exif = Image.Exif()
+    for orientation in (1, 3, 6, 8):
+        exif[0x0112] = orientation
+        Image.new("RGB", (40, 20)).save(tmp_path / f"{orientation}.jpg", exif=exif)
+    paths = [str(tmp_path / f"{orientation}.jpg") for orientation in (6, 8)]
+    assert file_sizes(FileSplit(paths, torch.zeros(2).long(), torch.arange(2))) == ((20, 40),) * 3
+    paths = [str(tmp_path / f"{orientation}.jpg") for orientation in (1, 3, 6)]
+    assert file_sizes(FileSplit(paths, torch.zeros(3).long(), torch.arange(3))) == ((20, 20), (40, 20), (40, 40))
+
+
+@pytest.mark.parametrize(("ending", "beginning"), [("png", b"\x89PNG"), ("svg", b"<svg"), ("pdf", b"%PDF")])
+def test_a_sheet_has_the_format_of_its_ending(tmp_path, ending, beginning):
+    contact_sheet(hybrid.load_data("digits"), tmp_path / f"sheet.{ending}", columns=2)
+    assert (tmp_path / f"sheet.{ending}").read_bytes().startswith(beginning)

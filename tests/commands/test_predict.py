@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hybrid.prediction import Prediction
-from hybrid.prediction.tables import print_table
+from hybrid.prediction.tables import print_table, write_csv
 from hybrid.training.restore import restore
 
 
@@ -100,3 +101,15 @@ def test_mistakes_are_one_line_and_exit_code_2(finished, call, arguments, messag
     code, _, err = call("predict", f"run={finished.path}", *arguments)
     assert code == 2
     assert err.startswith(message) and err.count("\n") == 1
+
+
+def test_names_of_others_move_no_cursor_and_are_no_formula(capsys):
+    rows = [Prediction("=1+1\x1b[2J.png", (("@cat\n", 0.75), ("dog", 0.25)))]
+    print_table(iter(rows), top=2)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and out.count("\n") == 2 and "@cat\\n" in out
+    file = io.BytesIO()
+    write_csv(file, iter(rows), top=2)
+    assert next(csv.reader(io.StringIO(file.getvalue().decode(), newline=""), strict=True))[0] == "file"
+    assert file.getvalue().decode().split("\n", 1)[1].startswith("'=1+1")
+    assert ",\"'@cat" in file.getvalue().decode()

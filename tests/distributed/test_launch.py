@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from hybrid.distributed.group import waiting_words
 from hybrid.distributed.launch import Launch, first_host
 from hybrid.errors import UserError
 
@@ -66,3 +67,12 @@ def test_incomplete_variables_are_named():
         Launch.read({"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "x"})
     with pytest.raises(UserError, match="WORLD_SIZE is two"):
         Launch.read({**TORCHRUN, "WORLD_SIZE": "two"})
+
+
+def test_a_process_that_waits_alone_says_for_whom_and_how_to_be_the_only_one():
+    words = waiting_words(Launch.read({**SRUN, "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4"}))
+    assert words.startswith("waiting at gpu07:") and "3 more processes" in words and "10 minutes" in words
+    assert "env -u SLURM_STEP_NUM_TASKS" in words
+    variables = {name: value for name, value in SRUN.items() if name != "SLURM_STEP_NUM_TASKS"}
+    assert Launch.read(variables).size == 1  # what the line advises
+    assert "srun" not in waiting_words(Launch.read({**TORCHRUN, "RANK": "0", "WORLD_SIZE": "2"}))

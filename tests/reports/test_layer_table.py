@@ -57,3 +57,9 @@ def test_what_is_no_cell_is_an_error():
         layer_table([{"layer": "pixels", "boundary": [3, 2]}])
     with pytest.raises(UserError, match="at least one row"):
         layer_csv([])
+
+
+def test_names_of_others_move_no_cursor_and_are_no_formula():
+    rows = [{"layer": "=1+1\x1b[31m", "probe": 1.5}]
+    assert "\x1b" not in layer_table(rows) and "\\x1b[31m" in layer_table(rows)
+    assert layer_csv(rows).splitlines()[1].startswith("'=1+1")

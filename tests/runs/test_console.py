@@ -137,3 +137,8 @@ def test_in_a_notebook_a_bar_is_drawn_in_the_cells_output(monkeypatch, capsys):
     assert 'value="0" max="100"' in pictures[0] and 'value="100"' in pictures[-1]
     assert "100/100 loss 1.2500" in pictures[-1]
     assert capsys.readouterr().out == "run folder <a>\n"
+
+
+def test_names_of_others_move_no_cursor(capsys):
+    Console(total_steps=1, total_epochs=1, style="lines").say("class \x1b[2J\nnext line")
+    assert capsys.readouterr().out == "class \\x1b[2J\nnext line\n"

@@ -304,3 +304,15 @@ def test_a_restart_deletes_event_files_old_and_new(configure, tmp_path):
     folder.open(cfg, class_names=["a"], restart=True)
     folder.close()
     assert not list(folder.path.rglob("events*"))
+
+
+def test_where_arrays_are_held_changes_no_run(configure, tmp_path):
+    arrays = ["data=npz", "data.root=x.npz", f"run.root={tmp_path}"]
+    usual, read = configure(*arrays), configure(*arrays, "data.in_memory=false")
+    assert identity(read) == identity(usual) and run_name(read) == run_name(usual)
+    earlier = tmp_path / run_name(read, as_written=True)  # as versions called it for which it counted
+    assert earlier != RunFolder.of(read).path == RunFolder.of(usual).path
+    earlier.mkdir()
+    (earlier / "config.yaml").write_text(OmegaConf.to_yaml(read))
+    assert RunFolder.of(read).path == earlier
+    RunFolder.of(read).compare(usual)

@@ -47,3 +47,8 @@ def test_a_finished_run_prints_them(train, capsys):
     train("trainer.keep_best=2", "analysis=full")
     out = capsys.readouterr().out
     assert "finished already" in out and "preset=full" in out and "trainer.keep_best=2" in out
+
+
+def test_another_logger_is_among_them(tmp_path):
+    assert lines(tmp_path, "loggers=[tensorboard,csv]") == [f"not met: loggers=[csv]: {AGAIN}"]
+    assert lines(tmp_path, "loggers=[]") == []

@@ -12,8 +12,10 @@ from hybrid.runs import RunFolder
 from hybrid.runs.jsonl import read_metrics
 from hybrid.training import checkpoint
 from hybrid.training.evaluation import evaluate
+from hybrid.training.objective import Objective
 from hybrid.training.restore import restore
 from hybrid.training.run import run
+from hybrid.training.summary import diverged
 from hybrid.training.trainer import Trainer
 
 
@@ -318,3 +320,15 @@ def test_a_run_of_an_earlier_version_is_read_with_the_defaults_of_what_is_new(tr
     lines = folder.config.read_text().splitlines(keepends=True)
     folder.config.write_text("".join(line for line in lines if "keep_best" not in line))
     assert restore(folder.path).settings.keep_best == 1
+
+
+def test_results_that_are_worse_than_guessing_are_said(train, capsys):
+    plain = Objective()
+    assert diverged({"loss": 2.4}, plain, outputs=10) is None is diverged({"loss": 20.0}, plain, outputs=10)
+    assert "6e+28, that of guessing 2.30" in diverged({"loss": 6e28}, plain, outputs=10)
+    assert diverged({"loss": float("nan")}, plain, outputs=10) is not None
+    values = Objective(task="regression", name="mse")
+    assert diverged({"loss": 1.0, "r2": -0.5}, values, outputs=1) is None
+    assert "100 times" in diverged({"loss": 1.0, "r2": -99.0}, values, outputs=1)
+    train("optimizer.lr=100", "optimizer.weight_decay=0", "trainer.progress=lines")
+    assert "that of guessing 2.30" in capsys.readouterr().out

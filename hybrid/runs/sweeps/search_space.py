@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
@@ -48,13 +48,18 @@ class Search:
 
     def examples(self) -> list[str]:
         """Overrides with one value of each setting, so that a configuration can be composed."""
-        firsts = {name: getattr(space, "choices", None) or (space.low,) for name, space in self.space.items()}
-        return [f"{name}={values[0]}" for name, values in firsts.items()]
+        return examples(self.space)
 
     def described(self) -> dict[str, Any]:
         """The settings that must not change when a search is continued."""
         space = {name: repr(distribution) for name, distribution in sorted(self.space.items())}
         return {"fixed": sorted(self.fixed), "space": space, "metric": self.metric}
+
+
+def examples(space: Mapping[str, BaseDistribution]) -> list[str]:
+    """An override with one value of each setting."""
+    firsts = {name: getattr(each, "choices", None) or (each.low,) for name, each in space.items()}
+    return [f"{name}={values[0]}" for name, values in firsts.items()]
 
 
 def split_space(arguments: Sequence[str]) -> tuple[tuple[str, ...], dict[str, BaseDistribution]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from hybrid.commands.search import _usual_metric
 from hybrid.errors import UserError
 
 optuna = pytest.importorskip("optuna", reason="needs the extra search")
@@ -125,3 +127,14 @@ def test_a_pruned_trial_is_stopped_at_once(quick_train, tmp_path, make_sweep):
     assert trial.reported == [(1, 7.25), (2, 8.25)]
     log = next((tmp_path / "search" / "logs").glob("*.log")).read_text()
     assert "training" in log and not list((tmp_path / "runs").glob("*/summary.json"))  # the test images were never seen
+
+
+def test_the_usual_metric_is_the_task_s_own(tmp_path):
+    np.savez(tmp_path / "x.npz", images=np.zeros((8, 8, 8), np.uint8), y=np.eye(8)[:, :2], v=np.linspace(0, 1, 8))
+    arrays = ["data=npz", f"data.root={tmp_path / 'x.npz'}", "data.test=0.5"]
+    assert _usual_metric([]) == "validation/top1"
+    for labels, name, direction in (("y", "average_precision", "maximize"), ("v", "mean_absolute_error", "minimize")):
+        metric = _usual_metric(
+            [*arrays, f"data.labels={labels}", "data.task=" + ("multilabel" if labels == "y" else "null")]
+        )
+        assert metric == f"validation/{name}" and make("seed=0,1", metric=metric).direction == direction
