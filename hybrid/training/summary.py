@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from hybrid import distributed
+from hybrid.objective.objective import Objective
 from hybrid.runs.numbers import headline, in_words, results
 from hybrid.training.device import device_name
 from hybrid.training.evaluation import Evaluation
-from hybrid.training.objective import Objective
 from hybrid.training.session import Session
 
 _FAR = 10  # times the loss of guessing: far from everything that trains

@@ -8,11 +8,11 @@ from fixtures.training import at_step, power_cut
 
 from hybrid.configuration.entry import guarded
 from hybrid.errors import UserError
+from hybrid.objective.objective import Objective
 from hybrid.runs import RunFolder
 from hybrid.runs.jsonl import read_metrics
 from hybrid.training import checkpoint
 from hybrid.training.evaluation import evaluate
-from hybrid.training.objective import Objective
 from hybrid.training.restore import restore
 from hybrid.training.run import run
 from hybrid.training.summary import diverged
