@@ -6,8 +6,8 @@ The names below come from `group`. Importing the package loads no torch: `launch
 from hybrid.lazy import lazy_names
 
 __all__ = [
-    "from_main", "gather", "gather_objects", "gather_rows", "heard", "is_main", "max_later", "min_", "on_exit", "own_shares",
-    "prepare", "rank", "same_weights", "seed_rank", "session", "size", "sum_", "together",
+    "compare", "from_main", "gather", "gather_objects", "gather_rows", "heard", "is_main", "max_later", "min_", "on_exit",
+    "own_shares", "prepare", "rank", "same_weights", "seed_rank", "session", "size", "sum_", "together",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "hybrid.distributed.group"))

@@ -14,8 +14,10 @@ from __future__ import annotations
 import contextlib
 import datetime
 import faulthandler
+import hashlib
 import logging
 import os
+import platform
 import signal
 import sys
 import threading
@@ -42,6 +44,7 @@ _MEETING = datetime.timedelta(
     minutes=10
 )  # they all start by importing the same things; on a busy file system that takes long
 _SILENT = 15.0  # seconds that rank 0 waits for the others before it says so
+_ABSENT = "(absent)"
 _watch: Watch | None = None
 
 
@@ -182,6 +185,31 @@ def together(action: Callable[[], T]) -> T:
     return value  # type: ignore[return-value]
 
 
+def compare(describe: Callable[[], dict[str, Any]]) -> None:
+    """Raise UserError on every rank, naming rank, host, setting and both values, unless `describe` says the same on all.
+
+    A hash is exchanged first; what the ranks have described, only where it differs.
+    """
+    if size() == 1:
+        return
+    mine = together(describe)
+    digest = hashlib.sha256(repr(sorted((name, repr(value)) for name, value in mine.items())).encode()).hexdigest()
+    if len(set(gather_objects(digest))) == 1:
+        return
+    (first_host, first), *others = gather_objects((platform.node(), mine))
+    for number, (host, theirs) in enumerate(others, start=1):
+        different = [name for name in {**first, **theirs} if first.get(name, _ABSENT) != theirs.get(name, _ABSENT)]
+        if not different:
+            continue
+        name = different[0]
+        here, there = (_shown(facts.get(name, _ABSENT)) for facts in (theirs, first))
+        more = f" ({len(different) - 1} more of its settings differ)" if len(different) > 1 else ""
+        raise UserError(
+            f"rank {number} on {host} has {name}={here}, and rank 0 on {first_host} has {there}{more}: all ranks of a run need "
+            "the same configuration, code and data."
+        )
+
+
 def prepare(action: Callable[[], Any]) -> None:
     """Do something once per machine before the others do it: they find its result, such as downloaded files."""
     first = Launch.read().local_rank == 0
@@ -263,6 +291,11 @@ def waiting_words(launch: Launch) -> str:
             "and start it with `env -u SLURM_STEP_NUM_TASKS hybrid train …`"
         )
     return words
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
 
 
 def _part() -> None:

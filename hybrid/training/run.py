@@ -19,6 +19,7 @@ from hybrid.errors import Stopped
 from hybrid.files import write_json
 from hybrid.runs import RunFolder
 from hybrid.runs.confusion import write_confusion
+from hybrid.training.agreement import compare_data, compare_starts, with_own_places
 from hybrid.training.feature_cache import plan_cache
 from hybrid.training.interruption import stopped_at_once
 from hybrid.training.optimizer import optimizer_from
@@ -49,8 +50,10 @@ def run(cfg: DictConfig, *, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
     timeout = in_seconds(OmegaConf.select(cfg, "trainer.rank_timeout"), path="trainer.rank_timeout")
     with distributed.session(timeout=timeout):
         try:
-            own = callbacks_from(cfg.get("callbacks"), callbacks)
-            return _run(with_absolute_root(note(cfg, callbacks)), own)
+            own = distributed.together(lambda: callbacks_from(cfg.get("callbacks"), callbacks))
+            cfg = with_absolute_root(note(cfg, callbacks))
+            compare_starts(cfg)
+            return _run(cfg, own)
         except RuntimeError as error:
             if (explained := dead_worker()) is None:
                 raise
@@ -60,7 +63,8 @@ def run(cfg: DictConfig, *, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
 def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
     """The order in which a run starts. Nothing is written before the folder is opened."""
     distributed.together(lambda: Settings.of(cfg))
-    cfg, folder = distributed.from_main(lambda: _found(cfg))
+    begun, folder = distributed.from_main(lambda: _found(cfg))
+    cfg = with_own_places(begun, cfg)
     settings = Settings.of(cfg)
     if distributed.from_main(lambda: folder.finished) and not settings.run.restart:
         return distributed.from_main(lambda: folder.say_finished(cfg))
@@ -115,6 +119,7 @@ def _data(cfg: DictConfig, settings: Settings, folder: RunFolder) -> Data:
     distributed.prepare(data.prepare)
     data.know(distributed.from_main(data.facts))
     distributed.together(lambda: data.splits)
+    compare_data(data)
     return data
 
 

@@ -36,6 +36,7 @@ from hybrid.data import Batch
 from hybrid.distributed.gradients import GradientSum
 from hybrid.errors import Stopped, UserError, is_out_of_memory
 from hybrid.training import checkpoint, schedule
+from hybrid.training.agreement import compare_weights
 from hybrid.training.analysis.live import LiveAnalysis
 from hybrid.training.averages import EarlyStatistics, batch_statistics
 from hybrid.training.evaluation import Evaluation, evaluate
@@ -172,6 +173,7 @@ class Trainer:
         self.session.tracker.flush()
         if self._statistics is not None:
             self._statistics.agree()
+        self._compare_weights()
         content = self.state.state_dict()
         if distributed.is_main():
             checkpoint.save_last(self.session.folder.checkpoints, content)
@@ -291,6 +293,7 @@ class Trainer:
         numbers = self._record("validation", result)
         self.session.pictures.after_evaluation(state.step, result)
         state.latest = {**state.latest, **numbers}
+        self._compare_weights()
         state.kept = distributed.from_main(
             lambda: checkpoint.save_ranked(
                 self.session.folder.checkpoints,
@@ -305,6 +308,12 @@ class Trainer:
             state.scheduler.after_evaluation(result.numbers())
         self._call("on_evaluation", "validation", result.numbers())
         self._restart_clock()
+
+    def _compare_weights(self) -> None:
+        """Nothing is stored of ranks that have drifted apart."""
+        compare_weights(self.state.model, step=self.state.step)
+        if self.state.ema is not None:
+            compare_weights(self.state.ema.module, step=self.state.step)
 
     def _record(self, split: str, result: Evaluation) -> dict[str, float]:
         numbers = {f"{split}/{name}": value for name, value in result.numbers().items()}
