@@ -26,15 +26,23 @@ class Stopped(Exception):
         self.exit_code = 128 + number
 
 
+LOST = 75  # exit code where another process died: "try again", as sysexits.h has it
+
+
 class PeerLost(Exception):
     """Another process of a distributed run failed or died, so this one cannot go on.
 
     `speaker` is the rank that tells the user; all others end in silence.
     """
 
-    def __init__(self, message: str, *, speaker: int, exit_code: int = 1) -> None:
+    def __init__(self, message: str, *, speaker: int, exit_code: int = LOST) -> None:
         super().__init__(message)
         self.speaker, self.exit_code = speaker, exit_code
+
+    @property
+    def line(self) -> str:
+        """The line that the user is told."""
+        return f"error: {self}; the same command continues from the last checkpoint"
 
 
 def unknown_name(name: str, valid: Iterable[str], *, what: str) -> UserError:

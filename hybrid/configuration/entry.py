@@ -200,7 +200,7 @@ def guarded(
         _say(str(stopped))
         return stopped.exit_code
     except PeerLost as lost:
-        _say(f"error: {lost}; the same command continues from the last checkpoint", speaker=lost.speaker)
+        _say(lost.line, speaker=lost.speaker)
         return lost.exit_code
     except (UserError, HydraException, OmegaConfBaseException, YAMLError) as error:
         if os.environ.get("HYBRID_TRACEBACK") == "1":

@@ -6,7 +6,7 @@ The names below come from `group`. Importing the package loads no torch: `launch
 from hybrid.lazy import lazy_names
 
 __all__ = [
-    "compare", "from_main", "gather", "gather_objects", "gather_rows", "heard", "is_main", "max_later", "min_", "on_exit",
+    "compare", "done", "from_main", "gather", "gather_objects", "gather_rows", "heard", "is_main", "max_later", "min_", "on_exit",
     "own_shares", "prepare", "rank", "same_weights", "seed_rank", "session", "size", "sum_", "together",
 ]  # fmt: skip
 

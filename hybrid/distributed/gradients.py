@@ -31,6 +31,11 @@ class GradientSum:
         self._tracking = [module for module in model.modules() if _tracks_by_itself(module)]
 
     @property
+    def averages_statistics(self) -> bool:
+        """Whether the model has batch norm that each rank computes over its own images."""
+        return bool(self._tracking)
+
+    @property
     def _parameters(self) -> list[nn.Parameter]:
         """Those that are trained now: parts of a model may be frozen for a while."""
         return [parameter for parameter in self._model.parameters() if parameter.requires_grad]

@@ -86,7 +86,11 @@ def session(*, timeout: float, launch: Launch | None = None) -> Iterator[None]:
             _part()
             raise
         _part()
-    except (Stopped, PeerLost):
+    except PeerLost as lost:
+        if _watch is None or not _watch.done:
+            raise
+        logging.getLogger(__name__).warning("%s, after the run was finished: nothing is lost", lost)
+    except Stopped:
         raise
     except dist.DistError as error:  # from a collective operation of torch's own, such as its SyncBatchNorm
         raise _explain(error) from error
@@ -106,6 +110,12 @@ def on_exit(note: Callable[[PeerLost], None]) -> None:
     """What to do before this process is ended because it waits for a dead one."""
     if _watch is not None:
         _watch.on_exit = note
+
+
+def done() -> None:
+    """The results are stored: from now on another rank's death is no failure of the run. Call it on all ranks."""
+    if _watch is not None:
+        _watch.done = True
 
 
 def sum_(tensor: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from typing import Any
 import torch.distributed as dist
 
 from hybrid.distributed.launch import Launch
-from hybrid.errors import PeerLost, first_line
+from hybrid.errors import LOST, PeerLost, first_line
 
 GRACE = 5.0  # seconds that a process may take to end by itself, once it is known that another has died
 _FAILURE = "failure"
@@ -34,6 +34,7 @@ class Watch:
     def __init__(self, launch: Launch, store: dist.Store, *, timeout: float) -> None:
         self.launch, self.store, self.timeout = launch, store, timeout
         self.on_exit: Callable[[PeerLost], None] = lambda lost: None
+        self.done = False  # nothing is left that a death could spoil
         self._lost: PeerLost | None = None
         self._taken, self._stopped = threading.Event(), threading.Event()
         # Time is counted in rounds of this process's own, not by a clock: one that was suspended for an hour blames nobody.
@@ -91,7 +92,7 @@ class Watch:
                 members = members or self._read_members()
                 self._lost = self._look(members)
             except RuntimeError:  # the store is gone, and with it whoever kept it
-                self._lost = self._loss(*(self._dead(members) or (0, "or its torchrun died", 1)))
+                self._lost = self._loss(*(self._dead(members) or (0, "or its torchrun died", LOST)))
             if self._lost is not None:
                 return self._end()
         return None
@@ -104,7 +105,7 @@ class Watch:
             seen = self._rounds
             if waited * self._interval > self.timeout:
                 what = f"or its torchrun has given no sign of life for {self.timeout:g} seconds"
-                self._lost = self._loss(0, what, 1)
+                self._lost = self._loss(0, what, LOST)
                 self._end()
 
     def _read_members(self) -> dict[int, dict[str, Any]]:
@@ -129,7 +130,7 @@ class Watch:
         here = members.get(self.launch.rank, {}).get("processes")
         for rank, member in members.items():
             if here and member["processes"] == here and not _alive(member["pid"]):
-                return rank, f"(process {member['pid']} on {member['host']}) died", 1
+                return rank, f"(process {member['pid']} on {member['host']}) died", LOST
         return None
 
     def _silent(self, members: dict[int, dict[str, Any]]) -> tuple[int, str, int] | None:
@@ -142,7 +143,7 @@ class Watch:
             return None
         member = members[after]
         where = f"(process {member['pid']} on {member['host']})"
-        return after, f"{where} has given no sign of life for {self.timeout:g} seconds", 1
+        return after, f"{where} has given no sign of life for {self.timeout:g} seconds", LOST
 
     def _post(self, rank: int, what: str, exit_code: int) -> None:
         news = json.dumps({"rank": rank, "what": what, "exit_code": exit_code})
@@ -157,11 +158,11 @@ class Watch:
 
     def _end(self) -> None:
         """Let the main thread end in good order; where it cannot, because it waits for the dead, end the process."""
-        if self._stopped.wait(GRACE) or self._taken.is_set() or self._lost is None:
+        if self._stopped.wait(GRACE) or self._taken.is_set() or self._lost is None or self.done:
             return
         self.on_exit(self._lost)
         if self._lost.speaker == self.launch.rank:
-            print(f"error: {self._lost}", file=sys.stderr, flush=True)
+            print(self._lost.line, file=sys.stderr, flush=True)
         os._exit(self._lost.exit_code)
 
 

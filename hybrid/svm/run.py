@@ -74,8 +74,10 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     model.to(plan.device).eval()
     described = {"class_names": data.class_names, "facts": data.facts().as_dict()}
     folder.open(cfg, **described, restart=plan.run.restart)
-    warn_of_oddities(data)
     with _noting_failures(folder):
+        if folder.finished:  # by another process, while this one got ready
+            return folder.say_finished(cfg)
+        warn_of_oddities(data)
         return _fit_and_test(plan, model, data, folder)
 
 

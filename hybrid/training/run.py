@@ -20,6 +20,7 @@ from hybrid.files import write_json
 from hybrid.runs import RunFolder
 from hybrid.runs.confusion import write_confusion
 from hybrid.training.agreement import compare_data, compare_starts, with_own_places
+from hybrid.training.evaluation import Evaluation
 from hybrid.training.feature_cache import plan_cache
 from hybrid.training.interruption import stopped_at_once
 from hybrid.training.optimizer import optimizer_from
@@ -97,6 +98,8 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
     described["restart"] = settings.run.restart
     distributed.from_main(lambda: folder.open(cfg, **described))
     with _noting_failures(folder):
+        if distributed.from_main(lambda: folder.finished):  # by another process, while this one got ready
+            return distributed.from_main(lambda: folder.say_finished(cfg))
         cache = begin(state, data, folder, given=given, wanted=wanted)
         with Session.open(plan, data, state, folder, cache) as session:
             return _train(session)
@@ -141,15 +144,20 @@ def _train(session: Session) -> dict[str, Any]:
     summary = summarize(session, test)
     table = {**session.plan.table, "optimizer.lr": session.learning_rate}  # a number, also for auto
     session.tracker.results(table, final_numbers(summary))
-    if distributed.is_main():
-        if test.confusion is not None:
-            write_confusion(session.folder.confusion, test.confusion)
-        write_json(session.folder.summary, summary)
-    if warning := trainer.statistics_warning():
+    warning = trainer.statistics_warning()  # all ranks are needed for it, and for nothing after it
+    distributed.from_main(lambda: _store(session, test, summary))
+    distributed.done()
+    if warning:
         session.console.say(warning)
     session.console.say(closing_words(summary, session))
     session.state.callbacks.call("on_end", session, summary)
     return summary
+
+
+def _store(session: Session, test: Evaluation, summary: dict[str, Any]) -> None:
+    if test.confusion is not None:
+        write_confusion(session.folder.confusion, test.confusion)
+    write_json(session.folder.summary, summary)
 
 
 @contextlib.contextmanager

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 import torch
 from omegaconf import OmegaConf
+from torch import nn
 
 from hybrid import distributed
 from hybrid.data import Data
 from hybrid.data.checks import warn_of_oddities
+from hybrid.distributed.gradients import GradientSum
 from hybrid.models.describe import sizing
 from hybrid.runs import RunFolder, Tracker
 from hybrid.runs.console import Console
@@ -105,6 +107,21 @@ class Session:
             return None
         return f"learning rate {self.learning_rate:.2g} (optimizer.lr=auto: what suits this head and number of inputs)"
 
+    def _about_ranks(self) -> str | None:
+        """A line where the run goes on with another number of ranks, and is another run from here on."""
+        before, now = self.state.ranks_before or distributed.size(), distributed.size()
+        parts = [
+            *(["batch norm over each rank's own images"] if GradientSum(self.state.model).averages_statistics else []),
+            *(["dropout"] if any(map(_drops, self.state.model.modules())) else []),
+        ]
+        if before == now or not parts:
+            return None
+        advice = "; trainer.sync_batch_norm=true does not depend on it" if parts[0] != "dropout" else ""
+        return (
+            f"begun with {before} and continued with {now} rank{'s' * (now > 1)}: {' and '.join(parts)} gives other results "
+            f"than with {before}{advice}"
+        )
+
     def announce(self) -> None:
         """Note in environment.json that the session has begun, and tell the user what is trained, where and how."""
         if not distributed.is_main():
@@ -116,6 +133,7 @@ class Session:
         lines = [
             *self._description(),
             plan.objective.describe(),
+            self._about_ranks(),
             self._about_rate(),
             self._about_analysis(),
             advice_on_evaluation(plan.length, plan.evaluate_every, self.data),
@@ -142,6 +160,10 @@ class Session:
         chosen = f" ({words})" if (words := sizing(state.model)) else ""
         yield f"{self.plan.model}{chosen}, {count:,} parameters, on {place}; {data.name}: {sizes} images of {data.image_shape}"
         yield f"{'continuing from step ' + str(state.step) + ' in' if state.step else 'run folder'} {self.folder.path}"
+
+
+def _drops(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
 
 
 def analysis_is_missing(plan: Plan, folder: RunFolder, state: TrainState) -> bool:

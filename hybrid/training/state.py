@@ -44,6 +44,7 @@ class TrainState:
         self.loss = objective.loss
         self.meter = Meter(device, hits=objective.task == "classification")
         self.step = self.images = 0
+        self.ranks_before: int | None = None  # that the checkpoint is of, where the state is one's
         self.seconds = 0.0  # spent in training steps, over all sessions
         self.kept: list[dict[str, float]] = []  # the best evaluations so far, best first
         self.latest: dict[str, float] = {}
@@ -121,6 +122,7 @@ class TrainState:
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"{source} does not fit this model and optimizer: {reason}") from error
         self._restore_generators(state["generators"])
+        self.ranks_before = len(state["generators"])
         self.step, self.images, self.seconds = state["step"], state["images"], state["seconds"]
         self.kept, self.latest = state["kept"], state["latest"]
         self.end = state.get("end")

@@ -13,7 +13,7 @@ from fixtures.training import OnStep, at_step, power_cut
 
 from hybrid import distributed
 from hybrid.analysis.measurements import Measurements
-from hybrid.errors import UserError
+from hybrid.errors import LOST, UserError
 from hybrid.runs import RunFolder
 from hybrid.runs.jsonl import read_metrics
 from hybrid.training import checkpoint
@@ -123,6 +123,18 @@ def test_a_checkpoint_goes_on_on_another_number_of_ranks(tiny, ranks, tmp_path, 
         assert one == pytest.approx(other, rel=1e-5)
 
 
+def test_another_number_of_ranks_is_told_where_it_makes_another_run(tiny, ranks):
+    """The normalization of `tiny` is batch norm, not synchronised."""
+    cfg = tiny("trainer.progress=lines")
+    assert ranks(2, lambda: run(cfg, callbacks=[power_cut(3)])).wait() == [1, 1]
+    group = ranks(1, lambda: run(cfg))
+    group.results()
+    line = (
+        "begun with 2 and continued with 1 rank: batch norm over each rank's own images gives other results than with 2"
+    )
+    assert group.said(0).count(line) == 1
+
+
 @pytest.mark.parametrize(("number", "asked"), [(signal.SIGTERM, [1]), (signal.SIGINT, [0, 1])])
 def test_a_signal_to_one_rank_or_all_stops_all_at_one_step_with_a_checkpoint(tiny, ranks, number, asked):
     cfg = tiny(*ENDLESS, "trainer.checkpoint_every=3 steps")
@@ -180,7 +192,7 @@ def test_when_a_rank_is_killed_the_other_ends_and_names_it(tiny, ranks, victim):
     began = time.monotonic()
     os.kill(group.pids[victim], signal.SIGKILL)
     codes = group.wait()
-    assert codes[victim] == -signal.SIGKILL and codes[1 - victim] == 1
+    assert codes[victim] == -signal.SIGKILL and codes[1 - victim] == LOST
     assert time.monotonic() - began < 50  # of the 60 seconds after which the helper would kill it
     line = group.said(1 - victim).splitlines()[-1]  # torch may have warned that the store is gone with rank 0
     assert line.startswith(f"error: rank {victim} ") and "died" in line
@@ -197,10 +209,29 @@ def test_a_rank_that_hangs_is_found_by_its_silence(tiny, ranks, victim):
     wait_for(RunFolder.of(cfg).checkpoints / "last.pt", group)
     os.kill(group.pids[victim], signal.SIGSTOP)
     _, status = os.waitpid(group.pids[1 - victim], 0)
-    assert os.waitstatus_to_exitcode(status) == 1
+    assert os.waitstatus_to_exitcode(status) == LOST
     assert f"error: rank {victim} " in group.said(1 - victim)
-    assert "has given no sign of life for 2 seconds" in group.said(1 - victim)
+    line = "has given no sign of life for 2 seconds; the same command continues from the last checkpoint"
+    assert line in group.said(1 - victim)
     group.pids.pop(1 - victim)
+
+
+class EndsLate:
+    """Rank 1 dies when the results are stored; rank 0 still has something to do."""
+
+    observer = True
+
+    def on_end(self, session, summary) -> None:
+        if distributed.rank() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(7)  # longer than a rank waits for its main thread to end by itself
+
+
+def test_a_rank_that_dies_when_the_results_are_stored_spoils_nothing(tiny, ranks):
+    cfg = tiny("trainer.duration=2 steps")
+    group = ranks(2, lambda: run(cfg, callbacks=[EndsLate()]))
+    assert group.wait() == [0, -signal.SIGKILL], group.said(0)
+    assert RunFolder.of(cfg).finished and not RunFolder.of(cfg).error.exists()
 
 
 def test_the_error_of_one_rank_is_told_by_the_first_and_kept_in_the_runs_folder(tiny, ranks):

@@ -332,3 +332,19 @@ def test_results_that_are_worse_than_guessing_are_said(train, capsys):
     assert "100 times" in diverged({"loss": 1.0, "r2": -99.0}, values, outputs=1)
     train("optimizer.lr=100", "optimizer.weight_decay=0", "trainer.progress=lines")
     assert "that of guessing 2.30" in capsys.readouterr().out
+
+
+def test_a_run_that_another_process_finishes_while_this_one_gets_ready_is_left_alone(tiny, capsys):
+    """Whether it is finished is asked once more when the folder is locked."""
+    cfg, written = tiny("trainer.duration=2 steps"), []
+
+    class Other:
+        observer = True
+
+        def on_setup(self, plan, data):
+            run(cfg)
+            written.append(RunFolder.of(cfg).summary.stat().st_mtime_ns)
+
+    summary = run(cfg, callbacks=[Other()])
+    assert summary["steps"] == 2 and "finished already" in capsys.readouterr().out
+    assert RunFolder.of(cfg).summary.stat().st_mtime_ns == written[0] and not RunFolder.of(cfg).in_use

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import hybrid
+from hybrid.errors import LOST
 from hybrid.runs.numbers import headline
 from hybrid.runs.sweeps.folder import SweepRun
 
 _ASKS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-_STOPPED = {128 + number: "checkpoint written" for number in _ASKS}
-_STOPPED |= {-number: "it had not begun" for number in _ASKS}  # Python was still starting
+_STOPPED = {128 + number for number in _ASKS} | {-number for number in _ASKS}  # negative: Python was starting or ending
 _LINES_KEPT = 60
 _SAFE = ("-P",) if sys.version_info >= (3, 11) else ()  # no file of the current folder takes a module's place
 _TRAIN = (sys.executable, *_SAFE, "-m", "hybrid", "train")
@@ -69,12 +69,20 @@ class Job:
         if self.run.folder.finished:
             return Outcome("finished", f"test {headline(self.run.folder.read_summary()['test'])}")
         if code in _STOPPED:
-            return Outcome("stopped", f"{_STOPPED[code]}; the same command continues")
+            return Outcome("stopped", self._where_it_goes_on())
+        if code == LOST:
+            return Outcome("killed", "another of its processes died; the same command continues")
         if code < 0:
             name = signal.Signals(-code).name
             words = f"{name}{' (out of memory?)' * (name == 'SIGKILL')}; the same command continues"
             return Outcome("killed", words)
         return self._failure(code)
+
+    def _where_it_goes_on(self) -> str:
+        """The folder tells, and not the exit code: a second signal may end a run that has long written a checkpoint."""
+        if not (self.run.folder.checkpoints / "last.pt").exists():
+            return "it had not come to a checkpoint; the same command begins it again"
+        return "checkpoint written; the same command continues"
 
     def _failure(self, code: int) -> Outcome:
         text = self._printed() or f"exit code {code}, and nothing was printed\n"

@@ -33,9 +33,10 @@ def plan_runs(arguments: Sequence[str]) -> list[Planned]:
     """Compose every run of a sweep; nothing is written.
 
     Raises UserError, which names the combination, if one of them cannot be composed: a typo costs no run. Two combinations
-    that make the same run become one run, with a warning.
+    that make the same run become one run; one warning says which settings made the difference.
     """
     runs: dict[str, Planned] = {}
+    again: list[str] = []
     for overrides in expand(arguments):
         with composing_one_of(overrides, arguments):
             run = plan_run(overrides)
@@ -46,9 +47,12 @@ def plan_runs(arguments: Sequence[str]) -> list[Planned]:
             raise UserError(
                 f"run.name={run.cfg.run.name} names one folder, and the sweep has several runs: leave it out."
             )
-        warnings.warn(
-            f"{' '.join(overrides)} is the same run as {' '.join(there.overrides)}: it runs once.", stacklevel=2
-        )
+        here = [text for text in overrides if text not in there.overrides]
+        before = [text for text in there.overrides if text not in overrides]
+        again.append(f"{' '.join(here) or 'given twice'} is the same run as {' '.join(before) or 'before'}")
+    if again:
+        more = f" (and {len(again) - 1} more of the kind)" if len(again) > 1 else ""
+        warnings.warn(f"{again[0]}: it runs once{more}.", stacklevel=2)
     return list(runs.values())
 
 

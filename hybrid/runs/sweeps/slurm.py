@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from hybrid.configuration.paths import VARIABLE, named_folders
 from hybrid.errors import UserError
@@ -26,7 +28,9 @@ from hybrid.runs.sweeps.job import Job, Outcome, import_path
 from hybrid.runs.sweeps.settings import SlurmSettings
 
 _PAUSE = 2.0  # seconds between two questions to the controller
+_SAY_AFTER = 60.0  # seconds in which no run has begun
 _AWAY = ("Unable to contact", "Socket timed out", "Connection refused", "Transport endpoint", "Zero Bytes")
+_COMMANDS = ("sbatch", "srun", "scontrol", "squeue", "scancel")
 _GOES_ON = ("RUNNING", "PREEMPTED")  # states of a job that nobody has cancelled
 
 
@@ -47,17 +51,31 @@ def run_on_slurm(
     if not settings.wait:
         return 0
     try:
-        while jobs_in_queue(sweep):
-            time.sleep(_PAUSE)
+        _wait_for(sweep)
     except KeyboardInterrupt:
         print(f"no longer waiting; the jobs go on. To end them: scancel --name={job_name(sweep)}", file=sys.stderr)
         raise
     return report(sweep)
 
 
+def _wait_for(sweep: SweepFolder) -> None:
+    """Wait until no job is in the queue; while none runs, say after a minute, and whenever it changes, what SLURM waits for."""
+    said, began = "", time.monotonic()
+    while queue := jobs_in_queue(sweep):
+        reasons = sorted({job.reason for job in queue.values() if job.state == "PENDING"} - {"", "None"})
+        if any(job.state != "PENDING" for job in queue.values()):
+            began = time.monotonic()
+        elif reasons and time.monotonic() - began > _SAY_AFTER and (words := ", ".join(reasons)) != said:
+            print(f"no run has begun; SLURM's reason: {words}", flush=True)
+            said = words
+        time.sleep(_PAUSE)
+
+
 def submit(sweep: SweepFolder, runs: Sequence[SweepRun], settings: SlurmSettings) -> dict[str, str]:
     """Submit one job array. Returns run's name -> job number. Raises UserError if SLURM refuses it."""
     submitit = import_submitit()
+    check_commands()
+    _check_array(len(runs))
     executor = submitit.AutoExecutor(
         folder=sweep.slurm / "%j", cluster="slurm", slurm_max_num_timeout=settings.requeues
     )
@@ -68,6 +86,22 @@ def submit(sweep: SweepFolder, runs: Sequence[SweepRun], settings: SlurmSettings
     except submitit.core.utils.FailedJobError as error:
         raise UserError(f"SLURM refuses the sweep: {str(error).strip().splitlines()[-1]}") from error
     return {run.name: job.job_id for run, job in zip(runs, jobs, strict=True)}
+
+
+def check_commands() -> None:
+    """Raise UserError, naming them, where commands of SLURM are absent: a login node has all of them."""
+    if missing := [name for name in _COMMANDS if shutil.which(name) is None]:
+        raise UserError(f"cluster=slurm: there is no {', '.join(missing)} here. Start it on a cluster's login node.")
+
+
+def _check_array(runs: int) -> None:
+    """Raise UserError for more runs than SLURM allows in one job array."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config").stdout, re.MULTILINE)
+    if found is not None and runs > int(found[1]):
+        raise UserError(
+            f"cluster=slurm: the sweep would submit {runs} runs, and a job array of this cluster has at most {found[1]} "
+            "(MaxArraySize). Give it in parts, such as seed=0,1 and then seed=2,3."
+        )
 
 
 def _variables() -> list[str]:
@@ -83,17 +117,25 @@ def _variables() -> list[str]:
     return lines
 
 
-def jobs_in_queue(sweep: SweepFolder) -> dict[str, str]:
-    """The sweep's jobs that have not ended: job number -> state (PENDING, RUNNING, …).
+class QueuedJob(NamedTuple):
+    """A job that has not ended: its state (PENDING, RUNNING, …), and why it is pending, in SLURM's word."""
+
+    state: str
+    reason: str
+
+
+def jobs_in_queue(sweep: SweepFolder) -> dict[str, QueuedJob]:
+    """The sweep's jobs that have not ended, by their numbers.
 
     A controller that does not answer is asked again for up to five minutes. Raises UserError if there is no SLURM.
     """
     command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", f"--name={job_name(sweep)}"]
-    answer = _ask(*command, "--format=%i %T")
+    answer = _ask(*command, "--format=%i %T %r")
     if answer.returncode:
         reason = (answer.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"cluster=slurm: SLURM did not respond ({reason}). Start it on a cluster's login node.")
-    return dict(line.split() for line in answer.stdout.splitlines())
+    rows = (line.split(maxsplit=2) for line in answer.stdout.splitlines())
+    return {number: QueuedJob(state, "".join(reason)) for number, state, *reason in rows}
 
 
 def _ask(*command: str) -> subprocess.CompletedProcess[str]:
@@ -177,9 +219,7 @@ class ArrayTask:
 
 def requeue() -> None:
     """Put this job back into the queue, and end."""
-    import submitit
-
-    number = submitit.JobEnvironment().job_id
+    number = own_job()
     answer = _ask("scontrol", "requeue", number)
     if answer.returncode:
         warnings.warn(f"job {number} cannot be requeued: {answer.stderr.strip()}", stacklevel=2)
@@ -201,7 +241,20 @@ def _last_checkpoint(run: SweepRun) -> int | None:
         return None
 
 
+def own_job(environment: Mapping[str, str] | None = None) -> str:
+    """The number of this job alone, such as "12_3": the bare number of an array's last element names the whole array."""
+    variables = os.environ if environment is None else environment
+    array, element = variables.get("SLURM_ARRAY_JOB_ID"), variables.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{element}" if array and element else variables.get("SLURM_JOB_ID", "")
+
+
 def _state() -> str:
-    answer = _ask("scontrol", "show", "job", os.environ.get("SLURM_JOB_ID", ""))
-    fields = dict(field.split("=", 1) for field in answer.stdout.split() if "=" in field)
-    return fields.get("JobState", "")
+    """The state of this job, such as RUNNING. Raises UserError where SLURM describes no job, or several."""
+    number = own_job()
+    answer = _ask("scontrol", "show", "job", "--oneliner", number)
+    states = re.findall(r"\bJobState=(\S+)", answer.stdout)
+    if len(states) != 1:
+        raise UserError(
+            f"scontrol show job {number} describes {len(states)} jobs, not one: {answer.stderr.strip()[:200]}"
+        )
+    return states[0]

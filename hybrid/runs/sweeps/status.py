@@ -7,13 +7,16 @@ import datetime
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid.durations import RunLength
 from hybrid.errors import UserError
 from hybrid.runs.jsonl import read_metrics
 from hybrid.runs.numbers import headline
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun, counted
+
+if TYPE_CHECKING:
+    from hybrid.runs.sweeps.slurm import QueuedJob
 
 State = Literal["finished", "running", "queued", "stopped", "failed", "waiting"]
 
@@ -48,18 +51,19 @@ def sweep_status(sweep: SweepFolder) -> list[Status]:
     return [run_status(run, job=queue.get(run.job or "")) for run in runs]
 
 
-def run_status(run: SweepRun, *, job: str | None = None) -> Status:
-    """The status of one run; `job` is the state of its SLURM job, if it is in the queue."""
+def run_status(run: SweepRun, *, job: QueuedJob | None = None) -> Status:
+    """The status of one run; `job` is its SLURM job, if it is in the queue."""
     folder = run.folder
     if folder.finished:
         summary = folder.read_summary()
         return Status(run, "finished", 1.0, summary["seconds"], f"test {headline(summary['test'])}")
     records = read_metrics(folder.metrics)
     done = _done(records, run)
-    if folder.in_use or job in ("RUNNING", "COMPLETING"):
+    if folder.in_use or (job is not None and job.state in ("RUNNING", "COMPLETING")):
         return Status(run, "running", done, _left(run, records, done), _last_validation(records))
     if job is not None:
-        return Status(run, "queued", done, None, _last_validation(records))
+        words = filter(None, (_last_validation(records), job.reason if job.reason != "None" else ""))
+        return Status(run, "queued", done, None, ", ".join(words))
     if folder.error.is_file():
         lines = folder.error.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return Status(run, "failed", done, None, lines[-1][:200] if lines else "error.txt is empty")

@@ -106,7 +106,7 @@ def test_sigterm_stops_the_running_and_starts_no_other(sweep, tmp_path):
     thread.start()
     code, out, _ = sweep("optimizer.lr=0.0625,0.1")
     thread.join()
-    assert code == 143 and "stopped: optimizer.lr=0.0625: checkpoint written" in out
+    assert code == 143 and "stopped: optimizer.lr=0.0625: it had not come to a checkpoint" in out
     assert starts(tmp_path) == [1]
     code, _, _ = sweep("optimizer.lr=0.0625,0.1")
     assert code == 0 and starts(tmp_path) == [1, 2]

@@ -49,8 +49,13 @@ def test_the_configuration_no_longer_depends_on_where_it_is_read(tmp_path, monke
 
 
 def test_the_same_run_twice_runs_once():
-    with pytest.warns(UserWarning, match="is the same run as"):
-        runs = plan_runs(["trainer.log_every='1 steps','2 steps'"])
+    """One warning says what differs, however often."""
+    with pytest.warns(UserWarning) as warned:
+        runs = plan_runs(["trainer.log_every='1 steps','2 steps','3 steps'"])
+    (warning,) = warned
+    assert str(warning.message) == (
+        "trainer.log_every='2 steps' is the same run as trainer.log_every='1 steps': it runs once (and 1 more of the kind)."
+    )
     assert len(runs) == 1
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hybrid.errors import UserError
+from hybrid.errors import LOST, UserError
 from hybrid.runs.jsonl import read_metrics
 from hybrid.runs.sweeps import slurm
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun
@@ -337,6 +337,60 @@ def test_a_killed_run_is_requeued_if_it_had_come_to_a_checkpoint(make_sweep, qui
         monkeypatch.setattr(slurm, "_last_checkpoint", lambda run, left=checkpoints: left.pop(0))
         assert slurm.ArrayTask()(run).state == "killed"
         assert len(requeued) == times
+
+
+def test_a_job_of_an_array_asks_for_itself_alone_and_one_answer_counts(monkeypatch):
+    """The last element's own number is the array's, for which scontrol describes all elements."""
+    asked, answers = [], ["JobId=7 JobState=RUNNING ArrayTaskId=2\n", "JobId=5 JobState=A\nJobId=6 JobState=B\n"]
+
+    def answer(*command):
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, stdout=answers.pop(0), stderr="")
+
+    monkeypatch.setattr(slurm, "_ask", answer)
+    for name, value in {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert slurm._state() == "RUNNING" and asked[0] == ("scontrol", "show", "job", "--oneliner", "7_2")
+    with pytest.raises(UserError, match="scontrol show job 7_2 describes 2 jobs, not one"):
+        slurm._state()
+    assert slurm.own_job({"SLURM_JOB_ID": "9"}) == "9"
+
+
+def test_a_run_one_of_whose_processes_died_is_requeued_by_the_first(make_sweep, monkeypatch):
+    """Rank 0's process ends with the exit code of a lost rank."""
+    (run,) = make_sweep("seed=0").runs()
+    monkeypatch.setattr("hybrid.runs.sweeps.job._TRAIN", (sys.executable, "-c", f"raise SystemExit({LOST})"))
+    monkeypatch.setattr(slurm, "_state", lambda: "RUNNING")
+    monkeypatch.setattr(slurm, "requeue", lambda: requeued.append(run.name))
+    requeued = []
+    for checkpoints in ([None, None], [None, 1]):
+        monkeypatch.setattr(slurm, "_last_checkpoint", lambda run, left=checkpoints: left.pop(0))
+        assert slurm.ArrayTask()(run).state == "killed"
+    assert requeued == [run.name]
+
+
+def test_commands_that_are_absent_and_too_long_arrays_are_one_line(tmp_path, monkeypatch):
+    for name in ("squeue", "scancel", "sbatch"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="there is no srun, scontrol here. Start it on a cluster's login node"):
+        slurm.check_commands()
+    config = subprocess.CompletedProcess([], 0, stdout="MaxArraySize            = 1001\n", stderr="")
+    monkeypatch.setattr(slurm, "_ask", lambda *command: config)
+    slurm._check_array(1001)
+    with pytest.raises(UserError, match=r"submit 1002 runs, and a job array of this cluster has at most 1001 \(MaxArr"):
+        slurm._check_array(1002)
+
+
+def test_slurms_reason_is_said_once_where_no_run_can_begin(monkeypatch, capsys):
+    pending, running = slurm.QueuedJob("PENDING", "PartitionNodeLimit"), slurm.QueuedJob("RUNNING", "None")
+    answers = [{"7_0": pending}, {"7_0": pending}, {"7_0": running}, {}]
+    monkeypatch.setattr(slurm, "jobs_in_queue", lambda sweep: answers.pop(0))
+    monkeypatch.setattr(slurm, "_SAY_AFTER", -1.0)
+    monkeypatch.setattr(slurm.time, "sleep", lambda seconds: None)
+    slurm._wait_for(None)
+    assert capsys.readouterr().out == "no run has begun; SLURM's reason: PartitionNodeLimit\n"
 
 
 def _stop_when_waiting(task: slurm.ArrayTask, run: SweepRun):

@@ -68,8 +68,10 @@ def test_the_pace_is_that_of_the_session(sweep):
 def test_slurm_s_queue_tells_what_no_folder_does(sweep, monkeypatch):
     runs = sweep.runs()
     sweep.note_jobs({runs[4].name: "7_0", runs[5].name: "7_1"})
-    monkeypatch.setattr(slurm, "jobs_in_queue", lambda _: {"7_0": "PENDING", "7_1": "RUNNING"})
+    queue = {"7_0": slurm.QueuedJob("PENDING", "PartitionNodeLimit"), "7_1": slurm.QueuedJob("RUNNING", "None")}
+    monkeypatch.setattr(slurm, "jobs_in_queue", lambda _: queue)
     assert [status.state for status in sweep_status(sweep)][4:] == ["queued", "running"]
+    assert sweep_status(sweep)[4].words == "PartitionNodeLimit"
 
 
 def test_time_left_is_work_over_workers():
