@@ -83,8 +83,8 @@ def _print_values(data: Data) -> None:
 
 
 def _print_pixels(data: Data) -> None:
-    from hybrid.data.sources import FileSplit
     from hybrid.data.statistics import file_sizes, pixel_statistics
+    from hybrid.data.stored import FileSplit
 
     pixels = pixel_statistics(data.loader("train", batch_size=256))
     for name, values in (("mean", pixels.mean), ("std", pixels.std)):

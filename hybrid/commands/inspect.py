@@ -187,7 +187,7 @@ class _Work:
         import csv
         import io
 
-        from hybrid.data.sources import FileSplit
+        from hybrid.data.stored import FileSplit
         from hybrid.files import write_text
 
         split, names = self.run.data.splits[self.options.split], self.run.class_names

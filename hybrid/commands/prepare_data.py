@@ -49,7 +49,8 @@ def _prepare(cfg: DictConfig) -> None:
 
 def _check_images(data: Data, *, decode: bool) -> None:
     """Print every image that cannot be read. Raises UserError at the end if there is one."""
-    from hybrid.data.sources import FileSource, FileSplit
+    from hybrid.data.sources import FileSource
+    from hybrid.data.stored import FileSplit
 
     splits = [split for split in data.splits.values() if isinstance(split, FileSplit)]
     if not decode or not isinstance(data.source, FileSource) or not splits:

@@ -14,7 +14,9 @@ from torch import Tensor
 from hybrid.data.array_files import open_array, text_of
 from hybrid.data.images import Fit, ImageReader, Size, check_size, sides
 from hybrid.data.pixels import ValueRange, as_bytes, check_value_range
-from hybrid.data.sources import FileSplit, MemorySplit, Part, Source, Split, resize, tell_of_cropping
+from hybrid.data.resizing import resize, tell_of_cropping
+from hybrid.data.sources import Source
+from hybrid.data.stored import FileSplit, MemorySplit, Part, Split
 from hybrid.data.tasks import Task, as_labels, checked_labels, task_of
 from hybrid.errors import UserError
 from hybrid.ranges import Workers

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from hybrid.data.dataset import Data
-from hybrid.data.sources import FileSplit, MemorySplit, Split
 from hybrid.data.statistics import class_counts
+from hybrid.data.stored import FileSplit, MemorySplit, Split
 from hybrid.errors import UserError
 
 _log = logging.getLogger(__name__)

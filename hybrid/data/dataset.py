@@ -19,8 +19,9 @@ from hybrid.data.file_loader import FileLoader
 from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.memory_loader import MemoryLoader
 from hybrid.data.preprocessing import Normalize, PixelStatistics, Scale, preprocessing
-from hybrid.data.sources import FileSplit, MemorySplit, Source, Split
+from hybrid.data.sources import Source
 from hybrid.data.splits import Division
+from hybrid.data.stored import FileSplit, MemorySplit, Split
 from hybrid.data.tasks import OUTPUT_WORDS, Task
 from hybrid.distributed.rank_slices import ALONE, Shares
 from hybrid.errors import UserError, unknown_name

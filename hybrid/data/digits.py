@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from hybrid.data.images import Size, check_size
-from hybrid.data.sources import MemorySource, Stored
+from hybrid.data.sources import MemorySource
+from hybrid.data.stored import Stored
 from hybrid.stratified import stratified_positions
 
 _TEST_IMAGES = 360

@@ -20,7 +20,8 @@ from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.images import Box
 from hybrid.data.policies import apply_seeded, make_policy
 from hybrid.data.randomness import number, numpy_generator, torch_generator
-from hybrid.data.sources import FileSplit, Source
+from hybrid.data.sources import Source
+from hybrid.data.stored import FileSplit
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from hybrid.data.images import Fit, Interpolation, Size
 from hybrid.data.indexed import IndexedSource, numbered
 from hybrid.data.pixels import ValueRange
-from hybrid.data.sources import Part
+from hybrid.data.stored import Part
 from hybrid.errors import UserError, first_line, unknown_name
 from hybrid.ranges import Workers
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from hybrid.data.folder import check_crop
 from hybrid.data.images import Box, Fit, Interpolation, Size, check_size
 from hybrid.data.pixels import ValueRange, check_value_range
-from hybrid.data.sources import Files, FileSource, Part
+from hybrid.data.sources import Files, FileSource
+from hybrid.data.stored import Part
 from hybrid.errors import UserError, first_line
 from hybrid.ranges import Workers
 

@@ -11,7 +11,7 @@ from hybrid.data.batch import Batch, Batching, Loader
 from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.policies import apply_seeded, make_policy
 from hybrid.data.randomness import number
-from hybrid.data.sources import MemorySplit
+from hybrid.data.stored import MemorySplit
 
 
 class MemoryLoader(Loader):

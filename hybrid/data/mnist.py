@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hybrid.data.files import OfficialFile
 from hybrid.data.official import OfficialSource
-from hybrid.data.sources import Stored
+from hybrid.data.stored import Stored
 from hybrid.data.tasks import check_labels
 from hybrid.errors import UserError
 

@@ -6,93 +6,24 @@ the keys of its yaml. docs/guide/data.md has a complete example.
 
 from __future__ import annotations
 
-import itertools
-import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from hybrid.data.files import OfficialFile, is_official, md5
-from hybrid.data.images import Box, Fit, ImageReader, Interpolation, Size, box_around, centre, scaled, sides
+from hybrid.data.images import Box, Fit, ImageReader, Interpolation, Size, box_around, sides
 from hybrid.data.pixels import ValueRange, as_bytes
+from hybrid.data.resizing import resize, tell_of_cropping
+from hybrid.data.stored import FileSplit, MemorySplit, Part, Split, Stored
 from hybrid.data.tasks import Task, as_labels, checked_labels
 from hybrid.errors import UserError
-
-_log = logging.getLogger(__name__)
-
-Stored = Literal["train", "test"]
-Part = Literal["train", "validation", "test"]
-
-
-@dataclass(frozen=True)
-class MemorySplit:
-    """The images of one split, in memory.
-
-    Attributes:
-        images: (n, C, H, W) uint8.
-        labels: as the data set's task has them (`hybrid.data.tasks`): (n,) int64 classes, or (n, K) float32.
-        indices: (n,) int64, the position of each image in the data set's own files.
-    """
-
-    images: Tensor
-    labels: Tensor
-    indices: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, positions: Tensor) -> MemorySplit:
-        """A split of the images at these positions."""
-        return MemorySplit(self.images[positions], self.labels[positions], self.indices[positions])
-
-    def to(self, device: torch.device) -> MemorySplit:
-        """The split on another device."""
-        return MemorySplit(self.images.to(device), self.labels.to(device), self.indices.to(device))
-
-
-@dataclass(frozen=True)
-class FileSplit:
-    """The image files of one split.
-
-    Attributes:
-        paths: of n files.
-        labels: as the data set's task has them (`hybrid.data.tasks`): (n,) int64 classes, or (n, K) float32.
-        indices: (n,) int64, the position of each file in the data set's own list.
-    """
-
-    paths: Sequence[str]
-    labels: Tensor
-    indices: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, positions: Tensor) -> FileSplit:
-        """A split of the files at these positions."""
-        paths = [self.paths[position] for position in positions.tolist()]
-        return FileSplit(paths, self.labels[positions], self.indices[positions])
-
-
-Split = MemorySplit | FileSplit
-
-
-def joined(splits: Sequence[Split]) -> Split:
-    """The images of several parts of a data set as one. Positions in the data set's files go on from part to part."""
-    starts = [0, *itertools.accumulate(len(split) for split in splits)]
-    labels = torch.cat([split.labels for split in splits])
-    indices = torch.cat([split.indices + start for split, start in zip(splits, starts, strict=False)])
-    if isinstance(splits[0], MemorySplit):
-        return MemorySplit(torch.cat([split.images for split in splits]), labels, indices)  # type: ignore[union-attr]
-    return FileSplit([path for split in splits for path in split.paths], labels, indices)  # type: ignore[union-attr]
 
 
 class Source(ABC):
@@ -305,33 +236,3 @@ class FileSource(Source):
 
 def _kind(found: Any) -> str:
     return "None" if found is None else f"a {type(found).__name__}"
-
-
-def tell_of_cropping(images: Tensor, size: tuple[int, int], *, fit: Fit, where: str) -> None:
-    """Says in one line that images (N, C, h, w) lose a part when they are brought to a size."""
-    height, width = images.shape[-2:]
-    if scaled(height, width, box=size, fit=fit) != size:
-        _log.warning(
-            "%s: images of %d x %d (height x width) are scaled to cover %d x %d, and what does not fit is cut off: a size "
-            'of their own proportions keeps it, fit="squash" squeezes it in.',
-            where,
-            height,
-            width,
-            *size,
-        )
-
-
-def resize(images: Tensor, size: tuple[int, int], *, fit: Fit = "crop") -> Tensor:
-    """Images (N, C, h, w) uint8 at another size (height, width), bicubic, antialiased where they shrink.
-
-    fit: "crop" scales them to cover the size and cuts out the centre; "squash" changes their proportions.
-    """
-    if images.shape[-2:] == size:
-        return images
-    whole = scaled(*images.shape[-2:], box=size, fit=fit)
-    top, left = centre(*whole, size=size)
-    chunks = [
-        functional.interpolate(chunk.float(), size=whole, mode="bicubic", antialias=True).round().clamp(0, 255)
-        for chunk in images.split(1000)  # in pieces: the floats of a whole set would take four times its memory
-    ]
-    return torch.cat([chunk[..., top : top + size[0], left : left + size[1]].to(torch.uint8) for chunk in chunks])

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from hybrid.data.holdout import Holdout
-from hybrid.data.sources import Part, Source, Split, joined
+from hybrid.data.sources import Source
+from hybrid.data.stored import Part, Split, joined
 from hybrid.errors import UserError
 from hybrid.ranges import Count, Range, Seed32, check_ranges
 from hybrid.stratified import classes_or_one, stratified_positions

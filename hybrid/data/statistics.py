@@ -16,7 +16,7 @@ from hybrid.data.batch import Loader
 from hybrid.data.dataset import Data
 from hybrid.data.images import ORIENTATION, visible
 from hybrid.data.preprocessing import PixelStatistics
-from hybrid.data.sources import FileSplit
+from hybrid.data.stored import FileSplit
 from hybrid.errors import UserError
 from hybrid.escaping import for_terminal
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from hybrid.data.images import EXTENSIONS, Fit, Interpolation, Size
 from hybrid.data.indexed import IndexedSource, numbered
 from hybrid.data.pixels import ValueRange
-from hybrid.data.sources import Part
+from hybrid.data.stored import Part
 from hybrid.errors import UserError
 from hybrid.ranges import Workers
 

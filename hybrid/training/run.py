@@ -29,6 +29,7 @@ from hybrid.training.session import Session
 from hybrid.training.settings import Settings, with_absolute_root
 from hybrid.training.start import begin, check_model, initial_weights, on_device, set_up_process
 from hybrid.training.state import TrainState
+from hybrid.training.statistics_check import statistics_warning
 from hybrid.training.summary import closing_words, final_numbers, summarize
 from hybrid.training.torch_schedule import torch_schedule
 from hybrid.training.trainer import Trainer
@@ -144,7 +145,7 @@ def _train(session: Session) -> dict[str, Any]:
     summary = summarize(session, test)
     table = {**session.plan.table, "optimizer.lr": session.learning_rate}  # a number, also for auto
     session.tracker.results(table, final_numbers(summary))
-    warning = trainer.statistics_warning()  # all ranks are needed for it, and for nothing after it
+    warning = statistics_warning(session)  # all ranks are needed for it, and for nothing after it
     distributed.from_main(lambda: _store(session, test, summary))
     distributed.done()
     if warning:

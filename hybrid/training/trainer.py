@@ -22,10 +22,9 @@ Records of a step are on the disk before the checkpoint of that step, so a resum
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import nn
@@ -38,7 +37,7 @@ from hybrid.errors import Stopped, UserError, is_out_of_memory
 from hybrid.training import checkpoint, schedule
 from hybrid.training.agreement import compare_weights
 from hybrid.training.analysis.live import LiveAnalysis
-from hybrid.training.averages import EarlyStatistics, batch_statistics
+from hybrid.training.averages import EarlyStatistics
 from hybrid.training.evaluation import Evaluation, evaluate
 from hybrid.training.gradient_checkpointing import Checkpointed, blocks
 from hybrid.training.interruption import Interruption, StopVote
@@ -46,8 +45,6 @@ from hybrid.training.memory import taken_gib
 from hybrid.training.profiling import Profiler
 from hybrid.training.session import Session
 from hybrid.training.step import compiled, train_step
-
-_COMPARED, _FEWEST, _POINTS = 256, 8, 15.0  # training images, in batches of at least so many; difference in points
 
 
 class Trainer:
@@ -124,46 +121,6 @@ class Trainer:
         session.pictures.after_evaluation(state.step, result, split="test")
         self._call("on_evaluation", "test", result.numbers())
         return result
-
-    def statistics_warning(self) -> str | None:
-        """A line where batch norm's running statistics are why evaluation is worse than training; None where all is well.
-
-        A few training images, as they are, are evaluated twice: with these statistics, and with those of the batch.
-        """
-        data, settings, model = self.session.data, self.plan.trainer, self.state.evaluated
-        if self.plan.objective.task != "classification":
-            return None
-        size = min(settings.batch_size // settings.accumulation, len(data.splits["train"]))
-        count = size * max(1, _COMPARED // size)
-        batches, evaluated = self._training_images(size, count)
-        objective = dataclasses.replace(self.plan.objective, metrics=())
-        rest = {"num_classes": data.num_classes, "objective": objective, "arithmetic": settings.arithmetic}
-        with batch_statistics(model) as has_batch_norm:
-            if not has_batch_norm or size < _FEWEST:
-                return None
-            result = evaluate(evaluated, batches(), **rest)
-        by_batch, images = result.top1, result.images // distributed.size()
-        by_running = evaluate(evaluated, batches(), **rest).top1
-        if by_batch - by_running < _POINTS:
-            return None
-        return (
-            f"batch norm's running statistics do not fit yet: of {images} training images {by_running:.0f} % are classified "
-            f"right with them, and {by_batch:.0f} % with the statistics of the batch, as in training. So the accuracies of "
-            "evaluation say little. Train for longer, or use trainer.averages_begin=mean, or model/normalization=statistics."
-        )
-
-    def _training_images(self, size: int, count: int) -> tuple[Callable[[], Iterable[Batch]], nn.Module]:
-        """`count` training images in batches of `size`, the same at each call, and the model that takes them.
-
-        Where their features are kept these are taken, in the order of an epoch: otherwise images as they are.
-        """
-        data, cache, model = self.session.data, self.session.cache, self.state.evaluated
-        if cache is None or "train" not in cache:
-            loader = data.loader("train", batch_size=size, device=self.plan.device, most=count, drop_last=True)
-            return lambda: loader.epoch(0), model
-        whole = data.loader("train", batch_size=size, device=self.plan.device, train=True, drop_last=True)
-        kept = cache.loader(whole)
-        return lambda: itertools.islice(kept.epoch(0), count // size), cache.rest(model)
 
     def save(self) -> None:
         """Write last.pt, after checking that what it would hold is good."""

@@ -12,8 +12,8 @@ from PIL import Image
 
 import hybrid
 from hybrid.configuration.from_config import data_from
-from hybrid.data.sources import FileSplit
 from hybrid.data.statistics import contact_sheet, file_sizes, pixel_statistics
+from hybrid.data.stored import FileSplit
 
 
 def run(root, name, *arguments):

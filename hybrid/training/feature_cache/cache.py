@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hybrid import distributed
 from hybrid.data import Data, Loader
 from hybrid.data.augmentation import BatchAugmenter
-from hybrid.data.sources import FileSplit
+from hybrid.data.stored import FileSplit
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 from hybrid.models import HybridModel
