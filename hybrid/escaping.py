@@ -15,10 +15,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def for_terminal(words: str) -> str:
     r"""Return the words with control characters as they are typed, such as \x1b and \n: no colours, no moved cursor.
 
-    Characters that change the direction of writing count, too.
+    Characters that change the direction of writing count, too, and bytes of a name that is no UTF-8.
     """
     return "".join(
-        _typed(letter) if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp") else letter for letter in words
+        _typed(letter) if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") else letter for letter in words
     )
 
 

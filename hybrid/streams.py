@@ -8,6 +8,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+_lost: list[OSError] = []  # of output that a full disk did not take, in this process
+
+
+def output_lost() -> bool:
+    """Whether output could not be written, but for a reader that has gone away."""
+    return bool(_lost)
+
 
 def discard(stream: TextIO) -> None:
     """Send all later output of this stream nowhere, so that no write fails."""
@@ -35,8 +42,22 @@ def is_patient() -> bool:
     return isinstance(sys.stdout, _Patient)
 
 
+def _give_up(stream: TextIO, error: OSError) -> None:
+    """Be silent from here on. A full disk is said once on stderr; of a reader that has gone nobody needs to know."""
+    discard(stream)
+    if isinstance(error, BrokenPipeError):
+        return
+    _lost.append(error)
+    if sys.__stderr__ is not None and stream is not sys.__stderr__:
+        with contextlib.suppress(OSError):
+            print(
+                f"warning: the output cannot be written ({error.strerror}); a run goes on for its files.",
+                file=sys.__stderr__,
+            )
+
+
 class _Patient:
-    """A text stream that becomes silent, instead of raising an error, when its reader goes away."""
+    """A text stream that becomes silent, instead of raising an error, when its reader goes away or its disk is full."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -47,12 +68,12 @@ class _Patient:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
-            discard(self._stream)
+        except OSError as error:
+            _give_up(self._stream, error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except BrokenPipeError:
-            discard(self._stream)
+        except OSError as error:
+            _give_up(self._stream, error)

@@ -18,12 +18,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from hybrid.configuration.arguments import help_text, option, parse
 from hybrid.configuration.entry import guarded
 from hybrid.configuration.hydra_arguments import config_folders_apart
 from hybrid.errors import UserError
+
+if TYPE_CHECKING:
+    from hybrid.runs.sweeps.search_space import Search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,28 @@ def search(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(guarded(functools.partial(_search, own, others), overrides=others, folders=folders))
 
 
+def _check_metric(search: Search) -> None:
+    """Raises UserError, before any trial, for a metric that an evaluation of these runs does not have.
+
+    Callbacks may log numbers of their own, which only a trial shows.
+    """
+    from hybrid.configuration.composition import composed
+    from hybrid.configuration.from_config import data_from
+    from hybrid.objective.objective import objective_of
+
+    cfg = composed([*search.fixed, *search.examples()])
+    if cfg.callbacks:
+        return
+    data = data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
+    data.prepare()
+    numbers = objective_of(cfg, data).numbers
+    if search.metric.removeprefix("validation/") not in numbers:
+        valid = ", ".join(f"validation/{name}" for name in numbers)
+        raise UserError(
+            f"metric={search.metric} is not measured by these runs. Valid: {valid}. metrics=[…] adds others."
+        )
+
+
 def _search(own: Sequence[str], others: Sequence[str]) -> None:
     options = parse(Options, own)
     try:
@@ -72,6 +97,7 @@ def _search(own: Sequence[str], others: Sequence[str]) -> None:
     fixed, space = split_space(others)
     metric = options.metric or _usual_metric([*fixed, *examples(space)])
     what = Search(fixed=fixed, space=space, metric=metric, pruner=options.pruner, seed=options.sampler_seed)
+    _check_metric(what)
     study = run_search(what, name=options.name, trials=options.trials, tell=functools.partial(print, flush=True))
     print(*best_words(study), sep="\n")
 

@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from hybrid.configuration.composition import in_one_line
+from hybrid.configuration.hydra_arguments import taken_as_they_are
 from hybrid.configuration.paths import ConfigFolders
 from hybrid.errors import UserError
 
@@ -42,7 +43,7 @@ def composing_one_of(
 
 def parse_overrides(arguments: Sequence[str]) -> list[Override]:
     """The arguments as Hydra reads them."""
-    return OverridesParser.create().parse_overrides(list(arguments))
+    return OverridesParser.create().parse_overrides(taken_as_they_are(arguments))
 
 
 def _values(override: Override) -> list[str]:

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from hybrid.configuration.explain import explain, yaml_fault
-from hybrid.configuration.hydra_arguments import choosable_groups, is_of_cluster, section_of
+from hybrid.configuration.hydra_arguments import choosable_groups, is_of_cluster, section_of, taken_as_they_are
 from hybrid.configuration.own_files import check_own_files
 from hybrid.configuration.paths import CONFIGS, ConfigFolders
 from hybrid.errors import UserError
@@ -62,7 +62,7 @@ def compose(overrides: Sequence[str] = (), *, config_name: str = "train") -> Dic
         return _compose_of_recipe(overrides, config_name)
     check_own_files(overrides, config_name)
     with own_hydra(), initialize_config_dir(str(CONFIGS), version_base="1.3"), composing():
-        cfg = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
+        cfg = hydra_compose(config_name, overrides=taken_as_they_are(overrides), return_hydra_config=True)
     choices = cfg.hydra.runtime.choices
     with open_dict(cfg):
         del cfg.hydra
@@ -146,6 +146,10 @@ def composing() -> Iterator[None]:
     except YAMLError as error:
         raise UserError(yaml_fault(error)) from error
     except (ValueError, TypeError) as error:
+        if "Config group override must be a string" in str(error):
+            raise UserError(
+                "the command line cannot be composed: a group has the value null; leave it out for its usual choice."
+            ) from error
         raise UserError(f"the command line cannot be composed: {error}.") from error
 
 

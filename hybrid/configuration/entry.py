@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import sys
@@ -43,11 +44,12 @@ from hybrid.configuration.paths import CONFIGS, add_folder, replaced_by_project
 from hybrid.distributed.launch import Launch
 from hybrid.errors import PeerLost, Stopped, UserError, is_out_of_memory, memory_words
 from hybrid.escaping import for_terminal
-from hybrid.streams import discard, is_patient, outliving_readers
+from hybrid.streams import discard, is_patient, outliving_readers, output_lost
 from hybrid.version import __version__
 
 USER_ERROR, INTERRUPTED = 2, 130
 _LET_SPEAK = 2.0  # seconds
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 Task = Callable[[DictConfig], Any]
 Sweep = Callable[[Sequence[str]], Any]
@@ -71,7 +73,8 @@ def main(config_name: str = "train", *, sweep: Sweep | None = None) -> Callable[
         def command(arguments: Sequence[str] | None = None) -> NoReturn:
             given = sys.argv[1:] if arguments is None else list(arguments)
             with outliving_readers():
-                sys.exit(_Start(task, config_name, sweep).run(given))
+                code = _Start(task, config_name, sweep).run(given)
+                sys.exit(code or USER_ERROR * output_lost())
 
         return command
 
@@ -173,6 +176,7 @@ def guarded(
 
     `folders` are those of `--config-dir`, in which configurations are looked for first.
     """
+    _print_every_name()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -181,6 +185,8 @@ def guarded(
             make_importable()
             _warn_of_replaced()
             action()
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where a full disk is a line
     except KeyboardInterrupt as interrupt:
         _say(str(interrupt) or "stopped")
         return INTERRUPTED
@@ -208,11 +214,21 @@ def guarded(
         _say(f"error: {in_one_line(error, overrides, config_name=config_name)}")
         return USER_ERROR
     except OSError as error:  # a folder that cannot be written, a full disk; after Hydra's, some of which are OSErrors
-        if error.filename is None:
+        if error.filename is None and error.errno not in _FULL:
             raise
+        if error.filename is None:
+            discard(sys.stdout)  # or Python would complain again when it ends
+            _say(f"error: the output cannot be written: {error.strerror}")
+            return USER_ERROR
         _say(f"error: {error.filename}: {error.strerror}")
         return USER_ERROR
     return 0
+
+
+def _print_every_name() -> None:
+    """Names of files that are no UTF-8, and letters that a terminal lacks, are printed as they are typed: caf\\udce9."""
+    if (change := getattr(sys.stdout, "reconfigure", None)) is not None:
+        change(errors="backslashreplace")
 
 
 def _warn_of_replaced() -> None:

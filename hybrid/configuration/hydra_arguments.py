@@ -53,6 +53,22 @@ def config_folders_apart(arguments: Sequence[str]) -> tuple[list[str], list[str]
     return rest, [*folders, ""] if waiting else folders
 
 
+def taken_as_they_are(arguments: Sequence[str]) -> list[str]:
+    """The arguments with quotes around a value that begins with ~ or holds another "=": Hydra reads neither.
+
+    A value is what follows the first "=". One with quotes, brackets or commas is left to Hydra's syntax.
+    """
+    return [_quoted(text) for text in arguments]
+
+
+def _quoted(text: str) -> str:
+    name, _, value = text.partition("=")
+    free = not re.search(r"""['"\[\]{}(),\\$]""", value)
+    if text.startswith(("-", "=")) or not re.fullmatch(r"[~+]*[\w./@]+", name) or not free or value != value.strip():
+        return text
+    return f"{name}='{value}'" if "=" in value[1:] or value.startswith("~") else text
+
+
 def is_display(arguments: Sequence[str]) -> bool:
     """Whether the command only prints a configuration."""
     return any(text.split("=")[0] in _DISPLAYS for text in arguments)

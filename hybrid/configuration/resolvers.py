@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def folder(variable: str, default: str) -> str:
-    """The folder that an environment variable names; `default` where it is not set, or empty.
+    """The folder that an environment variable names; `default` where it is not set, or empty. A ~ is the user's own folder.
 
     In yaml: ``${folder:HYBRID_DATA,data}``.
     """
-    return os.environ.get(variable) or default
+    return os.path.expanduser(os.environ.get(variable) or default)
 
 
 def resize_for(size: Any) -> int:

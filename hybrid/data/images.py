@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -25,8 +27,25 @@ Box = tuple[int, int, int, int]
 
 LARGEST_SIDE = 16384  # pixels of a side that images are resized to, at most
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+_PILLOWS_LIMIT = 178_956_970  # pixels
 _BITS, _COLOURS = 258, 262  # tags of TIFF files: BitsPerSample, PhotometricInterpretation
 ORIENTATION = 0x0112  # the tag of EXIF
+
+
+MOST_PIXELS = "HYBRID_MAX_MEGAPIXELS"  # the environment variable
+
+
+def most_pixels() -> int:
+    """The pixels of the largest image that is decoded: about 179 million (Pillow's), or what $HYBRID_MAX_MEGAPIXELS says.
+
+    Raises UserError where that is no number above 0.
+    """
+    given = os.environ.get(MOST_PIXELS)
+    if not given:
+        return _PILLOWS_LIMIT
+    if not re.fullmatch(r"\d{1,7}", given) or int(given) == 0:
+        raise UserError(f"{MOST_PIXELS}={given} in the environment is no whole number of megapixels, 1 to 9999999.")
+    return int(given) * 1_000_000
 
 
 def visible(images: Tensor) -> Tensor:
@@ -136,12 +155,20 @@ class ImageReader:
         """
         from PIL import Image, ImageOps
 
+        Image.MAX_IMAGE_PIXELS = most_pixels() // 2  # Pillow refuses twice as many
         try:
             with Image.open(path) as image:
                 ImageOps.exif_transpose(image, in_place=True)
                 return standard_mode(image, channels=self.channels, value_range=self.value_range, where=str(path))
         except UserError:
             raise
+        except Image.DecompressionBombError as error:
+            count = re.search(r"\((\d+) pixels\)", str(error))
+            size = f"{int(count[1]) / 1e6:.0f}" if count else "more"
+            raise UserError(
+                f"{path}: an image of {size} million pixels is above the limit of {most_pixels() / 1e6:.0f}. "
+                f"{MOST_PIXELS}=1000 in the environment admits 1000 million; a smaller copy is read faster."
+            ) from error
         except Exception as error:  # a damaged file can make a decoder raise nearly anything
             reason = "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
             raise UserError(f"{path}: not a readable image ({reason}).") from error

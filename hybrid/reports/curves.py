@@ -15,7 +15,7 @@ from hybrid.errors import UserError, unknown_name
 from hybrid.reports.differences import labels
 from hybrid.reports.groups import SEED, Group
 from hybrid.reports.numbers import title
-from hybrid.reports.style import COLOURS, WIDE, legend_below, log_scale, new_panels, paper_style
+from hybrid.reports.style import COLOURS, WIDE, legend_below, log_scale, new_panels, paper_style, plain
 from hybrid.runs.reading import StoredRun
 
 _STROKES = ("-", (0, (5, 1.5)))
@@ -89,7 +89,7 @@ def lines_figure(
         style = {"color": line.colour, "linestyle": line.stroke}
         one = "seed" if line.group.over == SEED else "run"
         _draw(axes, own, style, label=_counted(line.label, [run for run, *_ in own], one))
-    axes.set(xlabel=over, ylabel=title(name).replace("top-1 (%)", "accuracy (%)"))
+    axes.set(xlabel=over, ylabel=plain(title(name).replace("top-1 (%)", "accuracy (%)"), 90))
     if _far_apart(series):
         log_scale(axes, "x")
     else:

@@ -12,7 +12,7 @@ from hybrid.errors import UserError
 from hybrid.reports.differences import labels, setting_text, telling_settings, varying
 from hybrid.reports.groups import Group, as_text, sortable
 from hybrid.reports.numbers import title
-from hybrid.reports.style import COLOURS, SMALL, WIDE, legend_below, new_panels, paper_style
+from hybrid.reports.style import COLOURS, SMALL, WIDE, legend_below, new_panels, paper_style, plain
 from hybrid.runs.reading import full_name
 
 _FAR = 20  # times larger: the axis is logarithmic
@@ -103,15 +103,15 @@ def _draw(
 
 def _note(axes: Axes, words: str, place: tuple[float, float], *, colour: str, **more: Any) -> None:
     """Write above and right of a point."""
-    axes.annotate(words, place, (5, 4), textcoords="offset points", color=colour, fontsize=SMALL, **more)
+    axes.annotate(plain(words), place, (5, 4), textcoords="offset points", color=colour, fontsize=SMALL, **more)
 
 
 def _finish(axes: Axes, positions: Mapping[str, float], *, over: str, metric: str) -> None:
-    axes.set(xlabel=over, ylabel=title(metric))
+    axes.set(xlabel=plain(over, 90), ylabel=plain(title(metric), 90))
     places = list(positions.values())
     if min(places) > 0 and max(places) >= _FAR * min(places):
         axes.set_xscale("log")
-    axes.set_xticks(places, list(positions))
+    axes.set_xticks(places, [plain(each) for each in positions])
     axes.minorticks_off()
     axes.margins(y=_MARGIN)
     handles, names = axes.get_legend_handles_labels()

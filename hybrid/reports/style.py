@@ -82,7 +82,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str
     letters = _LETTERS_PER_INCH * figure.get_figwidth()
     fitting = (count for count in range(len(labels), 1, -1) if _width(labels, count) <= letters)
     rows = -(-len(labels) // next(fitting, 1))
-    title = textwrap.fill(heading, int(letters))
+    title = textwrap.fill(plain(heading, len(heading)), int(letters))
     figure.set_figheight(figure.get_figheight() + _LINE * (rows + bool(title) + title.count("\n")) + 0.05)
     cut = [plain(label, int(letters)) for label in labels]
     shown = [f" {label}" if label.startswith("_") else label for label in cut]  # "_" hides a label
@@ -101,7 +101,7 @@ def shades(colour: str, count: int) -> list[str]:
 
 def label_y(axes: Axes, words: str) -> None:
     """Label the y axis; a long label is broken into lines, so that it is no longer than the axis."""
-    axes.set_ylabel(textwrap.fill(words, 32))
+    axes.set_ylabel(textwrap.fill(plain(words, 90), 32))
 
 
 def _width(labels: Sequence[str], columns: int) -> int:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid import distributed
@@ -50,7 +51,7 @@ def run(cfg: DictConfig, *, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
         hybrid.errors.PeerLost: another of the run's processes died (hybrid/distributed/group.py).
     """
     timeout = in_seconds(OmegaConf.select(cfg, "trainer.rank_timeout"), path="trainer.rank_timeout")
-    with distributed.session(timeout=timeout):
+    with distributed.session(timeout=timeout), usual_dtype():
         try:
             own = distributed.together(lambda: callbacks_from(cfg.get("callbacks"), callbacks))
             cfg = with_absolute_root(note(cfg, callbacks))
@@ -60,6 +61,17 @@ def run(cfg: DictConfig, *, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
             if (explained := dead_worker()) is None:
                 raise
             raise explained from error
+
+
+@contextlib.contextmanager
+def usual_dtype() -> Iterator[None]:
+    """A context in which new tensors are float32, whatever the caller's torch.set_default_dtype: it is no setting of a run."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:

@@ -221,7 +221,7 @@ def with_absolute_root(cfg: DictConfig) -> DictConfig:
     """A copy with the whole path of the data's folder, so that a run's folder says where they are, from wherever it is read."""
     cfg = cfg.copy()
     if cfg.data.get("root") is not None:
-        cfg.data.root = str(Path(str(cfg.data.root)).resolve())
+        cfg.data.root = str(Path(str(cfg.data.root)).expanduser().resolve())
     return cfg
 
 

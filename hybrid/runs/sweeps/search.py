@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from hybrid.errors import UserError
+from hybrid.errors import UserError, first_line
 from hybrid.files import write_text
 from hybrid.runs.jsonl import read_metrics
 from hybrid.runs.sweeps.folder import SweepRun
@@ -72,22 +72,38 @@ def _open_study(search: Search, folder: Path) -> Study:
     import optuna
 
     folder.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        storage=f"sqlite:///{folder.resolve() / 'study.db'}",
+    file = folder / "study.db"
+    try:
+        study = _study_of(search, file)
+        there, known = study.user_attrs.get(_SETTINGS), len(study.trials)
+    except Exception as error:  # Optuna, SQLAlchemy and SQLite each have their own for a file that is damaged
+        reason = first_line(error.__cause__ or error)
+        raise UserError(
+            f"{file} cannot be read as the study of a search ({reason}). Remove it to begin again: finished runs are found "
+            "and not repeated. Or choose another name=…."
+        ) from error
+    if there is None and known:
+        raise UserError(f"{file} holds a study of another program. Choose another name=….")
+    if there is not None and there != search.described():
+        changed = ", ".join(key for key, value in search.described().items() if there.get(key) != value)
+        raise UserError(f"{folder} holds another search: {changed} differ. Choose another name=….")
+    study.set_user_attr(_SETTINGS, search.described())
+    # A sampler begins anew with each session: without this it would draw the first session's numbers again.
+    study.sampler = optuna.samplers.TPESampler(seed=search.seed + known)
+    return study
+
+
+def _study_of(search: Search, file: Path) -> Study:
+    import optuna
+
+    return optuna.create_study(
+        storage=f"sqlite:///{file.resolve()}",
         study_name="search",
         load_if_exists=True,
         direction=search.direction,
         sampler=optuna.samplers.TPESampler(seed=search.seed),
         pruner=_pruner(search.pruner),
     )
-    there = study.user_attrs.get(_SETTINGS)
-    if there is not None and there != search.described():
-        changed = ", ".join(key for key, value in search.described().items() if there.get(key) != value)
-        raise UserError(f"{folder} holds another search: {changed} differ. Choose another name=….")
-    study.set_user_attr(_SETTINGS, search.described())
-    # A sampler begins anew with each session: without this it would draw the first session's numbers again.
-    study.sampler = optuna.samplers.TPESampler(seed=search.seed + len(study.trials))
-    return study
 
 
 def _try_again_what_was_cut_off(study: Study) -> None:

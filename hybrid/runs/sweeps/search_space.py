@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
+# They decide which images validate.
+_JUDGES = {
+    "data", "debug", "data.root", "data.validation", "data.split_seed", "data.test", "data.folds", "data.fold", "data.per_class",
+    "data.pool", "trainer.max_evaluation_batches",
+}  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search:
     """The settings of a search.
@@ -40,6 +47,17 @@ class Search:
             )
         if not self.space:
             raise UserError("a search needs a setting to vary, such as 'optimizer.lr=tag(log,interval(0.01,1))'.")
+
+        if judge := next((name for name in self.space if self._is_judge(name)), None):
+            raise UserError(
+                f"{judge} is varied, and it decides how {self.metric} is measured: trials could not be compared. Search with "
+                "each of its values by itself."
+            )
+
+    def _is_judge(self, name: str) -> bool:
+        """Whether a setting decides which images validate, or what the metric is."""
+        of_loss = self.metric == "validation/loss" and (name == "loss" or name.startswith("loss."))
+        return of_loss or name in _JUDGES or name.startswith("data.subset.")
 
     @property
     def direction(self) -> str:

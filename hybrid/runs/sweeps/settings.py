@@ -49,8 +49,19 @@ class SlurmSettings:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        self._check_words()
         if not 1 <= self.warning < 60 * self.minutes:
             raise UserError(f"cluster.warning={self.warning} must lie between 1 s and the time limit, {self.time}.")
+
+    def _check_words(self) -> None:
+        """A line break in an option of sbatch would begin a line of the job's script, which the shell runs."""
+        words = {f"cluster.{name}": getattr(self, name) for name in ("partition", "account", "qos", "time")}
+        words |= {f"cluster.extra.{key}": value for key, value in self.extra.items()}
+        for name, value in words.items():
+            if not re.fullmatch(r"[\w.-]+", name) or not str(value).isprintable():
+                raise UserError(
+                    f"{name}={value!r} is not valid: it must be one line, and its name letters, digits and -."
+                )
 
     @property
     def minutes(self) -> int:

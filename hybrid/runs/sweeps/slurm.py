@@ -111,7 +111,7 @@ def _variables() -> list[str]:
     """
     lines = ["export PYTHONSAFEPATH=1"]  # of submitit's process, from Python 3.11 on
     if places := import_path():
-        lines.append(f'export PYTHONPATH="{os.pathsep.join(places)}${{PYTHONPATH:+:$PYTHONPATH}}"')
+        lines.append(f'export PYTHONPATH={shlex.quote(os.pathsep.join(places))}"${{PYTHONPATH:+:$PYTHONPATH}}"')
     if named := named_folders():
         lines.append(f"export {VARIABLE}={shlex.quote(named)}")
     return lines
