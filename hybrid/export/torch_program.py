@@ -27,9 +27,9 @@ def load_program(path: Path) -> Function:
 
 
 def trace(module: torch.nn.Module, example_shape: tuple[int, ...]) -> torch.export.ExportedProgram:
-    """The program of a module of one tensor whose first dimension may have any size from 1."""
+    """The program of a module of one tensor whose first dimension may have any size, 0 too."""
     example: tuple[Tensor, ...] = (torch.rand(example_shape),)
-    return torch.export.export(module, example, dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+    return torch.export.export(module, example, dynamic_shapes=({0: torch.export.Dim("batch", min=0)},))
 
 
 def one_line(error: Exception) -> str:

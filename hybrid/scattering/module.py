@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hybrid.scattering.empty import at_least_one, holds_nothing
 from hybrid.scattering.geometry import ScatteringError, Settings, check_parameters
 from hybrid.scattering.kymatio_interface import check_frontend, list_of_paths, path_table
 from hybrid.scattering.paths import Path
@@ -168,9 +169,11 @@ class Scattering2D(nn.Module):
         if images.dtype != torch.float64:
             images = images.float()
         batch = images.shape[:-2]
-        if not torch.compiler.is_exporting() and images.numel() == 0:
-            return images.reshape(*batch, *self.output_shape)  # some Fourier transforms refuse an empty batch
+        if holds_nothing(images):  # some Fourier transforms refuse an empty batch
+            return images[..., None, :1, :1].expand(*batch, *self.output_shape)
         flat = images.flatten(0, -3) if batch else images.unsqueeze(0)
+        if torch.compiler.is_exporting():
+            return at_least_one(self.engine.forward, flat).reshape(*batch, *self.output_shape)
         # Not self.engine(…): an engine is no layer of a model, so hooks and recorders of layers do not see it.
         return self.engine.forward(flat).reshape(*batch, *self.output_shape)
 
