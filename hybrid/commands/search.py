@@ -13,10 +13,11 @@ Needs pip install 'hybrid-scattering[search]'.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, NoReturn
 
@@ -82,6 +83,16 @@ def _check_metric(search: Search) -> None:
         )
 
 
+@contextlib.contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """SIGTERM leaves by SystemExit, so that the trial's process ends with this one."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _search(own: Sequence[str], others: Sequence[str]) -> None:
     options = parse(Options, own)
     try:
@@ -91,14 +102,12 @@ def _search(own: Sequence[str], others: Sequence[str]) -> None:
     from hybrid.runs.sweeps.search import best_words, run_search
     from hybrid.runs.sweeps.search_space import Search, examples, split_space
 
-    signal.signal(
-        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
-    )  # the trial's process ends with this one
     fixed, space = split_space(others)
     metric = options.metric or _usual_metric([*fixed, *examples(space)])
     what = Search(fixed=fixed, space=space, metric=metric, pruner=options.pruner, seed=options.sampler_seed)
     _check_metric(what)
-    study = run_search(what, name=options.name, trials=options.trials, tell=functools.partial(print, flush=True))
+    with _exit_on_sigterm():
+        study = run_search(what, name=options.name, trials=options.trials, tell=functools.partial(print, flush=True))
     print(*best_words(study), sep="\n")
 
 

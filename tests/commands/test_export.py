@@ -74,7 +74,7 @@ def test_onnx_holds_the_whole_model(finished, model, images, call, tmp_path):
     code, out, _ = call("export", f"run={finished.path}", f"to={tmp_path}", "formats=onnx")
     assert code == 0 and "model.onnx: takes images" in out and "note" not in out
     session = runtime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
-    for batch in (images, images[:1]):
+    for batch in (images, images[:1], images[:0]):
         (logits,) = session.run(None, {"images": batch.numpy()})
         torch.testing.assert_close(torch.from_numpy(logits), model(batch), atol=1e-4, rtol=0)
 

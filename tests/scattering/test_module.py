@@ -110,6 +110,14 @@ def test_an_empty_batch_has_an_empty_gradient(engine, batch, dtype):
     assert second is None or second.shape == images.shape
 
 
+def test_an_axis_of_no_size_that_vmap_hides(engine):
+    for batch in [(0,), (0, 2), (2, 0)]:
+        assert torch.vmap(engine)(torch.rand(*batch, *SHAPE)).shape == (*batch, 25, 4, 5)
+    assert torch.vmap(torch.vmap(engine))(torch.rand(2, 0, *SHAPE)).shape == (2, 0, 25, 4, 5)
+    gradient = torch.func.grad(lambda image: engine(image).sum())
+    assert torch.vmap(gradient)(torch.rand(0, *SHAPE)).shape == (0, *SHAPE)
+
+
 def test_an_empty_batch_when_compiled(engine):
     torch._dynamo.reset()
     compiled = torch.compile(engine, backend="eager", dynamic=True)
