@@ -73,7 +73,7 @@ def train(*overrides: str, callbacks: Sequence[Any] = ()) -> Run:
     return Run(RunFolder.of(note(cfg, callbacks)).path)
 
 
-def load_run(folder: str | Path, *, weights: str | None = None, device: str = "auto") -> Run:
+def load_run(folder: str | Path, *, weights: str | None = None, device: str = "auto", trust: Sequence[str] = ()) -> Run:
     """Open the folder of a run, finished or not. Nothing in it is changed.
 
     Args:
@@ -81,9 +81,12 @@ def load_run(folder: str | Path, *, weights: str | None = None, device: str = "a
         weights: which checkpoint `model` has: "last", "best" (on the validation images) or "best-STEP"; None takes the
             weights that the run was tested with.
         device: where the model goes: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
+        trust: packages and classes, such as "my_heads", that a run of somebody else may name: their code is run. Those of
+            hybrid and torch need no word, and neither do your own runs.
 
     Raises:
-        hybrid.UserError: the folder is not a run's folder, or these weights are not in it.
+        hybrid.UserError: the folder is not a run's folder, or these weights are not in it; from `model`, `data` and `predict`:
+            the run names classes that are not trusted.
 
     Examples:
         >>> import hybrid, torch
@@ -94,7 +97,7 @@ def load_run(folder: str | Path, *, weights: str | None = None, device: str = "a
         >>> run.predict(torch.rand(2, 1, 32, 32)).columns.tolist()
         ['class', 'probability']
     """
-    run = Run(folder, weights=weights, device=device)
+    run = Run(folder, weights=weights, device=device, trust=trust)
     run.config  # noqa: B018  (refuses what is no run's folder)
     kept = ["last", *sorted(path.stem for path in run._folder.checkpoints.glob("best*.pt"))]
     if weights is not None and weights not in kept:
@@ -114,8 +117,12 @@ class Run:
         (True, 128, ('0', '1', '2'))
     """
 
-    def __init__(self, folder: str | Path, *, weights: str | None = None, device: str = "auto") -> None:
-        self._folder, self._weights, self._device = RunFolder(folder), weights, device
+    def __init__(
+        self, folder: str | Path, *, weights: str | None = None, device: str = "auto", trust: Sequence[str] = ()
+    ) -> None:
+        if isinstance(trust, str):
+            raise UserError(f'trust={trust!r} must be a list: trust=["{trust}"].')
+        self._folder, self._weights, self._device, self._trust = RunFolder(folder), weights, device, tuple(trust)
 
     def __repr__(self) -> str:
         state = f"test {headline(self.summary['test'])}" if self.finished else "not finished"
@@ -248,7 +255,7 @@ class Run:
     def _restored(self) -> Restored:
         from hybrid.training.restore import restore
 
-        return restore(self.path, weights=self._weights, device=self._device)
+        return restore(self.path, weights=self._weights, device=self._device, trust=self._trust)
 
 
 def _refuse(unreadable: Unreadable) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid.configuration.arguments import command, option
 from hybrid.configuration.output_paths import check_folder
+from hybrid.configuration.trust import TRUST
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
@@ -47,6 +48,7 @@ class Options:
     split: Literal["train", "validation", "test"] = option("images that are measured", default="train")
     probe_split: Literal["test", "validation"] = option("images that the probes are tested on", default="test")
     weights: str | None = option("last, best or best-STEP; null: those that the run tested", default=None)
+    trust: tuple[str, ...] = option(TRUST, default=())
     device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1", default="auto")
     batch_size: int = option("images at a time", default=256)
     labels: tuple[str, ...] = option(
@@ -91,6 +93,8 @@ class Options:
             raise UserError("match=… has no effect without checkpoint=….")
         if self.model is None and self.num_classes is not None:
             raise UserError("num_classes=… has no effect without model=….")
+        if self.model is not None and self.trust:
+            raise UserError("trust=… has no effect with model=…, which is the command's own.")
         if self.model is not None and self.weights is not None:
             raise UserError("weights=… has no effect with model=…: its weights are checkpoint=….")
         check_folder("to", self.to)
@@ -121,7 +125,7 @@ def analyze(options: Options) -> None:
             continue
         name = _name(Path(place).resolve(), analyses)
         request = Request(settings=settings, say=_teller(began, f"{place}:"), **reading)
-        analysis = analyse_run(place, request, weights=options.weights)
+        analysis = analyse_run(place, request, weights=options.weights, trust=options.trust)
         analyses[name] = _finish(analysis, folder, name if options.to else options.preset)
     for name, analysis in analyses.items():
         print(f"{name}: {analysis.in_words()}")

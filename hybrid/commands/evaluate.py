@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.output_paths import PICTURES, check_file, writing
+from hybrid.configuration.trust import TRUST
 from hybrid.errors import UserError
 from hybrid.escaping import for_terminal
 
@@ -39,6 +40,7 @@ class Options:
     batch_size: int | None = option("images at a time; null: as the run", default=None)
     precision: Literal["fp32", "bf16", "fp16"] | None = option("null: as the run", default=None)
     data_root: str | None = option("folder of the data, if not where the run had them", default=None)
+    trust: tuple[str, ...] = option(TRUST, default=())
     metrics: tuple[Any, ...] | None = option(
         "what is measured beside loss and accuracy, as in training: names and class paths; null: as the run",
         default=None,
@@ -61,7 +63,9 @@ def evaluate(options: Options) -> None:
     from hybrid.training.evaluation import evaluate as evaluate_model
     from hybrid.training.restore import restore
 
-    run = restore(options.run, weights=options.weights, device=options.device, data_root=options.data_root)
+    run = restore(
+        options.run, weights=options.weights, device=options.device, data_root=options.data_root, trust=options.trust
+    )
     print(run.describe(), flush=True)
     loader = run.data.loader(options.split, batch_size=options.batch_size or run.settings.batch_size, device=run.device)
     precision = options.precision or run.settings.precision

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid.configuration.arguments import command, option
 from hybrid.configuration.output_paths import check_folder
+from hybrid.configuration.trust import TRUST
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Options:
         "which checkpoint: last, best or best-STEP; null: the one that the run tested", default=None
     )
     data_root: str | None = option("folder of the data, if not where the run had them", default=None)
+    trust: tuple[str, ...] = option(TRUST, default=())
 
     def __post_init__(self) -> None:
         if not self.formats:
@@ -58,7 +60,14 @@ def export(options: Options) -> None:
     from hybrid.export.package import real_images
     from hybrid.training.restore import restore
 
-    run = restore(options.run, weights=options.weights, device="cpu", data_root=options.data_root, download=False)
+    run = restore(
+        options.run,
+        weights=options.weights,
+        device="cpu",
+        data_root=options.data_root,
+        download=False,
+        trust=options.trust,
+    )
     print(run.describe(), flush=True)
     to = Path(options.to) if options.to else Path("exported") / run.name
     artefacts = export_package(
@@ -95,8 +104,7 @@ def _reading(run: Restored) -> dict[str, Any] | None:
 
 
 def _description(run: Restored) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
+    from hybrid.configuration.kept import plain
     from hybrid.version import __version__
 
     return {
@@ -120,7 +128,7 @@ def _description(run: Restored) -> dict[str, Any]:
             "type": type(run.data.preprocessing).__name__,
             "normalize": _normalize(run),
         },
-        "config": OmegaConf.to_container(run.cfg, resolve=True),
+        "config": plain(run.cfg),
         "hybrid": __version__,
     }
 
@@ -131,9 +139,9 @@ def _files(data: Data) -> dict[str, Any] | None:
 
 
 def _normalize(run: Restored) -> Any:
-    from omegaconf import OmegaConf
+    from hybrid.configuration.kept import plain
 
     measured = run.data.measured
     if measured is not None:
         return {"mean": list(measured.mean), "std": list(measured.std)}
-    return OmegaConf.to_container(run.cfg.data, resolve=True).get("normalize")
+    return plain(run.cfg)["data"].get("normalize")

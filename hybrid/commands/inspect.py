@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.output_paths import check_folder, writing
+from hybrid.configuration.trust import TRUST
 from hybrid.errors import UserError
 from hybrid.escaping import for_spreadsheet, for_terminal
 
@@ -48,6 +49,7 @@ class Options:
     device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1", default="auto")
     batch_size: int = option("images at a time", default=256)
     data_root: str | None = option("folder of the data, if not where the run had them", default=None)
+    trust: tuple[str, ...] = option(TRUST, default=())
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "count", "batch_size")
@@ -68,7 +70,9 @@ def inspect(options: Options) -> None:
     from hybrid.analysis.layers import layers_of
     from hybrid.training.restore import restore
 
-    run = restore(options.run, weights=options.weights, device=options.device, data_root=options.data_root)
+    run = restore(
+        options.run, weights=options.weights, device=options.device, data_root=options.data_root, trust=options.trust
+    )
     print(run.describe(), flush=True)
     if options.layers is not None:
         layers_of(run.model, taps=options.layers)  # refuses an unknown name before anything is written

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.output_paths import check_file, writing
+from hybrid.configuration.trust import TRUST
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
@@ -40,6 +41,7 @@ class Options:
         "which checkpoint: last, best or best-STEP; null: the one that the run tested", default=None
     )
     device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1", default="auto")
+    trust: tuple[str, ...] = option(TRUST, default=())
     batch_size: int = option("images at a time, which is also how many are in memory", default=64)
 
     def __post_init__(self) -> None:
@@ -56,7 +58,7 @@ def predict(options: Options) -> None:
     from hybrid.prediction import predict as predict_files
     from hybrid.training.restore import restore
 
-    run = restore(options.run, weights=options.weights, device=options.device, download=False)
+    run = restore(options.run, weights=options.weights, device=options.device, download=False, trust=options.trust)
     if options.top is not None and run.task != "classification":
         raise UserError(f"top={options.top} has no effect: the run is for {run.task}, and all its outputs are given.")
     predictions = predict_files(

@@ -9,7 +9,6 @@ import contextlib
 import importlib
 import itertools
 import json
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hybrid.configuration.paths import code_folders
+from hybrid.configuration.paths import code_folders, state_folder
 from hybrid.configuration.renamed import class_path_now
 from hybrid.errors import UserError
 from hybrid.files import write_json
@@ -48,10 +47,10 @@ def make_importable() -> None:
 def explain_missing(path: str, error: Exception) -> str:
     """The reason, in a line, why `find_class` has not found this path."""
     top = path.split(".")[0]
-    own = next((each for each in map(Path, code_folders()) if _source(each, top) is not None), None)
+    own = next((each for each in map(Path, code_folders()) if source_in(each, top) is not None), None)
     place = folder_of(path)
     if own is not None and place is not None and place != own:
-        return f"{error}. {_source(own, top)} is not read, as another module is called {top}: give it another name."
+        return f"{error}. {source_in(own, top)} is not read, as another module is called {top}: give it another name."
     if isinstance(error, ModuleNotFoundError):
         return (
             f"{error}. Start the command in the folder of that file or in its project, or name the folder with "
@@ -139,7 +138,7 @@ def use_recorded_folders(run: Path, sections: Any) -> None:
 def _warn_of_another(path: str, folders: list[str]) -> None:
     """Warn if a class is not read from the folder that the run was made with, although it is still there."""
     top, place = path.split(".")[0], folder_of(path)
-    left = [folder for folder in folders if _source(Path(folder), top) is not None]
+    left = [folder for folder in folders if source_in(Path(folder), top) is not None]
     if left and place is not None and str(place) not in folders:
         warnings.warn(f"{path} is read from {place}; the run was made with that of {left[0]}.", stacklevel=3)
 
@@ -153,7 +152,7 @@ def _recorded(run: Path) -> list[str]:
 
 def _where(path: str, folders: list[str], error: Exception) -> str:
     top = path.split(".")[0]
-    there = [folder for folder in folders if _source(Path(folder), top) is not None]
+    there = [folder for folder in folders if source_in(Path(folder), top) is not None]
     if not there:
         return f"which was in {folders[0]} and is no longer there: name its new folder with --config-dir DIR."
     if there[0] not in sys.path:
@@ -161,7 +160,7 @@ def _where(path: str, folders: list[str], error: Exception) -> str:
     return f"which cannot be imported from {there[0]}: {error}."
 
 
-def _source(folder: Path, module: str) -> Path | None:
+def source_in(folder: Path, module: str) -> Path | None:
     """The file or package in this folder that a module's name means."""
     return next((path for path in (folder / f"{module}.py", folder / module / "__init__.py") if path.is_file()), None)
 
@@ -174,5 +173,4 @@ def _remembered() -> list[str]:
 
 
 def _known_file() -> Path:
-    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(base, "hybrid", _KNOWN)
+    return state_folder() / _KNOWN

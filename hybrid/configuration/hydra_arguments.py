@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from omegaconf import DictConfig, OmegaConf
-from yaml import YAMLError
 
 from hybrid.configuration.class_paths import use_recorded_folders
-from hybrid.configuration.explain import yaml_fault
+from hybrid.configuration.kept import read_kept
 from hybrid.configuration.paths import ConfigFolders
-from hybrid.configuration.renamed import upgrade
+from hybrid.configuration.trust import check_trusted
 from hybrid.distributed.launch import Launch
-from hybrid.errors import UserError, first_line
+from hybrid.errors import UserError
 
 # Hydra's own displays: they print the configuration, or where its parts come from, and run nothing.
 _DISPLAYS = {"--cfg", "-c", "--info", "-i"}
@@ -148,24 +147,30 @@ def _root(config_name: str) -> DictConfig:
 def read_whole(arguments: Sequence[str], config_name: str = "train") -> DictConfig:
     """The configuration of `--from FILE`; FILE may also be a run's folder, whose config.yaml is read.
 
+    `trust=[package]` may stand beside it: what the file may name, if no run of this user has written it.
+
     `config_name` is the configuration of the command that is to repeat the run. Raises UserError if another command made it.
     """
+    trust = [name for text in arguments if text.startswith("trust=") for name in _names(text)]
+    arguments = [text for text in arguments if not text.startswith("trust=")]
     if len(arguments) != 1:
-        raise UserError("--from takes one file, such as a run's config.yaml, and nothing beside it.")
+        raise UserError("--from takes one file, such as a run's config.yaml, and nothing beside it but trust=[…].")
     path = Path(arguments[0])
     if path.is_dir():
         path = path / "config.yaml"
         if not path.is_file():
             raise UserError(f"--from {arguments[0]}: it is not a run's folder, as it has no config.yaml.")
-    try:
-        cfg = upgrade(OmegaConf.load(path))
-    except (OSError, YAMLError, UnicodeDecodeError) as error:
-        reason = yaml_fault(error) if isinstance(error, YAMLError) else f"{first_line(error)}."
-        raise UserError(f"--from {arguments[0]} cannot be read: {reason}") from error
+    cfg = read_kept(path, live=True)
     if not isinstance(cfg, DictConfig) or "choices" not in cfg:
         raise UserError(f"--from {arguments[0]}: it is not the configuration of a run.")
     if config_name in get_args(Script) and (script := script_of(cfg)) != config_name:
         right = f"{program_of(script)} --from {arguments[0]}"
         raise UserError(f"--from {arguments[0]}: another command made this run; write {right}.")
+    check_trusted(cfg, path, trust=trust)
     use_recorded_folders(path.parent, cfg)
     return cfg
+
+
+def _names(text: str) -> list[str]:
+    """The names in trust=[a,b] or trust=a."""
+    return [name.strip() for name in text.partition("=")[2].strip("[]").split(",") if name.strip()]

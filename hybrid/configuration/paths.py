@@ -133,6 +133,17 @@ def named_folders() -> str:
     return os.pathsep.join(map(str, dict.fromkeys([*_named(), *([] if project is None else [project])])))
 
 
+def state_folder() -> Path:
+    """Where hybrid keeps what it knows about this user: his signature's key, the folders that his runs took classes from."""
+    return Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "hybrid")
+
+
+def projects_of_choice() -> list[Path]:
+    """The projects that the user has named by `--config-dir` or $HYBRID_CONFIGS, themselves or by their folder configs."""
+    found = ((folder, _configs_of(folder).parent) for folder in _named())
+    return [project for folder, project in found if folder == project or folder.name == "configs"]
+
+
 def _named() -> list[Path]:
     """The folders of $HYBRID_CONFIGS."""
     named = [Path(text).absolute() for text in os.environ.get(VARIABLE, "").split(os.pathsep) if text]

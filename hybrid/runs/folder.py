@@ -30,9 +30,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hybrid.configuration.class_paths import RECORD, record_folders
+from hybrid.configuration.class_paths import RECORD, class_paths, record_folders
 from hybrid.configuration.hydra_arguments import script_of
-from hybrid.configuration.renamed import is_of_an_earlier_version, upgrade, with_earlier_defaults
+from hybrid.configuration.kept import as_kept, is_own, read_kept
+from hybrid.configuration.renamed import is_of_an_earlier_version, with_earlier_defaults
+from hybrid.configuration.signature import sign
 from hybrid.errors import PeerLost, UserError
 from hybrid.files import remove_temporaries, write_json, write_text
 from hybrid.locks import FileLock, is_locked
@@ -107,7 +109,7 @@ class RunFolder:
         if cfg.run.restart or not self._is_of_an_earlier_version():
             return cfg
         earlier = with_earlier_defaults(cfg)
-        there, before, now = identity(self.read_config()), identity(earlier), identity(cfg)
+        before, now, there = identity(earlier), identity(cfg), identity(self.read_config(), known_only=True)
         if there == now or there != before:
             return cfg
         changed = ", ".join(f"{name}={before[name]}" for name in sorted(before) if before[name] != now.get(name))
@@ -119,7 +121,7 @@ class RunFolder:
 
     def _is_of_an_earlier_version(self) -> bool:
         """Whether a run is here that began before defaults changed; one of today may have asked for the earlier values."""
-        return self.config.is_file() and is_of_an_earlier_version(OmegaConf.load(self.config))
+        return self.config.is_file() and is_of_an_earlier_version(read_kept(self.config, upgraded=False))
 
     @property
     def finished(self) -> bool:
@@ -153,6 +155,7 @@ class RunFolder:
                 self._clear()
             if self.config.is_file():
                 self.compare(cfg)
+                self._sign_again(cfg)
             if not self.classes.is_file():
                 names: Any = list(class_names)
                 names = names if task == "classification" else {"task": task, "names": names}
@@ -160,7 +163,7 @@ class RunFolder:
             if facts is not None and not self.data.is_file():
                 write_json(self.data, facts)
             if not self.config.is_file():
-                write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
+                write_text(self.config, as_kept(cfg))
             record_folders(self.path, cfg)
             if script_of(cfg) == "train":
                 self.checkpoints.mkdir(exist_ok=True)
@@ -193,7 +196,7 @@ class RunFolder:
         with contextlib.suppress(OSError):
             self.path.mkdir(parents=True, exist_ok=True)
             if not self.config.is_file():
-                write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
+                write_text(self.config, as_kept(cfg))
             write_text(self.error, words)
 
     @property
@@ -205,11 +208,11 @@ class RunFolder:
         """Give the lock back."""
         self._lock.release()
 
-    def read_config(self) -> DictConfig:
-        """The configuration that the run was made with; UserError where there is none."""
+    def read_config(self, *, live: bool = False) -> DictConfig:
+        """The configuration that the run was made with, as data; UserError where there is none, or it cannot be read."""
         if not self.config.is_file():
             raise UserError(f"{self.path} is not a run's folder: it has no config.yaml.")
-        return upgrade(OmegaConf.load(self.config))
+        return read_kept(self.config, live=live)
 
     def read_class_names(self) -> tuple[str, ...]:
         """The names of the model's outputs, so that it can be used where its data are not."""
@@ -254,7 +257,7 @@ class RunFolder:
 
     def compare(self, cfg: DictConfig) -> None:
         """Raise UserError, naming the differences, unless the folder's run is the one that `cfg` describes."""
-        there, here = identity(self.read_config()), identity(cfg)
+        here, there = identity(cfg), identity(self.read_config(), known_only=True)
         changed = sorted(k for k in there.keys() | here.keys() if there.get(k, _ABSENT) != here.get(k, _ABSENT))
         if changed:
             shown = "; ".join(
@@ -263,6 +266,13 @@ class RunFolder:
             raise UserError(
                 f"{self.path} holds another run: {shown}. Choose another run.name, or run.restart=true to delete it."
             )
+
+    def _sign_again(self, cfg: DictConfig) -> None:
+        """Sign the configuration of a run that an earlier version began, if it names no class that this command does not."""
+        text = self.config.read_text()
+        named = set(class_paths(self.read_config()))
+        if named and named <= set(class_paths(cfg)) and "${" not in text and not is_own(self.config):
+            write_text(self.config, sign(text))
 
     def _check_is_run(self) -> None:
         """Whether a restart may delete what is here: a folder that holds no run is not ours."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.class_paths import find_class
 from hybrid.configuration.instantiate import class_path
+from hybrid.configuration.kept import plain
 from hybrid.configuration.paths import CONFIGS
 from hybrid.configuration.renamed import class_path_now, has_torchvision_head, old_names
 from hybrid.durations import in_one_spelling
@@ -62,28 +65,33 @@ PUBLISHED = {
 }  # fmt: skip
 
 
-def identity(cfg: DictConfig) -> dict[str, Any]:
+def identity(cfg: DictConfig, *, known_only: bool = False) -> dict[str, Any]:
     """Dotted key -> value of every setting that can change a run's results; each duration has one spelling.
 
     The folder of the images, data.root, counts unless their source says that they are published: those are the same images
     wherever they lie.
+
+    known_only: nothing is imported, because the configuration may be somebody else's: of classes that this process has not
+    imported, it is not asked what they say of themselves.
     """
-    settings = _settings(cfg)
+    settings = _settings(cfg, plain(cfg), known_only=known_only)
     later = _AS_BEFORE | ({_STEM: "imagenet"} if has_torchvision_head(cfg) else {})
     return later | settings
 
 
-def _settings(cfg: DictConfig, *, as_written: bool = False) -> dict[str, Any]:
-    whole = class_path_now(OmegaConf.to_container(cfg, resolve=True))
+def _settings(
+    cfg: DictConfig, whole: dict[str, Any], *, known_only: bool = False, as_written: bool = False
+) -> dict[str, Any]:
+    whole = class_path_now(whole)
     values = {key: _spelt(value) for key, value in _flatten(whole, "")}
     if "callbacks" in whole:
-        values["callbacks"] = [each for each in values["callbacks"] or [] if not _observes(each)]
+        values["callbacks"] = [each for each in values["callbacks"] or [] if not _observes(each, known_only)]
     data = whole.get("data") or {}
     if data.get("_target_") == _ARRAYS and "data.in_memory" in values and not as_written:
         values["data.in_memory"] = None  # both ways give the same batches
     if values.get(_STEM) == "auto" and has_torchvision_head(cfg) and _is_large(data.get("size")):
         values[_STEM] = "imagenet"
-    if data.get("root") is not None and not _is_published(str(data.get("_target_"))):
+    if data.get("root") is not None and not _is_published(str(data.get("_target_")), known_only):
         values["data.root"] = str(Path(str(data["root"])).resolve())
     return values
 
@@ -94,7 +102,7 @@ def run_name(cfg: DictConfig, *, own_parts: bool = True, as_written: bool = Fals
     Parts of the user's own are named too, and data of his own by data.name, unless `own_parts` is False, as in earlier
     versions. `as_written`: data.in_memory counts, as it did in earlier versions.
     """
-    written = _settings(cfg, as_written=as_written)
+    written = _settings(cfg, OmegaConf.to_container(cfg, resolve=True), as_written=as_written)
     values = {key: value for key, value in written.items() if not _is_as_before(key, value, cfg)}
     digest = hashlib.sha256(json.dumps(old_names(values), sort_keys=True).encode()).hexdigest()[:8]
     chosen = cfg.get("choices", {})
@@ -142,21 +150,29 @@ def _own_parts(cfg: DictConfig) -> Iterator[str]:
             yield target.rpartition(".")[2] if is_hybrids else choice
 
 
-def _is_published(source: str) -> bool:
+def _is_published(source: str, known_only: bool) -> bool:
     """Whether the class with this path says that its images are published."""
-    return source in PUBLISHED if source.split(".")[0] == "hybrid" else _says(source, "published")
+    return source in PUBLISHED if source.split(".")[0] == "hybrid" else _says(source, "published", known_only)
 
 
-def _observes(callback: Any) -> bool:
+def _observes(callback: Any, known_only: bool) -> bool:
     """Whether the class of a callback says that it only looks; none of hybrid's own does."""
-    return _says(class_path(callback, {}) or "", "observer")
+    return _says(class_path(callback, {}) or "", "observer", known_only)
+
+
+def _says(path: str, name: str, known_only: bool) -> bool:
+    """Whether the class with this path has a true attribute of this name. A class that cannot be imported here has not."""
+    module, _, own = path.rpartition(".")
+    if path.split(".")[0] == "hybrid":
+        return False
+    if known_only:
+        found = vars(sys.modules[module]).get(own) if module in sys.modules else None
+        return inspect.isclass(found) and bool(getattr(found, name, False))
+    return _imported_says(path, name)
 
 
 @functools.cache
-def _says(path: str, name: str) -> bool:
-    """Whether the class with this path has a true attribute of this name. A class that cannot be imported here has not."""
-    if path.split(".")[0] == "hybrid":
-        return False
+def _imported_says(path: str, name: str) -> bool:
     try:
         found = find_class(path)
     except (ImportError, AttributeError, ValueError, TypeError):

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from hybrid.configuration.hydra_arguments import Script, script_of
+from hybrid.configuration.kept import is_own
 from hybrid.errors import UserError, first_line, unknown_name
 from hybrid.runs.folder import RunFolder, identity
 from hybrid.runs.jsonl import read_metrics
@@ -122,7 +123,7 @@ def sweep_runs(sweep: SweepFolder, *, where: Sequence[str] = ()) -> list[StoredR
 
 def _missing(planned: SweepRun) -> StoredRun:
     cfg = planned.read_config()
-    settings = identity(cfg)
+    settings = identity(cfg, known_only=not is_own(planned.config))
     seed = settings.pop("seed")
     return StoredRun(path=planned.path, state="missing", seed=seed, settings=settings, choices=dict(cfg.choices))
 
@@ -165,12 +166,15 @@ def _read_run(path: Path) -> StoredRun | None:
     try:
         cfg = folder.read_config()
         _check_is_run(cfg)
-        settings = identity(cfg)
+        settings = identity(cfg, known_only=not is_own(folder.config))
         seed = settings.pop("seed")
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        choices = {str(group): str(option) for group, option in cfg.get("choices", {}).items()}
+        if type(seed) is not int:
+            raise UserError(f"its seed is {str(seed)[:20]}, which is no whole number.")
+    except Exception as error:  # whatever is wrong with one run, the others are shown
         warnings.warn(f"{folder.config} is left out: {_first_line(error)}", stacklevel=2)
         return None
-    common = {"path": path, "seed": seed, "settings": settings, "choices": dict(cfg.get("choices", {}))}
+    common = {"path": path, "seed": seed, "settings": settings, "choices": choices}
     if folder.finished:
         return _read_finished(folder, common)
     if folder.error.is_file():
@@ -186,15 +190,15 @@ def _check_is_run(cfg: Any) -> None:
 def _read_finished(folder: RunFolder, common: dict[str, Any]) -> StoredRun:
     try:
         summary = folder.read_summary()
-        numbers = dict(_numbers(summary, ""))
+        numbers, device = dict(_numbers(summary, "")), summary.get("device")
         if not {"test.top1", "test.loss"} & numbers.keys():
             raise ValueError("it has no test.top1 and no test.loss")
-    except (OSError, ValueError) as error:  # json's and unicode's errors are ValueErrors
+    except Exception as error:  # whatever a damaged or foreign file makes a reader raise
         warnings.warn(
             f"{folder.summary} is damaged ({_first_line(error)}): its run is left out of the averages.", stacklevel=2
         )
         return StoredRun(**common, state="damaged")
-    return StoredRun(**common, state="finished", numbers=numbers, device=summary.get("device"))
+    return StoredRun(**common, state="finished", numbers=numbers, device=None if device is None else str(device))
 
 
 def _numbers(node: Any, prefix: str) -> Iterator[tuple[str, float]]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from hybrid.configuration import build_record
 from hybrid.configuration.class_paths import use_recorded_folders
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.configuration.hydra_arguments import script_of
 from hybrid.configuration.paths import ConfigFolders
+from hybrid.configuration.trust import check_trusted
 from hybrid.data import Data, Task
 from hybrid.errors import UserError
 from hybrid.escaping import for_terminal
@@ -67,17 +67,20 @@ def restore(
     device: str = "auto",
     data_root: str | None = None,
     download: bool | None = None,
+    trust: Sequence[str] = (),
 ) -> Restored:
     """Load a run's folder; nothing in it is changed, and its data are not read yet.
 
     weights: last, best (on validation), best-STEP (one of trainer.keep_best), or None for those that the run was tested
     with. data_root: where the data are on this machine, if not where they were. download: whether missing data may be
-    fetched, if not as the run had it.
+    fetched, if not as the run had it. trust: packages and classes that the run may name, beside those of hybrid and torch,
+    where no run of this user has written its config.yaml (`hybrid.configuration.trust`).
     The numerical settings of the run (deterministic, matmul_precision) become this process's, so that figures repeat.
     Raises UserError for a folder that is no run, has no checkpoint yet, or whose checkpoint is damaged or another model's.
     """
     folder = RunFolder(run)
-    cfg = read_config(folder)
+    cfg = read_config(folder, live=True)
+    check_trusted(cfg, folder.config, trust=trust)
     settings = build_record(TrainerSettings, _completed(cfg.trainer), path="trainer")
     place = resolve_device(device, path="device")
     weights = weights or settings.test_weights
@@ -107,15 +110,14 @@ def restore(
     )
 
 
-def read_config(folder: RunFolder) -> DictConfig:
-    """The configuration that a run was made with. UserError for a folder that holds no run with weights."""
+def read_config(folder: RunFolder, *, live: bool = False) -> DictConfig:
+    """The configuration that a run was made with. UserError for a folder that holds no run with weights.
+
+    live: whether environment variables are looked up, as `read_kept` does. What is printed or written has none of their values.
+    """
     if not folder.path.is_dir():
         raise UserError(f"there is no run's folder {folder.path}.{_hint(folder.path)}")
-    try:
-        cfg = folder.read_config()
-    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{folder.config} cannot be read: {reason}") from error
+    cfg = folder.read_config(live=live)
     if isinstance(cfg, DictConfig) and script_of(cfg) == "svm":
         raise UserError(
             f"{folder.path} is a run of `hybrid svm`: a support vector machine on a fixed front-end has no weights of a "

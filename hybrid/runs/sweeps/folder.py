@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from hybrid.configuration.renamed import upgrade
+from hybrid.configuration.kept import as_kept, read_kept
 from hybrid.errors import UserError
 from hybrid.files import write_json, write_text
 from hybrid.locks import FileLock
@@ -51,7 +51,7 @@ class SweepRun:
 
     def read_config(self) -> DictConfig:
         """The configuration at submission."""
-        return upgrade(OmegaConf.load(self.config))
+        return read_kept(self.config)
 
 
 class SweepFolder:
@@ -114,7 +114,7 @@ class SweepFolder:
         """
         self.configs.mkdir(parents=True, exist_ok=True)
         for run in runs:
-            write_text(self.configs / f"{run.name}.yaml", OmegaConf.to_yaml(run.cfg))
+            write_text(self.configs / f"{run.name}.yaml", as_kept(run.cfg))
 
     def runs(self) -> list[SweepRun]:
         """The runs, in the order of the command. Raises UserError for a damaged sweep.json."""

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.combinations import composing_one_of, expand
 from hybrid.configuration.composition import compose
+from hybrid.configuration.kept import plain
 from hybrid.errors import UserError
 from hybrid.runs.folder import RunFolder, identity
 
@@ -57,9 +58,9 @@ def plan_runs(arguments: Sequence[str]) -> list[Planned]:
 
 
 def plan_run(overrides: Sequence[str]) -> Planned:
-    """Compose one run. The result does not depend on files, variables or the current folder any more."""
+    """Compose one run. The result does not depend on files or the current folder any more."""
     cfg = compose(overrides)
-    cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    cfg = OmegaConf.create(plain(cfg))
     if not cfg.run.root:
         raise UserError("run.root is empty: it is the folder of all runs, such as outputs.")
     if cfg.run.restart:

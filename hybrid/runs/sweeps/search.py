@@ -12,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-
+from hybrid.configuration.kept import as_kept
 from hybrid.errors import UserError, first_line
 from hybrid.files import write_text
 from hybrid.runs.jsonl import read_metrics
@@ -163,7 +162,7 @@ def _watch(job: Job, search: Search, trial: Trial) -> bool:
 def _prepare(planned: Planned, folder: Path) -> SweepRun:
     config = folder / "configs" / f"{planned.name}.yaml"
     config.parent.mkdir(parents=True, exist_ok=True)
-    write_text(config, OmegaConf.to_yaml(planned.cfg))
+    write_text(config, as_kept(planned.cfg))
     log = folder / "logs" / f"{planned.name}.log"
     return SweepRun(planned.name, planned.folder.path, planned.overrides, config, log)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,13 +47,15 @@ class Request:
     say: Say = lambda text: None
 
 
-def analyse_run(run: str | Path, request: Request, *, weights: str | None = None) -> Analysis:
+def analyse_run(
+    run: str | Path, request: Request, *, weights: str | None = None, trust: Sequence[str] = ()
+) -> Analysis:
     """Analyse a run's trained weights on its own data, or on `request.data`, with images of the same shape.
 
-    weights: "last", "best" or "best-STEP"; None: the weights that the run was tested with.
+    weights: "last", "best" or "best-STEP"; None: the weights that the run was tested with. trust: as for `restore`.
     """
     data, root = request.data, request.data_root
-    restored = restore(run, weights=weights, device=request.device, data_root=None if data else root)
+    restored = restore(run, weights=weights, device=request.device, data_root=None if data else root, trust=trust)
     request.say(restored.describe())
     chosen = restored.data if data is None else load_data(data, root=root)
     if chosen.image_shape != restored.data.image_shape:
