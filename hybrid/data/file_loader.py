@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import shutil
 import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -26,6 +29,8 @@ from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 
 _MOST_WORKERS = 16
+_LOOK, _MOST_PATIENT = 5.0, 600.0  # seconds: between two looks at the clock; without any batch
+_stalled = threading.Event()
 _workers: list[multiprocessing.Process] = []  # of the epoch that began last
 
 
@@ -142,10 +147,12 @@ class FileLoader(Loader):
             yield self._finisher.finish(images, labels, indices, portion=portion, epoch=epoch)
 
     def _decode(self, epoch: int, addresses: _Addresses) -> Iterator[Tensor]:
+        workers = min(self.num_workers, len(addresses))
         batches = DataLoader(
             self._decoded,
             batch_sampler=addresses,
-            num_workers=min(self.num_workers, len(addresses)),
+            num_workers=workers,
+            timeout=_LOOK if workers else 0,
             collate_fn=partial(_collate, self._image_shape),
             pin_memory=self._finisher.device.type == "cuda",
             worker_init_fn=_leave_signals_to_the_parent,
@@ -155,7 +162,7 @@ class FileLoader(Loader):
         decoding = iter(batches)
         _workers[:] = set(multiprocessing.active_children()) - others
         try:
-            for images in decoding:
+            for images in _patiently(decoding, workers):
                 if isinstance(images, str):
                     raise UserError(images)
                 yield images
@@ -163,6 +170,43 @@ class FileLoader(Loader):
             if (explained := dead_worker()) is None:
                 raise
             raise explained from error
+
+
+def _patiently(decoding: Iterator[Tensor | str], workers: int) -> Iterator[Tensor | str]:
+    """The batches. Raises UserError if the workers give none for `_MOST_PATIENT` seconds, though they are alive."""
+    asked = time.monotonic()
+    while True:
+        try:
+            batch = next(decoding)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if "timed out" not in str(error):
+                raise
+            _stalled.set()
+            if (waited := time.monotonic() - asked) < _MOST_PATIENT:
+                continue
+            raise UserError(
+                f"no batch of images for {waited:.0f} s, of {workers} processes that decode: {_shared_memory()}; or the disk "
+                "does not answer. data.num_workers=0 decodes without other processes."
+            ) from error
+        _stalled.clear()
+        yield batch
+        asked = time.monotonic()
+
+
+def _shared_memory() -> str:
+    """What may be wrong with the memory in which workers hand over their images."""
+    try:
+        free = shutil.disk_usage("/dev/shm").free / 2**20
+    except OSError:
+        return "shared memory may be too small"
+    return f"shared memory may be too small (/dev/shm has {free:.0f} MiB left; docker run --shm-size=2g gives more)"
+
+
+def is_stalled() -> bool:
+    """Whether a loader has waited for its workers for seconds: then nothing comes between two steps at which a run could stop."""
+    return _stalled.is_set()
 
 
 def dead_worker() -> UserError | None:

@@ -10,13 +10,15 @@ from pathlib import Path
 from types import FrameType
 
 from hybrid import distributed
+from hybrid.data.file_loader import is_stalled
 from hybrid.training import checkpoint
 
 
 class Interruption:
     """A context in which the first SIGINT, SIGTERM, SIGUSR1 or SIGHUP only sets `signal`.
 
-    A second Ctrl-C raises KeyboardInterrupt at once. A third signal ends the process, whatever it is waiting for. SIGHUP stays
+    A second Ctrl-C raises KeyboardInterrupt at once, and so does any signal while the loader waits for workers that give nothing.
+    A third signal ends the process, whatever it is waiting for. SIGHUP stays
     ignored where it was, as after `nohup`.
     """
 
@@ -41,7 +43,7 @@ class Interruption:
         self._count += 1
         if self._count > 2:
             os._exit(128 + number)
-        if self.signal is not None and number == signal.SIGINT:
+        if is_stalled() or (self.signal is not None and number == signal.SIGINT):
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
 
