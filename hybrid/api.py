@@ -206,10 +206,10 @@ class Run:
         """The most probable classes of images that the run has never seen, their labels or their values: a row an image.
 
         Args:
-            images: files and folders of files, Pillow images, arrays or tensors; one or a list. A file or a Pillow image is
-                brought to the size and the colours of the run's test images. An array has the shape (N, C, H, W), or
-                (C, H, W) for one image, and the size of the run's images. Its values are uint8, uint16, bool, or float in
-                [0, 1]; where the run's data state a `value_range`, the values are in that.
+            images: files, folders of files, array files (FILE or FILE:NAME), Pillow images, arrays or tensors; one or a
+                list. A file or a Pillow image is brought to the size and the colours of the run's test images. An array has
+                the shape (N, C, H, W), or (C, H, W) for one image, and the size of the run's images. Its values are uint8,
+                uint16, bool, or float in [0, 1]; where the run's data state a `value_range`, the values are in that.
             top: how many classes of an image are given; None: one.
             batch_size: how many images are computed at a time.
 
@@ -240,7 +240,7 @@ class Run:
         if not hasattr(images, "shape"):
             images = list(images) if isinstance(images, Iterable) and not isinstance(images, str) else [images]
         if isinstance(images, list) and all(isinstance(image, str | Path) for image in images):
-            options |= {"open_image": self.data.open_image, "on_unreadable": _refuse}
+            options |= {"data": self.data, "on_unreadable": _refuse}
             found = predict(self.pipeline, map(str, images), **options)
         else:
             found = predict_arrays(self.pipeline, images, data=self.data, **options)

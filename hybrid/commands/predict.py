@@ -2,10 +2,12 @@
 
     hybrid predict run=outputs/digits-scat_resnet-seed0-1a2b3c4d photo.png
     hybrid predict run=outputs/… holidays/ more.jpg top=3 out=predictions.csv
+    hybrid predict run=outputs/… photos.npz:images
 
 Folders are searched recursively. A file is decoded and brought to the run's image size and to grey or RGB as the test images
 were: short side resized, centre cropped. Nothing else is changed: a network trained on white digits on black wants those.
 A run of several labels an image gives the probability of each label, and one of values each value, in its own units.
+The images of .npz, .npy and HDF5 files (FILE, or FILE:NAME for one of several arrays) are scaled as those of training were.
 An unreadable image is reported on stderr and skipped; the exit code is 2 only if there was none to predict.
 """
 
@@ -33,7 +35,7 @@ _USUAL = 5  # classes per image
 class Options:
     """The options of the command line."""
 
-    images: tuple[str, ...] = option("image files, and folders of them", positional=True)
+    images: tuple[str, ...] = option("image files, folders of them, and array files", positional=True)
     run: str = option("the run's folder")
     top: int | None = option("classes per image, the most probable first; null: 5, or all of fewer", default=None)
     out: str | None = option("write to this file, .csv or .json, instead of printing the table", default=None)
@@ -64,7 +66,7 @@ def predict(options: Options) -> None:
     predictions = predict_files(
         Pipeline(run.data.preprocessing, run.model).to(run.device),
         options.images,
-        open_image=run.data.open_image,
+        data=run.data,
         class_names=run.class_names,
         task=run.task,
         top=options.top or _USUAL,

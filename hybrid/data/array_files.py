@@ -52,6 +52,21 @@ def open_array(root: Path, name: str, *, setting: str) -> tuple[Any, bool]:
         raise UserError(f"{path}: {name} cannot be read ({reason}); objects of Python are not read at all.") from error
 
 
+def array_names(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the arrays of a file; of a .npy file, which has one, its own name. Raises UserError as `open_array`."""
+    if path.suffix == ".npy":
+        names = [path.name]
+    elif path.suffix in HDF5:
+        names = _hdf5_names(path)
+    else:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = [member.removesuffix(".npy") for member in archive.namelist()]
+        except (OSError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path}: not readable ({str(error).splitlines()[0][:120]}).") from error
+    return {name: tuple(open_array(path, name, setting="array")[0].shape) for name in names}
+
+
 def _place(root: Path, name: str, setting: str) -> tuple[Path, str]:
     """(the file, the name of the array in it)."""
     if root.is_file():
@@ -120,16 +135,19 @@ _open_files = _OpenFiles()
 
 
 def _in_hdf5(path: Path, name: str, setting: str) -> Any:
+    if name not in (names := _hdf5_names(path)):
+        raise unknown_name(name, names, what=f"array of {path} ({setting})")
+    return _open_files.get(path)[name]
+
+
+def _hdf5_names(path: Path) -> list[str]:
     try:
         import h5py
     except ImportError as error:
         raise UserError(f"{path}: HDF5 files need h5py: pip install 'hybrid-scattering[h5]'.") from error
-    file = _open_files.get(path)
-    if not isinstance(found := file.get(name), h5py.Dataset):
-        names: list[str] = []
-        file.visititems(lambda key, item: names.append(key) if isinstance(item, h5py.Dataset) else None)
-        raise unknown_name(name, names, what=f"array of {path} ({setting})")
-    return found
+    names: list[str] = []
+    _open_files.get(path).visititems(lambda key, item: names.append(key) if isinstance(item, h5py.Dataset) else None)
+    return names
 
 
 def text_of(values: np.ndarray) -> list[str]:

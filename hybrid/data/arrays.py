@@ -158,12 +158,8 @@ class Arrays(Source):
 
     def _pixels(self, part: Part, rows: slice) -> Tensor:
         """Some images as the model's, uint8 (n, C, H, W)."""
-        values = np.array(self._images(part)[rows], order="C")  # a copy: torch wants memory that can be written
-        if values.ndim == 3:
-            values = values[:, None]
-        elif self._layout(part) == "last":
-            values = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
-        values = values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+        found = self._images(part)
+        values = channels_first(found[rows], "first" if len(found.shape) == 3 else self._layout(part))
         where = f"{self.name}, {part} part"
         pixels = as_bytes(values, value_range=self.value_range, where=where)
         channels, *size = self.image_shape
@@ -172,6 +168,16 @@ class Arrays(Source):
         if rows.start == 0:
             tell_of_cropping(pixels, (size[0], size[1]), fit=self.fit, where=where)
         return resize(pixels, (size[0], size[1]), fit=self.fit)
+
+    @property
+    def name_of_images(self) -> str | None:
+        """The name of the array that trains."""
+        return self._names["train"][0]
+
+    @property
+    def axis(self) -> Literal["first", "last"] | None:
+        """Where the channels are, as data.channels says it, or the images did when they were read."""
+        return self._axis
 
     def _images(self, part: Part) -> Any:
         """The array of a part's images; None where there is none."""
@@ -250,6 +256,16 @@ class Arrays(Source):
         names = [name for name, _ in self._names.values() if name is not None]
         images = sum(len(self._opened(name, "data.images")[0]) for name in names)
         return images * channels * height * width <= _IN_MEMORY
+
+
+def channels_first(values: Any, layout: Literal["first", "last"]) -> np.ndarray:
+    """Images (N, H, W), (N, C, H, W) or, with the layout "last", (N, H, W, C) as a new array (N, C, H, W)."""
+    images = np.array(values, order="C")  # a copy: torch wants memory that can be written
+    if images.ndim == 3:
+        images = images[:, None]
+    elif layout == "last":
+        images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return images if images.dtype.isnative else images.astype(images.dtype.newbyteorder("="))
 
 
 def _columns(labels: Any) -> int:

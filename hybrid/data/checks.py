@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from hybrid.data.dataset import Data
+from hybrid.data.sources import FileSource
 from hybrid.data.statistics import class_counts
 from hybrid.data.stored import FileSplit, MemorySplit, Split
 from hybrid.errors import UserError
@@ -26,6 +28,9 @@ _log = logging.getLogger(__name__)
 _MOST_BYTES = 2**30  # of the images in memory of a split
 _MOST_FILES = 20_000  # of a split, whose sizes are compared
 _MOST_DECODED = 16  # files of the training images, which are decoded to see whether there is anything on them
+_MOST_CONFIRMED = 256  # files that look damaged, which are decoded
+_ENDS = {".png": (b"\x89PNG", b"IEND")} | dict.fromkeys((".jpg", ".jpeg"), (b"\xff\xd8", b"\xff\xd9"))
+_TAIL = 4096  # bytes in which the end of an image is looked for: programs append notes
 _NAMED = 5  # classes that a line names
 
 
@@ -42,6 +47,41 @@ def oddities(data: Data) -> list[str]:
     the same pixels, or the same bytes of a file), and images of one colour. (Labels that are no class are errors.)
     """
     return [*_classes(data), *_repeated(data), *_constant(data)]
+
+
+def refuse_damaged(data: Data) -> None:
+    """Raise UserError for image files that are cut off or no images, before a run has trained for hours and then tests on them.
+
+    It is cheap: of .jpg and .png files the first and the last bytes are read, of at most 20,000 in a split, and those that look
+    wrong are decoded, at most 256. Damage in the middle of a file is not seen; `hybrid prepare-data` decodes every image.
+    """
+    found: list[str] = []
+    for split in data.splits.values():
+        if isinstance(split, FileSplit) and isinstance(data.source, FileSource):
+            chosen = [split.paths[k] for k in range(0, len(split), max(1, -(-len(split) // _MOST_FILES)))]
+            with ThreadPoolExecutor(os.cpu_count()) as threads:
+                wrong = [path for path, bad in zip(chosen, threads.map(_looks_wrong, chosen), strict=True) if bad]
+            found += data.source.unreadable(wrong[:_MOST_CONFIRMED]).values() if wrong else ()
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        advice = " data.skip_unreadable=true leaves such images out." if hasattr(data.source, "skip_unreadable") else ""
+        raise UserError(
+            f"{found[0]}{more}: replace what cannot be read; `hybrid prepare-data` finds all of it.{advice}"
+        )
+
+
+def _looks_wrong(path: str) -> bool:
+    """Whether a JPEG or PNG file does not begin and end as one. Other files are not looked at."""
+    kind = _ENDS.get(os.path.splitext(path)[1].lower())
+    if kind is None:
+        return False
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(len(kind[0]))
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            return begin != kind[0] or kind[1] not in file.read()
+    except OSError:
+        return True
 
 
 def _classes(data: Data) -> Iterator[str]:

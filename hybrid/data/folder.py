@@ -171,7 +171,7 @@ class _FoundFiles:
     def __init__(self, folder: Path) -> None:
         self.paths: list[str] = []
         self.labels: list[int] = []
-        self._folder, self._hidden, self._others = folder, _Count(), _Count()
+        self._folder, self._hidden, self._others, self._again = folder, _Count(), _Count(), _Count()
         for entry in os.scandir(folder):
             if entry.name.startswith("."):
                 self._hidden.add(entry.path)
@@ -191,7 +191,10 @@ class _FoundFiles:
             for name in subfolders:
                 if name.startswith("."):
                     self._hidden.add(os.path.join(place, name))
-            subfolders[:] = [name for name in subfolders if not name.startswith(".") and _is_new(place, name, above)]
+            shown = [name for name in subfolders if not name.startswith(".")]
+            subfolders[:] = [name for name in shown if is_new(place, name, above)]
+            for name in set(shown) - set(subfolders):
+                self._again.add(os.path.join(place, name))
             for name in names:
                 path = os.path.join(place, name)
                 if name.startswith("."):
@@ -204,9 +207,10 @@ class _FoundFiles:
     def tell(self, name: str) -> None:
         """Says in one line what was left out."""
         counts = (self._hidden, "hidden files or folders"), (self._others, "files that are no images in a class folder")
+        again = (self._again, "links to folders that were read already")
         said = [
             f"{count.number:,} {words} ({count.first}{' …' if count.number > 1 else ''})"
-            for count, words in counts
+            for count, words in (*counts, again)
             if count.number
         ]
         if said:
@@ -225,7 +229,7 @@ class _Count:
         self.first = min(self.first or path, path)
 
 
-def _is_new(place: str, name: str, seen: set[str]) -> bool:
+def is_new(place: str, name: str, seen: set[str]) -> bool:
     """Whether a subfolder is no link to one that was read before."""
     real = os.path.realpath(os.path.join(place, name))
     if real in seen:

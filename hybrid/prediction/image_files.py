@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hybrid.data.folder import is_new
 from hybrid.data.images import EXTENSIONS
 from hybrid.errors import UserError
 
@@ -26,16 +27,19 @@ class Unreadable(NamedTuple):
 def find_images(paths: Iterable[str]) -> Iterator[str]:
     """The given files, whatever they are called, and the files with an image's ending below the given folders, sorted.
 
-    A path that does not exist and a folder that may not be listed are passed on, for the reader to report. Links to folders
-    are not followed.
+    A path that does not exist and a folder that may not be listed are passed on, for the reader to report. As in training,
+    links to folders are followed, each folder once, and hidden files and folders are left out.
     """
     for path in paths:
         if not os.path.isdir(path):
             yield path
             continue
         closed: list[OSError] = []
-        for folder, subfolders, names in os.walk(path, onerror=closed.append):
-            subfolders.sort()
+        seen = {os.path.realpath(path)}
+        for folder, subfolders, names in os.walk(path, onerror=closed.append, followlinks=True):
+            subfolders[:] = sorted(
+                name for name in subfolders if not name.startswith(".") and is_new(folder, name, seen)
+            )
             yield from (os.path.join(folder, name) for name in sorted(names) if _is_image_name(name))
         yield from (str(error.filename) for error in closed)
 

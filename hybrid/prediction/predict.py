@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from hybrid.data import Data, Task
 from hybrid.data.pixels import as_bytes, as_pixels
 from hybrid.errors import UserError
+from hybrid.prediction.array_files import array_batches, is_array
 from hybrid.prediction.image_files import Unreadable, find_images, read_batches
 
 Numbers = tuple[tuple[str, float], ...]
@@ -32,7 +34,7 @@ def predict(
     model: nn.Module,
     paths: Iterable[str],
     *,
-    open_image: Callable[[str], Tensor],
+    data: Data,
     class_names: Sequence[str],
     task: Task = "classification",
     top: int = 5,
@@ -40,20 +42,32 @@ def predict(
     device: torch.device | str = "cpu",
     on_unreadable: Callable[[Unreadable], None] = lambda unreadable: None,
 ) -> Iterator[Prediction]:
-    """Predict image files and the images below folders, one after the other, in float32.
+    """Predict image files, the images below folders, and the images of array files, one after the other, in float32.
 
     model: uint8 images (N, C, H, W) -> outputs (N, K), in evaluation mode: preprocessing included (`hybrid.export.Pipeline`).
-    open_image: one file -> uint8 (C, H, W); its UserError goes to `on_unreadable` and the file is skipped. class_names: one
+    paths: files and folders; also .npz, .npy and HDF5 files, or FILE:NAME, whose predictions have FILE:NUMBER as their `file`.
+    data: how the model's data set reads images; what cannot be read goes to `on_unreadable` and is skipped. class_names: one
     for each output. task: what the outputs are (`hybrid.data.tasks`). top: how many classes; more than there are gives all.
     """
     read = _reader(class_names, task, top)
-    for files, images, unreadable in read_batches(find_images(paths), open_image, batch_size=batch_size):
+    for files, images, unreadable in _batches(paths, data, batch_size):
         for each in unreadable:
             on_unreadable(each)
         if images is None:
             continue
         for file, numbers in zip(files, read(_outputs(model, images.to(device))), strict=True):
             yield Prediction(file, numbers)
+
+
+def _batches(
+    paths: Iterable[str], data: Data, batch_size: int
+) -> Iterator[tuple[list[str], Tensor | None, list[Unreadable]]]:
+    for arrays, group in itertools.groupby(paths, key=is_array):
+        if arrays:
+            for path in group:
+                yield from array_batches(path, data, batch_size=batch_size)
+        else:
+            yield from read_batches(find_images(group), data.open_image, batch_size=batch_size)
 
 
 def predict_arrays(

@@ -14,6 +14,7 @@ from hybrid.callbacks.callbacks import Callbacks, callbacks_from, note
 from hybrid.callbacks.freezing import Frozen
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.data import Data
+from hybrid.data.checks import refuse_damaged
 from hybrid.data.file_loader import dead_worker
 from hybrid.durations import in_seconds
 from hybrid.errors import Stopped
@@ -136,6 +137,7 @@ def _data(cfg: DictConfig, settings: Settings, folder: RunFolder) -> Data:
     data.know(distributed.from_main(data.facts))
     distributed.together(lambda: data.splits)
     compare_data(data)
+    distributed.from_main(lambda: refuse_damaged(data))
     return data
 
 

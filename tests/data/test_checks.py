@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+import hybrid
 from hybrid.data import MemorySource, Subset, build, checks
-from hybrid.data.checks import oddities
+from hybrid.data.checks import oddities, refuse_damaged
 from hybrid.errors import UserError
 
 
@@ -101,3 +102,23 @@ def test_files_are_compared_by_their_bytes_and_some_are_decoded(make_folder, pho
     assert repeated.startswith("1 of 9 test images is among the training images, too (")
     assert "val/cat/again.jpg is " in repeated and "train/dog/1_06.jpeg)" in repeated
     assert blank.startswith("6 of 12 training images are of one colour") and "train/cat" in blank
+
+
+def test_files_that_are_cut_off_are_found_before_training_and_sound_ones_are_not_blamed(tmp_path):
+    for number in range(8):
+        folder = tmp_path / ("train" if number < 4 else "val") / f"class{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        image = Image.effect_noise((60, 60), 80)
+        image.save(folder / f"{number}.png")
+        image.save(folder / f"{number}.jpg")
+    keys = {"root": tmp_path, "size": 24, "validation": 0}
+    refuse_damaged(hybrid.load_data("folder", **keys))
+    last = tmp_path / "val" / "class1" / "7.jpg"
+    sound = last.read_bytes()
+    last.write_bytes(sound + b"notes of a camera" * 1000)  # its end is not where it is looked for: decoded, and good
+    refuse_damaged(hybrid.load_data("folder", **keys))
+    last.write_bytes(sound[:400])
+    (tmp_path / "val" / "class0" / "4.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"4.png: not a readable image .* and 1 more: replace .*skip_unreadable=true"):
+        refuse_damaged(hybrid.load_data("folder", **keys))
+    refuse_damaged(hybrid.load_data("folder", **keys, skip_unreadable=True))

@@ -13,6 +13,7 @@ from hybrid.commands.prepare_data import _check_images
 from hybrid.data.file_loader import random_box, worker_count
 from hybrid.data.images import ImageReader, box_around, scaled
 from hybrid.errors import UserError
+from hybrid.prediction import find_images
 
 
 def reader(size, resize, **more):
@@ -255,7 +256,7 @@ def test_hidden_nested_and_linked_files(make_folder, photos, tmp_path_factory, c
     [line] = [record.getMessage() for record in caplog.records]
     assert line == (
         f"folder: left out: 1 hidden files or folders ({checkpoints}) and 1 files that are no images in a class folder "
-        f"({photos}/train/dog/notes.txt)."
+        f"({photos}/train/dog/notes.txt) and 1 links to folders that were read already ({photos}/train/cow/deep/again)."
     )
 
 
@@ -280,3 +281,21 @@ def test_prepare_data_finds_every_damaged_image_also_of_the_test(make_folder, ph
     assert [line.split(":")[0].strip() for line in capsys.readouterr().out.splitlines()] == [
         str(path) for path in broken
     ]
+
+
+def test_prediction_finds_what_training_uses_and_a_second_link_is_said(make_folder, photos, caplog, tmp_path):
+    cat = photos / "train" / "cat"
+    count = len(list(find_images([str(cat)])))
+    (cat / ".ipynb_checkpoints").mkdir()
+    shutil.copy(cat / "0_00.jpeg", cat / ".ipynb_checkpoints" / "copy.jpeg")
+    shutil.copytree(photos / "val" / "cat", tmp_path / "elsewhere")
+    for name in ("linked", "again"):
+        (cat / name).symlink_to(tmp_path / "elsewhere")
+    more = len(list((tmp_path / "elsewhere").iterdir()))
+    data = make_folder(validation=0)
+    assert (
+        sum("/cat/" in path for path in data.splits["train"].paths)
+        == count + more
+        == len(list(find_images([str(cat)])))
+    )
+    assert "1 links to folders that were read already" in caplog.text and "1 hidden files or folders" in caplog.text
