@@ -14,7 +14,7 @@ from hybrid.data import Data, FileSource
 from hybrid.data.array_files import HDF5, array_names, open_array
 from hybrid.data.arrays import Arrays, channels_first
 from hybrid.data.pixels import as_bytes
-from hybrid.data.sources import resize
+from hybrid.data.resizing import resize
 from hybrid.errors import UserError
 from hybrid.prediction.image_files import Unreadable
 
