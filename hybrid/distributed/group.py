@@ -19,7 +19,6 @@ import logging
 import os
 import platform
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -30,6 +29,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from hybrid.distributed.launch import Launch
+from hybrid.distributed.meeting import meet
 from hybrid.distributed.rank_slices import Shares
 from hybrid.distributed.watch import GRACE, Watch, outlive_no_parent
 from hybrid.errors import PeerLost, Stopped, UserError
@@ -40,10 +40,6 @@ T = TypeVar("T")
 # How long a rank waits for one that lives but does not come: rank 0 may download data or draw figures. The dead are found by
 # the watch, much sooner.
 _PATIENCE = datetime.timedelta(hours=1)
-_MEETING = datetime.timedelta(
-    minutes=10
-)  # they all start by importing the same things; on a busy file system that takes long
-_SILENT = 15.0  # seconds that rank 0 waits for the others before it says so
 _ABSENT = "(absent)"
 _watch: Watch | None = None
 
@@ -267,18 +263,9 @@ def max_later(number: int) -> Callable[[], int]:
 
 def _meet(launch: Launch, timeout: float) -> Watch:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    method = f"tcp://{launch.address}:{launch.port}" if launch.manner == "srun" else "env://"
-    # A restarted run may meet at the same store, which remembers where the dead of the attempt before could be reached.
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    waiting = threading.Timer(_SILENT, lambda: print(waiting_words(launch), file=sys.stderr, flush=True))
-    waiting.daemon = True
-    if launch.rank == 0:
-        waiting.start()
     try:
-        meeting, *_ = next(dist.rendezvous(method, launch.rank, launch.size, timeout=_MEETING))
-        group = dist.PrefixStore(f"hybrid/{attempt}/group", meeting)
+        watch, group = meet(launch, timeout=timeout)
         dist.init_process_group(backend, store=group, rank=launch.rank, world_size=launch.size, timeout=_PATIENCE)
-        store = dist.TCPStore(launch.address, launch.port, is_master=False, wait_for_workers=False)
     except RuntimeError as error:
         where = f"{launch.address}:{launch.port}"
         reason = " ".join(str(error).split())[:200]
@@ -286,21 +273,7 @@ def _meet(launch: Launch, timeout: float) -> Watch:
             f"rank {launch.rank} of {launch.size} cannot meet the others at {where} ({reason}); "
             "MASTER_PORT=… chooses another port."
         ) from error
-    finally:
-        waiting.cancel()
-    return Watch(launch, dist.PrefixStore(f"hybrid/{attempt}", store), timeout=timeout)
-
-
-def waiting_words(launch: Launch) -> str:
-    """Tell the user for whom rank 0 waits, and how a single process is started within a job of SLURM."""
-    others = f"{launch.size - 1} more process{'es' if launch.size > 2 else ''} of this run"
-    words = f"waiting at {launch.address}:{launch.port} for {others}, up to {_MEETING.seconds // 60} minutes"
-    if launch.manner == "srun":
-        words += (
-            f": srun says that there are {launch.size}. If this is the only one, as in the shell of `srun --pty bash`, stop it "
-            "and start it with `env -u SLURM_STEP_NUM_TASKS hybrid train …`"
-        )
-    return words
+    return watch
 
 
 def _shown(value: Any) -> str:

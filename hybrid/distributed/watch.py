@@ -39,7 +39,7 @@ class Watch:
         self._taken, self._stopped = threading.Event(), threading.Event()
         # Time is counted in rounds of this process's own, not by a clock: one that was suspended for an hour blames nobody.
         self._heard, self._silent_rounds, self._rounds = b"", 0, 0
-        self.store.set(f"member/{launch.rank}", json.dumps(_describe_self()))
+        self.store.append("members", json.dumps({"rank": launch.rank, **_describe_self()}) + "\n")
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._run, self._guard)]
         for thread in self._threads:
             thread.start()
@@ -89,7 +89,8 @@ class Watch:
             self._rounds += 1
             try:
                 self.store.set(f"beat/{self.launch.rank}", str(self._rounds))
-                members = members or self._read_members()
+                if len(members) < self.launch.size:
+                    members = self.read_members()
                 self._lost = self._look(members)
             except RuntimeError:  # the store is gone, and with it whoever kept it
                 self._lost = self._loss(*(self._dead(members) or (0, "or its torchrun died", LOST)))
@@ -108,11 +109,16 @@ class Watch:
                 self._lost = self._loss(0, what, LOST)
                 self._end()
 
-    def _read_members(self) -> dict[int, dict[str, Any]]:
-        names = [f"member/{rank}" for rank in range(self.launch.size)]
-        if not self.store.check(names):
-            return {}
-        return dict(enumerate(json.loads(self.store.get(name)) for name in names))
+    def read_members(self) -> dict[int, dict[str, Any]]:
+        """The ranks that have come so far: rank -> its process, host and table of processes."""
+        lines = self.store.get("members").decode().splitlines()
+        return {member["rank"]: member for member in map(json.loads, lines)}
+
+    def check(self) -> None:
+        """Raise PeerLost if a rank is known to be lost."""
+        if self._lost is not None:
+            self._taken.set()
+            raise self._lost
 
     def _look(self, members: dict[int, dict[str, Any]]) -> PeerLost | None:
         if self.store.check([_FAILURE]):
@@ -139,7 +145,7 @@ class Watch:
         beat = self.store.get(f"beat/{after}") if self.store.check([f"beat/{after}"]) else b""
         self._silent_rounds = self._silent_rounds + 1 if beat == self._heard else 0
         self._heard = beat
-        if not members or self._silent_rounds * self._interval < self.timeout:
+        if after not in members or self._silent_rounds * self._interval < self.timeout:
             return None
         member = members[after]
         where = f"(process {member['pid']} on {member['host']})"

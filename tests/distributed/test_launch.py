@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from hybrid.distributed.group import waiting_words
-from hybrid.distributed.launch import Launch, first_host
+from hybrid.distributed.launch import Launch, first_host, hosts_of_ranks
+from hybrid.distributed.meeting import waiting_words
 from hybrid.errors import UserError
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "node1", "MASTER_PORT": "29500"}
@@ -69,10 +69,35 @@ def test_incomplete_variables_are_named():
         Launch.read({**TORCHRUN, "WORLD_SIZE": "two"})
 
 
-def test_a_process_that_waits_alone_says_for_whom_and_how_to_be_the_only_one():
-    words = waiting_words(Launch.read({**SRUN, "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4"}))
-    assert words.startswith("waiting at gpu07:") and "3 more processes" in words and "10 minutes" in words
-    assert "env -u SLURM_STEP_NUM_TASKS" in words
+def test_a_process_that_waits_says_for_whom_where_and_how_to_be_the_only_one():
+    launch = Launch.read(
+        {**SRUN, "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_TASKS_PER_NODE": "1(x3)"}
+    )
+    words = waiting_words(launch, [1, 2])
+    assert words.startswith(
+        f"waiting at gpu07:{launch.port}, up to 10 minutes, for rank 1 on gpu08, rank 2 on gpu11 of 3 "
+    )
+    assert "env -u SLURM_STEP_NUM_TASKS" in words and "env -u" not in waiting_words(launch, [2])
     variables = {name: value for name, value in SRUN.items() if name != "SLURM_STEP_NUM_TASKS"}
     assert Launch.read(variables).size == 1  # what the line advises
-    assert "srun" not in waiting_words(Launch.read({**TORCHRUN, "RANK": "0", "WORLD_SIZE": "2"}))
+    torchrun = Launch.read({**TORCHRUN, "RANK": "0", "LOCAL_WORLD_SIZE": "2"})
+    assert "for rank 3 (machine 2 of 2) of 4 processes" in waiting_words(torchrun, [3])
+
+
+@pytest.mark.parametrize(
+    ("hosts", "tasks", "ranks"),
+    [
+        ("n1", "2", ("n1", "n1")),
+        ("n[09-10],x", "2(x2),1", ("n09", "n09", "n10", "n10", "x")),
+        ("r[1,3]a", "1(x2)", ("r1a", "r3a")),
+        ("n[1-3]", "1(x2)", ()),
+        ("n1", "", ()),
+    ],
+)
+def test_the_host_of_each_rank(hosts, tasks, ranks):
+    assert hosts_of_ranks(hosts, tasks) == ranks
+
+
+def test_a_rank_too_many_is_refused():
+    with pytest.raises(UserError, match="rank 4, and the run has 4 .RANK counts from 0."):
+        Launch.read({**TORCHRUN, "RANK": "4"})
