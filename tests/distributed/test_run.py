@@ -288,7 +288,7 @@ def test_what_is_refused_is_refused_once_and_nothing_is_written(tiny, ranks):
 def test_a_folder_in_use_is_refused_on_all_ranks(tiny, ranks):
     cfg = tiny()
     folder = RunFolder.of(cfg)
-    folder.open(cfg, class_names=["a"])
+    folder.open(cfg, class_names=[str(digit) for digit in range(10)])
     group = ranks(2, lambda: run(cfg))
     assert group.wait() == [2, 2] and "another process is working on" in group.said(0) and group.said(1) == ""
     folder.close()
