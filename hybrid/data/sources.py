@@ -23,7 +23,7 @@ from hybrid.data.pixels import ValueRange, as_bytes
 from hybrid.data.resizing import resize, tell_of_cropping
 from hybrid.data.stored import FileSplit, MemorySplit, Part, Split, Stored
 from hybrid.data.tasks import Task, as_labels, checked_labels
-from hybrid.errors import UserError
+from hybrid.errors import UserError, first_line
 
 
 class Source(ABC):
@@ -157,7 +157,13 @@ class MemorySource(Source):
             raise UserError(f"{self.name}: read({part!r}) returned {_kind(found)}; it returns a pair (images, labels).")
         images, labels = found
         where = f"{self.name}, {part} part"
-        images, labels = torch.as_tensor(images), as_labels(labels, task=self.task, where=where)
+        try:
+            images = torch.as_tensor(images)
+        except (ValueError, TypeError, RuntimeError) as error:  # such as images of several sizes in a list
+            raise UserError(
+                f"{where}: images are no array ({first_line(error)[:80]}): give all of them one size."
+            ) from error
+        labels = as_labels(labels, task=self.task, where=where)
         if images.ndim != 4 or images.shape[1] != self.channels:
             wanted = f"of shape (N, {self.channels}, h, w)"
             raise UserError(f"{where}: images must be {wanted}, got {tuple(images.shape)}.")

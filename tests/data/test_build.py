@@ -249,8 +249,9 @@ def test_labels_in_every_form_are_the_classes(monkeypatch, change):
         ((torch.zeros(2, 1, 8, 8), [[0], [0, 1]]), "labels are no table of numbers"),
         ((torch.zeros(2, 1, 8, 8), [[1, 1], [0, 1]]), "labels of classes are whole numbers"),
         (([], []), "images must be of shape (N, 1, h, w), got (0,)."),
+        (([[[[0]]], [[[0, 1]]]], [0, 1]), "images are no array"),
     ],
-    ids=["None", "no pair", "halves", "text", "ragged", "several", "empty lists"],
+    ids=["None", "no pair", "halves", "text", "ragged", "several", "empty lists", "images of several sizes"],
 )
 def test_what_read_may_not_return_is_one_line(monkeypatch, found, words):
     monkeypatch.setattr(Stripes, "read", lambda self, part: found)
