@@ -57,6 +57,7 @@ RECIPES = {
     "pixels": """model=scat_cnn model.head.widths=[[8]] ~model.frontend.J ~model.frontend.max_order model/frontend=identity
         seed=7 optimizer.decay=weights schedule=constant schedule.warmup=50%""",
 }
+_FORMER = ("averages_begin", "trainer.averages_begin=initial")  # the only way of commits that do not know the setting
 _SVM = "data=digits data.size=16 data.subset.n=100 model.frontend.J=1 device=cpu"  # a command of its own
 
 # What each side does in a process of its own. The names in it are those that both sides must have.
@@ -110,6 +111,8 @@ def fingerprints(checkout: Path, names: Iterable[str]) -> dict[str, dict[str, st
         photos, runs = Path(folder) / "photos", Path(folder) / "runs"
         draw_photos(photos)
         tasks = [_task(name, photos, runs) for name in names]
+        if any(_FORMER[0] in path.read_text() for path in (checkout / "configs").rglob("*.yaml")):
+            tasks = [(*task[:3], [*task[3], _FORMER[1]] if task[0] != "svm" else task[3]) for task in tasks]
         environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-c", _DRIVER, json.dumps(tasks)]
         if subprocess.run(command, cwd=checkout, env=environment, stdout=subprocess.DEVNULL).returncode:
