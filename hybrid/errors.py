@@ -21,8 +21,11 @@ class UserError(ValueError):
 class Stopped(Exception):
     """A signal asked a run to stop, and its checkpoint is written."""
 
-    def __init__(self, number: signal.Signals, step: int) -> None:
-        super().__init__(f"stopped by {number.name} at step {step}, checkpoint written; the same command continues")
+    def __init__(self, number: signal.Signals, step: int, *, restarted: bool = False) -> None:
+        without = ", without run.restart=true," if restarted else ""
+        super().__init__(
+            f"stopped by {number.name} at step {step}, checkpoint written; the same command{without} continues"
+        )
         self.exit_code = 128 + number
 
 

@@ -8,6 +8,7 @@ for, and afterwards copies bytes into arrays of plain number types. Any other na
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
     """The dictionary in a pickle of Python 2 or 3 (NumPy 1 or 2). UserError, naming the file, for anything but that."""
     try:
         with path.open("rb") as stream:
-            content = _plain(_Unpickler(stream, encoding="bytes").load())
+            content = _Budget(path.stat().st_size).plain(_Unpickler(stream, encoding="bytes").load())
     except _RefusedError as error:
         raise UserError(
             f"{path}: it asks to run {error}, which no data set needs: refused, and nothing was run."
@@ -68,8 +69,23 @@ class _Unpickler(pickle.Unpickler):
         )  # a new one each time, so that no file can leave anything in it
 
 
-def _plain(value: Any) -> Any:
-    """Recorded calls to arrays and numbers, byte strings to text; ValueError for anything that is not plain data."""
+class _Budget:
+    """A file of N bytes has at most N values, and at most N bytes in its arrays: names for what was read stand for it once."""
+
+    def __init__(self, size: int) -> None:
+        self._values, self._bytes = size, 2 * size  # Python 3 writes some bytes as two
+
+    def plain(self, value: Any) -> Any:
+        """Recorded calls to arrays and numbers, byte strings to text; ValueError for anything that is not plain data."""
+        self._values -= 1
+        found = _plain(value, self.plain)
+        self._bytes -= found.nbytes if isinstance(found, np.ndarray) else len(found) if isinstance(found, str) else 0
+        if min(self._values, self._bytes) < 0:
+            raise ValueError("it stands for more values than it has bytes")
+        return found
+
+
+def _plain(value: Any, plain: Callable[[Any], Any]) -> Any:
     match value:
         case _Call(name="_reconstruct", state=(_, shape, dtype, by_columns, content)):
             return _array(content, dtype, shape, "F" if by_columns else "C")
@@ -80,9 +96,9 @@ def _plain(value: Any) -> Any:
         case _Call(name="encode" | "bytes") | bytes():
             return _text(_bytes(value))
         case dict():
-            return {_plain(key): _plain(item) for key, item in value.items()}
+            return {plain(key): plain(item) for key, item in value.items()}
         case list() | tuple():
-            return [_plain(item) for item in value]
+            return [plain(item) for item in value]
         case None | str() | int() | float():
             return value
     raise ValueError(f"an unexpected {type(value).__name__}")

@@ -152,7 +152,12 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
     except (Damaged, MemoryError):
         raise
     except Exception as error:  # a damaged file may raise anything
-        raise UserError(f"{path} cannot be read as a checkpoint: {first_line(error)[:120]}") from error
+        words = first_line(error)[:120]
+        if words.startswith("Weights only"):  # torch's advice is to run the file
+            words = (
+                "it holds more than weights, numbers and texts. torch.save(model.state_dict(), …) writes weights alone."
+            )
+        raise UserError(f"{path} cannot be read as a checkpoint: {words}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is not a checkpoint of this program (format {FORMAT}).")
     return content

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
+import re
+import sys
 import warnings
+import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +21,7 @@ from hybrid.training import checkpoint
 Match = Literal["all", "shapes"]
 
 _WRAPPED_UNDER = ("ema", "model", "state_dict", "model_state_dict", "model_state", "net", "weights")
+_HARMLESS = re.compile(r"argparse\.Namespace$|pathlib\.|collections\.|datetime\.|enum\.|__main__\.")  # of Python itself
 _WRAPPERS = ("module.", "_orig_mod.", "model.")  # of DataParallel and DDP, of torch.compile, of Lightning
 
 
@@ -90,9 +94,33 @@ def _read_torch(path: Path) -> Any:
         raise
     except UserError as own_error:
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)  # a pickle that runs code is refused
-        except (OSError, EOFError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError):
+            return _load_without_objects(path)
+        except Exception:  # whatever a file that is none of torch's makes it raise
             raise own_error from None
+
+
+class _LeftOut:
+    """Takes the place of a class that a file names, such as those of timm's or Lightning's arguments. It makes a plain dict.
+
+    An OrderedDict is all that torch's own reader of weights lets a file fill.
+    """
+
+    def __new__(cls, *arguments: Any, **more: Any) -> OrderedDict[Any, Any]:
+        return OrderedDict()
+
+
+def _load_without_objects(path: Path) -> Any:
+    """The tensors, numbers and texts of a file of torch; no code of the file's is run, and what it asks to make is left out."""
+    names = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipfile.is_zipfile(path) else []
+    if hostile := [
+        name for name in names if name.split(".")[0] in sys.stdlib_module_names and not _HARMLESS.match(name)
+    ]:
+        raise ValueError(f"it asks for {hostile[0]}")
+    stand_ins = [
+        (type("LeftOut", (_LeftOut,), {"__module__": "left_out", "__qualname__": name}), name) for name in names
+    ]
+    with torch.serialization.safe_globals(stand_ins):
+        return torch.load(path, map_location="cpu", weights_only=True)  # a pickle that runs code is refused
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -108,3 +108,12 @@ def test_not_a_dictionary(tmp_path):
     (tmp_path / "batch").write_bytes(pickle.dumps([1, 2]))
     with pytest.raises(UserError, match="no dictionary"):
         read_pickle(tmp_path / "batch")
+
+
+@pytest.mark.parametrize("leaf", [1, np.zeros(9, np.uint8), "a" * 50], ids=["numbers", "arrays", "texts"])
+def test_a_few_bytes_cannot_stand_for_billions_of_values(tmp_path, leaf):
+    for _ in range(40):
+        leaf = [leaf] * 9
+    (tmp_path / "batch").write_bytes(pickle.dumps({"data": leaf}, protocol=2))
+    with pytest.raises(UserError, match="it stands for more values than it has bytes"):
+        read_pickle(tmp_path / "batch")

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import argparse
+import os
+from collections import Counter
+from pathlib import PurePosixPath
+
 import pytest
 import torch
 from torch import nn
@@ -103,3 +108,27 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         load_initial_weights(Network(), tmp_path / "w.pth")
     assert not (tmp_path / "harm").exists()
+
+
+class _Runs:
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def test_a_file_of_timm_or_lightning_gives_its_weights_and_runs_nothing(tmp_path):
+    layer, runs = torch.nn.Linear(2, 3), _Runs()
+    runs.folder = tmp_path / "owned"
+    weights = {f"model.{name}": tensor for name, tensor in layer.state_dict().items()}
+    others = {
+        "args": argparse.Namespace(lr=0.1),
+        "callbacks": {"path": PurePosixPath("a")},
+        "hyper_parameters": Counter(a=1),
+    }
+    torch.save({"epoch": 3, "state_dict": weights, **others}, tmp_path / "lightning.ckpt")
+    new = torch.nn.Linear(2, 3)
+    assert load_initial_weights(new, tmp_path / "lightning.ckpt") == {"weight", "bias"}
+    assert torch.equal(new.weight, layer.weight)
+    torch.save({"state_dict": weights, "worse": runs}, tmp_path / "hostile.ckpt")
+    with pytest.raises(UserError, match=r"it holds more than weights.*torch.save\(model.state_dict"):
+        load_initial_weights(new, tmp_path / "hostile.ckpt")
+    assert not runs.folder.exists()
