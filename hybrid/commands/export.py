@@ -139,9 +139,5 @@ def _files(data: Data) -> dict[str, Any] | None:
 
 
 def _normalize(run: Restored) -> Any:
-    from hybrid.configuration.kept import plain
-
-    measured = run.data.measured
-    if measured is not None:
-        return {"mean": list(measured.mean), "std": list(measured.std)}
-    return plain(run.cfg)["data"].get("normalize")
+    scale = run.data.scale
+    return scale if isinstance(scale, str) else {"mean": list(scale.mean), "std": list(scale.std)}

@@ -18,7 +18,7 @@ import functools
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from hybrid.configuration.arguments import help_text, option, parse
@@ -61,26 +61,27 @@ def search(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(guarded(functools.partial(_search, own, others), overrides=others, folders=folders))
 
 
-def _check_metric(search: Search) -> None:
-    """Raises UserError, before any trial, for a metric that an evaluation of these runs does not have.
+def _higher_is_better(search: Search) -> bool | None:
+    """Whether more is better of the metric, as it says itself; None of a number that a callback may log.
 
-    Callbacks may log numbers of their own, which only a trial shows.
+    Raises UserError, before any trial, for a metric that an evaluation of these runs does not have. Numbers that callbacks log
+    are shown by a trial alone.
     """
     from hybrid.configuration.composition import composed
     from hybrid.configuration.from_config import data_from
     from hybrid.objective.objective import objective_of
 
     cfg = composed([*search.fixed, *search.examples()])
-    if cfg.callbacks:
-        return
     data = data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
     data.prepare()
     numbers = objective_of(cfg, data).numbers
-    if search.metric.removeprefix("validation/") not in numbers:
+    name = search.metric.removeprefix("validation/")
+    if name not in numbers and not cfg.callbacks:
         valid = ", ".join(f"validation/{name}" for name in numbers)
         raise UserError(
             f"metric={search.metric} is not measured by these runs. Valid: {valid}. metrics=[…] adds others."
         )
+    return numbers.get(name)
 
 
 @contextlib.contextmanager
@@ -105,7 +106,7 @@ def _search(own: Sequence[str], others: Sequence[str]) -> None:
     fixed, space = split_space(others)
     metric = options.metric or _usual_metric([*fixed, *examples(space)])
     what = Search(fixed=fixed, space=space, metric=metric, pruner=options.pruner, seed=options.sampler_seed)
-    _check_metric(what)
+    what = replace(what, higher_is_better=_higher_is_better(what))
     with _exit_on_sigterm():
         study = run_search(what, name=options.name, trials=options.trials, tell=functools.partial(print, flush=True))
     print(*best_words(study), sep="\n")

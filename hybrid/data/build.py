@@ -7,7 +7,7 @@ import logging
 from hybrid.data.augmentation import Augmentation
 from hybrid.data.dataset import Data, Facts
 from hybrid.data.holdout import Holdout
-from hybrid.data.preprocessing import Scale, preprocessing
+from hybrid.data.preprocessing import Scale, for_channels, preprocessing
 from hybrid.data.sources import FileSource, Source
 from hybrid.data.splits import Division, Subset
 from hybrid.errors import UserError
@@ -53,6 +53,7 @@ def build(
         source.assume(facts.image_shape)
     augmentation = augmentation or Augmentation()
     _check_augmentation(augmentation, source)
+    normalize = for_channels(normalize, source.image_shape[0])
     if normalize != "auto":
         preprocessing(normalize, channels=source.image_shape[0])  # refuses what does not fit, before anything is read
     data = Data(

@@ -155,8 +155,7 @@ class Data:
     @cached_property
     def preprocessing(self) -> nn.Module:
         """A module: images (N, C, H, W), uint8 or float in [0, 1], → float32 as the model takes them."""
-        scale = self._scale if self.measured is None else self.measured
-        return preprocessing(scale, channels=self.image_shape[0])
+        return preprocessing(self.scale, channels=self.image_shape[0])
 
     @cached_property
     def measured(self) -> PixelStatistics | None:
@@ -171,6 +170,11 @@ class Data:
 
         found = pixel_statistics(self.loader("train", batch_size=_USUAL_BATCH, most=_MEASURED, raw=True))
         return PixelStatistics(found.mean, tuple(std if std > _CONSTANT else 1.0 for std in found.std))
+
+    @property
+    def scale(self) -> Scale:
+        """By what pixels are standardised: the statistics that were given or measured, "none" or "contrast"."""
+        return self._scale if self.measured is None else self.measured
 
     def facts(self) -> Facts:
         """What was learned from the files, and a run keeps. The labels are read, and with normalize="auto" the images."""

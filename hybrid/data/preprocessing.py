@@ -23,6 +23,8 @@ class PixelStatistics:
 
 
 Scale = Literal["none", "contrast", "auto"] | PixelStatistics
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std
+_GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue
 
 
 class Normalize(nn.Module):
@@ -87,6 +89,18 @@ def unit_range(images: Tensor) -> Tensor:
     return images.float() if images.is_floating_point() else images.float() / 255
 
 
+def for_channels(scale: Scale, channels: int) -> Scale:
+    """ImageNet's statistics, the default of folders, as they are for grey images; any other scale as it is.
+
+    The weights of the colours are those by which an image becomes grey (ITU-R BT.601). The standard deviation is that of
+    colours which vary together, as those of photographs nearly do.
+    """
+    if channels != 1 or not isinstance(scale, PixelStatistics) or (tuple(scale.mean), tuple(scale.std)) != _IMAGENET:
+        return scale
+    mean, std = (sum(w * x for w, x in zip(_GREY, values, strict=True)) for values in _IMAGENET)
+    return PixelStatistics((round(mean, 3),), (round(std, 3),))
+
+
 def preprocessing(normalize: Scale, *, channels: int) -> nn.Module:
     """A module for images (N, channels, H, W), uint8 or float in [0, 1], → float32 as a model takes them.
 
@@ -101,7 +115,7 @@ def preprocessing(normalize: Scale, *, channels: int) -> nn.Module:
     if len(normalize.mean) != channels:
         raise UserError(
             f"data.normalize.mean has {len(normalize.mean)} values; the images have {channels} "
-            f"channel{'s' * (channels != 1)}: give as many, or data.normalize=none (values in 0..1) or contrast."
+            f"channel{'s' * (channels != 1)}: give as many, or data.normalize=auto (measured), none (values in 0..1) or contrast."
         )
     try:
         return Normalize(normalize.mean, normalize.std)

@@ -58,6 +58,7 @@ class TorchvisionClassifier(nn.Module):
             self.stem = "small" if _make_small(self.network) else "imagenet"
         if stem == "small" != self.stem:
             raise ValueError(f"stem=small is not there for torchvision's {name}. Valid: auto, imagenet")
+        self.learning_rate = 0.03  # 0.1 raises the loss tenfold in the first steps (docs/lab/measurements.md)
         _check_size(self.network, name, input_shape, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:

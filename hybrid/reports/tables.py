@@ -27,6 +27,7 @@ STATES: tuple[State, ...] = get_args(State)
 ALL = ("all",)  # columns=all
 MOST_COLUMNS = 6  # of a table where nobody asks for more
 _SMALLER_IS_BETTER = ("seconds", "parameters", "steps", "epochs")
+_EVALUATIONS = ("test.", "validation.final.", "validation.best.")  # parts of summary.json
 _NO_RESULTS = ("test.images", "test.top5")  # of the test, but not shown unless somebody asks
 _SEEDS, _RUNS, _OTHERS, _DEVICE, SETTINGS = "seeds", "runs", "not finished", "device", "settings"
 FOLDS = "Folds share training images, so that their results vary together: intervals and p are too small."
@@ -165,7 +166,10 @@ def order(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) -> li
     Raises UserError for a metric that no summary has, and for a setting that no group has.
     """
     _check_numbers([metric], groups, what="metric")
-    best_first = sorted(groups, key=lambda group: (str(group.fact("data")), _rank(group.mean_std(metric), metric)))
+    smaller = _smaller_is_better(groups, metric)
+    best_first = sorted(
+        groups, key=lambda group: (str(group.fact("data")), _rank(group.mean_std(metric), smaller=smaller))
+    )
     names = named_settings(groups, by)
     return sorted(best_first, key=lambda group: [sortable(group.fact(name)) for name in names])
 
@@ -256,10 +260,20 @@ def _numbers_of(groups: Sequence[Group], metric: str, more: Sequence[str]) -> li
     return list(dict.fromkeys(name for name in names if name in found or name == metric))
 
 
-def _rank(found: MeanStd | None, metric: str) -> float:
+def _smaller_is_better(groups: Sequence[Group], metric: str) -> bool:
+    """Return whether less is better: as the runs say of a number of an evaluation, otherwise as its name says."""
+    part = next((part for part in _EVALUATIONS if metric.startswith(part)), None)
+    said = [run.smaller_is_better for group in groups for run in group.finished if metric in run.numbers]
+    told = [names for names in said if names is not None]
+    if part is not None and told:
+        return any(metric.removeprefix(part) in names for names in told)
+    return smaller_is_better(metric) or metric.endswith(_SMALLER_IS_BETTER)
+
+
+def _rank(found: MeanStd | None, *, smaller: bool) -> float:
     if found is None or math.isnan(found.mean):
         return math.inf
-    return found.mean if smaller_is_better(metric) or metric.endswith(_SMALLER_IS_BETTER) else -found.mean
+    return found.mean if smaller else -found.mean
 
 
 def _exact(name: str, found: MeanStd | None) -> list[tuple[str, float]]:

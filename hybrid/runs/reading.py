@@ -48,6 +48,8 @@ class StoredRun:
         choices: config group -> the chosen option: {"model": "scat_wrn", "data": "cifar10", …}.
         numbers: dotted key -> number of summary.json, such as "test.top1" in %; empty unless the run is finished.
         device: the GPU's name, or "cpu"; None unless the run is finished.
+        smaller_is_better: the numbers of an evaluation of which less is better, such as "loss", as the run itself says; None
+            unless it is finished, and for a run of an earlier version.
         error: the last line of a failed run's error.txt.
     """
 
@@ -58,6 +60,7 @@ class StoredRun:
     choices: Mapping[str, str]
     numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
     device: str | None = None
+    smaller_is_better: tuple[str, ...] | None = None
     error: str | None = None
 
     @property
@@ -191,6 +194,7 @@ def _read_finished(folder: RunFolder, common: dict[str, Any]) -> StoredRun:
     try:
         summary = folder.read_summary()
         numbers, device = dict(_numbers(summary, "")), summary.get("device")
+        less = summary.get("smaller_is_better")
         if not {"test.top1", "test.loss"} & numbers.keys():
             raise ValueError("it has no test.top1 and no test.loss")
     except Exception as error:  # whatever a damaged or foreign file makes a reader raise
@@ -198,7 +202,13 @@ def _read_finished(folder: RunFolder, common: dict[str, Any]) -> StoredRun:
             f"{folder.summary} is damaged ({_first_line(error)}): its run is left out of the averages.", stacklevel=2
         )
         return StoredRun(**common, state="damaged")
-    return StoredRun(**common, state="finished", numbers=numbers, device=None if device is None else str(device))
+    return StoredRun(
+        **common,
+        state="finished",
+        numbers=numbers,
+        device=None if device is None else str(device),
+        smaller_is_better=tuple(map(str, less)) if isinstance(less, list) else None,
+    )
 
 
 def _numbers(node: Any, prefix: str) -> Iterator[tuple[str, float]]:

@@ -27,6 +27,7 @@ def summarize(session: Session, test: Evaluation) -> dict[str, Any]:
         "task": plan.objective.task,
         "loss": plan.objective.record(),
         "seed": plan.seed,
+        "smaller_is_better": [name for name, higher in plan.objective.numbers.items() if not higher],
         "test": {**test.numbers(), "images": test.images, "weights": plan.trainer.test_weights},
         "validation": {"final": _part(state.latest, "validation/"), "best": state.best},
         "train": _part(state.latest, "train/"),

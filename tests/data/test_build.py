@@ -9,11 +9,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import data_from
 from hybrid.data import Augmentation, Files, FileSource, Holdout, MemorySource, build
 from hybrid.data.digits import Digits
+from hybrid.data.preprocessing import PixelStatistics
 from hybrid.errors import UserError
 
 DATA = ["digits", "mnist", "cifar10", "cifar100", "stl10", "imagenet", "folder"]
@@ -348,3 +350,14 @@ def test_import_is_cheap(root):
 def test_a_side_that_images_cannot_have_is_one_line(settings):
     with pytest.raises(UserError, match=r"data\.size=\d+ is not valid: images have a side of 8 to 16384 pixels"):
         Digits(**settings)
+
+
+def test_imagenet_s_statistics_are_those_of_grey_images_where_these_are_grey():
+    section = OmegaConf.to_container(compose(["data=folder", "data.root=/there", "data.channels=1"]).data)
+    data = data_from(section, seed=0)
+    assert data.scale == PixelStatistics((0.459,), (0.226,))
+    assert compose(["data=folder", "data.root=/there"]).data.normalize.mean == [0.485, 0.456, 0.406]
+    with pytest.raises(
+        UserError, match="mean has 3 values; the images have 1 channel: give as many, or data.normalize=auto"
+    ):
+        data_from({**section, "normalize": {"mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}}, seed=0)

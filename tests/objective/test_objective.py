@@ -84,6 +84,8 @@ def test_its_records_and_summary_have_the_numbers_of_its_task(made):
     which, whole, _ = made
     summary = whole.read_summary()
     assert list(summary["test"]) == [*NUMBERS[which], "images", "weights"]
+    less = {"values": ["loss", "mean_absolute_error"], "labels": ["loss"], "classes": ["loss", "cost"]}
+    assert summary["smaller_is_better"] == less[which]
     validation = [record for record in records(whole) if "validation/loss" in record]
     assert [list(record)[2:] for record in validation] == [[f"validation/{name}" for name in NUMBERS[which]]] * 2
     assert ("train/top1" in records(whole)[0]) == (which == "classes")

@@ -158,6 +158,16 @@ def test_a_result_of_any_name_is_the_metric_where_there_is_no_accuracy(write_run
     assert out.index("0.35") < out.index("0.6"), "the smallest error is the best"
 
 
+def test_a_metric_of_ones_own_is_ranked_as_the_run_says(write_run, report):
+    for name, value in (("a", 5.0), ("b", 2.5)):
+        own = {"test": {"loss": 1.0, "top1": 50.0, "cost": value}, "smaller_is_better": ["loss", "cost"]}
+        write_run(name, f"optimizer.lr={0.1 * value}", top1=0.0, **own)
+    out = report("metric=test.cost")[1]
+    assert out.index("0.25") < out.index("0.5 "), "the smallest cost is the best"
+    write_run("c", "optimizer.lr=0.9", top1=50.0, test={"loss": 3.0, "top1": 50.0, "cost": 1.0})
+    assert report("metric=test.cost")[1].index("0.9") < report("metric=test.cost")[1].index("0.25"), "an older run"
+
+
 def test_foreign_words_are_shown_as_they_are_typed(write_run, report):
     write_run("a", 'run.init_from="=1+1|\\x1b[31m<script>"', top1=90.0)
     write_run("b", top1=91.0)

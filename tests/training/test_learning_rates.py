@@ -11,6 +11,7 @@ from hybrid.models.cnn import CNN
 from hybrid.models.dense import MLP, Linear
 from hybrid.models.parts import learning_rate
 from hybrid.models.sle import SharedLocalEncoder
+from hybrid.models.torchvision_head import TorchvisionClassifier
 from hybrid.models.wide_resnet import wide_resnet
 from hybrid.training.optimizer import adamw, sgd
 
@@ -34,8 +35,9 @@ def rates(head):
         (lambda: CNN((3, 32, 32), 10, widths=((8,),), hidden=(8,)), 0.01, 0.001),
         (lambda: SharedLocalEncoder(SHAPE, 10, encoder=(8,), hidden=(8,)), 0.01, 0.001),
         (lambda: wide_resnet(SHAPE, 10, k=1), 0.1, 0.001),
+        (lambda: TorchvisionClassifier((3, 32, 32), 10, name="squeezenet1_1"), 0.03, 0.001),
     ],
-    ids=["linear", "linear64", "linear-few", "mlp", "mlp-norm", "cnn", "vgg", "sle", "wrn"],
+    ids=["linear", "linear64", "linear-few", "mlp", "mlp-norm", "cnn", "vgg", "sle", "wrn", "torchvision"],
 )
 def test_the_rate_that_suits_a_head(head, of_sgd, of_adamw):
     assert rates(head()) == pytest.approx([of_sgd, of_adamw])

@@ -32,6 +32,7 @@ class Search:
         space: setting -> Optuna's distribution of its values.
         metric: a name in metrics.jsonl that begins with "validation/".
         pruner: median, hyperband or none.
+        higher_is_better: of the metric; None: as its name says.
     """
 
     fixed: tuple[str, ...]
@@ -39,6 +40,7 @@ class Search:
     metric: str
     pruner: str
     seed: int
+    higher_is_better: bool | None = None
 
     def __post_init__(self) -> None:
         if not self.metric.startswith("validation/"):
@@ -62,7 +64,8 @@ class Search:
     @property
     def direction(self) -> str:
         """Whether Optuna makes the metric as large or as small as it can."""
-        return "minimize" if smaller_is_better(self.metric) else "maximize"
+        higher = self.higher_is_better if self.higher_is_better is not None else not smaller_is_better(self.metric)
+        return "maximize" if higher else "minimize"
 
     def examples(self) -> list[str]:
         """Overrides with one value of each setting, so that a configuration can be composed."""

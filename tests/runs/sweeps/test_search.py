@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from hybrid.commands.search import _usual_metric
+from hybrid.commands.search import _higher_is_better, _usual_metric
 from hybrid.errors import UserError
 
 optuna = pytest.importorskip("optuna", reason="needs the extra search")
@@ -47,6 +49,8 @@ def test_only_validation_decides(metric):
 def test_a_loss_is_made_small_and_an_accuracy_large():
     assert make("seed=0,1", metric="validation/loss").direction == "minimize"
     assert make("seed=0,1").direction == "maximize"
+    own = make("seed=0,1", "metrics=[top5,fixtures.tasks.cost]", metric="validation/cost")
+    assert dataclasses.replace(own, higher_is_better=_higher_is_better(own)).direction == "minimize"
 
 
 def test_nothing_to_vary_is_refused():

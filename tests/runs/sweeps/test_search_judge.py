@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from hybrid.commands.search import _check_metric
+from hybrid.commands.search import _higher_is_better
 from hybrid.errors import UserError
 from hybrid.runs.sweeps.search import _open_study
 from hybrid.runs.sweeps.search_space import Search, split_space
@@ -56,6 +56,6 @@ def test_a_loss_may_vary_where_accuracy_decides():
 
 
 def test_a_metric_that_no_evaluation_has_is_found_before_the_first_trial():
-    _check_metric(search(RATES))
+    _higher_is_better(search(RATES))
     with pytest.raises(UserError, match=r"metric=validation/f2 is not measured .* validation/loss, validation/top1"):
-        _check_metric(search(RATES, metric="validation/f2"))
+        _higher_is_better(search(RATES, metric="validation/f2"))
