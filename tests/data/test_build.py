@@ -353,7 +353,7 @@ def test_a_side_that_images_cannot_have_is_one_line(settings):
 
 
 def test_imagenet_s_statistics_are_those_of_grey_images_where_these_are_grey():
-    section = OmegaConf.to_container(compose(["data=folder", "data.root=/there", "data.channels=1"]).data)
+    section = OmegaConf.to_container(compose(["data=folder", "data.root=/there", "data.channels=1"]).data, resolve=True)
     data = data_from(section, seed=0)
     assert data.scale == PixelStatistics((0.459,), (0.226,))
     assert compose(["data=folder", "data.root=/there"]).data.normalize.mean == [0.485, 0.456, 0.406]
