@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.class_paths import explain_missing, find_class
-from hybrid.configuration.renamed import removed, renamed
+from hybrid.configuration.renamed import renamed
 from hybrid.configuration.values import convert
 from hybrid.errors import UserError, is_out_of_memory, memory_words, unknown_name
 from hybrid.ranges import OutOfRange, range_of
@@ -182,7 +182,7 @@ def checked(value: Any, annotation: Any, *, path: str) -> Any:
     except OutOfRange as error:
         raise UserError(f"{path}={error}.") from error
     except ValueError as error:
-        raise removed(path, value) or UserError(f"{path}: {error}.") from error
+        raise UserError(f"{path}: {error}.") from error
 
 
 def _hints(factory: Callable[..., Any]) -> dict[str, Any]:

@@ -23,13 +23,6 @@ _RENAMED = {
     "model.head.norm.eps": "model.head.bn_eps",
     "model.head.norm.affine": "model.head.bn_affine",
 }
-# name, value -> what to know about a value that earlier versions had
-_REMOVED = {
-    (
-        "augmentation.policy",
-        "psn",
-    ): "the results page has its figures; such a run can be reported, not continued or evaluated",
-}
 # Settings that came later, and whose default is not as it was before: their values in a configuration from before they came.
 _LATER = {"trainer.averages_begin": "initial"}
 # default -> earlier default, of settings whose default is another one now
@@ -110,12 +103,6 @@ def renamed(name: str) -> UserError | None:
     """The error for a setting under its old name, which says the new one; None for any other name."""
     new = next((new for new, old in _RENAMED.items() if old == name), None)
     return None if new is None else UserError(f"{name} has another name now: write {new}=….")
-
-
-def removed(name: str, value: Any) -> UserError | None:
-    """The error for a value that earlier versions had; None for any other."""
-    words = _REMOVED.get((name, value)) if isinstance(value, str) else None
-    return None if words is None else UserError(f"{name}={value} is no longer part of hybrid: {words}.")
 
 
 def _moved(value: Any, modules: Mapping[str, str]) -> Any:

@@ -18,8 +18,10 @@ from hybrid.data.randomness import torch_generator
 from hybrid.errors import UserError
 from hybrid.ranges import Range, Share, check_ranges
 
-PadMode = Literal["symmetric", "reflect", "zero"]
-Policy = Literal["autoaugment_cifar10", "autoaugment_imagenet", "autoaugment_svhn", "randaugment", "trivialaugment"]
+PadMode = Literal["symmetric", "reflect", "zero", "after_normalize"]
+Policy = Literal[
+    "autoaugment_cifar10", "autoaugment_imagenet", "autoaugment_svhn", "randaugment", "trivialaugment", "psn"
+]  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +33,12 @@ class Augmentation:
     Attributes:
         pad: pixels that are added on each side before a random crop back to the image's size; 0: no crop.
         pad_mode: "symmetric" repeats the edge pixel (d c b a | a b c d: OpenCV's BORDER_REFLECT, the published scattering
-            protocol), "reflect" does not (d c b | a b c d: torch's and torchvision's "reflect"), "zero" is black.
+            protocol), "reflect" does not (d c b | a b c d: torch's and torchvision's "reflect"), "zero" is black,
+            "after_normalize" adds zeros after data.normalize, which are the mean colour where that subtracts the mean (the
+            released code of "Building a Regular Decision Boundary").
         flip: the probability of a horizontal flip.
-        policy: one of torchvision's policies, which work on the CPU, image by image.
+        policy: one of torchvision's policies, or "psn", that of the released parametric scattering networks with their
+            Cutout (`hybrid.data.psn_policy`). They work on the CPU, image by image.
         magnitude: the strength of randaugment, 0 to 30; None: 9.
         operations: randaugment's operations for an image; None: 2.
         cutout: the side in pixels of a square that is filled with the mean pixel, its centre anywhere in the image (DeVries
@@ -60,6 +65,7 @@ class Augmentation:
     def __post_init__(self) -> None:
         check_ranges(self, path="augmentation")
         self._check_policy()
+        self._check_after_normalize()
         area = self.random_resized_crop
         if area is not None and area[0] > area[1]:
             raise UserError(f"augmentation.random_resized_crop={list(area)} must be [smallest, largest] within 0..1")
@@ -72,6 +78,21 @@ class Augmentation:
         set_here = [name for name in ("magnitude", "operations") if getattr(self, name) is not None]
         if set_here and self.policy != "randaugment":
             raise UserError(f"augmentation.{set_here[0]} has an effect with augmentation.policy=randaugment alone")
+
+    def _check_after_normalize(self) -> None:
+        if self.pad_mode != "after_normalize":
+            return
+        others = [name for name in ("policy", "cutout", "mixup", "cutmix") if getattr(self, name)]
+        if others:
+            raise UserError(
+                f"augmentation.{others[0]} changes pixels before data.normalize, and augmentation.pad_mode=after_normalize crops "
+                "after it: choose another pad_mode, such as zero."
+            )
+
+    @property
+    def crops_last(self) -> bool:
+        """Whether images are cropped and mirrored after they are normalised."""
+        return self.pad > 0 and self.pad_mode == "after_normalize"
 
     @property
     def mixes(self) -> bool:
@@ -114,7 +135,7 @@ class BatchAugmenter:
         return torch.rand(samples, self.DRAWS, generator=generator)
 
     def crop_and_flip(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Crop and flip images (N, C, H, W) uint8, by their rows `draws` (N, DRAWS) of the table, on the same device."""
+        """Crop and flip images (N, C, H, W) of any type, by their rows `draws` (N, DRAWS) of the table, on the same device."""
         if not self.augmentation.pad and not self.augmentation.flip:
             return images
         pad, mode = self.augmentation.pad, self.augmentation.pad_mode
@@ -125,7 +146,7 @@ class BatchAugmenter:
         columns = torch.where(flipped, columns.flip(1), columns)
         flat = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
         result = images.flatten(2).gather(2, flat[:, None].expand(-1, images.shape[1], -1)).view(images.shape)
-        if mode == "zero" and pad:
+        if mode in ("zero", "after_normalize") and pad:
             columns_inside = torch.where(flipped, columns_inside.flip(1), columns_inside)
             result = result * (rows_inside[:, None, :, None] & columns_inside[:, None, None, :])
         return result
@@ -158,7 +179,7 @@ def _window(uniforms: Tensor, size: int, pad: int, mode: PadMode) -> tuple[Tenso
     offsets = _integers(uniforms, 2 * pad + 1) - pad
     index = offsets[:, None] + torch.arange(size, device=uniforms.device)
     inside = (index >= 0) & (index < size)
-    if mode == "zero":
+    if mode in ("zero", "after_normalize"):
         return index.clamp(0, size - 1), inside
     edge = 0 if mode == "reflect" else 1
     index = torch.where(index < 0, -index - edge, index)

@@ -140,11 +140,11 @@ class FileLoader(Loader):
         for portion, images in zip(portions, self._decode(epoch, addresses), strict=True):
             positions = portion.positions
             images = images.to(device, non_blocking=True)
-            if table is not None:
-                draws = table[positions].to(device)
+            draws = None if table is None else table[positions].to(device)
+            if draws is not None and not self._finisher.augmentation.crops_last:
                 images = self._augmenter.cutout(self._augmenter.crop_and_flip(images, draws), draws)
             labels, indices = self._data.labels[positions].to(device), self._data.indices[positions].to(device)
-            yield self._finisher.finish(images, labels, indices, portion=portion, epoch=epoch)
+            yield self._finisher.finish(images, labels, indices, portion=portion, epoch=epoch, draws=draws)
 
     def _decode(self, epoch: int, addresses: _Addresses) -> Iterator[Tensor]:
         workers = min(self.num_workers, len(addresses))

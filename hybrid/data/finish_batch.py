@@ -38,12 +38,28 @@ class BatchFinisher:
         return BatchAugmenter(self.augmentation, fill=self.fill)
 
     @torch.no_grad()
-    def finish(self, images: Tensor, labels: Tensor, indices: Tensor, *, portion: Portion, epoch: int) -> Batch:
-        """The batch of images (n, C, H, W) uint8, labels (n, …) and indices (n,), all of them on the device."""
+    def finish(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        indices: Tensor,
+        *,
+        portion: Portion,
+        epoch: int,
+        draws: Tensor | None = None,
+    ) -> Batch:
+        """The batch of images (n, C, H, W) uint8, labels (n, …) and indices (n,), all of them on the device.
+
+        draws: the rows of the augmentation's table for these images, where they train: they are cropped here if they are
+            cropped after the preprocessing.
+        """
         own = portion.own
         targets = labels
         if portion.partners is not None:
             _, random = draw_partners(portion.total, seed=self.seed, epoch=epoch, step=portion.step)
             settings = {"augmentation": self.augmentation, "num_classes": self.num_classes}
             images, targets = mix(images, labels, portion.partners, random, **settings)
-        return Batch(self.preprocessing(images), labels[:own], targets, indices[:own])
+        images = self.preprocessing(images)
+        if draws is not None and self.augmentation.crops_last:
+            images = self.augmenter.crop_and_flip(images, draws.to(images.device))
+        return Batch(images, labels[:own], targets, indices[:own])

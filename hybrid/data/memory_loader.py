@@ -34,13 +34,15 @@ class MemoryLoader(Loader):
         for portion in self.portions(epoch, start, mixes=mixes, device=place):
             positions = portion.positions
             images = self._data.images[positions]
-            if table is not None:
-                images = self._augment(images, positions, table[positions], epoch)
+            draws = None if table is None else table[positions]
+            if draws is not None:
+                images = self._augment(images, positions, draws, epoch)
             labels, indices = self._data.labels[positions].to(device), self._data.indices[positions].to(device)
-            yield self._finisher.finish(images.to(device), labels, indices, portion=portion, epoch=epoch)
+            yield self._finisher.finish(images.to(device), labels, indices, portion=portion, epoch=epoch, draws=draws)
 
     def _augment(self, images: Tensor, positions: Tensor, draws: Tensor, epoch: int) -> Tensor:
-        images = self._augmenter.crop_and_flip(images, draws)
+        if not self._finisher.augmentation.crops_last:
+            images = self._augmenter.crop_and_flip(images, draws)
         if self._policy is not None and len(images):
             seeds = [number(self.seed, "policy", epoch, position) for position in positions.tolist()]
             images = torch.stack(apply_seeded(self._policy, images, seeds))

@@ -1,4 +1,4 @@
-"""AutoAugment, RandAugment and TrivialAugment of torchvision, with one seed for each image."""
+"""AutoAugment, RandAugment and TrivialAugment of torchvision, and `psn_policy`, with one seed for each image."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hybrid.data.augmentation import Augmentation
+from hybrid.data.psn_policy import ReleasedPolicy
 
 
 def make_policy(augmentation: Augmentation) -> Any:
@@ -17,9 +18,11 @@ def make_policy(augmentation: Augmentation) -> Any:
     It draws from torch's global generator. AutoAugment: Cubuk et al. 2019. RandAugment: Cubuk et al. 2020, by default 2
     operations of magnitude 9. TrivialAugmentWide: Müller and Hutter 2021. Pixels that a rotation or shift brings in are black.
     """
+    name = augmentation.policy or ""
+    if name == "psn":
+        return ReleasedPolicy()
     from torchvision.transforms import v2  # here: it takes a second to import, and most runs don't need it
 
-    name = augmentation.policy or ""
     if name.startswith("autoaugment_"):
         return v2.AutoAugment(v2.AutoAugmentPolicy(name.removeprefix("autoaugment_")))
     if name == "trivialaugment":

@@ -3,7 +3,9 @@
 Test images come first, where the data set has none or `Holdout` draws others; they take no part in what follows. The subset
 comes next. It is drawn from the whole training part, because the published protocol has no validation images.
 Then the validation images are drawn from those that the subset left over; without a subset they are cut out of the training
-images. So the two never overlap, and `data.subset.n` is exactly the number of training images.
+images. So the two never overlap, and `data.subset.n` is exactly the number of training images. Such a run looks at the labels of
+its validation images, too, and says so. With `data.subset.validate_from=labels` they come out of the subset, and n is the number
+of all labels that the run looks at.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from torch import Tensor
 from hybrid.data.holdout import Holdout
 from hybrid.data.sources import Source
 from hybrid.data.stored import Part, Split, joined
-from hybrid.errors import UserError
+from hybrid.errors import UserError, unknown_name
 from hybrid.ranges import Count, Range, Seed32, check_ranges
 from hybrid.stratified import classes_or_one, stratified_positions
 
@@ -39,14 +41,20 @@ class Subset:
             number of classes. Where classes differ in size, the permutation is over the smallest. "stratified" gives each
             class its share by size, and draws each class by itself.
         seed: decides which images; None: the seed of the run.
+        validate_from: where validation images come from: "others" are images that the subset leaves, "labels" the n images.
     """
 
     n: Count | None = None
     protocol: Literal["published", "stratified"] = "published"
     seed: Seed32 | None = None
+    validate_from: Literal["others", "labels"] = "others"
 
     def __post_init__(self) -> None:
         check_ranges(self, path="data.subset")
+        if self.validate_from not in ("others", "labels"):
+            raise unknown_name(str(self.validate_from), ("others", "labels"), what="data.subset.validate_from")
+        if self.n is None and self.validate_from != "others":
+            raise UserError("data.subset.validate_from=labels has no effect while data.subset.n is null")
         if self.n is None and (self.seed is not None or self.protocol != "published"):
             _log.warning("data.subset.protocol and data.subset.seed have no effect while data.subset.n is null.")
 
@@ -83,6 +91,8 @@ class Division:
 
     def __post_init__(self) -> None:
         check_ranges(self, path="data")
+        if self.subset.validate_from == "labels" and not self.validation:
+            raise UserError("data.subset.validate_from=labels has no effect without data.validation: how many of them")
         if isinstance(self.validation, float) and self.validation >= 1:
             raise UserError(
                 f"data.validation={self.validation}: a fraction is below 1; a number of images has no point"
@@ -164,6 +174,10 @@ class Division:
         wanted = self.validation
         if wanted is None:
             wanted = 0 if has_own_validation or self.holdout.per_class is not None else _USUAL_VALIDATION
+        if self.subset.validate_from == "labels" and within is not None:
+            chosen = candidates[within]
+            train, held_out = divide(labels[chosen], chosen=None, validation=wanted, seed=self.split_seed)
+            return chosen[train], chosen[held_out]
         return divide(
             labels, chosen=pool if within is None else candidates[within], validation=wanted, seed=self.split_seed
         )

@@ -40,6 +40,22 @@ class BatchNormalization(nn.Module):
         return self.norm(features)
 
 
+class TwoBatchNormalizations(nn.Module):
+    """Batch norm with a learned scale and shift of every channel, and batch norm without them after it.
+
+    The released WRN of the parametric scattering networks (CVPR 2022) has both. The second undoes the scale and shift of the
+    first but for eps. `eps` and `momentum` are those of `BatchNormalization`, for both.
+    """
+
+    def __init__(self, input_shape: tuple[int, int, int], *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.norm = BatchNorm(momentum, eps, affine=True).over_maps(input_shape[0])
+        self.second = BatchNorm(momentum, eps, affine=False).over_maps(input_shape[0])
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.second(self.norm(features))
+
+
 class LogNormalization(nn.Module):
     """log(|S| + log_eps) with the sign of S, then batch norm (`BatchNormalization`).
 

@@ -1,7 +1,7 @@
 """The residual network of both published heads: a stem convolution, stages of blocks, pooling, a classifier.
 
 Blocks are post-activation, as in the networks released with "Scaling the Scattering Transform" (Oyallon, Belilovsky,
-Zagoruyko, ICCV 2017); the wide residual networks of Zagoruyko and Komodakis (2016) themselves are pre-activation.
+Zagoruyko, ICCV 2017), or pre-activation, as in the wide residual networks of Zagoruyko and Komodakis (2016) themselves.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from hybrid.models.layers import (
     BatchNorm,
+    Initial,
     after_stride,
     average_pool,
     check_positive,
     convolution,
     convolution_norm_relu,
     dropout_layer,
+    initialise,
 )
 from hybrid.ranges import Range
 
@@ -62,6 +64,33 @@ class BasicBlock(nn.Module):
         return self.relu2(self.norm2(self.conv2(y)) + self.shortcut(x))
 
 
+class PreactivationBlock(nn.Module):
+    """norm - ReLU - conv3x3 - norm - ReLU - dropout - conv3x3, plus the shortcut (He et al. 2016, "Identity mappings").
+
+    (N, inputs, H, W) -> (N, width, H / stride, W / stride), rounded up. The shortcut is the identity, or a 1x1 convolution of
+    the activated maps where the width or the size of the map changes.
+    """
+
+    def __init__(self, inputs: int, width: int, *, stride: int, norm: BatchNorm, dropout_rate: float) -> None:
+        super().__init__()
+        self.norm1 = norm.over_maps(inputs)
+        self.relu1 = nn.ReLU()
+        self.conv1 = convolution(inputs, width, stride=stride)
+        self.norm2 = norm.over_maps(width)
+        self.relu2 = nn.ReLU()
+        self.dropout = dropout_layer(dropout_rate)
+        self.conv2 = convolution(width, width)
+        self.changes = stride != 1 or inputs != width
+        self.shortcut: nn.Module = (
+            convolution(inputs, width, kernel=1, stride=stride) if self.changes else nn.Identity()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = self.relu1(self.norm1(x))
+        y = self.dropout(self.relu2(self.norm2(self.conv1(activated))))
+        return self.conv2(y) + self.shortcut(activated if self.changes else x)
+
+
 class ResidualNetwork(nn.Module):
     """A residual network: (N, C, H, W) -> logits (N, num_classes).
 
@@ -75,6 +104,10 @@ class ResidualNetwork(nn.Module):
         pool: the last map is averaged onto pool x pool cells; 1 is the global average.
         dropout_rate: in [0, 1), between the two convolutions of a block.
         classifier_dropout: in [0, 1), on the pooled features.
+        preactivation: whether blocks are `PreactivationBlock`s. The stem is then a convolution alone, and batch norm and a ReLU
+            follow the last stage.
+        stem_stride: of the first convolution.
+        initial: the initial weights, as `layers.initialise` describes.
 
     Raises:
         ValueError: a value is out of range, or a stride is larger than its map.
@@ -92,33 +125,44 @@ class ResidualNetwork(nn.Module):
         pool: int = 1,
         dropout_rate: float = 0.0,
         classifier_dropout: float = 0.0,
+        preactivation: bool = False,
+        stem_stride: int = 1,
+        initial: Initial = "fan_out",
     ) -> None:
         super().__init__()
-        check_positive(stem_width=stem_width)
+        check_positive(stem_width=stem_width, stem_stride=stem_stride)
         channels, height, width = input_shape
-        self.stem = convolution_norm_relu(channels, stem_width, norm, bias=stem_bias)
+        if preactivation:
+            self.stem: nn.Module = convolution(channels, stem_width, stride=stem_stride, bias=stem_bias)
+        else:
+            self.stem = convolution_norm_relu(channels, stem_width, norm, stride=stem_stride, bias=stem_bias)
         channels = stem_width
+        height, width = after_stride(height, stem_stride), after_stride(width, stem_stride)
+        block = PreactivationBlock if preactivation else BasicBlock
         built = []
         for number, stage in enumerate(stages, start=1):
             _check_stage(number, stage, height, width)
-            built.append(_blocks(channels, stage, norm, dropout_rate))
+            built.append(_blocks(block, channels, stage, norm, dropout_rate))
             channels = stage.width
             height, width = after_stride(height, stage.stride), after_stride(width, stage.stride)
         self.stages = nn.Sequential(*built)
+        self.last = nn.Sequential(norm.over_maps(channels), nn.ReLU()) if preactivation else nn.Identity()
         self.pool = average_pool((height, width), pool)
         self.dropout = dropout_layer(classifier_dropout)
         self.classifier = nn.Linear(channels * pool**2, num_classes)
+        initialise(self, initial)
 
     def forward(self, features: Tensor) -> Tensor:
-        pooled = self.pool(self.stages(self.stem(features)))
+        pooled = self.pool(self.last(self.stages(self.stem(features))))
         return self.classifier(self.dropout(torch.flatten(pooled, 1)))
 
 
-def _blocks(inputs: int, stage: Stage, norm: BatchNorm, dropout_rate: float) -> nn.Sequential:
-    first = BasicBlock(inputs, stage.width, stride=stage.stride, norm=norm, dropout_rate=dropout_rate)
+def _blocks(
+    block: type[BasicBlock] | type[PreactivationBlock], inputs: int, stage: Stage, norm: BatchNorm, dropout_rate: float
+) -> nn.Sequential:
+    first = block(inputs, stage.width, stride=stage.stride, norm=norm, dropout_rate=dropout_rate)
     others = [
-        BasicBlock(stage.width, stage.width, stride=1, norm=norm, dropout_rate=dropout_rate)
-        for _ in range(stage.blocks - 1)
+        block(stage.width, stage.width, stride=1, norm=norm, dropout_rate=dropout_rate) for _ in range(stage.blocks - 1)
     ]
     return nn.Sequential(first, *others)
 

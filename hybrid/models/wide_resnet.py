@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from hybrid.models.layers import USUAL_NORM, BatchNorm, check_positive
+from hybrid.models.layers import USUAL_NORM, BatchNorm, Initial, check_positive
 from hybrid.models.residual import Blocks, ResidualNetwork, Stage, Strides
 from hybrid.ranges import Range, Rate, Side, Width, Widths
 
@@ -28,6 +28,9 @@ def wide_resnet(
     pool: Side = 1,
     dropout: Rate = 0.0,
     classifier_dropout: Rate = 0.0,
+    preactivation: bool = False,
+    stem_stride: Annotated[int, Range(1, 10_000)] = 1,
+    initial: Initial = "fan_out",
     norm: BatchNorm = USUAL_NORM,
 ) -> ResidualNetwork:
     """A wide residual network on coefficients or pixels: (N, C, H, W) -> logits (N, num_classes).
@@ -44,6 +47,9 @@ def wide_resnet(
         pool: the last map is averaged onto pool x pool cells.
         dropout: rate in [0, 1) between the two convolutions of a block.
         classifier_dropout: rate in [0, 1) on the pooled features.
+        preactivation: whether batch norm and ReLU come before the convolutions of a block, as in Zagoruyko and Komodakis 2016.
+        stem_stride: of the first convolution.
+        initial: the initial weights: "fan_out" of the released hybrids, "fan_in", or "torch", its default.
         norm: the settings of all batch norm layers.
 
     Raises:
@@ -61,4 +67,7 @@ def wide_resnet(
         pool=pool,
         dropout_rate=dropout,
         classifier_dropout=classifier_dropout,
+        preactivation=preactivation,
+        stem_stride=stem_stride,
+        initial=initial,
     )

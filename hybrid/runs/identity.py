@@ -46,6 +46,12 @@ _AS_BEFORE: dict[str, Any] = {
     "callbacks": [],
     "trainer.freeze": [],
     "optimizer.rates": None,
+    "schedule.early": "0 steps",
+    "model.head.preactivation": False,
+    "model.head.stem_stride": 1,
+    "model.head.initial": "fan_out",
+    "model.head.initial_gain": None,
+    "data.subset.validate_from": "others",
 }
 _PARTS = (
     "data",

@@ -67,13 +67,14 @@ class Cosine(Constant):
 
 
 class Step(Constant):
-    """Multiplied by `factor` at each milestone."""
+    """Multiplied by `factor` at each milestone, or `early` before it."""
 
     def __init__(
         self,
         milestones: list[Written],
         factor: Annotated[float, Range(0, 1, above=True)] = 0.2,
         warmup: Written = "0 steps",
+        early: Written = "0 steps",
         *,
         length: RunLength,
     ) -> None:
@@ -81,7 +82,8 @@ class Step(Constant):
         if not 0 < factor <= 1:
             raise ValueError(f"factor={factor} is not above 0 and at most 1")
         self.factor = factor
-        self.milestones = sorted(length.steps(text, path="schedule.milestones") for text in milestones)
+        before = length.steps(early, path="schedule.early")
+        self.milestones = sorted(length.steps(text, path="schedule.milestones") - before for text in milestones)
 
     def decay(self, step: int) -> float:
         return self.factor ** sum(step >= milestone for milestone in self.milestones)
@@ -90,7 +92,8 @@ class Step(Constant):
 class OneCycle:
     """Cosine rise from 1/`initial_division` to 1, then cosine fall to that over `final_division` (Smith & Topin 2017).
 
-    `momentum` is (lowest, highest); it falls while the lr rises and rises while it falls. None leaves it alone.
+    `momentum` is (lowest, highest); it falls while the lr rises and rises while it falls. None leaves it alone. The peak is
+    `early` before the end of `rise`: torch's OneCycleLR has it one step before.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class OneCycle:
         initial_division: Annotated[float, Range(1, LARGEST)] = 25.0,
         final_division: Annotated[float, Range(1, LARGEST)] = 1e4,
         momentum: Annotated[tuple[float, float], BELOW_ONE] | None = (0.85, 0.95),
+        early: Written = "0 steps",
         *,
         length: RunLength,
     ) -> None:
@@ -106,7 +110,7 @@ class OneCycle:
             raise ValueError("initial_division and final_division are at least 1")
         if momentum is not None and not 0 <= momentum[0] <= momentum[1] < 1:
             raise ValueError(f"momentum={list(momentum)} is not [lowest, highest] within 0 to below 1")
-        self.peak = length.steps(rise, path="schedule.rise")
+        self.peak = max(0, length.steps(rise, path="schedule.rise") - length.steps(early, path="schedule.early"))
         self.total_steps = length.total_steps
         self.initial, self.final = 1 / initial_division, 1 / initial_division / final_division
         self.momentum = momentum

@@ -31,6 +31,7 @@ def summarize(session: Session, test: Evaluation) -> dict[str, Any]:
         "test": {**test.numbers(), "images": test.images, "weights": plan.trainer.test_weights},
         "validation": {"final": _part(state.latest, "validation/"), "best": state.best},
         "train": _part(state.latest, "train/"),
+        "labels": {name: len(split) for name, split in session.data.splits.items() if name != "test"},
         "parameters": sum(p.numel() for p in state.model.parameters() if p.requires_grad),
         "steps": state.step,
         "epochs": session.epoch,

@@ -49,4 +49,8 @@ def test_few_labels_is_the_published_protocol():
 def test_what_builds_on_the_few_labels_keeps_the_rest():
     whole, tuned = compose(["experiment=cifar10_full"]), compose(["experiment=cifar10_few_labels_tuned"])
     assert whole.data.subset.n is None and whole.data.normalize == "none" and whole.trainer.duration == "200 epochs"
-    assert tuned.data.subset.n == 500 and tuned.data.validation == 0.1 and "cosine" in tuned.choices.schedule
+    assert (
+        tuned.data.subset.n == 500
+        and tuned.data.subset.validate_from == "labels"
+        and "cosine" in tuned.choices.schedule
+    )

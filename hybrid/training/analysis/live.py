@@ -113,14 +113,23 @@ class LiveAnalysis:
         about = {"model": plan.model, "data": data.name, "seed": plan.seed, "class_names": list(data.class_names)}
         analysis = analysis.with_about(**about, split="train", probe_split=self._probe_split, step=step)
         self._log(step, analysis, time.monotonic() - began)
+        self._say_split()
         self._write(step, analysis)
         (self.folder / "error.txt").unlink(missing_ok=True)
         self._warn(step, analysis)
 
     @property
     def _probe_split(self) -> str | None:
-        split = self.plan.live.probe_split
-        return split if "probes" in self.plan.settings.measures and split in self.session.data.splits else None
+        """The split that probes are tested on; None: no probes.
+
+        Without validation images it is the test images, as published, but at the end of the run alone.
+        """
+        if "probes" not in self.plan.settings.measures:
+            return None
+        wanted = self.plan.live.probe_split
+        if wanted in self.session.data.splits:
+            return wanted
+        return "test" if self.session.at_the_end else None
 
     def _log(self, step: int, analysis: Analysis, seconds: float) -> None:
         numbers = {
@@ -132,6 +141,12 @@ class LiveAnalysis:
         numbers["speed/analysis_seconds"] = seconds
         self.session.tracker.scalars(step, self.session.epoch, numbers)
         self.session.console.say(f"analysis  {analysis.in_words()}  {seconds:.1f} s")
+
+    def _say_split(self) -> None:
+        split, wanted = self._probe_split, self.plan.live.probe_split
+        if split is not None and split != wanted and split not in self._said:
+            self._said.add(split)
+            self.session.console.say(f"analysis  probes are tested on the {split} images: there are no {wanted} images")
 
     def _warn(self, step: int, analysis: Analysis) -> None:
         for problem in analysis.problems[:3]:
