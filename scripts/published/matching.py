@@ -6,6 +6,7 @@ The command of each row is composed and compared with the configurations of the 
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ _CUT = (  # what debug=fast, overfit and profile set, and nothing else does
 )  # fmt: skip
 _GONE = {("augmentation", "psn")}  # options of earlier versions: their runs are named after them, as they were made
 _NO_DIFFERENCE = ("experiment", "analysis")  # the name of a recipe; what is measured beside the training
+_TRAINING_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000, "stl10": 5_000}
 _QUOTED = set(' ,[](){}*;&|<>$"')
 _LETTERS = 40  # of a row's value: of a longer list the first entries say enough
 
@@ -85,6 +87,35 @@ class Entry(NamedTuple):
                 made = self.group.mean_std(unit)  # steps against epochs: as many as were made
                 return (done if own == unit else made.mean if made else wanted) < wanted
         return False
+
+
+    @property
+    def diverged(self) -> int:
+        """Return how many of the runs failed: those that did not are no sample of all, so such runs have no mean."""
+        return len(self.group.of("failed"))
+
+    @property
+    def steps(self) -> tuple[int, int] | None:
+        """Return the steps that a run made and those of its row's command; None where they are not known."""
+        made, whole = self.group.mean_std("steps"), steps_of(self.row)
+        return None if made is None or whole is None else (round(made.mean), whole)
+
+
+def steps_of(row: Row) -> int | None:
+    """Return the steps of a row's command; None for a support vector machine, and for data of unknown size."""
+    if row.run is None or row.script != "train":
+        return None
+    facts = _composed(row.overrides, row.script).facts
+    images = facts.get("data.subset.n") or _TRAINING_IMAGES.get(str(facts.get("data")))
+    if facts.get("data") == "stl10" and facts.get("data.fold") != "all":
+        images = 1000
+    if images is None:
+        return None
+    held_out = facts.get("data.validation") or 0
+    if facts.get("data.subset.n") is None:
+        images -= round(held_out * images) if isinstance(held_out, float) else held_out
+    number, unit = _length(str(facts[_DURATION]))
+    return round(number * math.ceil(images / facts["trainer.batch_size"]) if unit == "epochs" else number)
 
 
 Rows = Sequence[tuple[Row, Sequence[Entry]]]

@@ -28,9 +28,11 @@ _HEAD = """# Published experiments and ours
 change by hand is lost: see [how this page is written](../lab/results-page.md). Speed, faults, older runs and
 measurements layer by layer are in [measurements](../lab/measurements.md).
 
-Accuracies are top-1 on the test images, in %, as mean ± standard deviation over seeds (n - 1). An ᵐ marks a published
+Accuracies are top-1 on the test images, in %, as mean ± standard deviation over seeds (n - 1), of the weights of the last
+step. Where the published number after ± is a standard error (s.e.), ours is given too. Runs of which some failed have no mean. An ᵐ marks a published
 accuracy that is quoted from memory and not verified; all others were read in the source that is named. **not run** is
-followed by what a run would take. Runs that are not finished are counted, but are in no mean. Below a row, ↳ names the
+followed by what a run would take. Runs that are not finished are counted, but are in no mean. A ‡ marks a line whose
+steps are not those of its row: compare lines of equal steps alone. Below a row, ↳ names the
 settings that runs of it change; a line with "instead of" is not the published experiment. Times are of training alone;
 times and images/s are medians over seeds, with the smallest and the largest in brackets.
 """
@@ -76,12 +78,13 @@ def main_table(page: Page, tables: Sequence[Rows]) -> str:
         for row, found in rows:
             if row.main and row.mark != "memory" and (best := _closest(found)):
                 lines.append([_name(row), f"`{section.name}`", _published(row), *_shown(best)])
-    return _table([["network", "experiment", "published", "ours", "seeds", "images"], *lines]) if lines else ""
+    head = ["network", "experiment", "published", "ours", "seeds", "steps", "images"]
+    return _table([head, *lines]) if lines else ""
 
 
 def _closest(found: Sequence[Entry]) -> Entry | None:
     """Return the runs of the row's own command, or else the longest that stand in for it."""
-    finished = [each for each in found if each.group.finished]
+    finished = [each for each in found if each.group.finished and not each.diverged]
     own = [each for each in finished if not each.changes]
     return own[0] if own else max((each for each in finished if each.stands_in), key=_epochs, default=None)
 
@@ -93,7 +96,7 @@ def _epochs(entry: Entry) -> float:
 
 def _shown(entry: Entry) -> list[str]:
     words = f" ({', '.join(in_short(entry.changes, beside_the_row=True))})" if entry.changes else ""
-    return [f"{_accuracy(entry.group)}{words}", _count(entry), _images(entry.group)]
+    return [f"{_accuracy(entry)}{words}", _count(entry), _steps(entry), _images(entry.group)]
 
 
 def with_main_table(readme: str, table: str) -> str:
@@ -106,13 +109,13 @@ def with_main_table(readme: str, table: str) -> str:
 
 
 def _main_rows(rows: Rows) -> list[list[str]]:
-    lines = [["", "published", "ours", "runs", "images", "settings, or what a run takes"]]
+    lines = [["", "published", "ours", "runs", "steps", "images", "settings, or what a run takes"]]
     for row, found in rows:
         own = [entry for entry in found if not entry.changes]
         if own:
             lines += [[_name(row), _published(row), *_ours(entry), "the recipe's"] for entry in own]
         else:
-            lines.append([_name(row), _published(row), "**not run**" if row.run else ABSENT, "", "", row.takes])
+            lines.append([_name(row), _published(row), "**not run**" if row.run else ABSENT, "", "", "", row.takes])
         lines += [
             [f"↳ {', '.join(in_short(entry.changes))}", "", *_ours(entry), in_full(entry.changes)]
             for entry in found
@@ -157,14 +160,27 @@ def _notes(rows: Rows) -> list[str]:
 
 
 def _ours(entry: Entry) -> list[str]:
-    return [_accuracy(entry.group), _count(entry), _images(entry.group)]
+    return [_accuracy(entry), _count(entry), _steps(entry), _images(entry.group)]
 
 
-def _accuracy(group: Group) -> str:
-    figure = group.mean_std("test.top1")
+def _accuracy(entry: Entry) -> str:
+    figure = entry.group.mean_std("test.top1")
+    if entry.diverged:
+        return f"no mean: {entry.diverged} of {len(entry.group.runs)} failed"
     if figure is None:
         return "not finished"
-    return f"{figure.mean:.2f}{'' if figure.std is None else f' ± {figure.std:.2f}'}"
+    error = ""
+    if entry.row.standard_error and figure.std is not None:
+        error = f" (s.e. {figure.std / math.sqrt(len(entry.group.finished)):.2f})"
+    return f"{figure.mean:.2f}{'' if figure.std is None else f' ± {figure.std:.2f}'}{error}"
+
+
+def _steps(entry: Entry) -> str:
+    """Write the steps done, and those of the row where they differ: 300 of 20,000 ‡."""
+    if entry.steps is None:
+        return ""
+    made, whole = entry.steps
+    return f"{made:,}" if made == whole else f"{made:,} of {whole:,} ‡"
 
 
 def _count(entry: Entry) -> str:

@@ -15,6 +15,7 @@ from yaml import YAMLError
 
 from hybrid.configuration.hydra_arguments import Script
 from hybrid.errors import UserError, unknown_name
+from published.figures_list import Figure, read_figures, with_figures
 
 T = TypeVar("T")
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?: ± (\d+(?:\.\d+)?))?")
@@ -32,6 +33,8 @@ class Row:
         labels: how many labelled images it learns from, in tables by that number.
         published: accuracy in %, "38.9 ± 1.2", and words after it; None: nothing is published.
         mark: read in a source that was opened; or from memory of it, unverified.
+        figure: the name of the published accuracy in figures.yaml, which gives `published`, `mark` and `standard_error`.
+        standard_error: whether the number after ± is a standard error, and no standard deviation.
         repeats: setting -> its values, over which runs are averaged as over seeds: the folds of STL-10.
         main: also a row of the README's table.
     """
@@ -43,6 +46,8 @@ class Row:
     labels: int | None = None
     published: str | None = None
     mark: Literal["read", "memory"] | None = None
+    figure: str | None = None
+    standard_error: bool = False
     repeats: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
     main: bool = False
 
@@ -103,11 +108,15 @@ def read_page(path: Path) -> Page:
     """Raises UserError, naming the file, for what cannot be read, unknown or missing entries, and names given twice."""
     try:
         content = OmegaConf.to_container(OmegaConf.load(path))
+        figures = read_figures(path.with_name("figures.yaml"))
     except (OSError, YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
     try:
+        content = _with_figures(content, figures)
         sections = [
-            _build(Section, {**section, "rows": tuple(_build(Row, row) for row in section.get("rows", ()))})
+            _build(
+                Section, {**section, "rows": tuple(_build(Row, _with_figure(row, figures)) for row in section.get("rows", ()))}
+            )
             for section in content.pop("sections", ())
         ]
         page = _build(Page, {**content, "sections": tuple(sections)})
@@ -117,6 +126,27 @@ def read_page(path: Path) -> Page:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return page
+
+
+def _with_figures(content: Any, figures: dict[str, Figure]) -> Any:
+    """Put published figures into the texts of the page and its sections."""
+    texts = {key: with_figures(value, figures) for key, value in content.items() if key == "text"}
+    sections = [
+        {key: with_figures(value, figures) if key in ("text", "source") else value for key, value in section.items()}
+        for section in content.get("sections", ())
+    ]
+    return {**content, **texts, "sections": sections}
+
+
+def _with_figure(row: Mapping[str, Any], figures: dict[str, Figure]) -> Mapping[str, Any]:
+    name = row.get("figure")
+    if name is None:
+        return row
+    if name not in figures:
+        raise unknown_name(name, figures, what="published figure")
+    figure = figures[name]
+    mark = "memory" if figure.read == "memory" else "read"
+    return {**row, "published": figure.text, "mark": mark, "standard_error": figure.is_standard_error}
 
 
 def _build(kind: type[T], content: Mapping[str, Any]) -> T:
