@@ -88,7 +88,6 @@ class Entry(NamedTuple):
                 return (done if own == unit else made.mean if made else wanted) < wanted
         return False
 
-
     @property
     def diverged(self) -> int:
         """Return how many of the runs failed: those that did not are no sample of all, so such runs have no mean."""

@@ -29,7 +29,8 @@ change by hand is lost: see [how this page is written](../lab/results-page.md). 
 measurements layer by layer are in [measurements](../lab/measurements.md).
 
 Accuracies are top-1 on the test images, in %, as mean ± standard deviation over seeds (n - 1), of the weights of the last
-step. Where the published number after ± is a standard error (s.e.), ours is given too. Runs of which some failed have no mean. An ᵐ marks a published
+step. Where the published number after ± is a standard error (s.e.), ours is given too. Runs of which some failed have no mean.
+An ᵐ marks a published
 accuracy that is quoted from memory and not verified; all others were read in the source that is named. **not run** is
 followed by what a run would take. Runs that are not finished are counted, but are in no mean. A ‡ marks a line whose
 steps are not those of its row: compare lines of equal steps alone. Below a row, ↳ names the
@@ -77,9 +78,14 @@ def main_table(page: Page, tables: Sequence[Rows]) -> str:
     for section, rows in zip(page.sections, tables, strict=True):
         for row, found in rows:
             if row.main and row.mark != "memory" and (best := _closest(found)):
-                lines.append([_name(row), f"`{section.name}`", _published(row), *_shown(best)])
-    head = ["network", "experiment", "published", "ours", "seeds", "steps", "images"]
+                lines.append([_name(row), f"`{_recipe_name(row, section.name)}`", _published(row), *_shown(best)])
+    head = ["network", "experiment", "published", "ours", "seeds", "images", "steps"]
     return _table([head, *lines]) if lines else ""
+
+
+def _recipe_name(row: Row, section: str) -> str:
+    named = (word.removeprefix("experiment=") for word in row.overrides if word.startswith("experiment="))
+    return next(named, section)
 
 
 def _closest(found: Sequence[Entry]) -> Entry | None:
@@ -96,7 +102,7 @@ def _epochs(entry: Entry) -> float:
 
 def _shown(entry: Entry) -> list[str]:
     words = f" ({', '.join(in_short(entry.changes, beside_the_row=True))})" if entry.changes else ""
-    return [f"{_accuracy(entry)}{words}", _count(entry), _steps(entry), _images(entry.group)]
+    return [f"{_accuracy(entry)}{words}", _count(entry), _images(entry.group), _steps(entry)]
 
 
 def with_main_table(readme: str, table: str) -> str:
@@ -109,15 +115,15 @@ def with_main_table(readme: str, table: str) -> str:
 
 
 def _main_rows(rows: Rows) -> list[list[str]]:
-    lines = [["", "published", "ours", "runs", "steps", "images", "settings, or what a run takes"]]
+    lines = [["", "published", "ours", "runs", "images", "settings, or what a run takes", "steps"]]
     for row, found in rows:
         own = [entry for entry in found if not entry.changes]
         if own:
-            lines += [[_name(row), _published(row), *_ours(entry), "the recipe's"] for entry in own]
+            lines += [[_name(row), _published(row), *_ours(entry), "the recipe's", _steps(entry)] for entry in own]
         else:
-            lines.append([_name(row), _published(row), "**not run**" if row.run else ABSENT, "", "", "", row.takes])
+            lines.append([_name(row), _published(row), "**not run**" if row.run else ABSENT, "", "", row.takes, ""])
         lines += [
-            [f"↳ {', '.join(in_short(entry.changes))}", "", *_ours(entry), in_full(entry.changes)]
+            [f"↳ {', '.join(in_short(entry.changes))}", "", *_ours(entry), in_full(entry.changes), _steps(entry)]
             for entry in found
             if entry.changes
         ]
@@ -160,7 +166,7 @@ def _notes(rows: Rows) -> list[str]:
 
 
 def _ours(entry: Entry) -> list[str]:
-    return [_accuracy(entry), _count(entry), _steps(entry), _images(entry.group)]
+    return [_accuracy(entry), _count(entry), _images(entry.group)]
 
 
 def _accuracy(entry: Entry) -> str:

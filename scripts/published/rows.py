@@ -115,7 +115,8 @@ def read_page(path: Path) -> Page:
         content = _with_figures(content, figures)
         sections = [
             _build(
-                Section, {**section, "rows": tuple(_build(Row, _with_figure(row, figures)) for row in section.get("rows", ()))}
+                Section,
+                {**section, "rows": tuple(_build(Row, _with_figure(row, figures)) for row in section.get("rows", ()))},
             )
             for section in content.pop("sections", ())
         ]

@@ -1,0 +1,68 @@
+"""Published figures are in one file, and figures from memory stay out of README."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from published.figures_list import Figure, read_figures, with_figures
+from published.files import Places
+
+from hybrid.errors import UserError
+
+SOURCE = {"source": "somebody", "where": "page 1", "images": "CIFAR-10", "metric": "top-1"}
+
+
+@pytest.fixture(scope="module")
+def figures(root):
+    return read_figures(Places(root).rows.with_name("figures.yaml"))
+
+
+def numbers(figures) -> re.Pattern:
+    """A pattern of the values with a fraction: whole numbers stand for other things, too."""
+    values = {figure.value for figure in figures if "." in figure.value}
+    return re.compile(rf"(?<![\d.,])(?:{'|'.join(map(re.escape, sorted(values)))})(?!\d|\.\d)")
+
+
+def test_no_other_place_holds_a_published_figure(root, figures):
+    pattern = numbers(figures.values())
+    table = re.compile(r"<!-- main table.*<!-- end of the main table -->", re.DOTALL)
+    places = [
+        *(root / "configs").rglob("*.yaml"),
+        *(root / "docs/guide").glob("*.md"),
+        Places(root).rows,
+        root / "README.md",
+    ]
+    found = {
+        f"{path.relative_to(root)}: {number}"
+        for path in places
+        for number in pattern.findall(table.sub("", path.read_text()))
+    }
+    assert not found, "write {name} of docs/results/figures.yaml, or leave it to the results page"
+
+
+def test_no_figure_from_memory_is_in_the_readme(root, figures):
+    read = {figure.value for figure in figures.values() if figure.read == "opened"}
+    memory = [figure for figure in figures.values() if figure.read == "memory" and figure.value not in read]
+    assert memory and not numbers(memory).findall((root / "README.md").read_text())
+
+
+def test_every_figure_says_what_it_is(figures):
+    assert all(figure.source and figure.where and figure.images and figure.metric for figure in figures.values())
+    assert figures["psn_linear_100"].text == "36.01 ± 0.55 (s.e.)" and figures["iccv_wrn_all"].text == "95.7"
+
+
+def test_a_text_takes_them_by_name():
+    known = {"one": Figure(value="12.5", spread="0.5", of="standard deviation", read="opened", **SOURCE)}
+    assert with_figures("{one} and {one_value}", known) == "12.5 ± 0.5 and 12.5"
+    with pytest.raises(UserError, match="unknown published figure: two"):
+        with_figures("{two}", known)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [({"read": "heard"}, "unknown read"), ({"read": "opened", "spread": "0.5"}, "a number after ± needs `of`")],
+)
+def test_a_figure_that_says_too_little_is_refused(fields, words):
+    with pytest.raises(UserError, match=words):
+        Figure(value="12.5", **fields, **SOURCE)
