@@ -29,7 +29,6 @@ _MACHINE = ("trainer.precision", "model.frontend.engine")  # how the same thing 
 _CUT = (  # what debug=fast, overfit and profile set, and nothing else does
     "trainer.max_train_steps_per_epoch", "trainer.max_evaluation_batches", "trainer.overfit_batches", "trainer.profile",
 )  # fmt: skip
-_GONE = {("augmentation", "psn")}  # options of earlier versions: their runs are named after them, as they were made
 _NO_DIFFERENCE = ("experiment", "analysis")  # the name of a recipe; what is measured beside the training
 _TRAINING_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000, "stl10": 5_000}
 _QUOTED = set(' ,[](){}*;&|<>$"')
@@ -90,8 +89,8 @@ class Entry(NamedTuple):
 
     @property
     def diverged(self) -> int:
-        """Return how many of the runs failed: those that did not are no sample of all, so such runs have no mean."""
-        return len(self.group.of("failed"))
+        """Return how many runs had a loss that was not finite: the others are no sample of all, so these runs have no mean."""
+        return sum("not finite" in (run.error or "") for run in self.group.of("failed"))
 
     @property
     def steps(self) -> tuple[int, int] | None:
@@ -210,13 +209,12 @@ def _changes(row: Row, keys: Sequence[str], run: StoredRun) -> tuple[Change, ...
     differing = run.choices.items() - base.choices.items()
     chosen = {group: run.choices[group] for group in run.choices if (group, run.choices[group]) in differing}
     chosen = {group: option for group, option in chosen.items() if group not in _NO_DIFFERENCE}
-    gone = chosen.items() & _GONE
-    whole = _attempt(row, chosen.items() - gone)
+    whole = _attempt(row, set(chosen.items()))
     if whole is None:  # chosen from yaml files that are not here
-        chosen, gone, whole = {}, set(), base
+        chosen, whole = {}, base
     changes = [Change(group, option, str(base.choices.get(group, ABSENT))) for group, option in chosen.items()]
     for name, value in settings.items():
-        if name.split(".")[0] not in dict(gone) and whole.settings.get(name, ABSENT) != value:
+        if whole.settings.get(name, ABSENT) != value:
             changes.append(Change(name, setting_text(value), setting_text(base.settings.get(name, ABSENT))))
     return tuple(changes)
 

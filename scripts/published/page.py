@@ -29,7 +29,7 @@ change by hand is lost: see [how this page is written](../lab/results-page.md). 
 measurements layer by layer are in [measurements](../lab/measurements.md).
 
 Accuracies are top-1 on the test images, in %, as mean ± standard deviation over seeds (n - 1), of the weights of the last
-step. Where the published number after ± is a standard error (s.e.), ours is given too. Runs of which some failed have no mean.
+step. Where the published number after ± is a standard error (s.e.), ours is given too. Runs of which some diverged have no mean.
 An ᵐ marks a published
 accuracy that is quoted from memory and not verified; all others were read in the source that is named. **not run** is
 followed by what a run would take. Runs that are not finished are counted, but are in no mean. A ‡ marks a line whose
@@ -172,7 +172,7 @@ def _ours(entry: Entry) -> list[str]:
 def _accuracy(entry: Entry) -> str:
     figure = entry.group.mean_std("test.top1")
     if entry.diverged:
-        return f"no mean: {entry.diverged} of {len(entry.group.runs)} failed"
+        return f"no mean: {entry.diverged} of {len(entry.group.runs)} diverged"
     if figure is None:
         return "not finished"
     error = ""

@@ -15,10 +15,9 @@ Verdict = Literal["equal", "differs", "unknown", "own"]
 _WORDS = {"equal": "equal", "differs": "**differs**", "unknown": "not known", "own": "our own choice"}
 _HEAD = """# Recipes beside the released code
 
-`python scripts/results.py` writes this page from `docs/lab/protocols/`, a file for each recipe. A test composes each recipe, builds
-its objects, reads the settings off them, and fails when one is not what the column *ours* says. *Released* names the file and
-the line of the code that the publication came with, at the commit above the table. The audit that this page continues also ran
-both sides; the verdict is about the setting, not about the accuracy that it leads to.
+`python scripts/results.py` writes this page from `docs/lab/protocols/`, a file for each recipe. A test composes each recipe,
+builds its objects, reads the settings off them, and fails when one is not what the column *ours* says. *Released* names the file and
+the line of the code that the publication came with, at the commit above the table. The verdict is about the setting, not about the accuracy that it leads to.
 """
 
 
@@ -29,7 +28,7 @@ class Setting:
     Attributes:
         setting: its name. released: its value there, and where that stands.
         reads: the name of what is read off our objects (`published.composed`). ours: what is read, as text.
-        verdict: equal; differs, with the reason in `why`; unknown, where the released value is not known; own, where there is none.
+        verdict: equal; differs, with the reason in `why`; unknown, where it is not known; own, where there is none.
     """
 
     setting: str
@@ -70,9 +69,10 @@ def protocols_page(protocols: list[Protocol]) -> str:
     for each in protocols:
         head = ["setting", "released", "ours as composed", "verdict"]
         rows = [[s.setting, s.released, s.ours, _verdict(s)] for s in each.settings]
+        about = f"`{' '.join(each.command)}`  \nReleased: {each.source}"
         parts += [
             f"## {each.recipe}",
-            f"`{' '.join(each.command)}`  \nReleased: {each.source}",
+            about,
             "\n".join(markdown_lines(head, rows)),
         ]
     return "\n\n".join(parts) + "\n"

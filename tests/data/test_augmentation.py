@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from published.composed import geometries
 
 from hybrid.data.augmentation import Augmentation, BatchAugmenter
+from hybrid.data.batch import Portion
+from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.mixing import draw_partners, mix
 from hybrid.data.policies import apply_seeded, make_policy
 from hybrid.data.preprocessing import LocalContrast, Normalize
+from hybrid.errors import UserError
 
 IMAGES = torch.from_numpy(np.random.RandomState(0).randint(0, 256, (64, 3, 12, 10)).astype(np.uint8))
 NUMPY_MODE = {"symmetric": "symmetric", "reflect": "reflect", "zero": "constant"}
@@ -180,3 +184,20 @@ def test_local_contrast_equals_the_formula():
 def test_local_contrast_of_a_constant_image_is_zero():
     result = LocalContrast(3)(torch.full((1, 3, 16, 16), 100, dtype=torch.uint8))
     assert result.abs().max() < 1e-2  # rounding over the threshold of 1e-4
+
+
+def test_dsc_pads_two_pixels_of_zeros_after_the_normalisation():
+    fill = torch.zeros(3, dtype=torch.uint8)
+    released = Augmentation(pad=2, pad_mode="after_normalize", flip=0.5)
+    assert geometries(BatchAugmenter(released, fill=fill)) == 50
+    assert geometries(BatchAugmenter(Augmentation(pad=4, flip=0.5), fill=fill)) == 162
+    module = Normalize((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+    finisher = BatchFinisher(released, module, fill, 10, torch.device("cpu"), seed=0)
+    draws = torch.zeros(1, 5)  # two pixels up and to the left, mirrored
+    images, labels = torch.full((1, 3, 8, 8), 200, dtype=torch.uint8), torch.zeros(1, dtype=torch.long)
+    portion = Portion(0, torch.zeros(1, dtype=torch.long), 1, None, 1)
+    made = finisher.finish(images, labels, labels, portion=portion, epoch=0, draws=draws).images
+    assert (made[:, :, :2] == 0).all() and (made[:, :, :, -2:] == 0).all()
+    torch.testing.assert_close(made[:, :, 2:, :-2], module(images)[:, :, 2:, :-2])
+    with pytest.raises(UserError, match=r"augmentation\.cutout changes pixels before data\.normalize"):
+        Augmentation(pad=2, pad_mode="after_normalize", cutout=4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid.data.splits import Subset, divide, published_positions, validation_count
+from hybrid.data.splits import Division, Subset, divide, published_positions, validation_count
 from hybrid.errors import UserError
 
 LABELS = torch.from_numpy(np.random.RandomState(1).permutation(np.repeat(np.arange(5), 40)))
@@ -68,3 +68,16 @@ def test_validation_must_leave_both(value):
 def test_subset_larger_than_the_set():
     with pytest.raises(UserError, match="more than the 200"):
         Subset(n=205).choose(LABELS, num_classes=5, default_seed=0)
+
+
+def test_validation_images_can_come_out_of_the_labels():
+    labels = torch.arange(10).repeat(50)
+    division = Division(Subset(n=100, validate_from="labels"), validation=0.4)
+    train, held_out = division.divide(labels, None, num_classes=10, seed=3)
+    whole, none = Division(Subset(n=100)).divide(labels, None, num_classes=10, seed=3)
+    assert (len(train), len(held_out), len(none)) == (60, 40, 0)
+    assert torch.equal(torch.cat([train, held_out]).sort().values, whole)
+    with pytest.raises(UserError, match=r"no effect while data\.subset\.n is null"):
+        Subset(validate_from="labels")
+    with pytest.raises(UserError, match=r"no effect without data\.validation"):
+        Division(Subset(n=100, validate_from="labels"))

@@ -141,3 +141,14 @@ def test_dropout_acts_in_training_only(where):
 def test_pooling_is_the_adaptive_one_with_a_deterministic_gradient(shape, size):
     x = torch.randn(2, 3, *shape)
     torch.testing.assert_close(average_pool(shape, size)(x), functional.adaptive_avg_pool2d(x, size))
+
+
+def test_preactivation_blocks_end_in_a_norm_and_have_the_initial_weights_of_the_fan_in():
+    torch.manual_seed(0)
+    network = wide_resnet((3, 16, 16), 10, k=2, n=1, stem_stride=2, preactivation=True, initial="fan_in")
+    assert isinstance(network.stem, torch.nn.Conv2d) and network.stem.stride == (2, 2)
+    assert network(torch.zeros(2, 3, 16, 16)).shape == (2, 10) and isinstance(network.last[0], torch.nn.BatchNorm2d)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.stages[0][0].shortcut.modules())
+    assert network.stages[1][0].conv2.weight.std().item() == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.02)
+    with pytest.raises(ValueError, match="initial is zeros"):
+        wide_resnet((3, 8, 8), 10, k=1, initial="zeros")

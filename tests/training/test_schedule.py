@@ -67,3 +67,17 @@ def test_no_schedule_is_negative_or_not_finite():
         OneCycle("100%", **LENGTHS),
     ):
         assert all(math.isfinite(value) and 0 <= value <= 1 for value in factors(schedule))
+
+
+def test_released_drops_come_an_epoch_early_and_torch_s_peak_a_step():
+    length = RunLength(4, 16_000)
+    step = Step(["30%"], early="1 epoch", length=length)
+    assert (step(4795).lr_factor, step(4796).lr_factor) == (1, 0.2)
+    cycle = OneCycle(early="1 step", length=RunLength(1, 200))
+    theirs = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+    rates = torch.optim.lr_scheduler.OneCycleLR(theirs, max_lr=1.0, total_steps=200)
+    for number in range(199):
+        assert cycle(number).lr_factor == pytest.approx(theirs.param_groups[0]["lr"], rel=1e-6)
+        assert cycle(number).momentum == pytest.approx(theirs.param_groups[0]["momentum"], rel=1e-6)
+        theirs.step()
+        rates.step()

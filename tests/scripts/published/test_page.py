@@ -20,8 +20,8 @@ RECIPE = ("experiment=digits", "data.subset.n=100")
 def test_a_row_without_runs_says_so_and_what_it_would_take(places, cells):
     results = make_results(places)
     (main, *_) = cells(results.page, "first, 1,000 labels")
-    assert main[1:] == ["–", "**not run**", "", "", "two minutes"]
-    assert cells(results.page, "other") == [["other", "95.5", "–", "", "", "no recipe"]]
+    assert main[1:] == ["–", "**not run**", "", "", "two minutes", ""]
+    assert cells(results.page, "other") == [["other", "95.5", "–", "", "", "no recipe", ""]]
     assert "    hybrid train experiment=digits data.subset.n=1000 trainer.duration='30 epochs'\n" in results.page
     assert "first, 100 labels" not in results.readme
     assert results.readme.endswith("end\n") and results.pictures == {}
@@ -35,7 +35,7 @@ def test_seeds_of_the_row_s_own_command_are_averaged_and_their_provenance_is_sai
     archive(digits="Digits (of Ada)")
     results = make_results(places)
     main, details = cells(results.page, "first, 100 labels")
-    assert main[1:] == ["91.5 ± 0.5", "92.00 ± 2.83", "2", "Digits (of Ada)", "the recipe's"]
+    assert main[1:] == ["91.5 ± 0.5", "92.00 ± 2.83", "2", "Digits (of Ada)", "the recipe's", ""]
     assert details[1:] == [
         "`hybrid train experiment=digits data.subset.n=100`", "0, 1", "0123456+", "Abacus, 2 cores, 1 thread", "2026-11-21",
         "10 (10 to 11) s", "100",

@@ -41,7 +41,7 @@ def test_the_committed_page_is_the_generated_one():
     ],
 )
 def test_a_line_that_says_too_little_is_refused(tmp_path, line, words):
-    text = f"source: none\ncommand: [experiment=digits]\nshape: [1, 32, 32]\nclasses: 10\ntrain_images: 9\nsettings:\n  - {line}\n"
-    (tmp_path / "digits.yaml").write_text(text)
+    head = "source: none\ncommand: [experiment=digits]\nshape: [1, 32, 32]\nclasses: 10\ntrain_images: 9\n"
+    (tmp_path / "digits.yaml").write_text(f"{head}settings:\n  - {line}\n")
     with pytest.raises(UserError, match=words):
         read_protocols(tmp_path)
