@@ -15,9 +15,10 @@ Verdict = Literal["equal", "differs", "unknown", "own"]
 _WORDS = {"equal": "equal", "differs": "**differs**", "unknown": "not known", "own": "our own choice"}
 _HEAD = """# Recipes beside the released code
 
-`python scripts/results.py` writes this page from `docs/lab/protocols/`, a file for each recipe. A test composes each recipe,
-builds its objects, reads the settings off them, and fails when one is not what the column *ours* says. *Released* names the file and
-the line of the code that the publication came with, at the commit above the table. The verdict is about the setting, not about the accuracy that it leads to.
+`python scripts/results.py` writes this page from `docs/lab/protocols/`, a file for each recipe. A test composes each
+recipe, builds its objects, reads the settings off them, and fails when one is not what the column *ours* says.
+*Released* names the file and the line of the code that the publication came with, at the commit above the table. The
+verdict is about the setting, not about the accuracy that it leads to.
 """
 
 
