@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.runs.loggers import LoggedRun, require, run_id
@@ -23,7 +24,8 @@ class Mlflow:
 
     Args:
         experiment: where the run belongs; it is made where it is not there.
-        uri: of the server or file, such as "sqlite:///mlflow.db"; None: $MLFLOW_TRACKING_URI, or MLflow's own default.
+        uri: of the server or file, such as "sqlite:///mlflow.db", which has its pictures in mlruns/ beside it; None:
+            $MLFLOW_TRACKING_URI, or MLflow's own default.
 
     Raises:
         UserError: mlflow is not installed.
@@ -70,8 +72,13 @@ class Mlflow:
 
     def _create(self, name: str) -> str:
         found = self._client.get_experiment_by_name(self._experiment)
-        number = found.experiment_id if found else self._client.create_experiment(self._experiment)
+        number = found.experiment_id if found else self._client.create_experiment(self._experiment, self._artifacts())
         return self._client.create_run(number, run_name=name).info.run_id
+
+    def _artifacts(self) -> str | None:
+        """The folder of pictures: beside a database that is a file. MLflow itself would take the current folder."""
+        file = str(self._uri).removeprefix("sqlite:///")
+        return None if file == str(self._uri) else (Path(file).absolute().parent / "mlruns").as_uri()
 
 
 def _valid(name: str) -> str:

@@ -6,6 +6,7 @@ import math
 import re
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -130,6 +131,7 @@ def test_mlflow_in_a_local_file_goes_on_with_the_same_run(train, tmp_path):
     folder = train(*keys)
     client = MlflowClient(tracking_uri=uri)
     (found,) = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    assert [*tmp_path.glob("mlruns/**/*.png")] and not Path("mlruns").exists()
     assert found.info.run_id == (folder.loggers / "mlflow-id").read_text().strip() and found.info.status == "FINISHED"
     assert found.data.params["trainer.batch_size"] == "40" and found.info.run_name == folder.path.name
     records = [record for record in read_metrics(folder.metrics) if "train/loss" in record]
