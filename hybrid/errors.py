@@ -54,9 +54,25 @@ def unknown_name(name: str, valid: Iterable[str], *, what: str) -> UserError:
     `what` says what kind of name it is and where it stands, for example ``key in trainer``.
     """
     valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
+    close = closest_name(name, valid)
+    hint = f" Did you mean {close}?" if close else ""
     return UserError(f"unknown {what}: {name}.{hint} Valid: {', '.join(valid) or 'none'}.")
+
+
+def closest_name(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that was probably meant: one that ends so, one that is abbreviated, or one spelt alike; None without one."""
+    valid = sorted(valid)
+    ends = [each for each in valid if each.endswith((f".{name}", f"/{name}"))]
+    short = [each for each in valid if _abbreviates(name, each)]
+    return next(iter(ends or short or difflib.get_close_matches(name, valid, n=1)), None)
+
+
+def _abbreviates(name: str, whole: str) -> bool:
+    """Whether each word of `name` begins the word of `whole` at its place: bal_acc is balanced_accuracy."""
+    short, words = (re.split(r"[._/-]", text.lower()) for text in (name, whole))
+    if len(short) != len(words) or len(words) < 2:
+        return False
+    return all(part and word.startswith(part) for part, word in zip(short, words, strict=True))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -40,6 +40,7 @@ def data_stats(cfg: DictConfig) -> None:
     checked(cfg.seed, Seed, path="seed")
     OmegaConf.update(cfg, "data.normalize", "none", merge=False)
     data = data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
+    data.allow_no_test()
     out = Path(cfg.out or Path(folder("HYBRID_OUTPUTS", "outputs")) / "data" / f"{data.name}.png")
     check_file("out", str(out), endings=_SHEETS, makes_folder=True)
     if cfg.split not in data.splits:
@@ -49,6 +50,10 @@ def data_stats(cfg: DictConfig) -> None:
     else:
         _print_counts(data)
     _print_pixels(data)
+    if "test" not in data.splits:
+        print(
+            "note  no test images of its own: a run needs data.test=0.2, or data.folds=5 data.fold=0, or data.per_class=10"
+        )
     for line in oddities(data):
         print(f"note  {for_terminal(line)}")
     with writing("out", str(out)):

@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -129,8 +129,20 @@ def in_one_line(error: Exception, overrides: Sequence[str], *, config_name: str 
         return str(error)
     if isinstance(error, YAMLError):
         return yaml_fault(error)
+    if isinstance(error, OverrideParseException) and (cut := _cut_value(error.override, overrides)):
+        return f"cannot read the argument {error.override!r}: a value with spaces is quoted: {cut}."
     known = functools.partial(_compose_without, overrides, config_name)
     return explain(error, known, choosable_groups(config_name))
+
+
+def _cut_value(word: str, overrides: Sequence[str]) -> str | None:
+    """The override of which a word without a sign is the end, in quotes: trainer.duration=5 epochs was two arguments."""
+    place = list(overrides).index(word) if word in overrides else 0
+    before = overrides[place - 1] if place else ""
+    key, _, value = before.partition("=")
+    if "=" in word or not value.replace(".", "", 1).isdecimal():
+        return None
+    return f"{key}='{value} {word}'"
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from yaml import YAMLError
 from hybrid.configuration.class_paths import make_importable
 from hybrid.configuration.combinations import composing_one_of, expand
 from hybrid.configuration.composition import compose, composing, in_one_line, own_hydra
+from hybrid.configuration.explain import meant
 from hybrid.configuration.help import print_help
 from hybrid.configuration.hydra_arguments import (
     config_folders_apart,
@@ -115,7 +116,7 @@ class _Start:
                 self.task(compose(arguments, config_name=self.config_name))
 
     def _refuse(self, arguments: Sequence[str]) -> None:
-        refuse_flags(arguments)
+        refuse_flags(arguments, lambda name: meant(name, compose(config_name=self.config_name)))
         refuse_deletions(arguments, self.config_name)
 
     def _explain(self, overrides: Sequence[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
@@ -11,7 +13,19 @@ from yaml import YAMLError
 
 from hybrid.configuration.paths import hint_of_unmarked
 from hybrid.configuration.renamed import renamed
-from hybrid.errors import unknown_name
+from hybrid.errors import closest_name, unknown_name
+
+# Names of other programs -> the setting here, with a value that shows its form.
+_ELSEWHERE = {
+    "epochs": "trainer.duration='3 epochs'",
+    "max_epochs": "trainer.duration='3 epochs'",
+    "num_epochs": "trainer.duration='3 epochs'",
+    "steps": "trainer.duration='500 steps'",
+    "max_steps": "trainer.duration='500 steps'",
+    "learning_rate": "optimizer.lr=…",
+    "workers": "data.num_workers=…",
+}
+_MOST_MEANT = 3
 
 
 def explain(error: Exception, compose_without: Callable[[str], DictConfig], groups: Sequence[str] = ()) -> str:
@@ -22,7 +36,10 @@ def explain(error: Exception, compose_without: Callable[[str], DictConfig], grou
     """
     text = _whole_text(error)
     if isinstance(error, OverrideParseException):
-        return f"cannot read the argument {error.override!r}: write key=value (quote values with commas, colons or brackets)."
+        return (
+            f"cannot read the argument {error.override!r}: write key=value (quote values with spaces, commas, colons or "
+            "brackets)."
+        )
     if several := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", text):
         key, values = several.groups()
         a_list = "" if values.endswith(")") else f", {key}=[{values}] is one list"
@@ -64,7 +81,46 @@ def _unknown_option(option: str, text: str) -> str:
     listed = re.search(r"Available options in '[^']*':\n((?:\t\S+\n?)+)", text)
     if not group or listed is None:
         return f"there is no configuration {option}."
-    return str(unknown_name(name, listed[1].split(), what=group)) + hint_of_unmarked(option)
+    words = str(unknown_name(name, listed[1].split(), what=group))
+    if group == "data" and Path(name).is_dir():
+        return f"unknown data: {name}, which is a folder here: write data=folder data.root={name}."
+    if group == "optimizer" and (found := _optimizer_of_torch(name)) is not None:
+        words = words.replace(" Did you mean adamw?", "")
+        words = words.replace(f": {name}.", f": {name}. torch has it: optimizer._target_={found} optimizer.lr=….", 1)
+    return words + hint_of_unmarked(option)
+
+
+def _optimizer_of_torch(name: str) -> str | None:
+    """The class path of torch's optimizer of this name, in any case; torch is not loaded for it."""
+    package = importlib.util.find_spec("torch")
+    if package is None or package.origin is None:
+        return None
+    wanted = re.compile(rf"^class ({re.escape(name)})\(\w+\):", re.IGNORECASE | re.MULTILINE)
+    for file in sorted((Path(package.origin).parent / "optim").glob("*.py")):
+        if match := wanted.search(file.read_text(encoding="utf-8", errors="replace")):
+            return f"torch.optim.{match[1]}"
+    return None
+
+
+def meant(name: str, cfg: DictConfig) -> str | None:
+    """The settings that a name without its section, such as lr or epochs, may mean, as they are typed; None without any."""
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name]
+    keys = list(_keys(cfg))
+    exact = [key for key in keys if key.rpartition(".")[2] == name]
+    if not exact and (close := closest_name(name, {key.rpartition(".")[2] for key in keys})) and len(name) > 2:
+        exact = [key for key in keys if key.rpartition(".")[2] == close]
+    exact = [key for key in exact if key.partition(".")[0] != "choices"]
+    return " or ".join(f"{key}=…" for key in exact) if 0 < len(exact) <= _MOST_MEANT else None
+
+
+def _keys(section: DictConfig, prefix: str = "") -> Iterator[str]:
+    for name in section:
+        node = None if OmegaConf.is_missing(section, name) else section._get_node(name)
+        if isinstance(node, DictConfig) and not node._is_none():
+            yield from _keys(node, f"{prefix}{name}.")
+        elif prefix:
+            yield f"{prefix}{name}"
 
 
 def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfig], groups: Sequence[str]) -> str:
@@ -72,7 +128,7 @@ def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfi
         node = compose_without(key)
     except Exception:  # the rest of the command line is wrong too: then say only what Hydra says
         return " ".join(text.split("\n")[0].split())
-    place = key.replace("/", ".").split("@")[0]
+    root, place = node, key.replace("/", ".").split("@")[0]
     parts = place.split(".")
     for depth, part in enumerate(parts):
         above = ".".join(parts[:depth])
@@ -83,6 +139,8 @@ def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfi
                 return str(error)
             valid = {str(name) for name in node if name != "choices"} | set(() if above else groups)
             words = str(unknown_name(part, valid, what=f"key in {above}" if above else "key"))
+            if (not above or part in _ELSEWHERE) and (own := meant(part, root)) and "Did you mean" not in words:
+                words = words.replace(f": {part}.", f": {part}. Did you mean {own}?", 1)
             new = depth == len(parts) - 1 and "Could not override" in text
             return words + (_how_to_add(place, node) if new else "")
         node = node[part]

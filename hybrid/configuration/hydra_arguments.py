@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -88,14 +88,18 @@ def section_of(override: str) -> str:
     return re.split(r"[=./@]", override.lstrip("+~"), maxsplit=1)[0]
 
 
-def refuse_flags(arguments: Sequence[str]) -> None:
-    """Raises UserError for --lr 0.1 and the like, which Hydra would answer with a page of usage."""
+def refuse_flags(arguments: Sequence[str], meant: Callable[[str], str | None] = lambda name: None) -> None:
+    """Raises UserError for --lr 0.1 and the like, which Hydra would answer with a page of usage.
+
+    `meant` gives the setting, as it is typed, that an option's name stands for.
+    """
     for text in arguments:
         if text.split("=")[0] == "--from":
             raise UserError("--from FILE takes the configuration whole: it stands first, and nothing beside the file.")
         if text.startswith("-") and text.split("=")[0] not in _FLAGS:
             name = text.lstrip("-").split("=")[0] or "key"
-            raise UserError(f"unknown option {text}: settings are written {name}=value; --help lists them all.")
+            written = meant(name.replace("-", "_")) or f"{name}=value"
+            raise UserError(f"unknown option {text}: settings are written {written}; --help lists them all.")
 
 
 def refuse_many_processes() -> None:

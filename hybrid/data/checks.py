@@ -95,6 +95,8 @@ def _classes(data: Data) -> Iterator[str]:
         ("train", "trains: the network cannot learn"),
         ("test", "tests: the results say nothing about"),
     ):
+        if split not in counts:
+            continue
         empty = [name for name, count in zip(data.class_names, counts[split], strict=True) if not count]
         if empty:
             more = f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 from collections.abc import Mapping
 from functools import cached_property
@@ -20,7 +21,7 @@ from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.memory_loader import MemoryLoader
 from hybrid.data.preprocessing import Normalize, PixelStatistics, Scale, preprocessing
 from hybrid.data.sources import Source
-from hybrid.data.splits import Division
+from hybrid.data.splits import Division, NoTestImages
 from hybrid.data.stored import FileSplit, MemorySplit, Split
 from hybrid.data.tasks import OUTPUT_WORDS, Task
 from hybrid.distributed.rank_slices import ALONE, Shares
@@ -100,6 +101,7 @@ class Data:
     ) -> None:
         self.source, self.augmentation, self._scale = source, augmentation, scale
         self._division, self._seed = division, seed
+        self._without_test: Division | None = None
         self._resident: dict[tuple[str, torch.device], MemorySplit] = {}
         self._known = Facts()
 
@@ -191,6 +193,11 @@ class Data:
         if self._scale == "auto" and facts.measured is not None:
             self.measured = facts.measured
 
+    def allow_no_test(self) -> None:
+        """Let the data be described without test images; all images then train, unless data.validation names a number."""
+        validation = 0 if self._division.validation is None else self._division.validation
+        self._without_test = dataclasses.replace(self._division, validation=validation, needs_test=False)
+
     @cached_property
     def splits(self) -> dict[str, Split]:
         """The splits "train", "test" and, if there is one, "validation"; `len()` of each is its number of images.
@@ -200,12 +207,20 @@ class Data:
         self.prepare()
         if (change := class_change(self._known.class_names, self.class_names)) is not None:
             raise UserError(f"{self.name}: {change}. {_MEND}")
-        splits = self._division.split(self.source, seed=self._seed)
+        splits = self._divided()
         if (change := image_change(self._known.images, splits)) is not None:
             if self.exact:
                 raise UserError(f"{self.name}: {change}. {_MEND}")
             _log.warning("%s: %s; the results are not those of the run's own images.", self.name, change)
         return splits
+
+    def _divided(self) -> dict[str, Split]:
+        try:
+            return self._division.split(self.source, seed=self._seed)
+        except NoTestImages:
+            if self._without_test is None:
+                raise
+            return self._without_test.split(self.source, seed=self._seed)
 
     @cached_property
     def train(self) -> Loader:

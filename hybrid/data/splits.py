@@ -30,6 +30,10 @@ Validation = Annotated[int | float, Range(0, 2**31 - 1)] | None
 _USUAL_VALIDATION = 0.1  # of the training images
 
 
+class NoTestImages(UserError):
+    """A data set has no test images of its own, and none are drawn."""
+
+
 @dataclass(frozen=True)
 class Subset:
     """A small training set.
@@ -82,12 +86,14 @@ class Division:
             brings, or a tenth of the images where it brings none, but none of a few `per_class`.
         split_seed: decides which images test and validate, whatever the seed of the run.
         holdout: which images test; `Holdout()` is the data set's own test images.
+        needs_test: whether a source without test images is refused; otherwise it has no split "test".
     """
 
     subset: Subset = Subset()
     validation: Validation = 0
     split_seed: Seed32 = 0
     holdout: Holdout = Holdout()
+    needs_test: bool = True
 
     def __post_init__(self) -> None:
         check_ranges(self, path="data")
@@ -123,15 +129,15 @@ class Division:
                 source.name,
                 wanted,
             )
-        return {**splits, "test": test}
+        return splits if test is None else {**splits, "test": test}
 
-    def _stored(self, source: Source) -> tuple[Split, Split | None, Split]:
+    def _stored(self, source: Source) -> tuple[Split, Split | None, Split | None]:
         """(what trains and validates, the validation images that the source brings, what tests)."""
         parts: dict[Part, Split | None] = {part: source.stored(part) for part in ("train", "validation", "test")}
         train, own, test = parts["train"], parts["validation"], parts["test"]
         if not self.holdout.draws:
-            if test is None:
-                raise UserError(
+            if test is None and self.needs_test:
+                raise NoTestImages(
                     f"{source.name} has no test images of its own. data.test=0.2 draws a fifth of its images; "
                     "data.folds=5 data.fold=0 is the first of five folds; data.per_class=10 tests on all but ten of each class."
                 )

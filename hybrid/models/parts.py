@@ -18,7 +18,7 @@ from hybrid.errors import UserError, unknown_name
 from hybrid.taps import is_fitted, run_blank
 
 Shape = tuple[int, int, int]
-_USUAL_RATE = 0.1
+_USUAL_RATE, _USUAL_BATCH = 0.1, 128  # of the published networks of 32x32 images
 _OF_A_GROUP = ("params", "lr_factor", "weight_decay")
 
 
@@ -69,8 +69,8 @@ class Head(Part, Protocol):
 
     prefers_channels_last: whether it is faster on features in the memory format channels_last. Without it, a head with a
         torch.nn.Conv2d is; other heads flatten the features, which costs nothing in the contiguous format alone.
-    learning_rate: the rate of SGD with momentum 0.9 that suits it from the first step on (optimizer.lr=auto). Without it,
-        0.1, which suits convolutions with batch norm and a linear layer on averaged maps.
+    learning_rate: the largest rate of SGD with momentum 0.9 that suits it from the first step on (optimizer.lr=auto). Without
+        it, 0.1, which suits convolutions with batch norm and a linear layer on averaged maps.
     """
 
     prefers_channels_last: bool
@@ -116,9 +116,14 @@ def prefers_channels_last(head: nn.Module) -> bool:
     return bool(getattr(head, "prefers_channels_last", convolves))
 
 
-def learning_rate(model: nn.Module) -> float:
-    """The rate of SGD with momentum 0.9 that suits a model: that of its part with the lowest, and 0.1 at most."""
-    return min([_USUAL_RATE, *(getattr(part, "learning_rate", _USUAL_RATE) for part in model.children())])
+def learning_rate(model: nn.Module, *, images: float = _USUAL_BATCH) -> float:
+    """The rate of SGD with momentum 0.9 that suits a model: that of its part with the lowest, and 0.1 at most.
+
+    0.1 is the published networks' rate for 128 images in a step. With fewer `images` (on average) it is less in proportion
+    (Goyal et al. 2017), because their gradient is noisier; with more it stays, as larger ones need a warm-up.
+    """
+    usual = _USUAL_RATE * min(1.0, images / _USUAL_BATCH)
+    return min([usual, *(getattr(part, "learning_rate", usual) for part in model.children())])
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:

@@ -172,6 +172,12 @@ def of_each_image(loss: nn.Module, outputs: Tensor, targets: Tensor) -> Tensor:
     return _one_each(value) if value.ndim else value.expand(len(outputs))
 
 
+def least_smoothed_loss(smoothing: float, classes: int) -> float:
+    """The smallest cross-entropy (in nats) with label smoothing in 0..1: the entropy of the smoothed target of `classes`."""
+    shares = [1 - smoothing + smoothing / classes, *[smoothing / classes] * (classes - 1)]
+    return -sum(share * math.log(share) for share in shares if share > 0)
+
+
 def for_evaluation(loss: nn.Module) -> nn.Module:
     """A copy that gives one number for each image where it can, without label smoothing."""
     twin = copy.deepcopy(loss)

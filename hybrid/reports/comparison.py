@@ -17,6 +17,7 @@ from hybrid.reports.differences import telling_settings, varying
 from hybrid.reports.groups import Group, MeanStd
 from hybrid.reports.numbers import number_text, title
 from hybrid.reports.tables import FOLDS, is_fold
+from hybrid.runs.numbers import limits
 from hybrid.runs.reading import select
 
 _EXACT = 20  # pairs: a million sign changes are tried; more pairs need no exact test
@@ -120,7 +121,10 @@ def comparison_lines(
 def _interval(metric: str, found: MeanStd, level: float | None) -> str:
     if level is None:
         return ""
-    low, high = (number_text(metric, value, found.mean) for value in found.interval(level / 100))
+    least, most = limits(metric)
+    low, high = found.interval(level / 100)
+    low, high = max(low, least - most), min(high, most - least)  # of a difference
+    low, high = (number_text(metric, value, found.mean) for value in (low, high))
     return f", {level:g} % interval [{low}, {high}]"
 
 

@@ -1,4 +1,7 @@
-"""Draw learning curves of groups of runs: the mean over seeds is a line, one standard deviation to each side a band."""
+"""Draw learning curves of groups of runs: the mean over seeds is a line, one standard deviation to each side a band.
+
+The band goes no further than the runs themselves, so it never leaves the range of the values.
+"""
 
 from __future__ import annotations
 
@@ -100,6 +103,12 @@ def lines_figure(
     return axes.figure
 
 
+def extremes(curves: Sequence[tuple[np.ndarray, np.ndarray]], grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest and the largest value of the curves at each place of `grid`, interpolated as for `average`."""
+    values = np.stack([np.interp(grid, *curve) for curve in curves])
+    return values.min(0), values.max(0)
+
+
 def average(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Average curves (places, values): places, mean, standard deviation (n - 1; None for one curve).
 
@@ -146,7 +155,9 @@ def _draw(
         places, mean, std = average(finished)
         axes.plot(places, mean, linewidth=_LINE_WIDTH, marker="o" if len(places) == 1 else None, label=label, **style)
         if std is not None:
-            axes.fill_between(places, mean - std, mean + std, color=style["color"], alpha=0.2, linewidth=0)
+            low, high = extremes(finished, places)
+            band = np.maximum(mean - std, low), np.minimum(mean + std, high)
+            axes.fill_between(places, *band, color=style["color"], alpha=0.2, linewidth=0)
     for run, places, values in runs:
         if run.state != "finished":
             axes.plot(places, values, linewidth=_THIN, marker="x", markevery=[-1], markersize=4, label=label, **style)

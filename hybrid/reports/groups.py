@@ -39,10 +39,15 @@ class MeanStd(NamedTuple):
         """
         if self.std is None:
             return None
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(self.n - 1, (1 + level) / 2)) * self.std / math.sqrt(self.n)
+        half = half_width(self.n, level) * self.std
         return self.mean - half, self.mean + half
+
+
+def half_width(n: int, level: float) -> float:
+    """Return the half width of Student's confidence interval of the mean of n > 1 runs, in standard deviations (n - 1)."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, (1 + level) / 2)) / math.sqrt(n)
 
 
 class Middle(NamedTuple):

@@ -12,7 +12,6 @@ _COUNTS = ("parameters", "steps", "epochs", "ranks")
 _TITLES = {
     "test.top1": "test top-1 (%)",
     "test.top5": "test top-5 (%)",
-    "validation.best.top1": "best validation (%)",
     "seconds": "training (s)",
     "images_per_second": "images/s",
 }
@@ -20,6 +19,8 @@ _TITLES = {
 
 def title(name: str) -> str:
     """Return a title with the unit for a number of summary.json or of metrics.jsonl."""
+    if name.startswith("validation.best."):
+        return f"best {title(name.replace('.best.', '.', 1))}"
     words = name.replace(".", " ").replace("/", " ").replace("_", " ")
     words = words.replace("top1", "top-1").replace("top5", "top-5")
     return _TITLES.get(name, f"{words} (%)" if is_percent(_last(name)) else words)

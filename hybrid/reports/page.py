@@ -22,7 +22,7 @@ from hybrid.reports.differences import labels
 from hybrid.reports.groups import Group, key_words
 from hybrid.reports.numbers import number_text, title
 from hybrid.reports.style import picture
-from hybrid.reports.tables import Table
+from hybrid.reports.tables import Table, same_words
 from hybrid.runs.confusion import read_confusion
 from hybrid.runs.folder import RunFolder
 
@@ -116,7 +116,7 @@ def _section(heading: str, content: str) -> str:
 
 def _overview(table: Table) -> str:
     words, same, left_out = table.layout()
-    told = ", ".join(f"{name} {word}" for name, word in same.items())
+    told = same_words(same)
     sides = [table.is_number(name) for name in words]
     parts = [f"<p>The same in every row: {_words(told)}.</p>"] if told else []
     parts.append(_table(list(words), words.itertuples(index=False), sides))

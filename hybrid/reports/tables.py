@@ -7,22 +7,25 @@ table.frame                    # the same as a pandas table, every digit
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from hybrid.errors import unknown_name
-from hybrid.reports.differences import COLUMNS, labels, named_settings, setting_text, telling_settings
-from hybrid.reports.groups import ABSENT, SEED, Group, MeanStd, sortable
+from hybrid.errors import UserError, closest_name, unknown_name
+from hybrid.reports.differences import COLUMNS, is_own, labels, named_settings, setting_text, telling_settings, varying
+from hybrid.reports.groups import ABSENT, SEED, Group, MeanStd, half_width, sortable
 from hybrid.reports.numbers import mean_cells, number_text, title
-from hybrid.runs.numbers import first_of, smaller_is_better
+from hybrid.runs.identity import INCIDENTAL
+from hybrid.runs.numbers import first_of, limits, name_of, smaller_is_better
 from hybrid.runs.reading import State, StoredRun
 
 if TYPE_CHECKING:  # takes a while to load
     from pandas import DataFrame
 
-METRICS = ("test.top1", "test.loss", "validation.best.top1", "parameters", "seconds", "images_per_second")
+_BEST = "validation.best."
+METRICS = ("test.top1", "test.loss", f"{_BEST}top1", "parameters", "seconds", "images_per_second")
 STATES: tuple[State, ...] = get_args(State)
 ALL = ("all",)  # columns=all
 MOST_COLUMNS = 6  # of a table where nobody asks for more
@@ -31,6 +34,10 @@ _EVALUATIONS = ("test.", "validation.final.", "validation.best.")  # parts of su
 _NO_RESULTS = ("test.images", "test.top5")  # of the test, but not shown unless somebody asks
 _SEEDS, _RUNS, _OTHERS, _DEVICE, SETTINGS = "seeds", "runs", "not finished", "device", "settings"
 FOLDS = "Folds share training images, so that their results vary together: intervals and p are too small."
+_COUNTS = (_SEEDS, _RUNS)
+_NOT_TOLD = ("data.root", "data.name", "seed")
+_MOST_COMMON = 12
+_FEW_RUNS = 3
 _NAMED = 10  # runs that are not finished, of each state
 
 
@@ -58,6 +65,7 @@ class Table:
         over: the keys that the means are taken over.
         level: of the confidence interval, in %; None: there is none.
         notes: lines that belong under the table.
+        common: settings that the commands of all rows give in the same way, and that have no column.
     """
 
     frame: DataFrame
@@ -69,6 +77,7 @@ class Table:
     over: Sequence[str]
     level: float | None
     notes: list[str]
+    common: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def layout(self) -> Layout:
         """Choose at most six columns, or as many as are asked for."""
@@ -80,7 +89,8 @@ class Table:
         elif SETTINGS in names:
             names.remove(SETTINGS)
         left_out = [name for name in self.numbers if title(name) not in names and title(name) not in same]
-        return Layout(words[names], same, [name for name in left_out if self.frame[name].notna().any()])
+        shared = {**same, **self.common} if len(words) > 1 else {}
+        return Layout(words[names], shared, [name for name in left_out if self.frame[name].notna().any()])
 
     def is_number(self, column: str) -> bool:
         """Return whether the column of this title is aligned to the right."""
@@ -149,13 +159,38 @@ class Table:
         return self.frame[number].notna().any()
 
 
+def same_words(same: Mapping[str, str]) -> str:
+    """Return what is the same in every row in words: "data digits, loss focal, 2 runs each"."""
+    counts = {
+        name: f"{word} {name if word != '1' else name.rstrip('s')} each"
+        for name, word in same.items()
+        if name in _COUNTS and word != "0"
+    }
+    return ", ".join([*(f"{name} {word}" for name, word in same.items() if name not in counts), *counts.values()])
+
+
+def _common(groups: Sequence[Group], shown: Sequence[str]) -> dict[str, str]:
+    """Return the settings that every group has of its own, with one value, and that have no column: choices come first."""
+    first = groups[0]
+    names = [name for name in [*first.choices, *first.settings] if name not in (*shown, *_NOT_TOLD, *INCIDENTAL)]
+    told = [name for name in dict.fromkeys(names) if not varying(groups, [name])]
+    told = [name for name in told if all(is_own(name, group) for group in groups)]
+    return {name: setting_text(first.fact(name)) for name in told[:_MOST_COMMON]}
+
+
 def is_fold(key: str) -> bool:
     """Return whether a key that is averaged over counts the folds of a cross-validation."""
     return key.rpartition(".")[2] == "fold"
 
 
 def default_metric(groups: Sequence[Group]) -> str:
-    """Return "test.top1", or where no run has it the first result of a test, such as "test.mean_absolute_error"."""
+    """Return the test's number that chose the best weights (trainer.best_metric), where it is one and the same in all runs.
+
+    Otherwise it is "test.top1", or where no run has it the first result of a test, such as "test.mean_absolute_error".
+    """
+    asked = _best_metrics(groups)
+    if len(asked) == 1 and all(f"test.{asked[0]}" in run.numbers for group in groups for run in group.finished):
+        return f"test.{asked[0]}"
     found = {name for group in groups for run in group.finished for name in run.numbers}
     return f"test.{first_of(name.removeprefix('test.') for name in found)}" if found else METRICS[0]
 
@@ -219,7 +254,8 @@ def make_table(
         metric,
         groups[0].over,
         level,
-        [*_twins(groups, settings), *_notes(groups, level)],
+        [*_twins(groups, settings), *_notes(groups, level), *_few_runs(groups, metric, level)],
+        _common(groups, settings),
     )
 
 
@@ -244,7 +280,16 @@ def _check_numbers(names: Sequence[str], groups: Sequence[Group], *, what: str) 
     valid = {name for group in groups for run in group.finished for name in run.numbers}
     for name in names:
         if name not in valid and valid:
-            raise unknown_name(name, valid, what=what)
+            error = unknown_name(name, valid, what=what)
+            if name_of(name) != name and (close := closest_name(name_of(name), valid)):
+                error = UserError(str(error).replace(f": {name}.", f": {name}. Did you mean {close}?", 1))
+            raise error
+
+
+def _best_metrics(groups: Sequence[Group]) -> list[str]:
+    """Return what trainer.best_metric is in the groups, without those that leave it to the task."""
+    asked = [group.fact("trainer.best_metric") for group in groups]
+    return list(dict.fromkeys(str(name) for name in asked if name not in (None, ABSENT)))
 
 
 def _is_result(name: str) -> bool:
@@ -256,6 +301,8 @@ def _numbers_of(groups: Sequence[Group], metric: str, more: Sequence[str]) -> li
     found = dict.fromkeys(name for group in groups for run in group.finished for name in run.numbers)
     results = [name for name in found if _is_result(name)]
     head, *rest = METRICS
+    chosen = [f"{_BEST}{name}" for name in _best_metrics(groups)] or [f"{_BEST}top1"]
+    rest = [each for name in rest for each in (chosen if name.startswith(_BEST) else [name])]
     names = [metric, *more, *([head] if head in results else []), *results, *rest]
     return list(dict.fromkeys(name for name in names if name in found or name == metric))
 
@@ -286,6 +333,8 @@ def _interval_of(metric: str, group: Group, level: float | None) -> dict[str, fl
     if level is None:
         return {}
     low, high = (found and found.interval(level / 100)) or (math.nan, math.nan)
+    least, most = limits(metric)
+    low, high = max(low, least), min(high, most)  # NaN stays, as the first of the two
     return {f"{metric}_low": low, f"{metric}_high": high}
 
 
@@ -310,6 +359,20 @@ def _notes(groups: Sequence[Group], level: float | None) -> list[str]:
         if len(runs_there) > _NAMED:
             lines.append(f"{state}: {len(runs_there) - _NAMED} more; where=[state={state}] shows them alone.")
     return lines
+
+
+def _few_runs(groups: Sequence[Group], metric: str, level: float | None) -> list[str]:
+    """Return a note where intervals are those of two or three runs, which tell little; they end where the metric does."""
+    found = [group.mean_std(metric) for group in groups]
+    counts = {each.n for each in found if each is not None and 1 < each.n <= _FEW_RUNS}
+    if level is None or not counts:
+        return []
+    of = " or ".join(str(n) for n in sorted(counts))
+    factor = max(half_width(n, level / 100) for n in counts)
+    return [
+        f"An interval of {of} runs says little: it reaches {factor:.3g} standard deviations to each side, as far as the "
+        "values can lie at all. Five runs and more tell settings apart."
+    ]
 
 
 def _meaning(over: Sequence[str], level: float | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from hybrid.escaping import for_latex, for_markdown, for_spreadsheet, for_terminal
 from hybrid.reports.columns import Column, aligned, that_fit
 from hybrid.reports.groups import ABSENT
-from hybrid.reports.tables import SETTINGS, Table
+from hybrid.reports.tables import SETTINGS, Table, same_words
 
 _LONG = 45  # rows: a longer table in LaTeX goes on over pages
 _PAGE = 120  # letters of a line, where no terminal says how many
@@ -25,7 +25,7 @@ def text(table: Table, *, width: int | None = None) -> str:
     words, same, left_out = table.layout()
     width = width or _PAGE
     columns = [_column(name, [for_terminal(cell) for cell in cells], table) for name, cells in words.items()]
-    told = ", ".join(f"{column} {for_terminal(word)}" for column, word in same.items())
+    told = for_terminal(same_words(same))
     lines = [*textwrap.wrap(f"The same in every row: {told}.", width), ""] if same else []
     for part in that_fit(columns, width):
         lines += [*aligned(part), ""]
@@ -57,7 +57,7 @@ def markdown(table: Table) -> str:
 
 
 def _same_note(same: Mapping[str, str]) -> list[str]:
-    return [f"The same in every row: {', '.join(f'{name} {word}' for name, word in same.items())}."] if same else []
+    return [f"The same in every row: {same_words(same)}."] if same else []
 
 
 def markdown_lines(

@@ -1,28 +1,36 @@
 """confusion.csv: how many test images of each class were predicted as each class, without the zeros.
 
-The classes are numbers, in the order of classes.json.
+The classes are numbers, in the order of classes.json, with their names beside them.
 """
 
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybrid.errors import UserError
+from hybrid.escaping import for_spreadsheet
 from hybrid.files import write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _HEAD = ("true", "predicted", "images")
+_NAMES = ("true_name", "predicted_name")  # not in files of earlier versions
 
 
-def write_confusion(path: Path, counts: Tensor) -> None:
+def write_confusion(path: Path, counts: Tensor, class_names: Sequence[str]) -> None:
     """Write counts[true class, predicted class], a line for each pair of classes that has images."""
-    cells = counts.nonzero().tolist()
-    lines = [",".join(_HEAD), *(f"{true},{predicted},{int(counts[true, predicted])}" for true, predicted in cells)]
-    write_text(path, "\n".join(lines) + "\n")
+    names = [for_spreadsheet(name) for name in class_names]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*_HEAD, *_NAMES])
+    for true, predicted in counts.nonzero().tolist():
+        writer.writerow([true, predicted, int(counts[true, predicted]), names[true], names[predicted]])
+    write_text(path, file.getvalue())
 
 
 def read_confusion(path: Path, classes: int) -> Tensor:

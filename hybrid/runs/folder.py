@@ -251,7 +251,8 @@ class RunFolder:
         """
         self.compare(cfg)
         summary = self.read_summary()
-        first = f"finished already: test {headline(summary['test'])}. run.restart=true runs it again."
+        asked = OmegaConf.select(cfg, "trainer.best_metric")
+        first = f"finished already: test {headline(summary['test'], asked=asked)}. run.restart=true runs it again."
         print("\n".join([first, str(self.path), *unmet(self.read_config(), cfg, path=self.path)]))
         return summary
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ _FIRST = ("top1", "average_precision", "mean_absolute_error")  # the first that 
 _OF_TASKS = dict(zip(("classification", "multilabel", "regression"), _FIRST, strict=True))
 _SMALLER_IS_BETTER = ("loss", "error")  # the ends of names
 _NO_RESULTS = ("images", "step")
+_NOT_NEGATIVE = ("parameters", "seconds", "test_seconds", "images_per_second", "steps", "epochs")
 
 
 def in_words(name: str, value: float) -> str:
@@ -37,14 +39,33 @@ def main_number(task: str) -> str:
     return _OF_TASKS[task]
 
 
+def name_of(words: str) -> str:
+    """The name in records of a number that people call by other words: top1 of "accuracy"; any other name as it is."""
+    return next((name for name, word in _WORDS.items() if word.lower() == words.lower()), words)
+
+
+def limits(name: str) -> tuple[float, float]:
+    """The least and the largest value that a number of an evaluation, of a summary or of records can have."""
+    last = name[name.index("per_class/") :] if "per_class/" in name else name.rpartition(".")[2].rpartition("/")[2]
+    if is_percent(last):
+        return 0.0, 100.0
+    if last in ("auc", "f1", "average_precision"):
+        return 0.0, 1.0
+    lowest = 0.0 if smaller_is_better(last) or last in _NOT_NEGATIVE else -math.inf
+    return lowest, 1.0 if last == "r2" else math.inf
+
+
 def smaller_is_better(name: str) -> bool:
     """Whether less is better of a number with this name, such as "validation/loss" or "mean_absolute_error"."""
     return name.endswith(_SMALLER_IS_BETTER)
 
 
-def headline(numbers: Mapping[str, Any]) -> str:
-    """The number that says how good a run is: the accuracy, or what the task has in its place, or the loss."""
-    name = first_of(numbers)
+def headline(numbers: Mapping[str, Any], *, asked: str | None = None) -> str:
+    """The number that says how good a run is: the one `asked` for (trainer.best_metric) where it is there.
+
+    Otherwise it is the accuracy, or what the task has in its place, or the loss.
+    """
+    name = asked if asked in numbers else first_of(numbers)
     return in_words(name, numbers[name])
 
 

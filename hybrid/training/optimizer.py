@@ -24,19 +24,24 @@ _ADAMW_RATE = 1e-3
 _OF_GROUPS = {"decay": Decayed, "rates": dict[str, float]}  # keys of ours that a class of torch.optim has, too
 
 
-def optimizer_from(section: Mapping[str, Any] | DictConfig, model: nn.Module) -> torch.optim.Optimizer:
+def optimizer_from(
+    section: Mapping[str, Any] | DictConfig, model: nn.Module, *, images: float = 128
+) -> torch.optim.Optimizer:
     """The optimizer that `cfg.optimizer` describes.
 
     Its `_target_` takes the model, as `sgd` and `adamw` here do; or `params`, as the classes of torch.optim do: those get the
     groups of `parameter_groups`, and the section may have `decay` ("all" without it) and `rates`. Raises UserError for what
     `instantiate` refuses, and for an optimizer that no step of ours can drive.
+
+    images: in a step, on average; lr=auto depends on it.
     """
     values = given(section, path=_PATH)
     arguments = signature_of(values, path=_PATH)
     if "rates" not in arguments and not values.get("rates"):
         values.pop("rates", None)  # the yaml's default, for a function of the user's own
     if "params" not in arguments:
-        return instantiate(values, path=_PATH, model=model)
+        runtime = {"images": images} if "images" not in values else {}  # an argument of the user's own may be called so
+        return instantiate(values, path=_PATH, model=model, **runtime)
     groups = _groups_for(values, arguments, model)
     own = {name: value for name, value in values.items() if name not in _OF_GROUPS}
     optimizer = instantiate(own, path=_PATH, also_valid=_OF_GROUPS, params=groups)
@@ -141,9 +146,13 @@ def sgd(
     weight_decay: Annotated[float, NOT_NEGATIVE] = 0.0,
     decay: Decayed = "all",
     rates: Annotated[dict[str, float], POSITIVE] | None = None,
+    images: float = 128,
 ) -> torch.optim.Optimizer:
-    """torch.optim.SGD over `parameter_groups`. lr=auto is the rate that suits the model's head (`hybrid.models.parts`)."""
-    lr = parts.learning_rate(model) if lr == "auto" else lr
+    """torch.optim.SGD over `parameter_groups`.
+
+    lr=auto is the rate that suits the model's head and so many `images` in a step (`hybrid.models.parts`).
+    """
+    lr = parts.learning_rate(model, images=images) if lr == "auto" else lr
     groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, decay=decay, rates=rates)
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
 
@@ -156,9 +165,10 @@ def adamw(
     weight_decay: Annotated[float, NOT_NEGATIVE] = 0.01,
     decay: Decayed = "weights",
     rates: Annotated[dict[str, float], POSITIVE] | None = None,
+    images: float = 128,
 ) -> torch.optim.Optimizer:
     """torch.optim.AdamW over `parameter_groups`. lr=auto is 0.001, or a tenth of the rate of `sgd` where that is less."""
-    lr = min(_ADAMW_RATE, parts.learning_rate(model) / 10) if lr == "auto" else lr
+    lr = min(_ADAMW_RATE, parts.learning_rate(model, images=images) / 10) if lr == "auto" else lr
     groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, decay=decay, rates=rates)
     return torch.optim.AdamW(groups, lr=lr, betas=betas)
 

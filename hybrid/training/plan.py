@@ -132,6 +132,11 @@ class Plan:
         )
 
     @property
+    def images_per_step(self) -> float:
+        """The images in a step on average: an epoch's last batch may be smaller."""
+        return min(self.trainer.batch_size, self.loader.samples / len(self.loader))
+
+    @property
     def batches(self) -> int:
         """Steps after which the loader's batches come again."""
         return min(self.trainer.overfit_batches or self.length.steps_per_epoch, len(self.loader))

@@ -16,6 +16,7 @@ from hybrid.configuration.class_paths import use_recorded_folders
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.configuration.hydra_arguments import script_of
 from hybrid.configuration.paths import ConfigFolders
+from hybrid.configuration.resolvers import folder as folder_of
 from hybrid.configuration.trust import check_trusted
 from hybrid.data import Data, Task
 from hybrid.errors import UserError
@@ -117,6 +118,8 @@ def read_config(folder: RunFolder, *, live: bool = False) -> DictConfig:
     """
     if not folder.path.is_dir():
         raise UserError(f"there is no run's folder {folder.path}.{_hint(folder.path)}")
+    if not folder.config.is_file() and (inside := _runs_in(folder.path)):
+        raise UserError(f"{folder.path} is not a run's folder. Runs in it: {_shown(inside)}.")
     cfg = folder.read_config(live=live)
     if isinstance(cfg, DictConfig) and script_of(cfg) == "svm":
         raise UserError(
@@ -138,12 +141,26 @@ def _hint(path: Path) -> str:
     """The name beside it that was meant, or the runs that are there."""
     if not path.parent.is_dir():
         return ""
-    runs = sorted(entry.name for entry in path.parent.iterdir() if (entry / "config.yaml").is_file())
-    close = difflib.get_close_matches(path.name, runs, n=1)
-    if close:
-        return f" Did you mean {path.parent / close[0]}?"
-    shown = ", ".join(runs[:10]) + (" …" if len(runs) > 10 else "")
-    return f" Runs in {path.parent}: {shown or 'none'}."
+    outputs = Path(folder_of("HYBRID_OUTPUTS", "outputs"))
+    for place in dict.fromkeys((path.parent, path.parent / outputs)):
+        runs = _runs_in(place)
+        begun = [name for name in runs if name.startswith(path.name)]
+        if close := begun if len(begun) == 1 else difflib.get_close_matches(path.name, runs, n=1):
+            return f" Did you mean {place / close[0]}?"
+        if runs:
+            return f" Runs in {place}: {_shown(begun or runs)}."
+    return f" Runs in {path.parent}: none."
+
+
+def _runs_in(place: Path) -> list[str]:
+    """The names of the runs' folders in a folder."""
+    return (
+        sorted(entry.name for entry in place.iterdir() if (entry / "config.yaml").is_file()) if place.is_dir() else []
+    )
+
+
+def _shown(runs: Sequence[str]) -> str:
+    return ", ".join(runs[:10]) + (" …" if len(runs) > 10 else "")
 
 
 def _read_checkpoint(folder: RunFolder, weights: str) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
     given = distributed.from_main(lambda: initial_weights(model, settings.run, folder))
     check_model(model, plan)
     model = on_device(model, plan)
-    optimizer = optimizer_from(cfg.optimizer, model)
+    optimizer = optimizer_from(cfg.optimizer, model, images=plan.images_per_step)
     frozen = Frozen(model, plan.trainer.freeze, warn=settings.run.init_from is None)  # the optimizer knows them, too
     wanted = plan_cache(plan, data, model)
     scheduler = torch_schedule(cfg.schedule, optimizer, plan, data)
@@ -171,7 +171,7 @@ def _train(session: Session) -> dict[str, Any]:
 
 def _store(session: Session, test: Evaluation, summary: dict[str, Any]) -> None:
     if test.confusion is not None:
-        write_confusion(session.folder.confusion, test.confusion)
+        write_confusion(session.folder.confusion, test.confusion, session.data.class_names)
     write_json(session.folder.summary, summary)
 
 

@@ -15,6 +15,7 @@ from hybrid.data import Data
 from hybrid.data.checks import warn_of_oddities
 from hybrid.distributed.gradients import GradientSum
 from hybrid.models.describe import sizing
+from hybrid.objective.losses import least_smoothed_loss
 from hybrid.runs import RunFolder, Tracker
 from hybrid.runs.console import Console
 from hybrid.runs.environment import record_session
@@ -105,7 +106,7 @@ class Session:
     def _about_rate(self) -> str | None:
         if self.plan.table.get("optimizer.lr") != "auto":
             return None
-        return f"learning rate {self.learning_rate:.2g} (optimizer.lr=auto: what suits this head and number of inputs)"
+        return f"learning rate {self.learning_rate:.2g} (optimizer.lr=auto: what suits this head, its inputs and the batch)"
 
     def _about_ranks(self) -> str | None:
         """A line where the run goes on with another number of ranks, and is another run from here on."""
@@ -135,6 +136,7 @@ class Session:
             plan.objective.describe(),
             self._about_ranks(),
             self._about_rate(),
+            self._about_training_loss(),
             self._about_analysis(),
             advice_on_evaluation(plan.length, plan.evaluate_every, self.data),
             *engines,
@@ -143,6 +145,19 @@ class Session:
         for line in filter(None, lines):
             self.console.say(line)
         warn_of_oddities(self.data)
+
+    def _about_training_loss(self) -> str | None:
+        """A line where the training loss is another one than that of an evaluation, so that nobody compares them."""
+        reasons = []
+        if smoothing := self.plan.trainer.label_smoothing:
+            least = least_smoothed_loss(smoothing, self.data.num_classes)
+            reasons.append(f"label smoothing {smoothing:g}, and so is {least:.2f} at least")
+        augmentation = self.data.augmentation
+        if mixed := [name for name in ("mixup", "cutmix") if getattr(augmentation, name)]:
+            reasons.append(f"mixed images ({' and '.join(mixed)})")
+        if not reasons:
+            return None
+        return f"the training loss has {'; '.join(reasons)}: those of validation and test have not"
 
     def _about_analysis(self) -> str | None:
         if self.plan.analysis is None or self.data.task == "classification":

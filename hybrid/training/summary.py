@@ -79,7 +79,7 @@ def closing_words(summary: dict[str, Any], session: Session) -> str:
     test = summary["test"]
     whole = len(session.data.splits["test"])
     images = test["images"] if test["images"] == whole else f"{test['images']} of the {whole}"
-    first = headline(test)
+    first = headline(test, asked=session.plan.trainer.best_metric)
     others = [words for words in itertools.starmap(in_words, reversed(list(results(test)))) if words != first]
     lines = [
         f"test {first} of {images} images ({', '.join(others)}), "

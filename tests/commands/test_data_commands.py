@@ -47,6 +47,10 @@ def test_data_stats_of_a_folder_and_its_mistakes(root, photos, tmp_path):
     result = run(root, "data-stats", *folder, f"out={tmp_path / 'a.png'}")
     assert result.returncode == 0, result.stderr
     assert "files 49 x 40, 54 x 45, 60 x 51 (smallest, median, largest" in result.stdout
+    bare = ["data=folder", f"data.root={photos / 'train'}", *folder[2:]]  # folders of classes alone
+    result = run(root, "data-stats", *bare, f"out={tmp_path / 'b.png'}")
+    assert result.returncode == 0, result.stderr
+    assert "note  no test images of its own" in result.stdout and "validation" not in result.stdout
     result = run(root, "data-stats", "split=vaildation")
     assert result.returncode == 2 and "Did you mean validation?" in result.stderr
 

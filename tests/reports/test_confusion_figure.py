@@ -28,9 +28,9 @@ def test_confusions_are_shares_of_the_true_class_in_percent():
     drawn(figure)
     (axes,) = figure.axes
     assert written(axes) == {(0, 0): "75", (0, 1): "25"}  # a class without images has no shares, and is no error
-    assert axes.get_title() == "% of the true class"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
+    assert axes.get_title() == "% of the true class, 4 images"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true (images)")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat (4)", "dog (0)"]
     assert [label.get_rotation() for label in axes.get_xticklabels()] == [45, 45]
 
 

@@ -46,7 +46,7 @@ def runs(tmp_path, write_run):
     for lr, seed in (("0.2", 0), ("0.2", 1), ("0.3", 0)):
         folder = write_run(f"{lr}-{seed}", f"optimizer.lr={lr}", f"run.init_from='{EVIL}'", seed=seed, top1=90.0 + seed)
         (folder / "classes.json").write_text(json.dumps([EVIL, "$x$ \x1b[1m"]))
-        write_confusion(folder / "confusion.csv", torch.tensor([[5 + seed, 0], [1, 4]]))
+        write_confusion(folder / "confusion.csv", torch.tensor([[5 + seed, 0], [1, 4]]), ["cat", "dog"])
     return tmp_path / "runs"
 
 
@@ -82,8 +82,12 @@ def test_layers_are_drawn_by_name_and_a_part_without_content_has_no_heading(runs
 
 def test_counts_of_a_confusion_are_read_back_and_damage_is_named(tmp_path):
     counts = torch.tensor([[3, 0, 1], [0, 0, 0], [2, 0, 7]])
-    write_confusion(tmp_path / "c.csv", counts)
+    write_confusion(tmp_path / "c.csv", counts, ["cat", "dog, small", "=x"])
     assert read_confusion(tmp_path / "c.csv", 3).equal(counts)
+    lines = (tmp_path / "c.csv").read_text().splitlines()
+    assert lines[:3] == ["true,predicted,images,true_name,predicted_name", "0,0,3,cat,cat", "0,2,1,cat,'=x"]
+    (tmp_path / "old.csv").write_text("true,predicted,images\n0,0,3\n0,2,1\n2,0,2\n2,2,7\n")
+    assert read_confusion(tmp_path / "old.csv", 3).equal(counts)
     with pytest.raises(UserError, match=r"c.csv is damaged: "):
         read_confusion(tmp_path / "c.csv", 2)
 

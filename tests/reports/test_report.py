@@ -58,7 +58,7 @@ def test_the_text_shows_every_run_and_no_deviation_of_a_single_one(sweep, report
     assert above.split() == ["optimizer.", "test", "top-1"]
     assert header.split() == ["lr", "seeds", "not", "finished", "(%)", "95", "%", "interval", "test", "loss"]
     assert max(map(len, (header, best, middle, failed))) <= 110
-    assert "92.00 ± 2.83  [66.59, 117.41]" in middle and " 2  1 unfinished" in middle
+    assert "92.00 ± 2.83  [66.59, 100.00]" in middle and " 2  1 unfinished" in middle
     assert "95.00" in best and "±" not in best
     assert " 0  1 failed" in failed and "–" in failed
     assert best.index("95.00") == middle.index("92.00"), "decimal points are not in line"
@@ -141,7 +141,7 @@ def test_means_over_another_key_with_an_interval_and_a_paired_test(write_run, re
             write_run(f"{lr}-{split}", f"optimizer.lr={lr}", f"data.split_seed={split}", top1=top1 + split**2)
     _, out, _ = report("over=split_seed", "by=[lr]", "compare=[lr=0.3,lr=0.2]", "confidence=90")
     (row,) = [line for line in out.splitlines() if line.startswith("0.2")]
-    assert "81.67 ± 2.08  [78.16, 85.18]" in row and "runs 3" in out and "90 % interval" in out
+    assert "81.67 ± 2.08  [78.16, 85.18]" in row and "3 runs each" in out and "90 % interval" in out
     assert (
         "over data.split_seed (n - 1)" in out and "lr=0.3 minus lr=0.2: test top-1 (%) +2.00 ± 0.00 over 3 pairs" in out
     )
@@ -154,7 +154,7 @@ def test_a_result_of_any_name_is_the_metric_where_there_is_no_accuracy(write_run
         error = {"test": {"loss": 1.0, "mean_absolute_error": value, "images": 10}}
         write_run(name, f"optimizer.lr={0.1 + value}", top1=0.0, **error)
     out = report()[1]
-    assert "absolute" in out and "top-1" not in out
+    assert "absolute" in out and "test top-1" not in out
     assert out.index("0.35") < out.index("0.6"), "the smallest error is the best"
 
 
@@ -166,6 +166,26 @@ def test_a_metric_of_ones_own_is_ranked_as_the_run_says(write_run, report):
     assert out.index("0.25") < out.index("0.5 "), "the smallest cost is the best"
     write_run("c", "optimizer.lr=0.9", top1=50.0, test={"loss": 3.0, "top1": 50.0, "cost": 1.0})
     assert report("metric=test.cost")[1].index("0.9") < report("metric=test.cost")[1].index("0.25"), "an older run"
+
+
+def test_the_metric_that_chose_the_weights_is_the_reports_and_intervals_end_where_it_does(write_run, report):
+    for fold, own in enumerate((40.0, 90.0)):
+        for lr in ("0.2", "0.3"):
+            overrides = [f"optimizer.lr={lr}", f"data.split_seed={fold}", "loss=focal"]
+            folder = write_run(f"{lr}-{fold}", *overrides, "trainer.best_metric=balanced_accuracy", top1=80.0)
+            summary = json.loads((folder / "summary.json").read_text())
+            summary["test"]["balanced_accuracy"] = own
+            summary["validation"]["best"] = {"loss": 1.0, "top1": 99.0, "balanced_accuracy": 70.0, "step": 20}
+            (folder / "summary.json").write_text(json.dumps(summary))
+    out = report("over=split_seed", "format=markdown")[1]
+    head = out.splitlines()[0]
+    assert "| test balanced accuracy (%) | 95 % interval |" in head
+    assert "best validation balanced accuracy (%)" in head and "best validation top-1" not in head
+    assert "[0.00, 100.00]" in out.replace("\\", "") and "An interval of 2 runs says little" in out
+    assert "loss focal" in out and "trainer.best_metric balanced_accuracy" in out.replace("\\", "")
+    assert "2 runs each" in out
+    assert "Did you mean test.balanced_accuracy?" in report("metric=balanced_accuracy")[2]
+    assert "Did you mean test.top1?" in report("metric=accuracy")[2]
 
 
 def test_foreign_words_are_shown_as_they_are_typed(write_run, report):
@@ -325,7 +345,7 @@ def test_a_line_is_the_mean_of_the_finished_seeds_and_others_have_lines_of_their
     assert mean.get_xydata().tolist() == [[1.0, 55.0], [2.0, 81.0]]
     (band,) = axes.collections  # one group alone has two finished seeds
     low, high = band.get_paths()[0].get_extents().get_points()[:, 1]
-    assert low == pytest.approx(55 - math.sqrt(50)) and high == pytest.approx(81 + math.sqrt(2))
+    assert (low, high) == pytest.approx((50, 82)), "one standard deviation is further than either seed"
     own = [line for line in axes.lines if line.get_color() == mean.get_color() and line is not mean]
     assert [line.get_ydata().tolist() for line in own] == [[5.0]]
     assert "lr=0.4 (1 failed)" in lines

@@ -13,7 +13,7 @@ from hybrid.models.parts import learning_rate
 from hybrid.models.sle import SharedLocalEncoder
 from hybrid.models.torchvision_head import TorchvisionClassifier
 from hybrid.models.wide_resnet import wide_resnet
-from hybrid.training.optimizer import adamw, sgd
+from hybrid.training.optimizer import adamw, optimizer_from, sgd
 
 SHAPE = (243, 8, 8)  # 32x32 colour images, J=2
 
@@ -41,6 +41,18 @@ def rates(head):
 )
 def test_the_rate_that_suits_a_head(head, of_sgd, of_adamw):
     assert rates(head()) == pytest.approx([of_sgd, of_adamw])
+
+
+@pytest.mark.parametrize(
+    ("images", "of_wrn", "of_cnn"), [(512, 0.1, 0.03), (128, 0.1, 0.03), (64, 0.05, 0.03), (28.8, 0.0225, 0.0225)]
+)
+def test_fewer_images_in_a_step_have_a_lower_rate(images, of_wrn, of_cnn):
+    for head, rate in ((wide_resnet(SHAPE, 10, k=1), of_wrn), (CNN(SHAPE, 10, widths=((8,), (8,))), of_cnn)):
+        model = torch.nn.Sequential(head)
+        assert learning_rate(model, images=images) == pytest.approx(rate)
+        section = {"_target_": "hybrid.training.optimizer.sgd", "lr": "auto"}
+        assert optimizer_from(section, model, images=images).defaults["lr"] == pytest.approx(rate)
+        assert optimizer_from({**section, "lr": 0.2}, model, images=images).defaults["lr"] == 0.2
 
 
 def test_a_number_is_taken_as_it_is():
@@ -72,4 +84,4 @@ def test_one_layer_trains_from_the_first_step_whatever_the_number_of_inputs(side
 
 def test_a_run_says_its_rate_and_keeps_the_number(train, capsys):
     train("optimizer.lr=auto", "trainer.progress=lines", "trainer.duration=1 step")
-    assert "learning rate 0.046 (optimizer.lr=auto" in capsys.readouterr().out
+    assert "learning rate 0.026 (optimizer.lr=auto" in capsys.readouterr().out

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from omegaconf import OmegaConf
+
 import hybrid
 from hybrid.errors import LOST
 from hybrid.runs.numbers import headline
@@ -67,7 +69,8 @@ class Job:
         if code is None:
             return None
         if self.run.folder.finished:
-            return Outcome("finished", f"test {headline(self.run.folder.read_summary()['test'])}")
+            asked = OmegaConf.select(self.run.read_config(), "trainer.best_metric")
+            return Outcome("finished", f"test {headline(self.run.folder.read_summary()['test'], asked=asked)}")
         if code in _STOPPED:
             return Outcome("stopped", self._where_it_goes_on())
         if code == LOST:

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from omegaconf import OmegaConf
+
 from hybrid.durations import RunLength
 from hybrid.errors import UserError
 from hybrid.runs.jsonl import read_metrics
@@ -56,19 +58,19 @@ def run_status(run: SweepRun, *, job: QueuedJob | None = None) -> Status:
     folder = run.folder
     if folder.finished:
         summary = folder.read_summary()
-        return Status(run, "finished", 1.0, summary["seconds"], f"test {headline(summary['test'])}")
+        return Status(run, "finished", 1.0, summary["seconds"], f"test {headline(summary['test'], asked=_asked(run))}")
     records = read_metrics(folder.metrics)
     done = _done(records, run)
     if folder.in_use or (job is not None and job.state in ("RUNNING", "COMPLETING")):
-        return Status(run, "running", done, _left(run, records, done), _last_validation(records))
+        return Status(run, "running", done, _left(run, records, done), _last_validation(records, _asked(run)))
     if job is not None:
-        words = filter(None, (_last_validation(records), job.reason if job.reason != "None" else ""))
+        words = filter(None, (_last_validation(records, _asked(run)), job.reason if job.reason != "None" else ""))
         return Status(run, "queued", done, None, ", ".join(words))
     if folder.error.is_file():
         lines = folder.error.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return Status(run, "failed", done, None, lines[-1][:200] if lines else "error.txt is empty")
     if folder.config.is_file():
-        return Status(run, "stopped", done, None, _last_validation(records))
+        return Status(run, "stopped", done, None, _last_validation(records, _asked(run)))
     return Status(run, "waiting", 0.0, None, "")
 
 
@@ -156,9 +158,14 @@ def _left(run: SweepRun, records: Sequence[dict[str, Any]], done: float) -> floa
     return seconds * (1 - done) / here
 
 
-def _last_validation(records: Sequence[dict[str, Any]]) -> str:
+def _asked(run: SweepRun) -> str | None:
+    """The number that says which weights of the run are best, where its command names one."""
+    return OmegaConf.select(run.read_config(), "trainer.best_metric")
+
+
+def _last_validation(records: Sequence[dict[str, Any]], asked: str | None = None) -> str:
     """The result of the last evaluation on the validation images; a number that was not finite is None in the records."""
     parts = ({name.removeprefix("validation/"): value for name, value in record.items()
               if name.startswith("validation/") and value is not None} for record in reversed(records))  # fmt: skip
     last = next((numbers for numbers in parts if numbers), None)
-    return f"validation {headline(last)}" if last else ""
+    return f"validation {headline(last, asked=asked)}" if last else ""
