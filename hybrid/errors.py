@@ -18,14 +18,24 @@ class UserError(ValueError):
     """
 
 
+_orders: list[str] = []  # of the run that this process works on
+
+
+def note_order(order: str | None) -> None:
+    """Remember an order of the command, such as run.restart=true, that would not continue the run; None: it has none."""
+    _orders[:] = [order] if order else []
+
+
+def same_command() -> str:
+    """The words for the command that continues the run: it is the same, but for an order that would begin again."""
+    return "the same command" + "".join(f", without {order}," for order in _orders)
+
+
 class Stopped(Exception):
     """A signal asked a run to stop, and its checkpoint is written."""
 
-    def __init__(self, number: signal.Signals, step: int, *, restarted: bool = False) -> None:
-        without = ", without run.restart=true," if restarted else ""
-        super().__init__(
-            f"stopped by {number.name} at step {step}, checkpoint written; the same command{without} continues"
-        )
+    def __init__(self, number: signal.Signals, step: int) -> None:
+        super().__init__(f"stopped by {number.name} at step {step}, checkpoint written; {same_command()} continues")
         self.exit_code = 128 + number
 
 
@@ -45,7 +55,7 @@ class PeerLost(Exception):
     @property
     def line(self) -> str:
         """The line that the user is told."""
-        return f"error: {self}; the same command continues from the last checkpoint"
+        return f"error: {self}; {same_command()} continues from the last checkpoint"
 
 
 def unknown_name(name: str, valid: Iterable[str], *, what: str) -> UserError:

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from hybrid.errors import UserError, first_line
+
 _ABANDONED = 24 * 3600  # seconds; no file takes so long to write
+_LARGEST_JSON = 256 << 20  # bytes
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, parents: bool = True) -> None:
@@ -70,6 +73,23 @@ def write_text(path: Path, text: str, *, parents: bool = True) -> None:
 def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:
     """Indented JSON, whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path, kind: type | tuple[type, ...] = dict) -> Any:
+    """The content of a JSON file, of this kind. Raises UserError, naming the file, for whatever is wrong with it."""
+    try:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise ValueError(f"it has more than {_LARGEST_JSON >> 20} MiB")
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, kind):
+            raise TypeError(f"a {type(content).__name__} is not what belongs there")
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} cannot be read: no JSON from line {error.lineno}.") from error
+    except Exception as error:  # thousands of brackets within each other, bytes that are no UTF-8, …
+        raise UserError(
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or first_line(error)[:120]}."
+        ) from error
+    return content
 
 
 def flush_folder(folder: Path) -> None:

@@ -15,7 +15,13 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hybrid"
 LEAVES = {
     "durations", "errors", "escaping", "files", "lazy", "locks", "ranges", "seeding", "stratified", "streams", "taps", "version",
 }  # fmt: skip
-LEAF_TO_LEAF = {"durations": {"errors"}, "ranges": {"errors"}, "stratified": {"errors"}, "taps": {"errors"}}
+LEAF_TO_LEAF = {
+    "durations": {"errors"},
+    "files": {"errors"},
+    "ranges": {"errors"},
+    "stratified": {"errors"},
+    "taps": {"errors"},
+}
 # What each room may import beside the leaves. Imports inside functions count; those for type checkers do not.
 ARROWS = {
     # the library: torch and NumPy

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.errors import UserError, unknown_name
+from hybrid.errors import UserError, first_line, unknown_name
 
 if TYPE_CHECKING:  # loaded where they are used
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
 FORMAT = 1
+_LARGEST = 1 << 30  # bytes of all arrays of an analysis
 DESCRIPTION = ("layer", "kind", "depth", "vectors", "dimension")  # the columns of the table that are no measurements
 
 
@@ -188,14 +190,18 @@ class Analysis:
     def load(cls, path: Path | str) -> Analysis:
         """Read a file; UserError, naming it, if it is no such file. No pickled object is ever loaded."""
         try:
+            _check_size(path)
             with np.load(path, allow_pickle=False) as content:
                 about = json.loads(str(content["about"]))
                 arrays = {name: content[name] for name in content.files if name != "about"}
+            form = about.pop("format", None)
+            if form == FORMAT and not all(isinstance(layer["name"], str) for layer in about["layers"]):
+                raise ValueError("a layer has no name")
         except FileNotFoundError:
             raise UserError(f"there is no analysis {path}.") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} cannot be read as an analysis: {str(error)[:120]}") from error
-        if about.pop("format", None) != FORMAT:
+        except Exception as error:  # whatever a damaged or foreign file makes a reader raise
+            raise UserError(f"{path} cannot be read as an analysis: {first_line(error)[:120]}.") from error
+        if form != FORMAT:
             raise UserError(f"{path} is not an analysis of this program (format {FORMAT}).")
         return cls(about, arrays)
 
@@ -209,6 +215,19 @@ class Analysis:
     def _repr_html_(self) -> str:
         """The table, as a notebook shows it."""
         return self.table._repr_html_()
+
+
+def _check_size(path: Path | str) -> None:
+    """Raises ValueError for a file whose arrays would fill the memory: a few kB of zeros can stand for gigabytes."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(part.file_size for part in archive.infolist()) > _LARGEST:
+            raise ValueError(f"its arrays have more than {_LARGEST >> 20} MiB")
+        for part in archive.infolist():
+            with archive.open(part) as file:
+                np.lib.format.read_magic(file)
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            if dtype.itemsize * math.prod(shape) > part.file_size:
+                raise ValueError(f"{part.filename} is cut off")
 
 
 def _png(figure: Figure) -> str:

@@ -15,8 +15,10 @@ counted and named, and are in no average; of a sweep also those that have not be
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +27,12 @@ from typing import TYPE_CHECKING, Literal
 from hybrid.configuration.arguments import check_not_empty, command, option
 from hybrid.configuration.output_paths import PICTURES, check_file, writing
 from hybrid.configuration.resolvers import folder
-from hybrid.errors import UserError
+from hybrid.errors import UserError, first_line
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
+    from matplotlib.figure import Figure
+
+    from hybrid.analysis.result import Analysis
     from hybrid.reports.groups import Group
     from hybrid.reports.page import Drawing
     from hybrid.reports.tables import Table
@@ -164,21 +169,47 @@ def _page(options: Options, groups: list[Group], table: Table) -> str:
 
 def _layers(groups: Mapping[str, Group]) -> list[Drawing]:
     """Draw the last analysis of one finished run of each group."""
-    from hybrid.analysis.result import Analysis
-    from hybrid.reports.analysis_figures import MAIN_FIGURES, analysis_figures
     from hybrid.reports.page import Drawing
+
+    found = {name: analysis for name, group in groups.items() if (analysis := _analysis(group)) is not None}
+    drawn, names = _drawn(found)
+    of = names[0] if len(names) == 1 else "one run of each row"
+    return [Drawing(figure, f"{name.replace('_', ' ')}: {of}") for name, figure in drawn.items()]
+
+
+def _analysis(group: Group) -> Analysis | None:
+    """The last analysis of the group's first finished run that has a whole one."""
+    from hybrid.analysis.result import Analysis
     from hybrid.runs.folder import RunFolder
 
-    analyses = {}
-    for name, group in groups.items():
-        files = [file for run in group.finished if (file := RunFolder(run.path).last_analysis) is not None]
-        if files:
-            analyses[name] = Analysis.load(files[0])
-    if not analyses:
-        return []
-    of = next(iter(analyses)) if len(analyses) == 1 else "one run of each row"
-    drawn = analysis_figures({"": next(iter(analyses.values()))} if len(analyses) == 1 else analyses, only=MAIN_FIGURES)
-    return [Drawing(figure, f"{name.replace('_', ' ')}: {of}") for name, figure in drawn.items()]
+    for run in group.finished:
+        if (file := RunFolder(run.path).last_analysis) is not None:
+            try:
+                return Analysis.load(file)
+            except UserError as error:
+                warnings.warn(f"{error} It is left out.", stacklevel=2)
+    return None
+
+
+def _drawn(analyses: Mapping[str, Analysis]) -> tuple[dict[str, Figure], list[str]]:
+    """The figures of these analyses, and the names of those that are in them: foreign numbers may be none that can be drawn."""
+    from hybrid.reports.analysis_figures import MAIN_FIGURES, analysis_figures
+
+    def draw(chosen: Mapping[str, Analysis]) -> dict[str, Figure]:
+        own = {"": next(iter(chosen.values()))} if len(chosen) == 1 else chosen
+        return analysis_figures(own, only=MAIN_FIGURES) if own else {}
+
+    try:
+        return draw(analyses), list(analyses)
+    except Exception as error:  # whatever foreign numbers make a figure raise
+        whole = {}
+        for name, analysis in analyses.items():
+            with contextlib.suppress(Exception):
+                draw({name: analysis})
+                whole[name] = analysis
+        left = ", ".join(name for name in analyses if name not in whole) or "all of them together"
+        warnings.warn(f"analyses that cannot be drawn are left out ({left}): {first_line(error)[:120]}", stacklevel=2)
+        return _drawn(whole) if whole and len(whole) < len(analyses) else ({}, [])
 
 
 def _show(options: Options, table: Table) -> None:

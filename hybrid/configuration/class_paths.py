@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import itertools
-import json
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid.configuration.paths import code_folders, state_folder
 from hybrid.configuration.renamed import class_path_now
 from hybrid.errors import UserError
-from hybrid.files import write_json
+from hybrid.files import read_json, write_json
 
 _LISTS = ("callbacks", "metrics", "loggers")  # whose items may be class paths by themselves
 RECORD = "project.json"  # in a run's folder: the folders that it was made with
@@ -145,8 +144,8 @@ def _warn_of_another(path: str, folders: list[str]) -> None:
 
 def _recorded(run: Path) -> list[str]:
     try:
-        return [str(folder) for folder in json.loads((run / RECORD).read_text())["folders"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        return [str(folder) for folder in read_json(run / RECORD)["folders"]]
+    except (UserError, KeyError, TypeError):
         return []
 
 

@@ -60,9 +60,11 @@ _RECORDED = {  # encode(text, "latin1") is how Python 3 writes bytes for Python 
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):  # that in C makes room for as many values as the number of one says
     def find_class(self, module: str, name: str) -> Any:
         if name not in _RECORDED.get(module.replace("numpy._core", "numpy.core"), ()):  # NumPy 2 renamed it
+            if not self._file_read(1):
+                raise EOFError("it ends within a name")
             raise _RefusedError(f"{module}.{name}")
         return lambda *arguments: _Call(
             name, arguments

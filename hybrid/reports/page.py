@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
@@ -14,6 +15,7 @@ from string import Template
 import torch
 from matplotlib.figure import Figure
 
+from hybrid.configuration.signature import unsigned
 from hybrid.errors import UserError
 from hybrid.escaping import for_terminal
 from hybrid.reports.confusion_figure import confusion_figure
@@ -174,11 +176,22 @@ def _confusions(names: Mapping[str, Group]) -> str:
 
 def _counts(group: Group) -> tuple[torch.Tensor, Sequence[str], int] | None:
     folders = [RunFolder(run.path) for run in group.finished if RunFolder(run.path).confusion.is_file()]
-    classes = {folder.read_class_names() for folder in folders}
+    read = [each for each in map(_confusion, folders) if each is not None]
+    classes = {names for _, names in read}
     if len(classes) != 1:
         return None
     (names,) = classes
-    return sum(read_confusion(folder.confusion, len(names)) for folder in folders), names, len(folders)
+    return sum(counts for counts, _ in read), names, len(read)
+
+
+def _confusion(folder: RunFolder) -> tuple[torch.Tensor, tuple[str, ...]] | None:
+    """The counts and the classes of a run; None, with a warning, where a file is damaged."""
+    try:
+        names = folder.read_class_names()
+        return read_confusion(folder.confusion, len(names)), names
+    except UserError as error:
+        warnings.warn(f"{error} It is left out of the confusion matrices.", stacklevel=2)
+        return None
 
 
 def _settings(names: Mapping[str, Group]) -> str:
@@ -186,7 +199,8 @@ def _settings(names: Mapping[str, Group]) -> str:
     parts = []
     for name, group in list(names.items())[:_MOST_SETTINGS]:
         run = group.runs[0]
-        text = RunFolder(run.path).config.read_text(encoding="utf-8", errors="replace") if run.path.is_dir() else ""
+        file = RunFolder(run.path).config
+        text = unsigned(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else ""
         parts.append(f"<details><summary>{_words(name)}</summary><pre>{_lines(text)}</pre></details>" if text else "")
     more = len(names) - _MOST_SETTINGS
     return "\n".join(part for part in [*parts, f'<p class="notes">{more} more rows.</p>' if more > 0 else ""] if part)

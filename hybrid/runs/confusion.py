@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybrid.errors import UserError
+from hybrid.errors import UserError, first_line
 from hybrid.escaping import for_spreadsheet
 from hybrid.files import write_text
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _HEAD = ("true", "predicted", "images")
 _NAMES = ("true_name", "predicted_name")  # not in files of earlier versions
+_MOST_CLASSES = 25_000  # 5 GB of counts; ImageNet's whole collection has 21,841
 
 
 def write_confusion(path: Path, counts: Tensor, class_names: Sequence[str]) -> None:
@@ -37,14 +38,19 @@ def read_confusion(path: Path, classes: int) -> Tensor:
     """Return counts[true class, predicted class] (int64) of so many classes. Raises UserError for a damaged file."""
     import torch
 
+    if classes > _MOST_CLASSES:
+        raise UserError(f"{path} is not read: it is of {classes:,} classes, and {_MOST_CLASSES:,} are the limit.")
     counts = torch.zeros(classes, classes, dtype=torch.int64)
     try:
         with path.open(newline="") as file:
-            for row in csv.DictReader(file):
+            reader = csv.DictReader(file)
+            if tuple(reader.fieldnames or ())[:3] != _HEAD:
+                raise ValueError(f"its first line is not {','.join(_HEAD)}")
+            for row in reader:
                 true, predicted, images = (int(row[name]) for name in _HEAD)
                 if min(true, predicted, images) < 0:
                     raise ValueError("a negative number")
                 counts[true, predicted] = images
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{path} is damaged: {str(error)[:120]}") from error
+    except Exception as error:  # whatever a damaged or foreign file makes a reader raise
+        raise UserError(f"{path} is damaged: {first_line(error)[:120]}.") from error
     return counts

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from hybrid.files import write_json
+from hybrid.errors import UserError
+from hybrid.files import read_json, write_json
 from hybrid.version import __version__
 
 _PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "kymatio", "numpy", "scikit-learn", "tensorboard")
@@ -46,8 +47,8 @@ def record_session(path: Path, *, step: int, ranks: int = 1, **more: Any) -> Non
     sessions = []
     if path.is_file():
         try:
-            sessions = json.loads(path.read_text())["sessions"]
-        except (json.JSONDecodeError, KeyError):
+            sessions = list(read_json(path)["sessions"])
+        except (UserError, KeyError, TypeError):
             sessions = []
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     session = {

@@ -9,6 +9,7 @@ metrics.jsonl      one JSON object per logged step
 confusion.csv      how many test images of each class were predicted as each class
 summary.json       the results; it exists when the run is finished
 error.txt          the traceback of the error that ended the last session, if one did
+restarted.json     which start of a SLURM job or of torchrun has followed run.restart=true
 errors/rankN.txt   the same of another process, where a run has several
 checkpoints/       last.pt, previous.pt, best.pt (best-STEP.pt); not of a support vector machine
 events.out.…       TensorBoard's event files; of older runs in tensorboard/
@@ -36,10 +37,11 @@ from hybrid.configuration.kept import as_kept, is_own, read_kept
 from hybrid.configuration.renamed import is_of_an_earlier_version, with_earlier_defaults
 from hybrid.configuration.signature import sign
 from hybrid.errors import PeerLost, UserError
-from hybrid.files import remove_temporaries, write_json, write_text
+from hybrid.files import read_json, remove_temporaries, write_json, write_text
 from hybrid.locks import FileLock, is_locked
 from hybrid.runs.identity import identity, run_name
 from hybrid.runs.numbers import headline
+from hybrid.runs.orders import is_followed, note_start
 from hybrid.runs.unmet import unmet
 
 _log = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.error = self.path / "error.txt"
         self.errors = self.path / "errors"
+        self.restarted = self.path / "restarted.json"
         self.summary = self.path / "summary.json"
         self.confusion = self.path / "confusion.csv"
         self.checkpoints = self.path / "checkpoints"
@@ -119,6 +122,10 @@ class RunFolder:
         )  # fmt: skip
         return earlier
 
+    def follows_restart(self, cfg: DictConfig) -> bool:
+        """Whether the command orders run.restart, and no earlier start of the same SLURM job or torchrun has followed it."""
+        return bool(cfg.run.restart) and not is_followed(self.restarted)
+
     def _is_of_an_earlier_version(self) -> bool:
         """Whether a run is here that began before defaults changed; one of today may have asked for the earlier values."""
         return self.config.is_file() and is_of_an_earlier_version(read_kept(self.config, upgraded=False))
@@ -167,6 +174,8 @@ class RunFolder:
             record_folders(self.path, cfg)
             if script_of(cfg) == "train":
                 self.checkpoints.mkdir(exist_ok=True)
+            if restart:
+                note_start(self.restarted)
             self.error.unlink(missing_ok=True)
             shutil.rmtree(self.errors, ignore_errors=True)
         except UserError:
@@ -221,11 +230,10 @@ class RunFolder:
     def read_outputs(self) -> tuple[str, tuple[str, ...]]:
         """(task, names): what the model's outputs are (`hybrid.data.tasks`), and the name of each."""
         try:
-            found = json.loads(self.classes.read_text())
-            if isinstance(found, dict):
-                return str(found["task"]), tuple(found["names"])
-            return "classification", tuple(found)
-        except (OSError, json.JSONDecodeError, TypeError, KeyError) as error:
+            found = read_json(self.classes, (dict, list))
+            task, names = (found["task"], found["names"]) if isinstance(found, dict) else ("classification", found)
+            return str(task), tuple(map(str, names))
+        except (TypeError, KeyError) as error:
             raise UserError(f"{self.classes} cannot be read: {str(error)[:120]}") from error
 
     def read_facts(self) -> dict[str, Any] | None:
@@ -235,14 +243,11 @@ class RunFolder:
         names = {"class_names": list(self.read_class_names())}
         if not self.data.is_file():
             return names
-        try:
-            return {**json.loads(self.data.read_text()), **names}
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{self.data} cannot be read: {str(error)[:120]}") from error
+        return {**read_json(self.data), **names}
 
     def read_summary(self) -> dict[str, Any]:
-        """The results of a finished run."""
-        return json.loads(self.summary.read_text())
+        """The results of a finished run. Raises UserError where the file is damaged."""
+        return read_json(self.summary)
 
     def say_finished(self, cfg: DictConfig) -> dict[str, Any]:
         """The summary of a finished run, after telling the user that it is one, and what of `cfg` it has not met.
@@ -292,7 +297,7 @@ class RunFolder:
         ):
             shutil.rmtree(path, ignore_errors=True)
         files = (self.summary, self.confusion, self.metrics, self.environment, self.error)
-        files += (self.classes, self.data, self.project, self.config)
+        files += (self.classes, self.data, self.project, self.restarted, self.config)
         for path in (*self.path.glob(EVENTS), *files):
             path.unlink(missing_ok=True)
 

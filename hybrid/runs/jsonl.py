@@ -68,9 +68,9 @@ class Records(list[dict[str, Any]]):
         for number, line in enumerate(lines, start=1):
             try:
                 record = json.loads(line)
-            except ValueError:  # no JSON, or no UTF-8
+            except (ValueError, RecursionError):  # no JSON, no UTF-8, or brackets without end
                 record = None
-            if isinstance(record, dict) and {"step", "epoch"} <= record.keys() and isinstance(record["step"], int):
+            if isinstance(record, dict) and _is_record(record):
                 records.append(record)
             elif number < len(lines):
                 records.damaged.append((number, line))
@@ -89,6 +89,17 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     if records.damaged:
         warnings.warn(f"{path} has {records.words()}: the other lines are used.", stacklevel=2)
     return records
+
+
+def _is_record(record: Mapping[str, Any]) -> bool:
+    """Whether it has a step, an epoch, and beside them numbers or None."""
+    step, epoch = record.get("step"), record.get("epoch")
+    known = type(step) is int and 0 <= step < 1 << 62 and epoch is not None
+    return known and all(value is None or _is_number(value) for value in record.values())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 62)
 
 
 def _finite(value: float) -> float | None:

@@ -198,9 +198,8 @@ def _read_finished(folder: RunFolder, common: dict[str, Any]) -> StoredRun:
         if not {"test.top1", "test.loss"} & numbers.keys():
             raise ValueError("it has no test.top1 and no test.loss")
     except Exception as error:  # whatever a damaged or foreign file makes a reader raise
-        warnings.warn(
-            f"{folder.summary} is damaged ({_first_line(error)}): its run is left out of the averages.", stacklevel=2
-        )
+        reason = _first_line(error).removeprefix(f"{folder.summary} cannot be read: ").rstrip(".")
+        warnings.warn(f"{folder.summary} is damaged ({reason}): its run is left out of the averages.", stacklevel=2)
         return StoredRun(**common, state="damaged")
     return StoredRun(
         **common,
@@ -216,6 +215,7 @@ def _numbers(node: Any, prefix: str) -> Iterator[tuple[str, float]]:
         for key, value in node.items():
             yield from _numbers(value, f"{prefix}.{key}" if prefix else str(key))
     elif isinstance(node, (int, float)) and not isinstance(node, bool) and prefix != "seed":
+        float(node)  # OverflowError for a number of hundreds of digits
         yield prefix, node
 
 
@@ -254,7 +254,7 @@ def _equal(value: Any, text: str) -> bool:
 def _first_line(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"no JSON from line {error.lineno}"
-    return first_line(error)[:120]
+    return first_line(error)[:300]
 
 
 def _last_line(path: Path) -> str:

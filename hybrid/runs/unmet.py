@@ -6,7 +6,6 @@ its metrics, its logs, its kept weights.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration.paths import ConfigFolders
+from hybrid.errors import UserError
+from hybrid.files import read_json
 
 _ABOUT_TIME = ("every", "figures", "probe_split")  # of an analysis: when it is made in training, and how it is shown
 _PRESETS = ("light", "full")
@@ -60,8 +61,8 @@ def _unmeasured(there: DictConfig, here: DictConfig, path: Path) -> list[str]:
 
 def _test_of(path: Path) -> dict[str, Any]:
     try:
-        return json.loads((path / "summary.json").read_text())["test"]
-    except (OSError, ValueError, KeyError):
+        return dict(read_json(path / "summary.json")["test"])
+    except (UserError, ValueError, KeyError, TypeError):
         return {}
 
 

@@ -54,7 +54,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     """
     plan, cfg = SvmPlan.of(cfg), with_absolute_root(cfg)
     folder = RunFolder.of(cfg)
-    if folder.finished and not plan.run.restart:
+    restart = folder.follows_restart(cfg)
+    if folder.finished and not restart:
         return folder.say_finished(cfg)
     seed_everything(plan.seed)
     data = data_from(cfg.data, cfg.augmentation, seed=plan.seed)
@@ -73,7 +74,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     _check_memory(plan.machine, model, data)
     model.to(plan.device).eval()
     described = {"class_names": data.class_names, "facts": data.facts().as_dict()}
-    folder.open(cfg, **described, restart=plan.run.restart)
+    folder.open(cfg, **described, restart=restart)
     with _noting_failures(folder):
         if folder.finished:  # by another process, while this one got ready
             return folder.say_finished(cfg)

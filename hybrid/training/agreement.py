@@ -24,7 +24,7 @@ from hybrid.configuration.paths import CONFIGS
 from hybrid.data import Data
 from hybrid.data.sources import Split
 from hybrid.distributed.launch import Launch
-from hybrid.errors import UserError
+from hybrid.errors import UserError, same_command
 from hybrid.training.device import rank_device
 
 # What may differ between machines: where files lie, and how they are read. The data themselves are compared.
@@ -60,7 +60,7 @@ def compare_weights(model: nn.Module, *, step: int) -> None:
         rank, number = different[0].tolist()
         raise UserError(
             f"after step {step} the weights of rank {rank} are not those of rank 0 (first in {list(tensors)[number]}): the "
-            "ranks have drifted apart, and nothing is stored; the same command continues from the last checkpoint."
+            f"ranks have drifted apart, and nothing is stored; {same_command()} continues from the last checkpoint."
         )
 
 

@@ -11,6 +11,7 @@ from types import FrameType
 
 from hybrid import distributed
 from hybrid.data.file_loader import is_stalled
+from hybrid.errors import same_command
 from hybrid.training import checkpoint
 
 
@@ -51,7 +52,7 @@ class Interruption:
 def stopped_at_once(checkpoints: Path) -> KeyboardInterrupt:
     """What a Ctrl-C that did not wait for a checkpoint tells the user: from where the run of these checkpoints goes on."""
     if checkpoint.present(checkpoints):
-        return KeyboardInterrupt("stopped at once; the same command continues from the last checkpoint")
+        return KeyboardInterrupt(f"stopped at once; {same_command()} continues from the last checkpoint")
     return KeyboardInterrupt("stopped before the first checkpoint; the same command begins again")
 
 

@@ -77,7 +77,6 @@ class Plan:
         model, seed: for people: the name of the model's configuration, and the run's seed.
         table: setting -> value, as TensorBoard's table of runs shows it.
         features_from: the configurations of the data and of the front-end, which its output depends on.
-        restarted: whether the command has ordered run.restart, which it must not do again to continue the run.
     """
 
     trainer: TrainerSettings
@@ -95,7 +94,6 @@ class Plan:
     seed: int
     table: Mapping[str, Any]
     features_from: Mapping[str, Any]
-    restarted: bool = False
 
     @classmethod
     def of(cls, cfg: DictConfig, settings: Settings, data: Data) -> Plan:
@@ -128,7 +126,6 @@ class Plan:
             seed=settings.seed,
             table=table_of_settings(cfg),
             features_from=_plain({"data": cfg.data, "frontend": cfg.model.frontend}),
-            restarted=settings.run.restart,
         )
 
     @property

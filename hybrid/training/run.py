@@ -17,7 +17,7 @@ from hybrid.data import Data
 from hybrid.data.checks import refuse_damaged
 from hybrid.data.file_loader import dead_worker
 from hybrid.durations import in_seconds
-from hybrid.errors import Stopped
+from hybrid.errors import Stopped, note_order
 from hybrid.files import write_json
 from hybrid.runs import RunFolder
 from hybrid.runs.confusion import write_confusion
@@ -56,6 +56,7 @@ def run(cfg: DictConfig, *, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
         try:
             own = distributed.together(lambda: callbacks_from(cfg.get("callbacks"), callbacks))
             cfg = with_absolute_root(note(cfg, callbacks))
+            note_order("run.restart=true" if OmegaConf.select(cfg, "run.restart") else None)
             compare_starts(cfg)
             return _run(cfg, own)
         except RuntimeError as error:
@@ -120,8 +121,11 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
 
 
 def _found(cfg: DictConfig) -> tuple[DictConfig, RunFolder]:
-    """The run's folder, and the configuration that the run there was begun with."""
+    """The run's folder, and the configuration that the run there was begun with, without an order that was followed already."""
     folder = RunFolder.of(cfg)
+    if cfg.run.restart and not folder.follows_restart(cfg):
+        cfg = cfg.copy()
+        cfg.run.restart = False
     return folder.as_begun(cfg), folder
 
 

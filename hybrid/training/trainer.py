@@ -214,7 +214,7 @@ class Trainer:
         if self._due(self.plan.checkpoint_every) or number:
             self.save()
         if number:
-            raise Stopped(number, self.state.step, restarted=self.plan.restarted)
+            raise Stopped(number, self.state.step)
 
     def _report(self) -> None:
         """Log what is due after a step, but for the analysis."""

@@ -117,3 +117,27 @@ def test_a_few_bytes_cannot_stand_for_billions_of_values(tmp_path, leaf):
     (tmp_path / "batch").write_bytes(pickle.dumps({"data": leaf}, protocol=2))
     with pytest.raises(UserError, match="it stands for more values than it has bytes"):
         read_pickle(tmp_path / "batch")
+
+
+@pytest.mark.parametrize("size", [2**31 - 1, 2**32 - 1])
+def test_a_large_number_of_a_name_asks_for_no_memory(tmp_path, size):
+    """Python's unpickler in C makes room for every number below it: 34 GB."""
+    (tmp_path / "batch").write_bytes(b"\x80\x02}r" + size.to_bytes(4, "little") + b".")
+    assert read_pickle(tmp_path / "batch") == {}
+
+
+def test_a_text_that_says_to_be_longer_than_the_file_is_named(tmp_path):
+    (tmp_path / "batch").write_bytes(b"\x80\x04\x8e" + (2**40).to_bytes(8, "little") + b"abc.")
+    with pytest.raises(UserError, match="damaged or truncated"):
+        read_pickle(tmp_path / "batch")
+
+
+def test_392_bytes_that_would_not_end(tmp_path):
+    """A list of nine times the list before it, 40 times: of a real attack."""
+    content = b"\x80\x02}U\x04data]q\x00"
+    for level in range(40):
+        content += b"]q" + bytes([level + 1]) + b"(" + (b"h" + bytes([level])) * 2 + b"e"
+    content = (content + b"s.")[: 392 - 2] + b"s."
+    (tmp_path / "batch").write_bytes(content)
+    with pytest.raises(UserError, match="batch: "):
+        read_pickle(tmp_path / "batch")

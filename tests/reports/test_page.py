@@ -6,12 +6,15 @@ import base64
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 
+from hybrid.analysis import Analysis
 from hybrid.errors import UserError
 from hybrid.reports.groups import group_runs
 from hybrid.reports.page import Drawing, page
@@ -94,3 +97,94 @@ def test_counts_of_a_confusion_are_read_back_and_damage_is_named(tmp_path):
 
 def test_a_page_is_an_html_file(runs, report):
     assert report("html=page.txt")[2].startswith("error: html=page.txt has none of the endings .html, .htm.")
+
+
+BRACKETS, DIGITS = "[" * 100_000, "9" * 400
+DAMAGED = {
+    "confusion.csv": [
+        "", "true,predicted,images\n0,0,1e999\n", "true,predicted,images\n9,0,1\n", f"true,predicted,images\n0,0,{DIGITS}",
+        f'true,predicted,images\n"{BRACKETS}{BRACKETS}', "\x00" * 50,
+    ],
+    "classes.json": ["", "5", BRACKETS, '{"task": 5}', '{"names": [1], "task": []}', "\xff"],
+    "metrics.jsonl": [
+        "", BRACKETS + "\n{}\n", '{"step": 1, "epoch": "x", "validation/top1": 3}\n' * 2,
+        '{"step": 1, "epoch": 1, "validation/top1": {}}\n{"step": 1, "epoch": 1, "train/loss": ' + DIGITS + "}\n",
+        '{"step": 1, "epoch": 1, "train/loss": null}\n' * 3,
+    ],
+    "summary.json": ["", "5", BRACKETS, f'{{"test": {{"top1": {DIGITS}}}}}', '{"test": [], "device": {}}'],
+    "environment.json": ["[]"],
+    "data.json": ["[]"],
+}  # fmt: skip
+
+
+def test_damaged_files_of_runs_stop_no_report(runs, report, write_run, tmp_path):
+    (tmp_path / "runs" / "0.3-0" / "confusion.csv").unlink()
+    seeds = iter(range(1, 100))
+    for name, contents in DAMAGED.items():
+        for content in contents:
+            folder = write_run(f"{name}-{next(seeds)}", "optimizer.lr=0.3", seed=next(seeds), top1=90.0)
+            (folder / "classes.json").write_text('["cat", "dog"]')
+            write_confusion(folder / "confusion.csv", torch.tensor([[5, 0], [1, 4]]), ["cat", "dog"])
+            (folder / name).write_text(content, encoding="latin-1")
+    file = tmp_path / "page.html"
+    code, out, err = report(f"html={file}", f"curves={tmp_path / 'curves.png'}")
+    assert code == 0 and "0.2" in out and "Traceback" not in err
+    assert not Tags(file.read_text()).open
+    for name, contents in DAMAGED.items():
+        if name in ("confusion.csv", "classes.json", "summary.json"):
+            assert err.count(f"{name} ") >= len(contents) - 1, err
+
+
+def zeros(path):
+    """An analysis of 2 MB whose arrays have more than a GiB."""
+    about = json.dumps({"format": 1, "layers": [{"name": "a"}], "images": 9})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in {"about": np.array(about), "a: boundary.nested": np.zeros(0)}.items():
+            with archive.open(f"{name}.npy", "w") as part:
+                np.save(part, array)
+        with archive.open("b.npy", "w", force_zip64=True) as part:
+            np.lib.format.write_array_header_1_0(part, {"descr": "<f8", "fortran_order": False, "shape": (1 << 28,)})
+            part.write(bytes(1 << 20))
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\x01\x02")  # the entry of the last array says to have 2 GiB
+    content[place + 24 : place + 28] = (2**31).to_bytes(4, "little")
+    path.write_bytes(content)
+
+
+def analysis(**changes):
+    """What an analysis says of itself, changed."""
+    return {"format": 1, "layers": [{"name": "a", "kind": "x", "depth": 1}], "images": 9, **changes}
+
+
+ODD = {
+    "text": lambda path: path.write_text("no zip"),
+    "empty": lambda path: path.write_bytes(b""),
+    "nothing": lambda path: np.savez(path, x=1),
+    "a_list": lambda path: np.savez(path, about=np.array("[]")),
+    "brackets": lambda path: np.savez(path, about=np.array("[" * 100_000)),
+    "no_layers": lambda path: np.savez(path, about=np.array(json.dumps({"format": 1}))),
+    "odd_layers": lambda path: np.savez(path, about=np.array(json.dumps(analysis(layers=[5])))),
+    "objects": lambda path: np.savez(path, about=np.array(json.dumps(analysis())), x=np.array([object()])),
+}
+
+
+def test_foreign_and_damaged_analyses_are_named(tmp_path):
+    for kind, make in ODD.items():
+        make(tmp_path / f"{kind}.npz")
+        with pytest.raises(UserError, match=f"{kind}.npz") as error:
+            Analysis.load(tmp_path / f"{kind}.npz")
+        assert "\n" not in str(error.value)
+    zeros(tmp_path / "zeros.npz")
+    with pytest.raises(UserError, match="its arrays have more than 1024 MiB"):
+        Analysis.load(tmp_path / "zeros.npz")
+
+
+def test_an_analysis_that_cannot_be_read_or_drawn_stops_no_page(runs, report, tmp_path):
+    for run in ("0.2-0", "0.3-0"):
+        (runs / run / "analysis").mkdir()
+    zeros(runs / "0.2-0" / "analysis" / "step-6.npz")
+    odd = analysis(layers=[{"name": "a", "kind": [], "depth": {}, "probe.knn": "x"}])
+    np.savez(runs / "0.3-0" / "analysis" / "step-6.npz", about=np.array(json.dumps(odd)))
+    code, out, err = report(f"html={tmp_path / 'page.html'}")
+    assert code == 0 and "0.3" in out and "Traceback" not in err
+    assert "more than 1024 MiB It is left out" in err.replace(".", "") and "cannot be drawn are left out" in err

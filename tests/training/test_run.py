@@ -7,6 +7,7 @@ import torch
 from fixtures.training import at_step, power_cut
 
 from hybrid.configuration.entry import guarded
+from hybrid.configuration.kept import read_kept
 from hybrid.errors import UserError
 from hybrid.objective.objective import Objective
 from hybrid.runs import RunFolder
@@ -220,6 +221,32 @@ def test_restart_deletes_runs_and_nothing_else(tiny, tmp_path):
         with pytest.raises(UserError, match="is not a run's folder"):
             run(tiny("run.name=mine", "run.restart=true"))
     assert (tmp_path / "runs" / "mine" / "thesis.tex").exists()
+
+
+def test_a_requeued_job_continues_the_run_that_it_has_begun_again(train, tiny, monkeypatch):
+    command = ["run.name=mine", "run.restart=true"]
+    folder = train("run.name=mine")
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    with pytest.raises(RuntimeError, match="power"):
+        train(*command, callbacks=[power_cut(5)])
+    assert not folder.finished and read_kept(folder.config).run.restart is False
+    first = folder.config.stat().st_mtime_ns
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    train(*command)
+    assert folder.finished and folder.config.stat().st_mtime_ns == first
+    train(*command)  # requeued after its end
+    assert folder.config.stat().st_mtime_ns == first
+    monkeypatch.setenv("SLURM_JOB_ID", "13")
+    train(*command)
+    assert folder.config.stat().st_mtime_ns > first
+
+
+def test_what_an_interrupted_run_says_does_not_begin_it_again(train, capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    assert guarded(lambda: train("run.restart=true", callbacks=[at_step(5, interrupt)])) == 130
+    assert "the same command, without run.restart=true, continues" in capsys.readouterr().err
 
 
 def test_restart_leaves_what_a_run_did_not_write(train, tiny):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from omegaconf import DictConfig
 
 from hybrid.configuration.kept import as_kept, read_kept
 from hybrid.errors import UserError
-from hybrid.files import write_json, write_text
+from hybrid.files import read_json, write_json, write_text
 from hybrid.locks import FileLock
 from hybrid.runs.folder import RunFolder
 from hybrid.runs.sweeps.plan import Planned
@@ -155,9 +154,9 @@ class SweepFolder:
 
     def _read(self) -> dict[str, Any]:
         try:
-            content = json.loads(self.list.read_text())
+            content = read_json(self.list)
             names = [entry["name"] for entry in content["runs"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise UserError(f"{self.list} cannot be read: {str(error)[:120]}") from error
         if not names:
             raise UserError(f"{self.list} lists no runs.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from omegaconf import OmegaConf
 
 from hybrid.durations import RunLength
-from hybrid.errors import UserError
+from hybrid.errors import UserError, first_line
+from hybrid.files import read_json
 from hybrid.runs.jsonl import read_metrics
 from hybrid.runs.numbers import headline
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun, counted
@@ -57,8 +57,12 @@ def run_status(run: SweepRun, *, job: QueuedJob | None = None) -> Status:
     """The status of one run; `job` is its SLURM job, if it is in the queue."""
     folder = run.folder
     if folder.finished:
-        summary = folder.read_summary()
-        return Status(run, "finished", 1.0, summary["seconds"], f"test {headline(summary['test'], asked=_asked(run))}")
+        try:
+            summary = folder.read_summary()
+            words = f"test {headline(summary['test'], asked=_asked(run))}"
+            return Status(run, "finished", 1.0, float(summary["seconds"]), words)
+        except Exception as error:  # one damaged file hides no other run
+            return Status(run, "failed", 1.0, None, f"summary.json is damaged: {first_line(error)[:120]}")
     records = read_metrics(folder.metrics)
     done = _done(records, run)
     if folder.in_use or (job is not None and job.state in ("RUNNING", "COMPLETING")):
@@ -147,7 +151,7 @@ def _done(records: Sequence[dict[str, Any]], run: SweepRun) -> float:
 def _left(run: SweepRun, records: Sequence[dict[str, Any]], done: float) -> float | None:
     """Seconds that are left at the pace since this session began, evaluations and start-up included."""
     try:
-        session = json.loads(run.folder.environment.read_text())["sessions"][-1]
+        session = read_json(run.folder.environment)["sessions"][-1]
         begun = datetime.datetime.fromisoformat(session["started"]).timestamp()
         seconds = run.folder.metrics.stat().st_mtime - begun
     except (OSError, ValueError, KeyError, IndexError, TypeError):
