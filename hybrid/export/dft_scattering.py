@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hybrid.scattering.filters import lowpass_matrix, morlet_bank
+from hybrid.scattering.filters import MorletBank, lowpass_matrix, morlet_bank
 from hybrid.scattering.geometry import margins, padded_shape
 from hybrid.scattering.paths import scattering_paths
 
@@ -22,9 +22,13 @@ class DftScattering(nn.Module):
     The Fourier transform of a map x is F x Fᵀ with the DFT matrix F = cos - i sin; here its real and imaginary parts are two
     real maps. Reflection at the border and the low-pass are matrices already, so padding costs nothing: F is multiplied by
     it. All matrices are built in float64 and rounded once. Slower than an FFT from about 100 pixels on.
+
+    bank: other filters of the same sizes, in place of the Morlet bank.
     """
 
-    def __init__(self, J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2) -> None:
+    def __init__(
+        self, J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, bank: MorletBank | None = None
+    ) -> None:
         super().__init__()
         self.J, self.L, self.max_order, self.shape = J, L, max_order, tuple(shape)
         padded = padded_shape(self.shape, J)
@@ -32,7 +36,7 @@ class DftScattering(nn.Module):
         self.output_shape = (paths, self.shape[0] // 2**J, self.shape[1] // 2**J)
         pads = [_reflection(size, margin) for size, margin in zip(self.shape, margins(self.shape, J), strict=True)]
         self._register_fourier(padded, pads)
-        self._register_filters(padded, pads)
+        self._register_filters(bank or morlet_bank(J, padded, L), pads)
 
     def _register_fourier(self, padded: tuple[int, int], pads: list[np.ndarray]) -> None:
         for axis, size, pad in zip(("rows", "columns"), padded, pads, strict=True):
@@ -44,8 +48,7 @@ class DftScattering(nn.Module):
             self._constant(f"cos_image_{axis}", cosine @ pad)
             self._constant(f"sin_image_{axis}", sine @ pad)
 
-    def _register_filters(self, padded: tuple[int, int], pads: list[np.ndarray]) -> None:
-        bank = morlet_bank(self.J, padded, self.L)
+    def _register_filters(self, bank: MorletBank, pads: list[np.ndarray]) -> None:
         for (j, level), spectra in bank.psi.items():
             if level == 0 or self.max_order == 2:
                 # the mean over aliases and the inverse transform both divide: once, here

@@ -44,13 +44,11 @@ class Head(nn.Module):
         return self.units(self.head(self.normalization(coefficients)))
 
 
-def for_export(
-    pipeline: Pipeline, *, engine: Callable[[int, tuple[int, int], int, int], nn.Module] = TorchScattering2D
-) -> Pipeline:
+def for_export(pipeline: Pipeline, *, engine: Callable[..., nn.Module] = TorchScattering2D) -> Pipeline:
     """A copy on the CPU, in evaluation mode and contiguous memory format, whose scattering is computed by `engine`.
 
-    `engine(J, shape, L, max_order)` must give the same values as `Scattering2D`; it replaces kymatio too, whose own
-    engine cannot be traced.
+    `engine(J, shape, L, max_order, bank=bank)` must give the same values as `Scattering2D` with these filters (None: its own);
+    it replaces kymatio too, whose own engine cannot be traced. Learned filters become constants.
     """
     twin = copy.deepcopy(pipeline).eval()
     twin.model.to("cpu", memory_format=torch.contiguous_format)
@@ -58,7 +56,7 @@ def for_export(
     for parent in list(twin.modules()):
         for name, child in parent.named_children():
             if isinstance(child, Scattering2D) and type(child) is not engine:
-                setattr(parent, name, engine(child.J, child.shape, child.L, child.max_order))
+                setattr(parent, name, engine(child.J, child.shape, child.L, child.max_order, bank=child.own_filters()))
     for parameter in twin.parameters():
         parameter.requires_grad_(False)
     return twin

@@ -2,8 +2,9 @@
 
 Read in this order: `paths` (which channel is which), `geometry` (which sizes fit, padding), `filters` (the Morlet bank, NumPy
 in float64), `torch_engine` with its operations in `spectral` (the transform and its gradient), `module` (`Scattering2D`, which
-checks its input and chooses an engine), `kymatio_interface` (kymatio's names and formats). `compiled` is a wing of its own, and
-`kymatio_engine` and `sklearn_transformer` are for those who have these packages.
+checks its input and chooses an engine), `kymatio_interface` (kymatio's names and formats). `learned` has the transform whose
+wavelets are parameters. `compiled` is a wing of its own, and `kymatio_engine` and `sklearn_transformer` are for those who have
+these packages.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 from hybrid.scattering.geometry import ScatteringError
+from hybrid.scattering.learned import LearnedScattering2D
 from hybrid.scattering.module import Engine, Scattering2D, TorchScattering2D, engines_of
 from hybrid.scattering.paths import Path, pyscatwave_order, scattering_paths
 
 __all__ = [
     "Engine",
+    "LearnedScattering2D",
     "Path",
     "Scattering2D",
     "ScatteringError",

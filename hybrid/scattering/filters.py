@@ -17,7 +17,7 @@ import numpy as np
 # Periodisation sums this many copies of a filter on each side, and the norm uses this value of pi: both are part of the
 # definition that kymatio, pyscatwave and ScatNet share (pi's value makes the low-pass gain 1.00003 rather than 1).
 _COPIES = 2
-_PI_OF_THE_NORM = 3.1415
+PI_OF_THE_NORM = 3.1415
 # Terms below exp(-90) = 1e-39 cannot change a sum of order 1e-3 or more in float64.
 _NEGLIGIBLE_EXPONENT = 90.0
 
@@ -97,18 +97,18 @@ def _gabor(
     reach = math.sqrt(2 * _NEGLIGIBLE_EXPONENT) * sigma / min(1.0, slant)
     cosine, sine = float(dtype(math.cos(alpha))), float(dtype(math.sin(alpha)))  # of the envelope only, as in kymatio
     total = np.zeros(shape, np.result_type(dtype, np.complex64))
-    for row_shift in _near_copies(height, reach):
-        for column_shift in _near_copies(width, reach):
+    for row_shift in near_copies(height, reach):
+        for column_shift in near_copies(width, reach):
             r = (np.arange(height) + row_shift * height)[:, None]
             c = (np.arange(width) + column_shift * width)[None, :]
             envelope = np.exp(-((r * cosine + c * sine) ** 2 + (slant * (c * cosine - r * sine)) ** 2) / (2 * sigma**2))
             wave = np.exp(1j * frequency * (r * math.cos(alpha) + c * math.sin(alpha)))
             total += envelope * wave
-    total /= 2 * _PI_OF_THE_NORM * sigma**2 / slant
+    total /= 2 * PI_OF_THE_NORM * sigma**2 / slant
     return total
 
 
-def _near_copies(size: int, reach: float) -> list[int]:
+def near_copies(size: int, reach: float = math.inf) -> list[int]:
     """The shifts -2 … 2 whose samples shift·size … shift·size + size - 1 come within `reach` of the origin."""
     shifts = range(-_COPIES, _COPIES + 1)
     return [shift for shift in shifts if max(shift * size, -(shift * size + size - 1), 0) <= reach]
@@ -118,7 +118,7 @@ def _gaussian(size: int, sigma: float) -> np.ndarray:
     """One factor of the low-pass: its Gaussian is round, so it is a product over rows and columns."""
     shifts = np.arange(-_COPIES, _COPIES + 1)[:, None] * size
     samples = np.exp(-((np.arange(size) + shifts) ** 2) / (2 * sigma**2)).sum(axis=0)
-    return np.fft.fft(samples / math.sqrt(2 * _PI_OF_THE_NORM * sigma**2)).real
+    return np.fft.fft(samples / math.sqrt(2 * PI_OF_THE_NORM * sigma**2)).real
 
 
 def lowpass_matrix(spectrum: np.ndarray, step: int) -> np.ndarray:

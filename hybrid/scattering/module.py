@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.scattering.empty import at_least_one, holds_nothing
+from hybrid.scattering.filters import MorletBank, morlet_bank
 from hybrid.scattering.geometry import ScatteringError, Settings, check_parameters
 from hybrid.scattering.kymatio_interface import check_frontend, list_of_paths, path_table
 from hybrid.scattering.paths import Path
@@ -79,7 +80,7 @@ class Scattering2D(nn.Module):
         self.engine_name, self.out_type = engine, out_type
         self.paths: tuple[Path, ...] = self.settings.paths
         self.output_shape: tuple[int, int, int] = self.settings.output_shape
-        self.engine = _make_engine(engine, self.settings)
+        self.engine = self._make_engine()
 
     @property
     def J(self) -> int:
@@ -110,6 +111,14 @@ class Scattering2D(nn.Module):
     def padded_shape(self) -> tuple[int, int]:
         """(H, W) of the padded images."""
         return self.settings.padded
+
+    def own_filters(self) -> MorletBank | None:
+        """The filters, where they are not those of `hybrid.scattering.filters.morlet_bank`: None."""
+        return None
+
+    def filter_bank(self) -> MorletBank:
+        """The filters in float64, as NumPy arrays in the Fourier domain."""
+        return self.own_filters() or morlet_bank(self.J, self.padded_shape, self.L)
 
     def forward(self, images: Images) -> Images | list[dict[str, Any]]:
         """Transform images of any leading dimensions (none, or empty, too), any strides and any floating-point type.
@@ -173,9 +182,16 @@ class Scattering2D(nn.Module):
             return images[..., None, :1, :1].expand(*batch, *self.output_shape)
         flat = images.flatten(0, -3) if batch else images.unsqueeze(0)
         if torch.compiler.is_exporting():
-            return at_least_one(self.engine.forward, flat).reshape(*batch, *self.output_shape)
+            return at_least_one(self._transformed, flat).reshape(*batch, *self.output_shape)
+        return self._transformed(flat).reshape(*batch, *self.output_shape)
+
+    def _transformed(self, images: Tensor) -> Tensor:
+        """(B, H, W) float32 or float64, B ≥ 1 -> (B, P, h, w)."""
         # Not self.engine(…): an engine is no layer of a model, so hooks and recorders of layers do not see it.
-        return self.engine.forward(flat).reshape(*batch, *self.output_shape)
+        return self.engine.forward(images)
+
+    def _make_engine(self) -> nn.Module:
+        return _make_engine(self.engine_name, self.settings)
 
     def __repr__(self) -> str:
         settings: dict[str, Any] = {"J": self.J, "shape": self.shape, "L": self.L, "max_order": self.max_order}
@@ -186,12 +202,29 @@ class Scattering2D(nn.Module):
 
 
 class TorchScattering2D(Scattering2D):
-    """`Scattering2D` with engine="torch": torch operations alone, for programs that must run without a compiler."""
+    """`Scattering2D` with engine="torch": torch operations alone, for programs that must run without a compiler.
+
+    bank: filters of the same J, L and padded size, in place of the Morlet bank; such as `LearnedScattering2D.own_filters`.
+    """
 
     def __init__(
-        self, J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, pre_pad: bool = False
+        self,
+        J: int,
+        shape: tuple[int, int],
+        L: int = 8,
+        max_order: int = 2,
+        *,
+        pre_pad: bool = False,
+        bank: MorletBank | None = None,
     ) -> None:
+        self._bank = bank
         super().__init__(J, shape, L, max_order, pre_pad=pre_pad, engine="torch")
+
+    def own_filters(self) -> MorletBank | None:
+        return self._bank
+
+    def _make_engine(self) -> nn.Module:
+        return TorchEngine(self.settings, self._bank)
 
 
 def engines_of(model: nn.Module, device: torch.device) -> list[str]:

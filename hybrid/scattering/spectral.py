@@ -79,6 +79,19 @@ def filter_and_fold_adjoint(folded: Tensor, filters: Tensor, step: int) -> Tenso
     return result
 
 
+def filter_gradient(folded: Tensor, spectra: Tensor) -> Tensor:
+    """The gradient of `filter_and_fold` with respect to the filters, summed over the maps.
+
+    folded: (B, K, h/step, 2w/step) gradients of its result. spectra: (B, h, 2w), what it multiplied. Returns (K, h, 2w).
+    """
+    height, width = folded.shape[-2:]
+    rows = [
+        [(folded * window.unsqueeze(1)).sum(0) for window in band.split(width, -1)]
+        for band in spectra.split(height, -2)
+    ]
+    return torch.cat([torch.cat(row, -1) for row in rows], -2)
+
+
 def inverse(spectra: Tensor) -> Tensor:
     """The inverse Fourier transform of (..., h, 2w), without the division by h·w: (..., h, w), complex."""
     return torch.fft.ifft2(torch.view_as_complex(spectra.unflatten(-1, (-1, 2))), norm="forward")

@@ -44,12 +44,14 @@ def test_the_gradient_in_pieces_is_that_of_the_plain_operations(monkeypatch, J, 
     scattering = TorchScattering2D(J, (16, 20), 4, max_order)
     images = torch.rand(5, 16, 20, dtype=torch.float64, requires_grad=True)
     weights = torch.rand(5, *scattering.output_shape, dtype=torch.float64)
-    plain = torch.autograd.grad(scattering.engine.coefficients(images, 4), images, weights)[0]
+    plain = torch.autograd.grad(
+        scattering.engine.coefficients(images, scattering.engine.filters(images.dtype), 4), images, weights
+    )[0]
     seen, gradient = [], scattering.engine.gradient
 
-    def spy(piece, part, angles):
+    def spy(piece, filters, part, angles, *, of_filters):
         seen.append((len(piece), angles))
-        return gradient(piece, part, angles)
+        return gradient(piece, filters, part, angles, of_filters=of_filters)
 
     height, width = scattering.padded_shape
     per_angle = height * width * 2 * 8 * (2 if J > 1 and max_order == 2 else 1)

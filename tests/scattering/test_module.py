@@ -257,9 +257,9 @@ def test_a_large_batch_is_computed_in_pieces_and_a_large_image_by_angles(monkeyp
     seen = []
     coefficients = scattering.engine.coefficients
 
-    def spy(piece, angles):
+    def spy(piece, filters, angles):
         seen.append((len(piece), angles))
-        return coefficients(piece, angles)
+        return coefficients(piece, filters, angles)
 
     monkeypatch.setattr(scattering.engine, "coefficients", spy)
     monkeypatch.setattr("hybrid.scattering.torch_engine._CPU_PIECE", limit)

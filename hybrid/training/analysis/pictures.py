@@ -13,7 +13,6 @@ from hybrid.reports.image_figures import contact_sheet
 from hybrid.reports.scattering_figures import filter_bank_figure
 from hybrid.runs import Tracker
 from hybrid.scattering import Scattering2D
-from hybrid.scattering.filters import morlet_bank
 from hybrid.training.analysis.inspection import mistake_captions, raw_images
 from hybrid.training.evaluation import Evaluation
 
@@ -59,7 +58,7 @@ def _displayable(images: torch.Tensor) -> torch.Tensor:
 
 def _filters(transform: Scattering2D) -> list[tuple[str, torch.Tensor]]:
     """(title, spectrum) of every wavelet, scale by scale, and of the low-pass."""
-    bank = morlet_bank(transform.J, transform.padded_shape, transform.L)
+    bank = transform.filter_bank()
     named = [
         (f"j={j}, θ={theta}", torch.from_numpy(spectrum))
         for j in range(transform.J)
