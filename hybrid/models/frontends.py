@@ -1,4 +1,4 @@
-"""Front-ends turn an image into the maps that a head learns on. They have no state to save or to train.
+"""Front-ends turn an image into the maps that a head learns on.
 
 A front-end with `fixed = True` promises that an image's maps depend on that image alone, in training as in evaluation. They
 may then be computed once and kept (trainer.feature_cache).
@@ -6,13 +6,15 @@ may then be computed once and kept (trainer.feature_cache).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 from torch import Tensor, nn
 
 from hybrid.errors import UserError
 from hybrid.ranges import Range
-from hybrid.scattering import Engine, Scattering2D
+from hybrid.scattering import Engine, LearnedScattering2D, Scattering2D
+from hybrid.scattering.learned import Form, Init
 
 
 class Scattering(nn.Module):
@@ -35,17 +37,50 @@ class Scattering(nn.Module):
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
-        channels, height, width = image_shape
-        octaves = auto_octaves(min(height, width)) if J == "auto" else J
-        try:
-            self.transform = Scattering2D(octaves, (height, width), L, max_order, engine=engine)
-        except UserError as error:  # the transform does not know which part of which configuration it is in
-            raise ValueError(str(error)) from error
-        paths, out_height, out_width = self.transform.output_shape
-        self.output_shape = (channels * paths, out_height, out_width)
+        self.transform = _transform(
+            lambda octaves, sides: Scattering2D(octaves, sides, L, max_order, engine=engine), image_shape, J
+        )
+        self.output_shape = _maps(self.transform, image_shape)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.transform(images).flatten(1, 2)
+
+
+class LearnedScattering(nn.Module):
+    """`LearnedScattering2D` as a front-end, with the shapes of `Scattering`: its wavelets are trained with the head.
+
+    The optimizer's weight decay leaves the filters alone, because it would pull them to a frequency and a width of 0. Their
+    group has the tag "filters", which `optimizer.rates` takes.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        *,
+        J: Literal["auto"] | Annotated[int, Range(1, 30)] = "auto",
+        L: Annotated[int, Range(1, 128)] = 8,
+        max_order: Literal[1, 2] = 2,
+        form: Form = "canonical",
+        init: Init = "tight_frame",
+        bounds: bool = True,
+    ) -> None:
+        super().__init__()
+        chosen: dict[str, Any] = {"max_order": max_order, "form": form, "init": init, "bounds": bounds}
+        self.transform = _transform(
+            lambda octaves, sides: LearnedScattering2D(octaves, sides, L, **chosen), image_shape, J
+        )
+        self.output_shape = _maps(self.transform, image_shape)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.transform(images).flatten(1, 2)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"params": list(self.transform.parameters()), "weight_decay": 0.0, "tag": "filters"}]
+
+    def records(self) -> dict[str, float]:
+        """The frame bounds of the bank, and how far its wavelets are from the fixed ones, relative to these."""
+        low, high = self.transform.frame_bounds()
+        return {"frame_min": low, "frame_max": high, "filter_drift": self.transform.distance_from_fixed()}
 
 
 class Identity(nn.Module):
@@ -57,6 +92,22 @@ class Identity(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return images
+
+
+def _transform(
+    make: Callable[[int, tuple[int, int]], Scattering2D], image_shape: tuple[int, int, int], J: int | Literal["auto"]
+) -> Scattering2D:
+    _, height, width = image_shape
+    try:
+        return make(auto_octaves(min(height, width)) if J == "auto" else J, (height, width))
+    except UserError as error:  # the transform does not know which part of which configuration it is in
+        raise ValueError(str(error)) from error
+
+
+def _maps(transform: Scattering2D, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """(C, h, w) of the maps of all colours."""
+    paths, height, width = transform.output_shape
+    return (image_shape[0] * paths, height, width)
 
 
 def auto_octaves(side: int) -> int:

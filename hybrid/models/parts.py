@@ -19,7 +19,7 @@ from hybrid.taps import is_fitted, run_blank
 
 Shape = tuple[int, int, int]
 _USUAL_RATE, _USUAL_BATCH = 0.1, 128  # of the published networks of 32x32 images
-_OF_A_GROUP = ("params", "lr_factor", "weight_decay")
+_OF_A_GROUP = ("params", "lr_factor", "weight_decay", "tag")
 
 
 class Part(Protocol):
@@ -35,8 +35,12 @@ class Part(Protocol):
         """Parameters that the optimizer treats in a way of their own; by default there are none.
 
         Each group has its parameters under "params", and beside them "lr_factor" (times optimizer.lr; 1 without it), or
-        "weight_decay" (in place of optimizer.weight_decay), or both.
+        "weight_decay" (in place of optimizer.weight_decay), or both. A "tag" is a name by which `optimizer.rates` finds the
+        group in any model, such as "filters".
         """
+
+    def records(self) -> Mapping[str, float]:
+        """Numbers about the part that are logged at the end of each epoch; by default there are none."""
 
 
 class FrontEnd(Part, Protocol):
@@ -136,6 +140,25 @@ def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     for name in (name for group in groups for name in group if name not in _OF_A_GROUP):
         raise unknown_name(name, _OF_A_GROUP, what="key in parameter_groups of a model's part")
     return [{**group, "params": list(group["params"])} for group in groups]
+
+
+def tagged(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """Tag -> the trainable parameters of the groups with it."""
+    found: dict[str, list[nn.Parameter]] = {}
+    for group in parameter_groups(model):
+        if "tag" in group:
+            found.setdefault(group["tag"], []).extend(p for p in group["params"] if p.requires_grad)
+    return {tag: parameters for tag, parameters in found.items() if parameters}
+
+
+def records(model: nn.Module) -> dict[str, float]:
+    """The numbers that the parts of a model have about themselves: "frontend/name" -> value."""
+    return {
+        f"{name}/{number}": float(value)
+        for name, part in model.named_children()
+        if hasattr(part, "records")
+        for number, value in part.records().items()
+    }
 
 
 def check_part(part: nn.Module, *, path: str, takes: tuple[int, ...], gives: tuple[int, ...], trusted: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -86,6 +86,22 @@ def filter_bank_figure(filters: Sequence[tuple[str, torch.Tensor]], *, columns: 
         above.imshow(_middle(space), cmap="RdBu_r", vmin=-limit, vmax=limit)
         below.imshow(torch.fft.fftshift(spectrum.abs()).numpy(), cmap="cividis", vmin=0)
         above.set_title(title, size=10, pad=3)
+    return figure
+
+
+def wavelet_parameters_figure(parameters: Mapping[str, torch.Tensor]) -> Figure:
+    """Draw the parameters of wavelets by scale (down) and angle (across), a panel for each.
+
+    Args:
+        parameters: name -> (J, L) values.
+    """
+    figure = Figure(figsize=(4.2 * len(parameters), 2.6), layout="constrained")
+    for axes, (name, values) in zip(
+        figure.subplots(1, len(parameters), squeeze=False)[0], parameters.items(), strict=True
+    ):
+        picture = axes.imshow(values.detach().cpu().numpy(), cmap="viridis", aspect="auto")
+        axes.set(title=name, xlabel="angle", ylabel="scale", yticks=range(len(values)))
+        figure.colorbar(picture, ax=axes)
     return figure
 
 

@@ -86,8 +86,8 @@ def parameter_groups(
     `weights` decays matrices and filters alone: parameters of one dimension are biases and batch norm's scale and shift. A
     part's own groups (`hybrid.models.parts`) have their own learning rate or weight decay.
 
-    rates: part of the model (`hybrid.models.selection`) -> factor above 0 on lr, in place of one that the part itself asks
-        for. Where several name a parameter, the longest counts: `head.classifier` before `head`.
+    rates: part of the model (`hybrid.models.selection`), or tag of a group -> factor above 0 on lr, in place of one that the
+        part itself asks for. Where several name a parameter, a tag counts, else the longest: `head.classifier` before `head`.
     """
     _check_rate(lr)
     if not 0 <= weight_decay < math.inf:
@@ -108,14 +108,16 @@ def parameter_groups(
 def _factors(model: nn.Module, rates: Rates) -> dict[int, float]:
     """Parameter's id -> factor, for those that `rates` names."""
     factors: dict[int, float] = {}
-    for pattern in sorted(rates, key=lambda pattern: (len(pattern), pattern)):
+    tags = parts.tagged(model)
+    for pattern in sorted(rates, key=lambda pattern: (pattern in tags, len(pattern), pattern)):
         factor = rates[pattern]
         if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
             raise UserError(
                 f"{_PATH}.rates.{pattern}={factor} is not valid: it is a factor above 0 on the learning rate; "
                 f"trainer.freeze=[{pattern}] trains the part not at all."
             )
-        factors |= {id(p): float(factor) for p in trainable(model, pattern, path=f"{_PATH}.rates").values()}
+        named = tags.get(pattern) or trainable(model, pattern, path=f"{_PATH}.rates").values()
+        factors |= {id(p): float(factor) for p in named}
     return factors
 
 

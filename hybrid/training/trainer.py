@@ -34,6 +34,7 @@ from hybrid.callbacks.callbacks import agree_on_the_end
 from hybrid.data import Batch
 from hybrid.distributed.gradients import GradientSum
 from hybrid.errors import Stopped, UserError, is_out_of_memory
+from hybrid.models.parts import records
 from hybrid.training import checkpoint, schedule
 from hybrid.training.agreement import compare_weights
 from hybrid.training.analysis.live import LiveAnalysis
@@ -85,6 +86,7 @@ class Trainer:
                 profiler.step()
                 self._report()
                 self._end_step(vote, analyse=self.analysis is not None and self.analysis.due(state.step))
+        self.session.pictures.after_training(state.step, state.model)
         if state.end is not None:
             self.session.say_end()
         self._call("on_fit_end")
@@ -224,6 +226,7 @@ class Trainer:
         if self._due(self.plan.evaluate_every):
             self._validate()
         if self.state.step % self.plan.length.steps_per_epoch == 0:
+            self._log_parts()
             self._call("on_epoch_end")
         if not logged and self.session.at_the_end:  # a callback has just ended the run
             self._log()
@@ -239,6 +242,11 @@ class Trainer:
         self.session.tracker.scalars(self.state.step, self.session.epoch, values)
         self.state.check_finite()
         self._restart_clock()
+
+    def _log_parts(self) -> None:
+        """What the parts of the model say of themselves."""
+        if numbers := records(self.state.model):
+            self.session.tracker.scalars(self.state.step, self.session.epoch, numbers)
 
     def _validate(self) -> None:
         if "validation" not in self.session.data.splits:

@@ -4,6 +4,7 @@ Read in this order: `morlet` (the spectra as functions of the parameters), `boun
 (the forms of a bank and their parameters), `module` (`LearnedScattering2D`).
 """
 
+from hybrid.scattering.learned.banks import Form, Init
 from hybrid.scattering.learned.module import LearnedScattering2D
 
-__all__ = ["LearnedScattering2D"]
+__all__ = ["Form", "Init", "LearnedScattering2D"]

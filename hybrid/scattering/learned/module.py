@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hybrid.scattering.filters import MorletBank, lowpass_spectra
+from hybrid.scattering.filters import MorletBank, lowpass_spectra, morlet_bank
 from hybrid.scattering.geometry import ScatteringError
 from hybrid.scattering.learned.banks import Form, Init, make_bank
 from hybrid.scattering.module import Scattering2D
@@ -94,6 +95,25 @@ class LearnedScattering2D(Scattering2D):
             levels = _at_levels(self.filters().double().cpu(), levels_of(self.settings))
         psi = {key: spectra.numpy() for key, spectra in levels.items()}
         return MorletBank(psi, lowpass_spectra(self.J, self.padded_shape))
+
+    def frame_bounds(self) -> tuple[float, float]:
+        """The least and the largest energy that order 1 keeps of a real image's frequency, as a share of its energy.
+
+        It is φ̂(ω)² + ½ Σ (ψ̂(ω)² + ψ̂(-ω)²) over all frequencies ω. A largest value of 1 at most makes the transform contract.
+        """
+        bank = self.filter_bank()
+        power = sum(np.square(bank.psi[j, 0]).sum(0) for j in range(self.J))
+        opposite = np.roll(power[::-1, ::-1], (1, 1), (0, 1))
+        rows, columns = bank.phi[0]
+        energy = np.square(rows[:, None] * columns[None, :]) + (power + opposite) / 2
+        return float(energy.min()), float(energy.max())
+
+    def distance_from_fixed(self) -> float:
+        """How far the wavelets are from the fixed bank's: the norm of the difference of the spectra over the norm of these."""
+        own, fixed = self.filter_bank(), morlet_bank(self.J, self.padded_shape, self.L)
+        pairs = [(own.psi[j, 0], fixed.psi[j, 0]) for j in range(self.J)]
+        difference = sum(np.square(ours - theirs).sum() for ours, theirs in pairs)
+        return float(np.sqrt(difference / sum(np.square(theirs).sum() for _, theirs in pairs)))
 
     def _physical(self, name: str) -> Tensor:
         if self.form == "pixelwise":

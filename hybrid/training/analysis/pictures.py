@@ -10,9 +10,9 @@ from hybrid.data.images import visible
 from hybrid.models import parts
 from hybrid.reports.confusion_figure import confusion_figure
 from hybrid.reports.image_figures import contact_sheet
-from hybrid.reports.scattering_figures import filter_bank_figure
+from hybrid.reports.scattering_figures import filter_bank_figure, wavelet_parameters_figure
 from hybrid.runs import Tracker
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import LearnedScattering2D, Scattering2D
 from hybrid.training.analysis.inspection import mistake_captions, raw_images
 from hybrid.training.evaluation import Evaluation
 
@@ -32,10 +32,23 @@ class Pictures:
             return
         images = visible(next(iter(loader.epoch(0))).images[:64]).detach().float().cpu()
         self.tracker.images(0, "train/augmented_batch", _displayable(images))
+        self._filter_bank(0, parts.scattering_of(getattr(model, "frontend", None)))
+
+    def after_training(self, step: int, model: nn.Module) -> None:
+        """The filters that were learned."""
         transform = parts.scattering_of(getattr(model, "frontend", None))
-        if isinstance(transform, Scattering2D):
-            columns = min(_COLUMNS, transform.L)
-            self.tracker.figure(0, "wavelets/filter_bank", filter_bank_figure(_filters(transform), columns=columns))
+        if self.enabled and transform is not None and parts.trainable_filters(transform):
+            self._filter_bank(step, transform)
+
+    def _filter_bank(self, step: int, transform: nn.Module | None) -> None:
+        """The filters in space and in Fourier space; and, of learned wavelets, their parameters."""
+        if not isinstance(transform, Scattering2D):
+            return
+        columns = min(_COLUMNS, transform.L)
+        self.tracker.figure(step, "wavelets/filter_bank", filter_bank_figure(_filters(transform), columns=columns))
+        if isinstance(transform, LearnedScattering2D) and transform.form != "pixelwise":
+            figure = wavelet_parameters_figure(transform.bank.wavelets()._asdict())
+            self.tracker.figure(step, "wavelets/parameters", figure)
 
     def after_evaluation(self, step: int, evaluation: Evaluation, *, split: str = "validation") -> None:
         """The confusion matrix, where there are classes; of the test images also the most confident mistakes."""
