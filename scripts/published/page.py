@@ -102,7 +102,7 @@ def _epochs(entry: Entry) -> float:
 
 def _shown(entry: Entry) -> list[str]:
     words = f" ({', '.join(in_short(entry.changes, beside_the_row=True))})" if entry.changes else ""
-    return [f"{_accuracy(entry)}{words}", _count(entry), _images(entry.group), _steps(entry)]
+    return [f"{_accuracy(entry).partition(' (s.e.')[0]}{words}", _count(entry), _images(entry.group), _steps(entry)]
 
 
 def with_main_table(readme: str, table: str) -> str:
