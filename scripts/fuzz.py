@@ -10,31 +10,45 @@ one line, tracebacks, wrong results. It exits with 1 where there is a traceback 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
+import multiprocessing
+import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "configuration")]
 
 import test_fuzz as words  # noqa: E402
 
+import hybrid  # noqa: E402
 from hybrid.commands.evaluate import evaluate  # noqa: E402
+from hybrid.commands.export import export  # noqa: E402
+from hybrid.commands.inspect import inspect  # noqa: E402
+from hybrid.commands.report import report  # noqa: E402
 from hybrid.configuration.arguments import command, option  # noqa: E402
 from hybrid.configuration.composition import compose  # noqa: E402
 from hybrid.configuration.entry import guarded  # noqa: E402
+from hybrid.configuration.hydra_arguments import read_whole  # noqa: E402
+from hybrid.training import checkpoint  # noqa: E402
 from hybrid.training import run as training  # noqa: E402
 
+PROCESSES = multiprocessing.get_context("forkserver")  # a process that has imported all, and has no thread yet
+PROCESSES.set_forkserver_preload(["hybrid.training.run", "hybrid.training.restore", "sklearn.datasets"])
 KINDS = ("words", "numbers", "yaml", "bytes", "targets", "kills")
 NUMBERS = [
     "nan",
@@ -63,9 +77,15 @@ TARGETS = [
     "shutil.rmtree",
     "pathlib.Path.touch",
     "os.mkdir",
+    "planted.Head",
+    "torch.load",
+    "hybrid.files.write_text",
+    "${oc.env:TARGET}",
 ]
-RUN = ["model=scat_linear", "data.subset.n=100", "trainer.batch_size=10", "analysis=none", "trainer.duration=30 steps",
-       "trainer.checkpoint_every=2 steps", "trainer.evaluate_every=30 steps", "trainer.tensorboard=false"]  # fmt: skip
+PLACES = ("model.head", "model.frontend", "data", "loss", "optimizer", "schedule", "callbacks", "metrics", "loggers")
+DOORS = ("evaluate", "inspect", "export", "--from", "load_run")
+RUN = ["data=digits", "model=scat_linear", "data.subset.n=100", "trainer.batch_size=10", "analysis=none", "loggers=[csv]",
+       "trainer.duration=60 steps", "trainer.checkpoint_every=1 steps", "trainer.evaluate_every=60 steps"]  # fmt: skip
 FILES = [
     "checkpoints/last.pt",
     "checkpoints/best.pt",
@@ -148,15 +168,19 @@ def numbers_in(text: str) -> str:
 
 def try_words(fuzzer: Fuzzer) -> None:
     base = fuzzer.random.choice(words.BASES)
-    keys = list(words.leaves(compose(base)))
+    keys = list(words.leaves(base_of(tuple(base))))
     fuzzer.starts("words", [*base, words.mistake(keys, ["model", "data", "optimizer"], fuzzer.random)])
 
 
 def try_numbers(fuzzer: Fuzzer) -> None:
     base = fuzzer.random.choice(words.BASES)
-    cfg = compose(base)
-    keys = [key for key in words.leaves(cfg) if not key.startswith(("choices", "run."))]
+    keys = [key for key in words.leaves(base_of(tuple(base))) if not key.startswith(("choices", "run."))]
     fuzzer.starts("numbers", [*base, f"{fuzzer.random.choice(keys)}={fuzzer.random.choice(NUMBERS)}"])
+
+
+@functools.cache
+def base_of(base: tuple[str, ...]) -> DictConfig:
+    return compose(base)
 
 
 def try_yaml(fuzzer: Fuzzer) -> None:
@@ -171,71 +195,142 @@ def try_yaml(fuzzer: Fuzzer) -> None:
 
 
 def try_bytes(fuzzer: Fuzzer) -> None:
-    run, expected = finished(fuzzer)
-    copy = fuzzer.folder / "copy"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(run, copy)
-    path = copy / fuzzer.random.choice([name for name in FILES if (run / name).exists()])
+    """Flip bytes of a file of a finished run, or cut it off; then evaluate it, report it, or give its command again."""
+    copy = copied(fuzzer)
+    path = copy / fuzzer.random.choice([name for name in FILES if (copy / name).exists()])
+    door = fuzzer.random.choice(["evaluate", "report", "again"])
     content = bytearray(path.read_bytes())
     places = [fuzzer.random.randrange(len(content)) for _ in range(fuzzer.random.choice([1, 1, 3]))]
     for at in places:
         content[at] ^= fuzzer.random.randrange(1, 256)
     path.write_bytes(content[: fuzzer.random.randrange(len(content))] if fuzzer.random.random() < 0.2 else content)
-    fuzzer.evaluated("bytes", f"{path.name} at {places}", copy, expected)
+    name = f"{door}, {path.name} at {places} of {len(content)}"
+    if door == "again":
+        if fuzzer.random.random() < 0.5:
+            (copy / "summary.json").unlink(missing_ok=True)
+        code, said = caught(lambda: trained(copy.parent))
+        fuzzer.judged("bytes", name, code, said)
+        if code == 0 and loss_of(copy) != loss_of(finished(fuzzer)[0]) and not said:
+            fuzzer.note("bytes", name, WRONG, f"another loss: {loss_of(copy)}")
+    elif door == "report":
+        with contextlib.redirect_stdout(io.StringIO()):
+            code, said = caught(lambda: report([f"runs={copy}", "columns=all"]))
+        fuzzer.judged("bytes", name, code, said)
+    else:
+        fuzzer.evaluated("bytes", name, copy, finished(fuzzer)[1])
 
 
 def try_targets(fuzzer: Fuzzer) -> None:
-    run, _ = finished(fuzzer)
-    copy, owned = fuzzer.folder / "copy", fuzzer.folder / "owned"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(run, copy)
-    target = fuzzer.random.choice(TARGETS)
-    hostile = f"{{_target_: {target}, command: 'touch {owned}', name: {owned}, path: {owned}}}"
-    lines = (copy / "config.yaml").read_text().splitlines()
-    part = fuzzer.random.choice(["  head:", "  frontend:", "  normalization:"])
-    at = next(k for k, line in enumerate(lines) if line == part)
-    end = next((k for k in range(at + 1, len(lines)) if not lines[k].startswith("    ")), len(lines))
-    (copy / "config.yaml").write_text("\n".join([*lines[:at], f"{part} {hostile}", *lines[end:]]) + "\n")
-    code, said = caught(lambda: evaluate([f"run={copy}"]))
-    if owned.exists():
-        fuzzer.note("targets", f"{part.strip()} {target}", WRONG, "it ran")
-        owned.unlink() if owned.is_file() else shutil.rmtree(owned)
+    """Let a finished run name a hostile class somewhere, and open it: nothing may run, and one line must refuse it."""
+    copy, owned = copied(fuzzer), fuzzer.folder / "owned"
+    (fuzzer.folder / "planted.py").write_text(f"open({str(owned)!r}, 'w')\n\nclass Head:\n    pass\n")
+    target, place, door = (fuzzer.random.choice(these) for these in (TARGETS, PLACES, DOORS))
+    hostile = {"_target_": target, "command": f"touch {owned}", "name": str(owned), "path": str(owned)}
+    nested = fuzzer.random.random() < 0.5
+    cfg = OmegaConf.to_container(OmegaConf.load(copy / "config.yaml"), resolve=False)
+    *above, last = place.split(".")
+    node = functools.reduce(lambda part, key: part[key], above, cfg)
+    if last.endswith("s") and last != "loss":
+        node[last] = [hostile]
+    elif nested:
+        node[last] = {**node[last], "more": [{"deep": hostile}]}
     else:
-        fuzzer.judged("targets", f"{part.strip()} {target}", code, said)
+        node[last] = hostile
+    (copy / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+    name = f"{door}: {'below ' * nested}{place}: {target}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path, str(fuzzer.folder)])
+        code, said = caught(lambda: opened(copy, door, fuzzer.folder))
+    if owned.exists() or "planted" in sys.modules:
+        fuzzer.note("targets", name, WRONG, "it ran")
+        sys.modules.pop("planted", None)
+        owned.unlink() if owned.is_file() else shutil.rmtree(owned, ignore_errors=True)
+    elif code == 0:
+        fuzzer.note("targets", name, WRONG, "it was accepted")
+    else:
+        fuzzer.judged("targets", name, code, said)
+
+
+def opened(run: Path, door: str, folder: Path) -> int:
+    """Use a run as one of the commands does, or as Python does; return the exit code."""
+    if door == "load_run":
+        return guarded(lambda: hybrid.load_run(run).model)
+    if door == "--from":
+        return guarded(lambda: training.run(read_whole([str(run), f"run.root={folder / 'none'}"])))
+    if door == "export":
+        export([f"run={run}", f"to={folder / 'exported'}"])
+    {"evaluate": evaluate, "inspect": inspect}[door]([f"run={run}"])
+    return 0
 
 
 def try_kills(fuzzer: Fuzzer) -> None:
+    """Kill a training at random, twice; its third start must end with the very weights of an undisturbed one."""
     run, _ = finished(fuzzer)
     root = fuzzer.folder / "killed"
     shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    sent = []
     for _ in range(2):
-        process = training_process(root)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(fuzzer.random.uniform(2, 9))
-        process.send_signal(fuzzer.random.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
-        process.wait(60)
-    process = training_process(root)
-    said = process.communicate(timeout=180)[1]
-    if process.returncode:
-        fuzzer.note("kills", "the last start", TRACEBACK, said)
+        process = PROCESSES.Process(target=trained_apart, args=(root, fuzzer.folder / "said"))
+        process.start()
+        process.join(fuzzer.random.uniform(0.2, 3.0))
+        sent.append(fuzzer.random.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, sent[-1])
+        process.join(60)
+        name = f"{[each.name for each in sent]}"
+        if process.exitcode is None or process.exitcode not in (0, 128 + sent[-1], -sent[-1]):
+            fuzzer.note("kills", name, TRACEBACK, f"{process.exitcode}: {(fuzzer.folder / 'said').read_text()}")
+            process.kill()
+            return
+    code, said = caught(lambda: trained(root))
+    if code:
+        fuzzer.note("kills", name, TRACEBACK, said)
         return
-    same = [json.loads(next(place.glob("*/summary.json")).read_text())["test/loss"] for place in (root, run.parent)]
-    fuzzer.note("kills", "the result", ALWAYS_RIGHT if same[0] == same[1] else WRONG, str(same))
+    again = next(path.parent for path in root.glob("*/summary.json"))
+    same = loss_of(again) == loss_of(run) and equal_weights(again, run)
+    fuzzer.note("kills", name, ALWAYS_RIGHT if same else WRONG, f"{loss_of(again)}, not {loss_of(run)}")
 
 
-def training_process(root: Path) -> subprocess.Popen[str]:
-    """`hybrid train` in a process of its own."""
-    arguments = [sys.executable, "-m", "hybrid", "train", *RUN, f"run.root={root}"]
-    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def trained(root: Path) -> int:
+    """Train the small run below this folder; the exit code."""
+    overrides = [*RUN, f"run.root={root}"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        return guarded(lambda: training.run(compose(overrides)), overrides=overrides)
+
+
+def trained_apart(root: Path, said: Path) -> None:
+    """As `trained`, in a process of its own, whose output goes to a file."""
+    with said.open("w") as file:
+        os.dup2(file.fileno(), 2)
+        sys.exit(trained(root))
+
+
+def loss_of(run: Path) -> float | None:
+    """The test loss of a finished run."""
+    return json.loads((run / "summary.json").read_text()).get("test/loss")
+
+
+def equal_weights(one: Path, other: Path) -> bool:
+    """Whether the last weights of two runs have the same bits."""
+    first, second = (checkpoint.load(run / "checkpoints" / "last.pt")["model"] for run in (one, other))
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def copied(fuzzer: Fuzzer) -> Path:
+    """A fresh copy of the finished run."""
+    run, _ = finished(fuzzer)
+    copy = fuzzer.folder / "copies" / run.name
+    shutil.rmtree(copy.parent, ignore_errors=True)
+    return Path(shutil.copytree(run, copy))
 
 
 def finished(fuzzer: Fuzzer) -> tuple[Path, str]:
-    """The folder of a finished run, and what its evaluation says."""
+    """The folder of a finished run, and what its evaluation says. It is trained once."""
     root = fuzzer.folder / "whole"
     if not (told := root / "said").exists():
-        process = training_process(root)
-        said = process.communicate(timeout=300)[1]
-        assert process.returncode == 0, said
+        code, said = caught(lambda: trained(root))
+        assert code == 0, said
         run = next(path.parent for path in root.glob("*/summary.json"))
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
@@ -251,21 +346,35 @@ TRIES = {
 }  # fmt: skip
 
 
+@contextlib.contextmanager
+def untrained(*, once: bool) -> Iterator[None]:
+    """A context in which a run is made ready and not trained; with `once` each choice of files is composed once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_train", lambda *_: {})
+        if once:
+            words.compose_files_once(patch.setattr)
+        yield
+
+
+HOW = {
+    "words": functools.partial(untrained, once=True),
+    "numbers": functools.partial(untrained, once=True),
+    "yaml": functools.partial(untrained, once=False),  # its file is another at each try
+}
+
+
 def fuzz(*, seconds: float, seed: int, kinds: tuple[str, ...] = KINDS) -> Fuzzer:
     """Try each kind for its share of the seconds, at least once."""
-    before, training._train = training._train, lambda *_: {}
     with tempfile.TemporaryDirectory() as folder:
         fuzzer = Fuzzer(Path(folder), random.Random(seed))
-        try:
-            for kind in kinds:
-                until = time.monotonic() + seconds / len(kinds)
+        for kind in kinds:
+            until = time.monotonic() + seconds / len(kinds)
+            with HOW.get(kind, contextlib.nullcontext)():
                 while True:
                     TRIES[kind](fuzzer)
                     if time.monotonic() > until:
                         break
-                shutil.rmtree(fuzzer.folder / "none", ignore_errors=True)
-        finally:
-            training._train = before
+            shutil.rmtree(fuzzer.folder / "none", ignore_errors=True)
     return fuzzer
 
 
