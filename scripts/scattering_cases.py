@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.errors import UserError
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import LearnedScattering2D, Scattering2D
 from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled.codelets.plans import is_supported
 from hybrid.scattering.compiled.cpu.kernels import kernel_for
 from hybrid.scattering.compiled.cuda.devices import transform_for
 from hybrid.scattering.compiled.engine import is_usable
 from hybrid.scattering.geometry import Settings, map_sizes
+from hybrid.scattering.learned.module import at_levels
 
 LARGEST_L2, LARGEST_WORST = 3e-7, 1e-6
 COLOURS = 3
@@ -25,13 +26,18 @@ COLOURS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A batch of colour images side × side; gradient: forward, and backward to the images."""
+    """A batch of colour images side × side; gradient: forward, and backward to the images; learned: to the filters instead.
+
+    The wavelets of a learned case are parameters, of which the filters are made in every call. The compiled engines cannot do
+    that: beside it they show how long the fixed transform takes, forward and backward to the images.
+    """
 
     side: int
     J: int
     batch: int
     order: int = 2
     gradient: bool = False
+    learned: bool = False
 
     @property
     def settings(self) -> Settings:
@@ -76,10 +82,38 @@ def make(case: Case, engine: str) -> nn.Module:
         from pytorch_wavelets import ScatLayer
 
         return nn.Sequential(ScatLayer(), ScatLayer())
+    if case.learned and engine in ("kymatio", "torch"):
+        learned = LearnedScattering2D(case.J, (case.side, case.side), max_order=case.order)
+        return learned if engine == "torch" else LearnedKymatio(learned)
     try:
         return Scattering2D(case.J, (case.side, case.side), max_order=case.order, engine=engine)
     except ImportError as error:
         raise UserError(str(error)) from error
+
+
+class LearnedKymatio(nn.Module):
+    """The authors' way to learn wavelets: kymatio's transform under autograd, with filters that each call makes anew.
+
+    The filters are those of `LearnedScattering2D`, so that both compute the same; the authors' own are not periodic.
+    """
+
+    def __init__(self, learned: LearnedScattering2D) -> None:
+        super().__init__()
+        self.bank, self.L = learned.bank, learned.L
+        fixed = Scattering2D(learned.J, learned.shape, learned.L, learned.max_order, engine="kymatio")
+        self.kymatio = fixed.engine.kymatio
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(..., H, W) -> (..., P, h, w)."""
+        filters = {name: buffer.to(images.dtype) for name, buffer in self.kymatio.named_buffers()}
+        spectra, number = self.bank.spectra(), len(self.kymatio.phi["levels"])
+        for n, psi in enumerate(self.kymatio.psi):
+            j, theta = divmod(n, self.L)
+            for level in range(len(psi["levels"])):
+                wavelets = at_levels(spectra, ((j, level),))[j, level]
+                filters[f"tensor{number}"] = wavelets[theta].to(images.dtype).unsqueeze(-1)
+                number += 1
+        return torch.func.functional_call(self.kymatio, filters, images.contiguous())
 
 
 def make_images(case: Case) -> Tensor:
@@ -95,7 +129,10 @@ def make_images(case: Case) -> Tensor:
 
 def call(module: nn.Module, case: Case, images: Tensor) -> Callable[[], object]:
     """What is timed."""
-    if not case.gradient:
+    parameters = list(module.parameters())
+    if parameters:
+        return lambda: torch.autograd.grad(module(images).sum(), parameters)
+    if not (case.gradient or case.learned):
         return torch.no_grad()(lambda: module(images))
     leaf = images.clone().requires_grad_()
     return lambda: torch.autograd.grad(module(leaf).sum(), leaf)

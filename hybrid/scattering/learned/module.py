@@ -92,7 +92,7 @@ class LearnedScattering2D(Scattering2D):
 
     def own_filters(self) -> MorletBank:
         with torch.no_grad():
-            levels = _at_levels(self.filters().double().cpu(), levels_of(self.settings))
+            levels = at_levels(self.filters().double().cpu(), levels_of(self.settings))
         psi = {key: spectra.numpy() for key, spectra in levels.items()}
         return MorletBank(psi, lowpass_spectra(self.J, self.padded_shape))
 
@@ -127,13 +127,13 @@ class LearnedScattering2D(Scattering2D):
         return self.engine.transform(images, self._multipliers(images.dtype))
 
     def _multipliers(self, dtype: torch.dtype) -> Filters:
-        levels = _at_levels(self.filters(), levels_of(self.settings))
+        levels = at_levels(self.filters(), levels_of(self.settings))
         return {
             key: (spectra / spectra[0].numel()).to(dtype).repeat_interleave(2, -1) for key, spectra in levels.items()
         }
 
 
-def _at_levels(spectra: Tensor, keys: tuple[tuple[int, int], ...]) -> dict[tuple[int, int], Tensor]:
+def at_levels(spectra: Tensor, keys: tuple[tuple[int, int], ...]) -> dict[tuple[int, int], Tensor]:
     """(J, L, H, W) -> for each (j, level) the (L, H / 2^level, W / 2^level) spectra for maps sampled every 2^level."""
     return {(j, level): _coarsen(_coarsen(spectra[j], level, -2), level, -1) for j, level in keys}
 
