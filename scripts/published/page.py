@@ -78,7 +78,14 @@ def main_table(page: Page, tables: Sequence[Rows]) -> str:
     for section, rows in zip(page.sections, tables, strict=True):
         for row, found in rows:
             if row.main and row.mark != "memory" and (best := _closest(found)):
-                lines.append([_name(row), f"`{_recipe_name(row, section.name)}`", _published(row), *_shown(best)])
+                lines.append(
+                    [
+                        _name(row),
+                        f"`{_recipe_name(row, section.name)}`",
+                        _published(row).replace(" (s.e.)", " s.e."),
+                        *_shown(best),
+                    ]
+                )
     head = ["network", "experiment", "published", "ours", "seeds", "images", "steps"]
     return _table([head, *lines]) if lines else ""
 
