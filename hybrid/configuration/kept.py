@@ -25,7 +25,8 @@ from hybrid.configuration.signature import is_signed, sign
 from hybrid.errors import UserError, first_line
 
 _LARGEST, _MOST, _DEEPEST = 2 << 20, 100_000, 50  # bytes, values, sections within sections
-_VARIABLE = re.compile(r"\$\{\s*oc\.env\s*:")
+_VARIABLE = re.compile(r"(?<!\\)(?:\\\\)*\$\{\s*oc\.env\s*:")  # with no escape before it
+_TEXT = re.compile(r"(?<!\\)(?:\\\\)*\\\$\{")  # an escaped ${, which is these two characters
 _DECODED = re.compile(r"\$\{\s*oc\.decode\s*:\s*\$\{\s*oc\.env\s*:")
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
 
@@ -70,16 +71,17 @@ def is_own(path: Path) -> bool:
 def as_kept(cfg: DictConfig) -> str:
     """The text of a configuration that is kept: all its values, but for secrets, and no order.
 
-    It is signed where it names classes that are not hybrid's own, or environment variables.
+    It is signed where it names classes that are not hybrid's own, or environment variables. It is not where it has the characters
+    `${` of a foreign configuration: what is signed is looked up.
     """
     from hybrid.configuration.class_paths import class_paths
 
     cfg = cfg.copy()
     _take_orders_back(cfg)
-    if not _names_variables(OmegaConf.to_container(cfg, resolve=False)):
-        text = OmegaConf.to_yaml(cfg, resolve=True)
-        return sign(text) if any(True for _ in class_paths(cfg)) else text
-    return sign(OmegaConf.to_yaml(OmegaConf.create(plain(cfg))))
+    written = OmegaConf.to_container(cfg, resolve=False)
+    text = OmegaConf.to_yaml(OmegaConf.create(_as_text(plain(cfg))), resolve=True)
+    to_sign = _names_variables(written) or any(True for _ in class_paths(cfg))
+    return sign(text) if to_sign and not _has(_TEXT, written) else text
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -133,11 +135,15 @@ def _take_orders_back(cfg: DictConfig) -> None:
 
 
 def _names_variables(node: Any) -> bool:
+    return _has(_VARIABLE, node)
+
+
+def _has(pattern: re.Pattern[str], node: Any) -> bool:
     if isinstance(node, dict):
         node = list(node.values())
     if isinstance(node, list):
-        return any(map(_names_variables, node))
-    return isinstance(node, str) and _VARIABLE.search(node) is not None
+        return any(_has(pattern, each) for each in node)
+    return isinstance(node, str) and pattern.search(node) is not None
 
 
 @contextlib.contextmanager
