@@ -7,10 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+# Whether torch.export records the operations. torch 2.6 does not tell that from torch.compile.
+is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+
 
 def holds_nothing(images: Tensor) -> bool:
     """Whether a tensor has no numbers, also by an axis that `torch.func.vmap` hides. False in a program that is exported."""
-    if torch.compiler.is_exporting():
+    if is_exporting():
         return False
     functorch = torch._C._functorch
     while not torch.compiler.is_compiling() and functorch.is_functorch_wrapped_tensor(images):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hybrid.scattering.empty import at_least_one, holds_nothing
+from hybrid.scattering.empty import at_least_one, holds_nothing, is_exporting
 from hybrid.scattering.filters import MorletBank, morlet_bank
 from hybrid.scattering.geometry import ScatteringError, Settings, check_parameters
 from hybrid.scattering.kymatio_interface import check_frontend, list_of_paths, path_table
@@ -181,7 +181,7 @@ class Scattering2D(nn.Module):
         if holds_nothing(images):  # some Fourier transforms refuse an empty batch
             return images[..., None, :1, :1].expand(*batch, *self.output_shape)
         flat = images.flatten(0, -3) if batch else images.unsqueeze(0)
-        if torch.compiler.is_exporting():
+        if is_exporting():
             return at_least_one(self._transformed, flat).reshape(*batch, *self.output_shape)
         return self._transformed(flat).reshape(*batch, *self.output_shape)
 

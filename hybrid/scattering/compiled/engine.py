@@ -17,6 +17,7 @@ from hybrid.scattering.compiled.cpu.kernels import kernel_for
 from hybrid.scattering.compiled.cuda.devices import transform_for
 from hybrid.scattering.compiled.fastest_engine import speedup
 from hybrid.scattering.compiled.operator import apply
+from hybrid.scattering.empty import is_exporting
 from hybrid.scattering.geometry import Settings, map_sizes
 from hybrid.scattering.spectral import is_transformed
 from hybrid.scattering.torch_engine import TorchEngine, keep_precision
@@ -67,7 +68,7 @@ class CompiledEngine(nn.Module):
         if images.requires_grad and torch.is_grad_enabled() and math.prod(self.settings.padded) > _LARGEST_GRADIENT:
             return False
         # An exported program must run where no compiler is. An operator of torch.library has no forward derivative.
-        return not torch.compiler.is_exporting() and not is_transformed()
+        return not is_exporting() and not is_transformed()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> CompiledEngine:
         return super()._apply(keep_precision(fn), recurse)
