@@ -82,7 +82,7 @@ def _row(name: str, rate: str, train: Any, validation: Any, *, data: Any, option
         if model.needs_statistics:
             model.fit_normalization(features.split(64))
     rest = nn.Sequential(model.normalization, model.head).to(memory_format=torch.channels_last)
-    optimizer = sgd(model, lr=rate if rate == "auto" else float(rate), weight_decay=5e-4)
+    optimizer = sgd(model, lr=rate if rate == "auto" else float(rate), weight_decay=5e-4, images=options.batch)
     lr = optimizer.defaults["lr"]
     losses, hits = _train(rest, optimizer, features, train[1], options)
     rest.eval()

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import hybrid
 from hybrid.configuration.composition import compose
 from hybrid.models.cnn import CNN
 from hybrid.models.dense import MLP, Linear
@@ -80,6 +81,40 @@ def test_one_layer_trains_from_the_first_step_whatever_the_number_of_inputs(side
         steps.step()
         losses.append(loss.item())
     assert max(losses) < 1.3 * losses[0] and losses[-1] < 0.4, losses
+
+
+NARROW = {
+    "scat_linear": {}, "scat_mlp": {"hidden": [64]}, "scat_cnn": {"widths": [[32], [32]]},
+    "scat_sle": {"encoder": [64], "hidden": [64]}, "scat_resnet": {"widths": [16, 32]}, "scat_wrn": {"k": 1},
+    "wrn_16_8": {"k": 1}, "regular_cnn": {"width": 32, "dropout": 0.0}, "vgg16": {"widths": [[16, 16], [32, 32]], "hidden": [64]},
+}  # fmt: skip
+LARGER = ("scat_linear", "scat_resnet")
+
+
+@pytest.mark.parametrize(("name", "side"), [*((name, 32) for name in NARROW), *((name, 128) for name in LARGER)])
+def test_the_loss_falls_in_the_first_steps_and_never_leaps(name, side):
+    """Textures of four orientations in noise; batches of 16, without a schedule."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(48) % 4
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    turned = torch.stack([torch.cos(a) * rows + torch.sin(a) * columns for a in torch.arange(4) * torch.pi / 4])
+    images = torch.sin(turned * 0.8)[labels, None] + torch.randn(48, 3, side, side, generator=generator)
+    torch.manual_seed(0)
+    model = hybrid.build_model(name, image_shape=(3, side, side), num_classes=4, head=NARROW[name])
+    with torch.no_grad():
+        features = model.frontend(images)
+        if model.needs_statistics:
+            model.fit_normalization([features])
+    rest = torch.nn.Sequential(model.normalization, model.head)
+    steps, losses = sgd(rest, lr="auto", images=16), []
+    for step in range(36):
+        part = torch.arange(16) + 16 * (step % 3)
+        loss = F.cross_entropy(rest(features[part]), labels[part])
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+        losses.append(loss.item())
+    assert max(losses) < 3 * losses[0] and sum(losses[-3:]) / 3 < 0.7 * losses[0], losses
 
 
 def test_a_run_says_its_rate_and_keeps_the_number(train, capsys):
