@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from hybrid.training.restore import Restored
 
 
+_FORMATS = ("torch", "onnx", "safetensors")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """The options of the command line."""
@@ -36,7 +39,7 @@ class Options:
     run: str = option("the run's folder")
     to: str | None = option("folder to write; null: exported/ and the run's name", default=None)
     formats: tuple[Literal["torch", "onnx", "safetensors"], ...] = option(
-        "what to write", default=("torch", "onnx", "safetensors")
+        "what to write; without it, a format whose packages are missing is skipped", default=_FORMATS
     )
     weights: str | None = option(
         "which checkpoint: last, best or best-STEP; null: the one that the run tested", default=None
@@ -57,7 +60,7 @@ def export(options: Options) -> None:
 
     from hybrid.export import Pipeline
     from hybrid.export.package import export as export_package
-    from hybrid.export.package import real_images
+    from hybrid.export.package import missing_package, real_images
     from hybrid.training.restore import restore
 
     run = restore(
@@ -69,10 +72,15 @@ def export(options: Options) -> None:
         trust=options.trust,
     )
     print(run.describe(), flush=True)
+    formats = list(options.formats)
+    if options.formats is _FORMATS:  # nobody asked for them by name
+        missing = {name: reason for name in formats if (reason := missing_package(name)) is not None}
+        print(*(f"{name} is skipped: {reason}" for name, reason in missing.items()), sep="\n", end="\n" * bool(missing))
+        formats = [name for name in formats if name not in missing]
     to = Path(options.to) if options.to else Path("exported") / run.name
     artefacts = export_package(
         Pipeline(run.data.preprocessing, run.model).eval(),
-        formats=options.formats,
+        formats=formats,
         to=to,
         description=_description(run),
         model_config=OmegaConf.to_container(run.cfg.model, resolve=True),

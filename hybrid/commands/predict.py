@@ -98,6 +98,9 @@ def _show(options: Options, predictions: Iterator[Prediction], *, top: int, task
 def _at_least_one(predictions: Iterator[Prediction], images: tuple[str, ...]) -> Iterator[Prediction]:
     first = next(predictions, None)
     if first is None:
-        raise UserError(f"no readable image in {', '.join(images[:5])}{' …' if len(images) > 5 else ''}.")
+        from hybrid.prediction.array_files import is_array
+
+        what = "array of images that fits the run" if all(map(is_array, images)) else "readable image"
+        raise UserError(f"no {what} in {', '.join(images[:5])}{' …' if len(images) > 5 else ''}.")
     yield first
     yield from predictions

@@ -67,6 +67,16 @@ def array_names(path: Path) -> dict[str, tuple[int, ...]]:
     return {name: tuple(open_array(path, name, setting="array")[0].shape) for name in names}
 
 
+def _unknown(path: Path, name: str, names: list[str], setting: str) -> UserError:
+    """The error for an array that a file lacks. It gives the settings where two arrays can only be images and their labels."""
+    error = unknown_name(name, names, what=f"array of {path} ({setting})")
+    if setting not in ("data.images", "data.labels") or len(names) != 2:
+        return error
+    labels, images = sorted(array_names(path).items(), key=lambda each: len(each[1]))
+    fitting = len(labels[1]) in (1, 2) and len(images[1]) in (3, 4) and labels[1][0] == images[1][0]
+    return UserError(f"{error} Set data.images={images[0]} data.labels={labels[0]}.") if fitting else error
+
+
 def _place(root: Path, name: str, setting: str) -> tuple[Path, str]:
     """(the file, the name of the array in it)."""
     if root.is_file():
@@ -91,7 +101,7 @@ def _in_npz(path: Path, name: str, setting: str) -> tuple[Any, bool]:
     with zipfile.ZipFile(path) as archive:
         names = [member.removesuffix(".npy") for member in archive.namelist()]
         if name not in names:
-            raise unknown_name(name, names, what=f"array of {path} ({setting})")
+            raise _unknown(path, name, names, setting)
         member = archive.getinfo(f"{name}.npy")
     if member.compress_type == zipfile.ZIP_STORED and (mapped := _mapped(path, member)) is not None:
         return mapped, True
@@ -136,7 +146,7 @@ _open_files = _OpenFiles()
 
 def _in_hdf5(path: Path, name: str, setting: str) -> Any:
     if name not in (names := _hdf5_names(path)):
-        raise unknown_name(name, names, what=f"array of {path} ({setting})")
+        raise _unknown(path, name, names, setting)
     return _open_files.get(path)[name]
 
 

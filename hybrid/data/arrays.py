@@ -41,7 +41,8 @@ class Arrays(Source):
         value_range: the values (black, white) of numbers whose type does not say them.
         task: what the labels are. None sees it: whole numbers, text and one-hot rows are classes, other rows of 0 and 1 are
             several labels an image, and floats are values.
-        class_names: one for each class, label or value; None numbers them, or takes them from labels that are text.
+        class_names: one for each class, label or value. None numbers classes, or takes them from labels that are text, and
+            calls labels and values as their array is called: "angle", or "emotions0", "emotions1" of several columns.
         in_memory: whether the images are read whole; None does so up to 4 GiB. Otherwise each batch is read from the file.
         num_workers: processes that read images which are not in memory.
         name: in tables and file names.
@@ -130,7 +131,16 @@ class Arrays(Source):
         found = as_labels(labels, task=self.task, where=f"{self.name}, train part")
         if self.task == "classification":
             return tuple(map(str, range(max(int(found.max()) + 1, _columns(labels)))))
-        return tuple(f"{'label' if self.task == 'multilabel' else 'value'}{n}" for n in range(_columns(found)))
+        if self.task == "regression" and _columns(found) == 1 and self._own_name is not None:
+            return (self._own_name,)
+        name = self._own_name or ("label" if self.task == "multilabel" else "value")
+        return tuple(f"{name}{n}" for n in range(_columns(found)))
+
+    @property
+    def _own_name(self) -> str | None:
+        """The name of the array of labels without its file and groups; None where it is "labels", which says nothing."""
+        name = (self._names["train"][1] or "").rpartition(":")[2].rpartition("/")[2].removesuffix(".npy")
+        return None if name in ("", "labels") else name
 
     def stored(self, part: Part) -> Split | None:
         images = self._images(part)

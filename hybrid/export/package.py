@@ -84,6 +84,15 @@ def real_images(data: Data, count: int = 16) -> Tensor | None:
     return pixels.float() / 255
 
 
+def missing_package(name: Format) -> str | None:
+    """What a format needs and this Python lacks, in words; None where nothing is missing."""
+    try:
+        _need_packages([name])
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def _need_packages(formats: Sequence[Format]) -> None:
     """Before minutes of work, not after."""
     if "onnx" in formats:

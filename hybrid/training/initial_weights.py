@@ -66,7 +66,11 @@ def load_initial_weights(
         raise UserError(f"{source} has no weight that fits this model: {problems}.")
     model.load_state_dict(taken, strict=False)
     if problems:
-        warnings.warn(f"{given} took {len(taken)} of the model's {len(own)} tensors: {problems}.", stacklevel=2)
+        warnings.warn(
+            f"{relax}=shapes, as asked: {len(taken)} of the model's {len(own)} tensors are taken from {given}, the others keep "
+            f"their first values ({problems}).",
+            stacklevel=2,
+        )
     return set(taken)
 
 

@@ -140,6 +140,12 @@ def test_a_missing_package_is_named_with_the_extra_that_installs_it(finished, ca
     code, _, err = call("export", f"run={finished.path}", f"to={tmp_path / 'x'}", "formats=safetensors")
     assert code == 2 and err == "error: safetensors needs safetensors.torch: pip install 'hybrid-scattering[export]'\n"
     assert list(tmp_path.iterdir()) == []
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    code, out, _ = call("export", f"run={finished.path}", f"to={tmp_path / 'x'}")
+    assert (
+        code == 0 and "safetensors is skipped: safetensors needs" in out and "onnx is skipped: ONNX needs onnx" in out
+    )
+    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["model.json", "model.pt2"]
 
 
 @pytest.mark.slow

@@ -137,6 +137,31 @@ def test_labels_of_other_tasks_stay_what_they_are(npz):
     )
 
 
+def test_values_and_labels_are_called_as_their_array_is(npz):
+    values, several = np.linspace(0, 1, 20, dtype=np.float32), RANDOM.randint(0, 2, (20, 3))
+    several[0] = 1
+    assert npz(angle=values, keys={"labels": "angle"}).class_names == ("angle",)
+    assert npz(pose=np.stack([values, values], 1), keys={"labels": "pose"}).class_names == ("pose0", "pose1")
+    named = npz(emotions=several, keys={"labels": "emotions", "task": "multilabel"}).class_names
+    assert named == ("emotions0", "emotions1", "emotions2")
+    assert npz(labels=values).class_names == ("value0",)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".h5"])
+def test_two_arrays_that_can_only_be_images_and_labels_are_named(tmp_path, ending):
+    path = tmp_path / f"photos{ending}"
+    if ending == ".h5":
+        with pytest.importorskip("h5py").File(path, "w") as file:
+            file["x"], file["y"] = PIXELS, LABELS
+    else:
+        np.savez(path, x=PIXELS, y=LABELS)
+    with pytest.raises(UserError, match=r"Valid: x, y\. Set data\.images=x data\.labels=y\."):
+        open_array(path, "images", setting="data.images")
+    np.savez(tmp_path / "other.npz", x=PIXELS, y=LABELS[:3])
+    with pytest.raises(UserError, match=r"Valid: x, y\.$"):
+        open_array(tmp_path / "other.npz", "images", setting="data.images")
+
+
 def test_test_and_validation_images_of_its_own(npz):
     keys = {"test": None, "validation": None}
     for part in ("test", "validation"):
