@@ -80,9 +80,9 @@ def main_table(page: Page, tables: Sequence[Rows]) -> str:
             if row.main and row.mark != "memory" and (best := _closest(found)):
                 lines.append(
                     [
-                        _name(row),
+                        _name(row).replace("Scattering", "Scat"),
                         f"`{_recipe_name(row, section.name)}`",
-                        _published(row).replace(" (s.e.)", " s.e."),
+                        _published(row),
                         *_shown(best),
                     ]
                 )
