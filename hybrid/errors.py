@@ -39,6 +39,14 @@ class Stopped(Exception):
         self.exit_code = 128 + number
 
 
+class StoppedAtOnce(KeyboardInterrupt):
+    """A signal stopped a run that did not wait for its next checkpoint."""
+
+    def __init__(self, words: str, exit_code: int) -> None:
+        super().__init__(words)
+        self.exit_code = exit_code
+
+
 LOST = 75  # exit code where another process died: "try again", as sysexits.h has it
 
 

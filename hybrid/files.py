@@ -66,8 +66,18 @@ def naming(path: Path | str) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str, *, parents: bool = True) -> None:
-    """`text` as UTF-8, whole or not at all."""
-    write_atomically(path, lambda file: file.write(text.encode()), parents=parents)
+    """`text` as UTF-8, whole or not at all. Names that are no UTF-8 are written as they are typed: caf\\udce9."""
+    write_atomically(path, lambda file: file.write(text.encode(errors="backslashreplace")), parents=parents)
+
+
+def json_line(content: Any) -> str:
+    """Return one line of JSON with letters as they are, or all escaped where some are of a name that is no UTF-8."""
+    text = json.dumps(content, ensure_ascii=False)
+    return text if _is_unicode(text) else json.dumps(content)
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:

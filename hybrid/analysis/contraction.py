@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hybrid.analysis.checks import checked_features, checked_labels
+from hybrid.analysis.checks import as_tensor, checked_features, checked_labels
 from hybrid.analysis.pairs import class_order
 from hybrid.errors import UserError
 
@@ -103,6 +103,8 @@ def contraction_ratios(
 
     Raises UserError for shapes that differ, distances that are negative or not finite, and inputs that are all at distance 0.
     """
+    input_distances = as_tensor(input_distances, "input_distances")
+    output_distances, same_class = as_tensor(output_distances, "output_distances"), as_tensor(same_class, "same_class")
     _check_distances(input_distances, output_distances, same_class)
     before, after = input_distances.double(), output_distances.to(input_distances.device).double()
     same_class = same_class.to(before.device)

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from hybrid.analysis.checks import checked_features, checked_labels
+from hybrid.analysis.checks import as_tensor, checked_features, checked_labels
 from hybrid.analysis.layers import Layer, plain_model
 from hybrid.analysis.observation import observe
 from hybrid.errors import UserError, unknown_name
@@ -78,6 +78,7 @@ def pooled(values: Tensor, pooling: Pooling = "average", *, channels: int = 1) -
     Raises ValueError for another shape.
     """
     _check_pooling(pooling)
+    values = as_tensor(values, "values")
     if values.ndim < 2:
         raise ValueError(f"features are (N, D) or (N, C, ...), got {tuple(values.shape)}")
     values = values.to(torch.promote_types(values.dtype, torch.float32))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from hybrid.analysis.checks import as_tensor
 from hybrid.analysis.layers import output_tensor, plain_model
 from hybrid.errors import UserError
 from hybrid.taps import undisturbed
@@ -35,6 +36,8 @@ def saliency(model: nn.Module, images: Tensor, outputs: Tensor | None = None) ->
         >>> saliency(model, torch.rand(2, 3, 8, 8), torch.tensor([0, 4])).shape
         torch.Size([2, 8, 8])
     """
+    images = as_tensor(images, "images")
+    outputs = None if outputs is None else as_tensor(outputs, "outputs")
     if images.ndim != 4 or not images.is_floating_point():
         kind = str(images.dtype).removeprefix("torch.")
         raise UserError(

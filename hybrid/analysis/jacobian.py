@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from hybrid.analysis.checks import as_tensor
 from hybrid.errors import UserError
 
 _CHECK_EVERY = 5  # iterations between two looks at the result: each waits for the device
@@ -62,6 +63,7 @@ def jacobian_norm(
     because it repeats the forward; it is used only for functions that torch cannot differentiate twice.
     Raises UserError for outputs without a gradient, samples that depend on each other, and values that are not finite.
     """
+    inputs = as_tensor(inputs, "inputs")
     _check_arguments(inputs, iterations, tolerance)
     generator = generator or torch.Generator().manual_seed(0)
     start = torch.randn(inputs[0].numel(), generator=generator, dtype=torch.float64)

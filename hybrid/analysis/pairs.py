@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -53,7 +54,7 @@ def sample_pairs(labels: Tensor, count: int, *, generator: torch.Generator) -> P
     samples or a count below 1.
     """
     labels = checked_labels(labels)
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
         raise UserError(f"count, the number of pairs, must be an integer of at least 1, got {count!r}")
     if len(labels) < 2:
         raise UserError(f"a pair needs two samples, got {len(labels)}")

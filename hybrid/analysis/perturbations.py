@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hybrid.analysis.checks import as_tensor
 from hybrid.analysis.warping import Deformation, warp
 from hybrid.errors import UserError, unknown_name
 
@@ -47,7 +48,7 @@ def perturb(images: Tensor, kind: str, strength: float, *, generator: torch.Gene
     Raises UserError for an unknown kind, images that are not (N, C, H, W) floating-point with at least 2x2 pixels, and a
     strength that is not finite or not possible for the kind.
     """
-    chosen = perturbation(kind)
+    chosen, images = perturbation(kind), as_tensor(images, "images")
     check_images(images)
     check_strength(kind, strength)
     return chosen.apply(images, strength, generator)

@@ -89,6 +89,8 @@ def knn_accuracy(neighbours: Neighbours, train_labels: Tensor, test_labels: Tens
     neighbours: nearest_neighbours(train_features, k, queries=test_features), with at least this k. Weights and ties are those of
     scikit-learn's KNeighborsClassifier. Raises UserError for a k that the table does not hold, and labels that do not fit.
     """
+    train_labels = checked_labels(train_labels, name="training labels")
+    test_labels = checked_labels(test_labels, name="test labels")
     if not 1 <= k <= neighbours.indices.shape[1]:
         raise UserError(f"k={k} is not valid: the table holds {neighbours.indices.shape[1]} neighbours.")
     if len(test_labels) != len(neighbours.indices) or neighbours.indices.max() >= len(train_labels):

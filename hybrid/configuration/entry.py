@@ -190,7 +190,7 @@ def guarded(
                 sys.stdout.flush()  # here, where a full disk is a line
     except KeyboardInterrupt as interrupt:
         _say(str(interrupt) or "stopped")
-        return INTERRUPTED
+        return getattr(interrupt, "exit_code", INTERRUPTED)
     except BrokenPipeError:
         if is_patient() or sys.stdout is None:  # then it is another pipe that broke
             raise

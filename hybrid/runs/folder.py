@@ -37,7 +37,7 @@ from hybrid.configuration.kept import as_kept, is_own, read_kept
 from hybrid.configuration.renamed import is_of_an_earlier_version, with_earlier_defaults
 from hybrid.configuration.signature import sign
 from hybrid.errors import PeerLost, UserError
-from hybrid.files import read_json, remove_temporaries, write_json, write_text
+from hybrid.files import json_line, read_json, remove_temporaries, write_json, write_text
 from hybrid.locks import FileLock, is_locked
 from hybrid.runs.identity import identity, run_name
 from hybrid.runs.numbers import headline
@@ -166,7 +166,7 @@ class RunFolder:
             if not self.classes.is_file():
                 names: Any = list(class_names)
                 names = names if task == "classification" else {"task": task, "names": names}
-                write_text(self.classes, json.dumps(names, ensure_ascii=False) + "\n")
+                write_text(self.classes, json_line(names) + "\n")
             if facts is not None and not self.data.is_file():
                 write_json(self.data, facts)
             if not self.config.is_file():

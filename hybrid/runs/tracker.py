@@ -89,4 +89,4 @@ class Tracker:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         for sink in self.sinks:
-            sink.abandon() if kind is KeyboardInterrupt else sink.close()
+            sink.abandon() if kind is not None and issubclass(kind, KeyboardInterrupt) else sink.close()

@@ -11,14 +11,14 @@ from types import FrameType
 
 from hybrid import distributed
 from hybrid.data.file_loader import is_stalled
-from hybrid.errors import same_command
+from hybrid.errors import StoppedAtOnce, same_command
 from hybrid.training import checkpoint
 
 
 class Interruption:
     """A context in which the first SIGINT, SIGTERM, SIGUSR1 or SIGHUP only sets `signal`.
 
-    A second Ctrl-C raises KeyboardInterrupt at once, and so does any signal while the loader waits for workers that give nothing.
+    A second Ctrl-C raises StoppedAtOnce, and so does any signal while the loader waits for workers that give nothing.
     A third signal ends the process, whatever it is waiting for. SIGHUP stays
     ignored where it was, as after `nohup`.
     """
@@ -45,15 +45,16 @@ class Interruption:
         if self._count > 2:
             os._exit(128 + number)
         if is_stalled() or (self.signal is not None and number == signal.SIGINT):
-            raise KeyboardInterrupt
+            raise StoppedAtOnce("stopped", 128 + number)
         self.signal = signal.Signals(number)
 
 
-def stopped_at_once(checkpoints: Path) -> KeyboardInterrupt:
-    """What a Ctrl-C that did not wait for a checkpoint tells the user: from where the run of these checkpoints goes on."""
+def stopped_at_once(checkpoints: Path, interrupt: KeyboardInterrupt) -> StoppedAtOnce:
+    """What a signal that did not wait for a checkpoint tells the user: from where the run of these checkpoints goes on."""
+    words = "stopped before the first checkpoint; the same command begins again"
     if checkpoint.present(checkpoints):
-        return KeyboardInterrupt(f"stopped at once; {same_command()} continues from the last checkpoint")
-    return KeyboardInterrupt("stopped before the first checkpoint; the same command begins again")
+        words = f"stopped at once; {same_command()} continues from the last checkpoint"
+    return StoppedAtOnce(words, getattr(interrupt, "exit_code", 128 + signal.SIGINT))
 
 
 class StopVote:

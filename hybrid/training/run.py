@@ -186,7 +186,7 @@ def _noting_failures(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        raise stopped_at_once(folder.checkpoints) from interrupt
+        raise stopped_at_once(folder.checkpoints, interrupt) from interrupt
     except Stopped:
         raise
     except Exception as error:

@@ -6,10 +6,11 @@ import signal
 
 import pytest
 
+from hybrid.configuration.entry import guarded
 from hybrid.data import file_loader
 from hybrid.data.file_loader import _patiently, is_stalled
 from hybrid.errors import UserError
-from hybrid.training.interruption import Interruption
+from hybrid.training.interruption import Interruption, stopped_at_once
 
 
 class Stuck:
@@ -39,13 +40,20 @@ def test_a_wait_is_bounded_and_says_what_it_may_be(monkeypatch):
     file_loader._stalled.clear()
 
 
-def test_a_signal_ends_a_loader_that_waits():
+def test_a_signal_ends_a_loader_that_waits_with_its_exit_code(tmp_path):
     file_loader._stalled.set()
     try:
-        with Interruption(), pytest.raises(KeyboardInterrupt):
+        with Interruption(), pytest.raises(KeyboardInterrupt) as stopped:
             signal.raise_signal(signal.SIGTERM)
     finally:
         file_loader._stalled.clear()
+    ended = stopped_at_once(tmp_path, stopped.value)
+    assert ended.exit_code == 128 + signal.SIGTERM and "the same command begins again" in str(ended)
+
+    def task():
+        raise ended
+
+    assert guarded(task) == 143
 
 
 def test_other_errors_pass():
