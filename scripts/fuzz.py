@@ -13,6 +13,7 @@ import contextlib
 import functools
 import io
 import json
+import logging
 import multiprocessing
 import os
 import random
@@ -223,7 +224,9 @@ def try_bytes(fuzzer: Fuzzer) -> None:
 def try_targets(fuzzer: Fuzzer) -> None:
     """Let a finished run name a hostile class somewhere, and open it: nothing may run, and one line must refuse it."""
     copy, owned = copied(fuzzer), fuzzer.folder / "owned"
-    (fuzzer.folder / "planted.py").write_text(f"open({str(owned)!r}, 'w')\n\nclass Head:\n    pass\n")
+    foreign = fuzzer.folder / "foreign"  # no folder that the user has named, unlike that of the odd yaml
+    foreign.mkdir(exist_ok=True)
+    (foreign / "planted.py").write_text(f"open({str(owned)!r}, 'w')\n\nclass Head:\n    pass\n")
     target, place, door = (fuzzer.random.choice(these) for these in (TARGETS, PLACES, DOORS))
     hostile = {"_target_": target, "command": f"touch {owned}", "name": str(owned), "path": str(owned)}
     nested = fuzzer.random.random() < 0.5
@@ -239,8 +242,9 @@ def try_targets(fuzzer: Fuzzer) -> None:
     (copy / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
     name = f"{door}: {'below ' * nested}{place}: {target}"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [*sys.path, str(fuzzer.folder)])
-        code, said = caught(lambda: opened(copy, door, fuzzer.folder))
+        patch.setattr(sys, "path", [*sys.path, str(foreign)])
+        with contextlib.redirect_stdout(io.StringIO()):
+            code, said = caught(lambda: opened(copy, door, fuzzer.folder))
     if owned.exists() or "planted" in sys.modules:
         fuzzer.note("targets", name, WRONG, "it ran")
         sys.modules.pop("planted", None)
@@ -381,6 +385,7 @@ def fuzz(*, seconds: float, seed: int, kinds: tuple[str, ...] = KINDS) -> Fuzzer
 @command(Options)
 def main(options: Options) -> None:
     """Try, print the counts, and exit with 1 where something was not right."""
+    logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
     fuzzer = fuzz(seconds=options.seconds, seed=options.seed, kinds=options.kinds)
     columns = (ALWAYS_RIGHT, LINE, TRACEBACK, WRONG)
     print(f"{'kind':<10}{'tries':>8}" + "".join(f"{name:>12}" for name in columns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -200,3 +201,22 @@ def test_what_the_data_refuse(override):
     with pytest.raises(UserError, match=f"^{name}=.* is not valid") as caught:
         data_from(cfg.data, cfg.augmentation, seed=0)
     assert "\n" not in str(caught.value)
+
+
+def test_the_archived_runs_are_within_the_ranges(root):
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    wrong, seen = [], 0
+    for file in sorted((root / "docs" / "results" / "runs").glob("*/config.yaml")):
+        cfg = OmegaConf.create(yaml.load(file.read_text(), Loader=loader))
+        for place, section in sections(cfg):
+            hints = hints_of(place, section)
+            for key in hints.keys() & section.keys():
+                value = OmegaConf.to_container(section, resolve=False)[key]
+                if (allowed := range_of(hints[key])) is not None and not isinstance(value, str):
+                    seen += 1
+                    with contextlib.suppress(OutOfRange):
+                        allowed.check(value)
+                        continue
+                    wrong.append(f"{file.parent.name}: {place}.{key}={value}")
+    assert not wrong
+    assert seen > 1000

@@ -21,7 +21,6 @@ profile/           debug=profile alone: a table of operations and a trace
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import shutil
 import traceback

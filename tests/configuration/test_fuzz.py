@@ -19,7 +19,7 @@ CASES = 600
 BASES = [
     [],
     ["model=scat_wrn", "model.head.k=1", "schedule=step", "augmentation=cutmix"],
-    ["experiment=digits", "optimizer=adamw", "schedule=one_cycle"],
+    ["experiment=digits", "optimizer.nesterov=false", "schedule=one_cycle"],
     ["model=scat_mlp", "data=folder", "data.root=nowhere", "augmentation=random_resized_crop"],
     ["model/head=cnn", "analysis=full", "debug=overfit", "augmentation=randaugment"],
 ]
