@@ -54,7 +54,8 @@ def test_inductor():
 def test_export_with_a_dynamic_batch(max_order):
     scattering = TorchScattering2D(2, (16, 20), 4, max_order)
     program = export(scattering, (torch.rand(3, 2, 16, 20),), dynamic_shapes=({0: Dim("batch")},))
-    for batch in (0, 1, 2, 7):
+    none = [0] if hasattr(torch.compiler, "is_exporting") else []  # with torch 2.6 a program needs an image
+    for batch in (*none, 1, 2, 7):
         images = torch.rand(batch, 2, 16, 20)
         torch.testing.assert_close(program.module()(images), scattering(images), rtol=1e-5, atol=1e-6)
 
