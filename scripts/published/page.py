@@ -82,7 +82,7 @@ def main_table(page: Page, tables: Sequence[Rows]) -> str:
                     [
                         _name(row).replace("Scattering", "Scat"),
                         f"`{_recipe_name(row, section.name)}`",
-                        _published(row),
+                        _published(row).replace(" (s.e.)", " s.e."),
                         *_shown(best),
                     ]
                 )
