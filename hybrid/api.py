@@ -208,8 +208,9 @@ class Run:
         Args:
             images: files, folders of files, array files (FILE or FILE:NAME), Pillow images, arrays or tensors; one or a
                 list. A file or a Pillow image is brought to the size and the colours of the run's test images. An array has
-                the shape (N, C, H, W), or (C, H, W) for one image, and the size of the run's images. Its values are uint8,
-                uint16, bool, or float in [0, 1]; where the run's data state a `value_range`, the values are in that.
+                the shape (N, C, H, W), or (C, H, W) for one image, and the size of the run's images; where these have one
+                channel, (N, H, W) and (H, W) are right, too. Its values are uint8, uint16, bool, or float in [0, 1];
+                where the run's data state a `value_range`, the values are in that.
             top: how many classes of an image are given; None: one.
             batch_size: how many images are computed at a time.
 

@@ -96,7 +96,10 @@ def test_arrays_and_files_are_predicted_alike(trained, tmp_path):
     for other in (of_floats, of_files, of_pictures, of_mixed, of_words):
         assert other["class"].tolist() == of_arrays["class"].tolist()
         np.testing.assert_allclose(other["probability"], of_arrays["probability"], rtol=1e-5)
-    assert trained.predict(pixels[0]).shape == trained.predict(pictures[0]).shape == (1, 2)
+    grey = trained.predict(pixels[:, 0], top=2)  # (N, H, W), as data=npz reads it
+    assert grey.equals(of_arrays) and trained.predict(list(pixels[:, 0]), top=2).equals(of_arrays)
+    for one in (pixels[0], pixels[0, 0], pictures[0]):
+        assert trained.predict(one)["class"].tolist() == of_arrays["class"].tolist()[:1]
     colour = trained.predict(Image.new("RGBA", (70, 50), (0, 0, 0, 0)))  # of another size: nothing on white
     assert colour["probability"][0] == pytest.approx(
         trained.predict(np.full((1, 32, 32), 255, np.uint8))["probability"][0]
@@ -107,6 +110,7 @@ def test_arrays_and_files_are_predicted_alike(trained, tmp_path):
     ("images", "words"),
     [
         (np.zeros((2, 1, 16, 16), np.uint8), "do not fit the model"),
+        (np.zeros((5, 28, 28), np.uint8), "images of shape (5, 28, 28) do not fit the model, which takes (N, 1, 32, 32)"),
         (np.zeros((2, 32, 32, 1), np.uint8), "the channels come first, images.transpose(0, 3, 1, 2)"),
         (np.full((2, 1, 32, 32), 3.0), "float images have values in [0, 1], but these reach from 3 to 3"),
         (np.zeros((2, 1, 32, 32), np.int64), "int64 values have no usual range"),

@@ -85,15 +85,15 @@ def predict_arrays(
 
     Args:
         model, class_names, task, top: as for `predict`.
-        images: (N, C, H, W), or (C, H, W) for one image, of a type that `hybrid.data.pixels` takes: uint8, bool, uint16, or
-            float in [0, 1]. Or a list of such images (C, H, W), or of Pillow images of any size and mode.
+        images: (N, C, H, W), or (C, H, W) for one image; also (N, H, W) or (H, W) where the data set's images have one
+            channel. They are of a type that `hybrid.data.pixels` takes: uint8, bool, uint16, or float in [0, 1]. Or a list
+            of such single images, or of Pillow images of any size and mode.
         data: how the model's data set reads images.
 
     Raises UserError for numbers without a range, and for a shape that the model refuses.
     """
     images = _pixels(images, data)
-    images = images[None] if images.dim() == 3 else images
-    _check_shape(images, data.image_shape)
+    images = _as_batch(images, data.image_shape)
     read = _reader(class_names, task, top)
     for start in range(0, len(images), batch_size):
         outputs = _outputs(model, images[start : start + batch_size].to(device))
@@ -117,10 +117,13 @@ def _pixels(images: Tensor | np.ndarray | Sequence[Any], data: Data) -> Tensor:
     return torch.stack(each)
 
 
-def _check_shape(images: Tensor, shape: tuple[int, int, int]) -> None:
-    if images.dim() == 4 and tuple(images.shape[1:]) == shape:
-        return
+def _as_batch(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """One image or several, (N, C, H, W); a missing axis of one channel is added. UserError for a size other than `shape`."""
     channels, height, width = shape
+    batch = images[..., None, :, :] if channels == 1 and images.dim() in (2, 3) else images
+    batch = batch[None] if batch.dim() == 3 else batch
+    if batch.dim() == 4 and tuple(batch.shape[1:]) == shape:
+        return batch
     words = (
         f"images of shape {tuple(images.shape)} do not fit the model, which takes (N, {channels}, {height}, {width})"
     )

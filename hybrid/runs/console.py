@@ -21,7 +21,7 @@ class Console(SilentSink):
     def __init__(self, *, total_steps: int, total_epochs: float, start_step: int = 0, style: Style = "auto") -> None:
         self.total_steps, self.total_epochs, self.start_step = total_steps, total_epochs, start_step
         self.style = ("bar" if sys.stdout.isatty() or in_notebook() else "lines") if style == "auto" else style
-        self._began = time.monotonic()
+        self._began, self._end = time.monotonic(), total_steps
         self._bar = self._make_bar() if self.style == "bar" else None
 
     def say(self, text: str) -> None:
@@ -39,17 +39,21 @@ class Console(SilentSink):
         if self._bar is not None:
             self._bar.update(step)
 
+    def end(self, step: int) -> None:
+        """The run ends after `step` steps, be it the planned end or an earlier one: no time is left then."""
+        self._end = step
+
     def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         text = "  ".join(filter(None, (_shown(name, value) for name, value in values.items())))
         if not text:
             return
         if self._bar is not None and "train/loss" in values:
             short = "  ".join(_shown(name, values[name]) for name in _BESIDE_THE_BAR if name in values)
-            self._bar.update(step, f"{short}  left {self._left(step)}")
+            self._bar.update(step, short + self._left(step))
             return
         end = f"{self.total_epochs:.2f}".removesuffix(".00")
         place = f"epoch {epoch:6.2f}/{end}  step {step}/{self.total_steps}"
-        self.say(f"{place}  {text}" + (f"  left {self._left(step)}" if "train/loss" in values else ""))
+        self.say(f"{place}  {text}" + (self._left(step) if "train/loss" in values else ""))
 
     def close(self) -> None:
         if self._bar is not None:
@@ -58,8 +62,8 @@ class Console(SilentSink):
 
     def _left(self, step: int) -> str:
         done = max(1, step - self.start_step)
-        seconds = round((time.monotonic() - self._began) / done * (self.total_steps - step))
-        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        seconds = round((time.monotonic() - self._began) / done * (self._end - step))
+        return f"  left {seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
     def _make_bar(self) -> _TerminalBar | _NotebookBar:
         kind = _NotebookBar if in_notebook() else _TerminalBar

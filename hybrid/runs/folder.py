@@ -199,6 +199,17 @@ class RunFolder:
         with contextlib.suppress(OSError):  # a full disk may be the very failure
             write_text(path, "".join(traceback.format_exception(error)))
 
+    @property
+    def failure(self) -> str | None:
+        """The last line of error.txt, which is the error itself; None for a run that did not fail, or finished later."""
+        if self.finished or not self.error.is_file():
+            return None
+        try:
+            lines = self.error.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return lines[-1].strip()[:300] if lines else "error.txt is empty"
+
     def note_refusal(self, cfg: DictConfig, words: str) -> None:
         """Make a folder for a run that was refused before it had one, so that a sweep's failures are all where its runs are."""
         with contextlib.suppress(OSError):

@@ -180,8 +180,8 @@ def _read_run(path: Path) -> StoredRun | None:
     common = {"path": path, "seed": seed, "settings": settings, "choices": choices}
     if folder.finished:
         return _read_finished(folder, common)
-    if folder.error.is_file():
-        return StoredRun(**common, state="failed", error=_last_line(folder.error))
+    if (failure := folder.failure) is not None:
+        return StoredRun(**common, state="failed", error=failure)
     return StoredRun(**common, state="unfinished")
 
 
@@ -255,12 +255,3 @@ def _first_line(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"no JSON from line {error.lineno}"
     return first_line(error)[:300]
-
-
-def _last_line(path: Path) -> str:
-    """Return the last line of a traceback, which is the error itself."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        lines = []
-    return lines[-1].strip()[:300] if lines else "error.txt is empty"

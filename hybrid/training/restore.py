@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ def restore(
     place = resolve_device(device, path="device")
     weights = weights or settings.test_weights
     content = _read_checkpoint(folder, weights)
+    _warn_of_failure(folder, content["step"])
     use_recorded_folders(folder.path, {name: cfg.get(name) for name in ("model", "data", "loss")})
     data = data_from(_data_config(cfg, data_root, download), cfg.augmentation, seed=cfg.seed, facts=folder.read_facts())
     task, names = folder.read_outputs()
@@ -179,6 +181,12 @@ def _read_checkpoint(folder: RunFolder, weights: str) -> dict[str, Any]:
     if "model" not in content or "step" not in content:
         raise UserError(f"{folder.checkpoints} holds no model's checkpoint.")
     return content
+
+
+def _warn_of_failure(folder: RunFolder, step: int) -> None:
+    if folder.failure is not None:
+        reason = for_terminal(folder.failure.removeprefix("hybrid.errors.UserError: ")).rstrip(".")
+        warnings.warn(f"this run failed: {reason}; its weights are of step {step}.", stacklevel=3)
 
 
 def _data_config(cfg: DictConfig, root: str | None, download: bool | None) -> DictConfig:

@@ -41,8 +41,16 @@ def statistics_warning(session: Session) -> str | None:
     return (
         f"batch norm's running statistics do not fit yet: of {images} training images {by_running:.0f} % are classified "
         f"right with them, and {by_batch:.0f} % with the statistics of the batch, as in training. So the accuracies of "
-        "evaluation say little. Train for longer, or use trainer.averages_begin=mean, or model/normalization=statistics."
+        f"evaluation say little. What helps: {', '.join(_remedies(session))}."
     )
+
+
+def _remedies(session: Session) -> list[str]:
+    """Settings that can help, and that the run does not have already."""
+    settings, normalization = session.plan.trainer, session.plan.table.get("model/normalization")
+    mean = [] if settings.averages_begin == "mean" else ["trainer.averages_begin=mean"]
+    statistics = [] if normalization == "statistics" else ["model/normalization=statistics"]
+    return ["a longer training", *mean, *statistics, "a smaller optimizer.lr"]
 
 
 def _training_images(session: Session, size: int, *, count: int) -> tuple[Callable[[], Iterable[Batch]], nn.Module]:

@@ -237,8 +237,11 @@ class Trainer:
         self._pause_clock()
         self.state.latest = values
         values = {**values, "train/lr": self.state.optimizer.param_groups[0]["lr"]}
-        values |= {"speed/images_per_second": images / seconds, "speed/data_wait": waited / seconds}
+        if images:  # none, where a callback ended the run after what was due here was logged
+            values |= {"speed/images_per_second": images / seconds, "speed/data_wait": waited / seconds}
         values |= {"speed/seconds": self.state.seconds, "speed/memory_gib": taken_gib(self.plan.device)}
+        if self.session.at_the_end:
+            self.session.console.end(self.state.step)
         self.session.tracker.scalars(self.state.step, self.session.epoch, values)
         self.state.check_finite()
         self._restart_clock()

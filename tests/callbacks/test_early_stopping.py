@@ -48,6 +48,10 @@ def test_a_run_ends_early_at_the_same_step_after_a_resume_and_says_so(train, tmp
     whole = train(*RUN, root=tmp_path / "whole")
     said = capsys.readouterr().out
     assert "early stopping: after 6 steps without a better validation/top1; the schedule is that of 10 epochs" in said
+    last = [line for line in said.splitlines() if line.startswith("epoch") and "  loss " in line][-1]
+    assert last.endswith("left 0:00:00") and " 0 images/s" not in last
+    speeds = [r["speed/images_per_second"] for r in read_metrics(whole.metrics) if "speed/images_per_second" in r]
+    assert all(speed > 0 for speed in speeds)
     assert "ended at step 9 of 30: validation/top1 was best at step 3" in said and "the whole 10 epochs" in said
     for crash in (5, 8):
         with pytest.raises(RuntimeError, match="power"):

@@ -122,11 +122,14 @@ def test_a_short_run_is_evaluated_as_it_was_trained(train, capsys):
     """Five steps on few images: the weights are those of torch's rule bit for bit, the accuracies are not."""
     settings = ["trainer.duration=5 steps", "trainer.progress=lines", "augmentation=none"]
     settings += ["model.frontend.max_order=2", "model.frontend.L=4"]
-    runs, said = {}, {}
+    runs, said, remedies = {}, {}, {}
     for begin in ("mean", "initial"):
         runs[begin] = train(*settings, f"trainer.averages_begin={begin}")
-        said[begin] = "running statistics do not fit yet: of 80 training images" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        said[begin] = "running statistics do not fit yet: of 80 training images" in out
+        remedies[begin] = out.partition("What helps: ")[2].partition("\n")[0]
     assert said == {"mean": False, "initial": True}
+    assert remedies["initial"].startswith("a longer training, trainer.averages_begin=mean, ")
     assert runs["mean"].path != runs["initial"].path
     weights = [torch.load(run.checkpoints / "last.pt", weights_only=True)["model"] for run in runs.values()]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0] if "running" not in name)
