@@ -110,7 +110,10 @@ def test_arrays_and_files_are_predicted_alike(trained, tmp_path):
     ("images", "words"),
     [
         (np.zeros((2, 1, 16, 16), np.uint8), "do not fit the model"),
-        (np.zeros((5, 28, 28), np.uint8), "images of shape (5, 28, 28) do not fit the model, which takes (N, 1, 32, 32)"),
+        (
+            np.zeros((5, 28, 28), np.uint8),
+            "images of shape (5, 28, 28) do not fit the model, which takes (N, 1, 32, 32)",
+        ),
         (np.zeros((2, 32, 32, 1), np.uint8), "the channels come first, images.transpose(0, 3, 1, 2)"),
         (np.full((2, 1, 32, 32), 3.0), "float images have values in [0, 1], but these reach from 3 to 3"),
         (np.zeros((2, 1, 32, 32), np.int64), "int64 values have no usual range"),

@@ -120,14 +120,16 @@ def prefers_channels_last(head: nn.Module) -> bool:
     return bool(getattr(head, "prefers_channels_last", convolves))
 
 
-def learning_rate(model: nn.Module, *, images: float = _USUAL_BATCH) -> float:
+def learning_rate(model: nn.Module, *, images: float = _USUAL_BATCH, curvature: float = 1.0) -> float:
     """The rate of SGD with momentum 0.9 that suits a model: that of its part with the lowest, and 0.1 at most.
 
     0.1 is the published networks' rate for 128 images in a step. With fewer `images` (on average) it is less in proportion
     (Goyal et al. 2017), because their gradient is noisier; with more it stays, as larger ones need a warm-up.
+
+    curvature: second derivative of the loss by an output, over that of the cross-entropy. The largest stable rate falls with it.
     """
     usual = _USUAL_RATE * min(1.0, images / _USUAL_BATCH)
-    return min([usual, *(getattr(part, "learning_rate", usual) for part in model.children())])
+    return min([usual, *(getattr(part, "learning_rate", usual) for part in model.children())]) / curvature
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ def find_lr(cfg: DictConfig) -> RateRange:
         model.use_units(*plan.objective.units)
     check_model(model, plan)
     model = on_device(model, plan)
-    optimizer = optimizer_from(cfg.optimizer, model, images=plan.images_per_step)
+    optimizer = optimizer_from(cfg.optimizer, model, images=plan.images_per_step, curvature=plan.objective.curvature)
     frozen = Frozen(model, plan.trainer.freeze)
     fp16 = plan.trainer.precision == "fp16"
     state = TrainState(

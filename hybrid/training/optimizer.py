@@ -25,7 +25,7 @@ _OF_GROUPS = {"decay": Decayed, "rates": dict[str, float]}  # keys of ours that 
 
 
 def optimizer_from(
-    section: Mapping[str, Any] | DictConfig, model: nn.Module, *, images: float = 128
+    section: Mapping[str, Any] | DictConfig, model: nn.Module, *, images: float = 128, curvature: float = 1.0
 ) -> torch.optim.Optimizer:
     """The optimizer that `cfg.optimizer` describes.
 
@@ -33,7 +33,7 @@ def optimizer_from(
     groups of `parameter_groups`, and the section may have `decay` ("all" without it) and `rates`. Raises UserError for what
     `instantiate` refuses, and for an optimizer that no step of ours can drive.
 
-    images: in a step, on average; lr=auto depends on it.
+    images: in a step, on average; lr=auto depends on it, and on the curvature of the loss (`Objective.curvature`).
     """
     values = given(section, path=_PATH)
     arguments = signature_of(values, path=_PATH)
@@ -41,6 +41,7 @@ def optimizer_from(
         values.pop("rates", None)  # the yaml's default, for a function of the user's own
     if "params" not in arguments:
         runtime = {"images": images} if "images" not in values else {}  # an argument of the user's own may be called so
+        runtime |= {"curvature": curvature} if "curvature" in arguments else {}
         return instantiate(values, path=_PATH, model=model, **runtime)
     groups = _groups_for(values, arguments, model)
     own = {name: value for name, value in values.items() if name not in _OF_GROUPS}
@@ -149,12 +150,13 @@ def sgd(
     decay: Decayed = "all",
     rates: Annotated[dict[str, float], POSITIVE] | None = None,
     images: float = 128,
+    curvature: float = 1.0,
 ) -> torch.optim.Optimizer:
     """torch.optim.SGD over `parameter_groups`.
 
-    lr=auto is the rate that suits the model's head and so many `images` in a step (`hybrid.models.parts`).
+    lr=auto is the rate that suits the model's head, so many `images` in a step and the loss (`hybrid.models.parts`).
     """
-    lr = parts.learning_rate(model, images=images) if lr == "auto" else lr
+    lr = parts.learning_rate(model, images=images, curvature=curvature) if lr == "auto" else lr
     groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, decay=decay, rates=rates)
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
 

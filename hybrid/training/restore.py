@@ -185,7 +185,8 @@ def _read_checkpoint(folder: RunFolder, weights: str) -> dict[str, Any]:
 
 def _warn_of_failure(folder: RunFolder, step: int) -> None:
     if folder.failure is not None:
-        reason = for_terminal(folder.failure.removeprefix("hybrid.errors.UserError: ")).rstrip(".")
+        first = folder.failure.removeprefix("hybrid.errors.UserError: ").partition(". ")[0]
+        reason = for_terminal(first).rstrip(".")
         warnings.warn(f"this run failed: {reason}; its weights are of step {step}.", stacklevel=3)
 
 

@@ -94,7 +94,7 @@ def _run(cfg: DictConfig, callbacks: Callbacks) -> dict[str, Any]:
     given = distributed.from_main(lambda: initial_weights(model, settings.run, folder))
     check_model(model, plan)
     model = on_device(model, plan)
-    optimizer = optimizer_from(cfg.optimizer, model, images=plan.images_per_step)
+    optimizer = optimizer_from(cfg.optimizer, model, images=plan.images_per_step, curvature=plan.objective.curvature)
     frozen = Frozen(model, plan.trainer.freeze, warn=settings.run.init_from is None)  # the optimizer knows them, too
     wanted = plan_cache(plan, data, model)
     scheduler = torch_schedule(cfg.schedule, optimizer, plan, data)

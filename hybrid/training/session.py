@@ -106,7 +106,7 @@ class Session:
     def _about_rate(self) -> str | None:
         if self.plan.table.get("optimizer.lr") != "auto":
             return None
-        return f"learning rate {self.learning_rate:.2g} (optimizer.lr=auto: what suits this head, its inputs and the batch)"
+        return f"learning rate {self.learning_rate:.2g} (optimizer.lr=auto: what suits head, inputs, loss and batch)"
 
     def _about_ranks(self) -> str | None:
         """A line where the run goes on with another number of ranks, and is another run from here on."""

@@ -14,6 +14,7 @@ from hybrid.models.parts import learning_rate
 from hybrid.models.sle import SharedLocalEncoder
 from hybrid.models.torchvision_head import TorchvisionClassifier
 from hybrid.models.wide_resnet import wide_resnet
+from hybrid.objective.objective import Objective
 from hybrid.training.optimizer import adamw, optimizer_from, sgd
 
 SHAPE = (243, 8, 8)  # 32x32 colour images, J=2
@@ -115,6 +116,43 @@ def test_the_loss_falls_in_the_first_steps_and_never_leaps(name, side):
         steps.step()
         losses.append(loss.item())
     assert max(losses) < 3 * losses[0] and sum(losses[-3:]) / 3 < 0.7 * losses[0], losses
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.huber_loss], ids=["mse", "huber"])
+@pytest.mark.parametrize("head", [Linear, lambda *shape: MLP(*shape, hidden=(64, 64))], ids=["linear", "mlp"])
+def test_values_are_learnt_from_the_first_step(head, loss):
+    """Standardised values, and normalised features that depend on them and are alike in one direction, as coefficients are."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(64, 1, generator=generator)
+    values = (values - values.mean()) / values.std()
+    directions = torch.randn(2, 50, 1, 1, generator=generator)
+    shared = torch.randn(64, 1, generator=generator)
+    features = sum(part[:, :, None, None] * each for part, each in zip((values, shared), directions, strict=True))
+    features = features + torch.randn(64, 50, 8, 8, generator=generator)
+    features = (features - features.mean((0, 2, 3), True)) / features.std((0, 2, 3), keepdim=True)
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(head((50, 8, 8), 1))
+    section = {"_target_": "hybrid.training.optimizer.sgd", "lr": "auto"}
+    steps, losses = optimizer_from(section, model, curvature=Objective(task="regression").curvature), []
+    for _ in range(40):
+        value = loss(model(features), values)
+        steps.zero_grad()
+        value.backward()
+        steps.step()
+        losses.append(value.item())
+    assert max(losses) < 1.3 * losses[0] and losses[-1] < 0.3 * losses[0], losses
+
+
+def test_the_loss_changes_the_rate_of_sgd_alone():
+    """AdamW's steps do not grow with the loss; the rate for classes is the one that was measured."""
+    model = torch.nn.Sequential(Linear(SHAPE, 1))
+    values, classes = (Objective(task=task).curvature for task in ("regression", "classification"))
+    of = {name: {"_target_": f"hybrid.training.optimizer.{name}", "lr": "auto"} for name in ("sgd", "adamw")}
+    rate = {
+        name: [optimizer_from(of[name], model, curvature=c).defaults["lr"] for c in (classes, values)] for name in of
+    }
+    assert rate["sgd"] == pytest.approx([50 / 15552, 2.5 / 15552])
+    assert rate["adamw"] == pytest.approx([5 / 15552] * 2)
 
 
 def test_a_run_says_its_rate_and_keeps_the_number(train, capsys):

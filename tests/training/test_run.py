@@ -147,6 +147,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     folder = RunFolder.of(tiny("optimizer.lr=1e30", "trainer.duration=40 steps"))
     assert not folder.finished and "not finite at step" in folder.error.read_text()
     assert all(torch.isfinite(value).all() for value in weights(folder).values())
+    with pytest.warns(
+        UserWarning, match=r"this run failed: the loss is not finite at step \d+: .*; its weights are of step \d+\.$"
+    ):
+        restore(folder.path)
 
 
 def test_overfit_learns_one_batch_by_heart(train):
