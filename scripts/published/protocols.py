@@ -18,7 +18,8 @@ _HEAD = """# Recipes beside the released code
 `python scripts/results.py` writes this page from `docs/lab/protocols/`, a file for each recipe. A test composes each
 recipe, builds its objects, reads the settings off them, and fails when one is not what the column *ours* says.
 *Released* names the file and the line of the code that the publication came with, at the commit above the table. The
-verdict is about the setting, not about the accuracy that it leads to.
+verdict is about the setting, not about the accuracy that it leads to. Most line numbers are those of an audit that ran
+both sides; not all were looked up again when this page was made.
 """
 
 
