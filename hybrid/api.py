@@ -217,7 +217,7 @@ class Run:
         Returns:
             Columns `class` and `probability` (0..1), then `class_2`, `probability_2` … up to `top`; the index is the file
             or the number of the image. Of a run of labels or values there is a column for each: a label's probability, or
-            the value in its own units.
+            the value in its own units. After a loss of your own, probabilities are called `score`.
 
         Raises:
             hybrid.UserError: a file cannot be read, or an array does not fit the model.
@@ -245,7 +245,7 @@ class Run:
             found = predict(self.pipeline, map(str, images), **options)
         else:
             found = predict_arrays(self.pipeline, images, data=self.data, **options)
-        return as_table(found, task=task)
+        return as_table(found, task=task, likelihood=self._restored.likelihood)
 
     def _prediction(self, top: int, batch_size: int) -> dict[str, Any]:
         device = self._restored.device

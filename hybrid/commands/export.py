@@ -103,18 +103,17 @@ _MEANING = {
 }
 
 
-def _reading(run: Restored) -> dict[str, Any] | None:
-    """The arguments of the `hybrid.data.images.ImageReader` of the run; None where no image file can hold its images."""
-    try:
-        return dataclasses.asdict(run.data.source.reader)
-    except UserError:
-        return None
+_SCORES = {
+    "classification": "scores of the classes, the largest wins: the loss was not one of probabilities",
+    "multilabel": "scores of the labels, positive where the image has it: the loss was not one of probabilities",
+}
 
 
 def _description(run: Restored) -> dict[str, Any]:
     from hybrid.configuration.kept import plain
     from hybrid.version import __version__
 
+    means = _MEANING[run.task] if run.likelihood == "probability" else _SCORES.get(run.task, _MEANING[run.task])
     return {
         "run": run.name,
         "model": run.cfg.choices.model,
@@ -130,7 +129,7 @@ def _description(run: Restored) -> dict[str, Any]:
             "files": _files(run.data),
         },
         "task": run.task,
-        "output": {"shape": ["N", len(run.class_names)], "means": _MEANING[run.task]},
+        "output": {"shape": ["N", len(run.class_names)], "means": means},
         "class_names": list(run.class_names),
         "preprocessing": {
             "type": type(run.data.preprocessing).__name__,

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.output_paths import check_file, writing
@@ -25,7 +25,6 @@ from hybrid.configuration.trust import TRUST
 from hybrid.errors import UserError
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
-    from hybrid.data import Task
     from hybrid.prediction import Prediction, Unreadable
 
 _USUAL = 5  # classes per image
@@ -74,24 +73,29 @@ def predict(options: Options) -> None:
         device=run.device,
         on_unreadable=_report,
     )
-    _show(options, predictions, top=min(options.top or _USUAL, run.model.num_classes), task=run.task)
+    about = {
+        "top": min(options.top or _USUAL, run.model.num_classes),
+        "task": run.task,
+        "likelihood": run.likelihood,
+    }
+    _show(options, predictions, about)
 
 
 def _report(unreadable: Unreadable) -> None:
     print(f"skipped: {unreadable.reason}", file=sys.stderr, flush=True)
 
 
-def _show(options: Options, predictions: Iterator[Prediction], *, top: int, task: Task) -> None:
+def _show(options: Options, predictions: Iterator[Prediction], about: dict[str, Any]) -> None:
     from hybrid.files import write_atomically
     from hybrid.prediction.tables import WRITERS, print_table
 
     predictions = _at_least_one(predictions, options.images)
     if options.out is None:
-        print_table(predictions, top=top, ahead=options.batch_size, task=task)
+        print_table(predictions, ahead=options.batch_size, **about)
         return
     out, written = Path(options.out), []
     with writing("out", options.out):
-        write_atomically(out, lambda file: written.append(WRITERS[out.suffix](file, predictions, top=top, task=task)))
+        write_atomically(out, lambda file: written.append(WRITERS[out.suffix](file, predictions, **about)))
     print(f"{written[0]} predictions: {out}")
 
 

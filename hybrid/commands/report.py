@@ -60,7 +60,7 @@ class Options:
     )
     over: tuple[str, ...] = option("what means are taken over: [seed,data.fold]", default=SEED)
     metric: str | None = option(
-        "a number of summary.json: a column, and the order without by; null: test.top1, or the first result of the test",
+        "a number of summary.json: a column, and the order without by; null: the main result of each run's task",
         default=None,
     )
     columns: tuple[str, ...] = option(
@@ -113,12 +113,15 @@ def report(options: Options) -> None:
     """Read the runs, print or write the table, and draw the curves if they are wanted."""
     from hybrid.reports.comparison import comparison_lines
     from hybrid.reports.groups import group_runs
-    from hybrid.reports.tables import default_metric, make_table, order
+    from hybrid.reports.tables import default_metric, main_results, make_table, order
 
     groups = group_runs(_runs(options), over=options.over)
     metric = options.metric or default_metric(groups)
     groups = order(groups, metric=metric, by=options.by)
-    table = make_table(groups, metric=metric, by=options.by, columns=options.columns, level=options.confidence)
+    mains = main_results(groups, metric) if options.metric is None else []
+    table = make_table(
+        groups, metric=metric, by=options.by, columns=options.columns, level=options.confidence, mains=mains
+    )
     if options.compare:
         lines = comparison_lines(groups, options.compare, metric=metric, level=options.confidence)
         table.notes.extend(line for line in lines if line not in table.notes)

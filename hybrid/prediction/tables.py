@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from hybrid.data import Task
 from hybrid.escaping import for_spreadsheet, for_terminal
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def as_table(predictions: Iterable[Prediction], *, task: Task = "classification") -> pd.DataFrame:
+Likelihood = Literal["probability", "score"]  # what the number of a class is called: a score where the loss trains none
+
+
+def as_table(
+    predictions: Iterable[Prediction], *, task: Task = "classification", likelihood: Likelihood = "probability"
+) -> pd.DataFrame:
     """Columns `class` and `probability` (0..1), then `class_2`, `probability_2` …; the index is the file.
 
     Without classes there is a column for each label, with its probability, or for each value.
@@ -32,11 +37,18 @@ def as_table(predictions: Iterable[Prediction], *, task: Task = "classification"
             continue
         ends = ["", *(f"_{rank}" for rank in range(2, len(classes) + 1))]
         rows.append({f"{column}{end}": value for end, pair in zip(ends, classes, strict=True)
-                     for column, value in zip(("class", "probability"), pair, strict=True)})  # fmt: skip
+                     for column, value in zip(("class", likelihood), pair, strict=True)})  # fmt: skip
     return pd.DataFrame(rows, index=pd.Index(files, name="image"))
 
 
-def print_table(predictions: Iterable[Prediction], *, top: int, ahead: int = 64, task: Task = "classification") -> int:
+def print_table(
+    predictions: Iterable[Prediction],
+    *,
+    top: int,
+    ahead: int = 64,
+    task: Task = "classification",
+    likelihood: Likelihood = "probability",
+) -> int:
     """One line per file: its name, then class and probability (%) of each of its classes. Returns the number of files.
 
     Without classes the line has the probability (0..1) of each label, or each value.
@@ -55,12 +67,16 @@ def print_table(predictions: Iterable[Prediction], *, top: int, ahead: int = 64,
     for count, (file, classes) in enumerate(itertools.chain(first, predictions), start=1):
         if count == 1:
             words = "   and the next ones" if top > 1 else ""
-            print(f"{'file':<{wide}}  {'class':<{widest}}  probability{words}")
+            print(f"{'file':<{wide}}  {'class':<{widest}}  {likelihood:>11}{words}")
         (best, probability), *others = [(for_terminal(name), value) for name, value in classes]
-        rest = ", ".join(f"{name} {100 * value:.2f} %" for name, value in others)
-        line = f"{_shown(file):<{wide}}  {best:<{widest}}  {100 * probability:>9.2f} %   {rest}"
+        rest = ", ".join(f"{name} {_number(value, likelihood)}" for name, value in others)
+        line = f"{_shown(file):<{wide}}  {best:<{widest}}  {_number(probability, likelihood):>11}   {rest}"
         print(line.rstrip(), flush=True)
     return count
+
+
+def _number(value: float, likelihood: Likelihood) -> str:
+    return f"{100 * value:.2f} %" if likelihood == "probability" else f"{value:.4f}"
 
 
 def _print_numbers(predictions: Iterable[Prediction], wide: int, *, digits: str) -> int:
@@ -80,7 +96,14 @@ def _shown(file: str) -> str:
     return for_terminal(file.encode(errors="backslashreplace").decode())
 
 
-def write_csv(file: BinaryIO, predictions: Iterable[Prediction], *, top: int, task: Task = "classification") -> int:
+def write_csv(
+    file: BinaryIO,
+    predictions: Iterable[Prediction],
+    *,
+    top: int,
+    task: Task = "classification",
+    likelihood: Likelihood = "probability",
+) -> int:
     """Columns file, class, probability, class_2, probability_2, …; probabilities in 0..1. Returns the number of rows.
 
     A name that a spreadsheet would compute, such as =1+1, has ' before it.
@@ -91,7 +114,7 @@ def write_csv(file: BinaryIO, predictions: Iterable[Prediction], *, top: int, ta
     text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
     table = csv.writer(text)
     ranks = ["", *(f"_{rank}" for rank in range(2, top + 1))]
-    heading = [f"{column}{rank}" for rank in ranks for column in ("class", "probability")]
+    heading = [f"{column}{rank}" for rank in ranks for column in ("class", likelihood)]
     for name, numbers in predictions:
         if not count:
             names = heading if task == "classification" else [for_spreadsheet(label) for label, _ in numbers]
@@ -107,7 +130,14 @@ def write_csv(file: BinaryIO, predictions: Iterable[Prediction], *, top: int, ta
     return count
 
 
-def write_json(file: BinaryIO, predictions: Iterable[Prediction], *, top: int, task: Task = "classification") -> int:
+def write_json(
+    file: BinaryIO,
+    predictions: Iterable[Prediction],
+    *,
+    top: int,
+    task: Task = "classification",
+    likelihood: Likelihood = "probability",
+) -> int:
     """A list of {"file", "class", "probability", "top": [{"class", "probability"}, …]}. Returns its length.
 
     Without classes it is a list of {"file", "probabilities": {label: 0..1, …}} or {"file", "values": {name: value, …}}.
@@ -116,10 +146,11 @@ def write_json(file: BinaryIO, predictions: Iterable[Prediction], *, top: int, t
     file.write(b"[")
     for count, (name, numbers) in enumerate(predictions, start=1):
         if task == "classification":
-            ranked = [{"class": label, "probability": value} for label, value in numbers]
+            ranked = [{"class": label, likelihood: value} for label, value in numbers]
             row = {"file": name, **ranked[0], "top": ranked}
         else:
-            row = {"file": name, "probabilities" if task == "multilabel" else "values": dict(numbers)}
+            several = "probabilities" if likelihood == "probability" else "scores"
+            row = {"file": name, several if task == "multilabel" else "values": dict(numbers)}
         file.write((",\n" if count > 1 else "\n").encode() + json.dumps(row).encode())
     file.write(b"\n]\n")
     return count

@@ -19,6 +19,12 @@ from hybrid.runs.identity import INCIDENTAL, identity
 from hybrid.runs.reading import full_name
 
 COLUMNS = ("model", "data")  # the choices that every table shows
+PLACES = (
+    "data.root",
+    "data.images",
+    "data.labels",
+    "data.dataset",
+)  # where data lie: told where nothing else tells rows apart
 _METHOD = "svm"  # the choice that runs of a support vector machine have and trained ones have not
 FEW = 3  # so many settings are told of every group; of more, each group tells those that are its own
 
@@ -37,7 +43,16 @@ def telling_settings(groups: Sequence[Group], by: Sequence[str] = ()) -> list[st
     if settings:
         settings = [name for name in settings if any(_is_chosen(name, group) for group in groups)]
         settings = [name for name in settings if name != "data.name"]  # which is in the column data
-    return list(dict.fromkeys([*COLUMNS, *choices, *settings]))
+    return _without_places(groups, list(dict.fromkeys([*COLUMNS, *choices, *settings])))
+
+
+def _without_places(groups: Sequence[Group], names: list[str]) -> list[str]:
+    """Leave out where the data lie, as long as the other settings tell as many groups apart."""
+    for place in PLACES:
+        others = [name for name in names if name != place]
+        if len(others) < len(names) and _distinct(groups, others) == _distinct(groups, names):
+            names = others
+    return names
 
 
 def named_settings(groups: Sequence[Group], by: Sequence[str]) -> list[str]:

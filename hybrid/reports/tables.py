@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from hybrid.errors import UserError, closest_name, unknown_name
-from hybrid.reports.differences import COLUMNS, is_own, labels, named_settings, setting_text, telling_settings, varying
+from hybrid.reports.differences import (
+    COLUMNS,
+    PLACES,
+    is_own,
+    labels,
+    named_settings,
+    setting_text,
+    telling_settings,
+    varying,
+)
 from hybrid.reports.groups import ABSENT, SEED, Group, MeanStd, half_width, sortable
 from hybrid.reports.numbers import mean_cells, number_text, title
 from hybrid.runs.identity import INCIDENTAL
@@ -33,9 +42,10 @@ _SMALLER_IS_BETTER = ("seconds", "parameters", "steps", "epochs")
 _EVALUATIONS = ("test.", "validation.final.", "validation.best.")  # parts of summary.json
 _NO_RESULTS = ("test.images", "test.top5")  # of the test, but not shown unless somebody asks
 _SEEDS, _RUNS, _OTHERS, _DEVICE, SETTINGS = "seeds", "runs", "not finished", "device", "settings"
+_MAIN = "main result"
 FOLDS = "Folds share training images, so that their results vary together: intervals and p are too small."
 _COUNTS = (_SEEDS, _RUNS)
-_NOT_TOLD = ("data.root", "data.name", "seed")
+_NOT_TOLD = (*PLACES, "data.name", "seed")
 _MOST_COMMON = 12
 _FEW_RUNS = 3
 _NAMED = 10  # runs that are not finished, of each state
@@ -65,6 +75,8 @@ class Table:
         over: the keys that the means are taken over.
         level: of the confidence interval, in %; None: there is none.
         notes: lines that belong under the table.
+        mains: where runs of several tasks are compared, the number that says how good each row is (None where it has none);
+            one column then shows them.
         common: settings that the commands of all rows give in the same way, and that have no column.
     """
 
@@ -77,6 +89,7 @@ class Table:
     over: Sequence[str]
     level: float | None
     notes: list[str]
+    mains: Sequence[str | None] = ()
     common: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def layout(self) -> Layout:
@@ -88,13 +101,13 @@ class Table:
             names = self._few(names)
         elif SETTINGS in names:
             names.remove(SETTINGS)
-        left_out = [name for name in self.numbers if title(name) not in names and title(name) not in same]
+        left_out = [name for name in self.numbers if title(name) not in (*names, *same) and name not in self.mains]
         shared = {**same, **self.common} if len(words) > 1 else {}
         return Layout(words[names], shared, [name for name in left_out if self.frame[name].notna().any()])
 
     def is_number(self, column: str) -> bool:
         """Return whether the column of this title is aligned to the right."""
-        return column not in (*self.settings, _OTHERS, _DEVICE, SETTINGS)
+        return column not in (*self.settings, _OTHERS, _DEVICE, SETTINGS, _MAIN)
 
     def _words(self) -> DataFrame:
         """Return every column as words."""
@@ -106,11 +119,29 @@ class Table:
         columns |= {SETTINGS: [name or ABSENT for name in self.names]}
         columns |= {self._count: self.frame["finished"].astype(str)} | ({_OTHERS: others} if any(others) else {})
         columns |= {_DEVICE: self.frame[_DEVICE]} if _DEVICE in self.frame else {}
+        columns |= {_MAIN: self._main_results()} if self.mains else {}
         for name in self.numbers:
+            if name in self.mains and name not in self.asked and tuple(self.asked) != ALL:
+                continue
             columns[title(name)] = mean_cells(name, self.frame[name], self.frame[f"{name}_std"])
-            if name == self.metric and self.frame[f"{name}_std"].notna().any() and self.level is not None:
+            if (
+                name == self.metric
+                and not self.mains
+                and self.frame[f"{name}_std"].notna().any()
+                and self.level is not None
+            ):
                 columns[self._interval] = self._intervals()
         return pandas.DataFrame(columns)
+
+    def _main_results(self) -> list[str]:
+        """Return each row's main result with its name, such as "top-1 (%) 98.20 ± 0.11"."""
+        rows = self.frame.to_dict("records")
+        return [
+            ABSENT
+            if name is None
+            else f"{title(name).removeprefix('test ')} {mean_cells(name, [row[name]], [row[f'{name}_std']])[0].strip()}"
+            for name, row in zip(self.mains, rows, strict=True)
+        ]
 
     @property
     def _count(self) -> str:
@@ -143,7 +174,7 @@ class Table:
     def _few(self, names: Sequence[str]) -> list[str]:
         """Of these columns keep those that tell the rows apart, the metric and what was asked for, then others up to six."""
         results = {title(name): name for name in self.numbers}
-        must = [self._count, _OTHERS, _DEVICE, title(self.metric), self._interval]
+        must = [self._count, _OTHERS, _DEVICE, _MAIN, *([] if self.mains else [title(self.metric), self._interval])]
         must = [name for name in names if name in must or results.get(name) in self.asked]
         room = MOST_COLUMNS - len(must)
         settings = [name for name in names if name in self.settings]
@@ -195,16 +226,40 @@ def default_metric(groups: Sequence[Group]) -> str:
     return f"test.{first_of(name.removeprefix('test.') for name in found)}" if found else METRICS[0]
 
 
+def main_result(group: Group) -> str | None:
+    """Return the test's number that says how good the runs of a group are: trainer.best_metric, or that of their task."""
+    names = {name for run in group.finished for name in run.numbers}
+    asked = f"test.{group.fact('trainer.best_metric')}"
+    found = f"test.{first_of(name.removeprefix('test.') for name in names)}"
+    return next((name for name in (asked, found) if name in names), None)
+
+
+def main_results(groups: Sequence[Group], metric: str) -> list[str | None]:
+    """Return the main result of each group where `metric` is none of some finished runs; otherwise an empty list."""
+    lacking = any(metric not in run.numbers for group in groups for run in group.finished)
+    found = [main_result(group) for group in groups] if lacking else []
+    return found if len({name for name in found if name is not None}) > 1 else []
+
+
 def order(groups: Sequence[Group], *, metric: str, by: Sequence[str] = ()) -> list[Group]:
     """Sort the groups by the settings in `by`, and then data set by data set, the best by `metric` first.
+
+    Groups that have no `metric` follow, the best by their own main result first.
 
     Raises UserError for a metric that no summary has, and for a setting that no group has.
     """
     _check_numbers([metric], groups, what="metric")
     smaller = _smaller_is_better(groups, metric)
-    best_first = sorted(
-        groups, key=lambda group: (str(group.fact("data")), _rank(group.mean_std(metric), smaller=smaller))
-    )
+
+    def place(group: Group) -> tuple[str, float, float]:
+        own = main_result(group) or metric
+        ranks = (
+            _rank(group.mean_std(metric), smaller=smaller),
+            _rank(group.mean_std(own), smaller=_smaller_is_better(groups, own)),
+        )
+        return str(group.fact("data")), *ranks
+
+    best_first = sorted(groups, key=place)
     names = named_settings(groups, by)
     return sorted(best_first, key=lambda group: [sortable(group.fact(name)) for name in names])
 
@@ -216,6 +271,7 @@ def make_table(
     by: Sequence[str] = (),
     columns: Sequence[str] = (),
     level: float | None = 95,
+    mains: Sequence[str | None] = (),
 ) -> Table:
     """Make a row per group, in the order given.
 
@@ -224,6 +280,7 @@ def make_table(
         by: settings that have columns, in place of those in which the groups differ.
         columns: further numbers and settings that have columns; ("all",): everything has one.
         level: of the metric's confidence interval, in %; None leaves it out.
+        mains: the main result of each group, if one column shall show them in place of the metric (`main_results`).
 
     Raises UserError for unknown names.
     """
@@ -255,6 +312,7 @@ def make_table(
         groups[0].over,
         level,
         [*_twins(groups, settings), *_notes(groups, level), *_few_runs(groups, metric, level)],
+        mains,
         _common(groups, settings),
     )
 

@@ -7,7 +7,7 @@ import difflib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -29,6 +29,8 @@ from hybrid.training import checkpoint
 from hybrid.training.device import resolve_device
 from hybrid.training.settings import TrainerSettings
 
+_OF_PROBABILITIES = ("CrossEntropyLoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss")  # of torch.nn
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Restored:
@@ -49,6 +51,13 @@ class Restored:
     averaged: bool
     task: Task
     class_names: tuple[str, ...]
+
+    @property
+    def likelihood(self) -> Literal["probability", "score"]:
+        """What the softmax or sigmoid of the outputs is: a score where the loss is not known to train probabilities."""
+        target = str((self.cfg.get("loss") or {}).get("_target_", ""))
+        own = target and target.partition(".")[0] != "hybrid" and target.rpartition(".")[2] not in _OF_PROBABILITIES
+        return "score" if own else "probability"
 
     @property
     def name(self) -> str:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hybrid.commands.export import _description
 from hybrid.prediction import Prediction
-from hybrid.prediction.tables import print_table, write_csv
+from hybrid.prediction.tables import WRITERS, as_table, print_table, write_csv
 from hybrid.training.restore import restore
 
 
@@ -113,3 +114,19 @@ def test_names_of_others_move_no_cursor_and_are_no_formula(capsys):
     assert next(csv.reader(io.StringIO(file.getvalue().decode(), newline=""), strict=True))[0] == "file"
     assert file.getvalue().decode().split("\n", 1)[1].startswith("'=1+1")
     assert ",\"'@cat" in file.getvalue().decode()
+
+
+def test_the_softmax_after_a_loss_of_ones_own_is_called_a_score(finished, call, tmp_path, capsys):
+    run = restore(finished.path, device="cpu")
+    assert run.likelihood == "probability"
+    run.cfg.loss = {"_target_": "torch.nn.CrossEntropyLoss"}
+    assert run.likelihood == "probability"
+    run.cfg.loss = {"_target_": "mine.Loss"}
+    assert run.likelihood == "score" and "scores" in _description(run)["output"]["means"]
+    rows = [Prediction("a.png", (("cat", 0.75), ("dog", 0.25)))]
+    print_table(iter(rows), top=2, likelihood="score")
+    assert capsys.readouterr().out.splitlines()[1].split() == ["a.png", "cat", "0.7500", "dog", "0.2500"]
+    assert as_table(iter(rows), likelihood="score").columns.tolist() == ["class", "score", "class_2", "score_2"]
+    for ending, words in ((".csv", "file,class,score,class_2,score_2"), (".json", '"score": 0.75')):
+        WRITERS[ending](file := io.BytesIO(), iter(rows), top=2, likelihood="score")
+        assert words in file.getvalue().decode() and "probab" not in file.getvalue().decode()

@@ -158,6 +158,30 @@ def test_a_result_of_any_name_is_the_metric_where_there_is_no_accuracy(write_run
     assert out.index("0.35") < out.index("0.6"), "the smallest error is the best"
 
 
+def test_runs_of_several_tasks_show_the_main_result_of_each_and_not_where_their_data_lie(write_run, report):
+    write_run("a", top1=97.5)
+    arrays = ("data=npz", "data.images=x", "data.labels=y")
+    for name, error in (("reg", 0.5), ("other", 0.25)):
+        test = {"loss": 1.0, "mean_absolute_error": error, "r2": 0.9}
+        write_run(name, *arrays, f"data.root=/data/{name}.npz", top1=0.0, test=test)
+    write_run(
+        "m", *arrays, "data.root=/m.npz", "data.name=mine", top1=0.0, test={"loss": 1.0, "average_precision": 0.75}
+    )
+    code, out, _ = report()
+    for words in (
+        "top-1 (%) 97.50",
+        "mean absolute error 0.5000",
+        "mean absolute error 0.2500",
+        "average precision 0.7500",
+    ):
+        assert words in out
+    rows = out.partition("4 runs")[0]
+    assert code == 0 and "main result" in rows
+    assert {"digits", "mine", "other", "reg"} <= {line.split()[0] for line in rows.splitlines() if line}
+    assert "images=" not in rows and "/data" not in rows
+    assert "main result" not in report("metric=test.loss")[1]
+
+
 def test_a_metric_of_ones_own_is_ranked_as_the_run_says(write_run, report):
     for name, value in (("a", 5.0), ("b", 2.5)):
         own = {"test": {"loss": 1.0, "top1": 50.0, "cost": value}, "smaller_is_better": ["loss", "cost"]}
