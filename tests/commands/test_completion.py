@@ -24,13 +24,19 @@ from hybrid.commands.words import candidates
         (["ev"], {"evaluate"}),
         (
             ["train", "schedule="],
-            {f"schedule={name}" for name in ("constant", "cosine", "custom", "one_cycle", "step")},
+            {
+                f"schedule={name}"
+                for name in ("constant", "cosine", "custom", "one_cycle", "one_cycle_torch", "step", "step_released")
+            },
         ),
         (["train", "model/he"], {"model/head="}),
-        (["train", "model=scat_w"], {"model=scat_wrn", "model=scat_wrn_stl"}),
+        (["train", "model=scat_w"], {"model=scat_wrn", "model=scat_wrn_psn", "model=scat_wrn_stl"}),
         (["train", "trainer.evaluate_e"], {"trainer.evaluate_every="}),
         (["train", "optimizer.nesterov="], {"optimizer.nesterov=true", "optimizer.nesterov=false"}),
-        (["train", "-m", "model=scat_wrn,scat_re"], {"model=scat_wrn,scat_resnet"}),
+        (
+            ["train", "-m", "model=scat_wrn,scat_re"],
+            {"model=scat_wrn,scat_resnet", "model=scat_wrn,scat_resnet_imagenet"},
+        ),
         (["train", "-m", "cluster=slurm", "cluster.part"], {"cluster.partition="}),
         (["train", "model=scat_wrn", "model.head.widen"], {"model.head.widen_stem="}),
         (["train", "model=nonsense", "see"], {"seed="}),
