@@ -52,7 +52,9 @@ class FocalLoss(nn.Module):
     are weights of the classes, it is the sum over the classes times these.
 
     Args:
-        training_labels, outputs, class_weights: as for `cross_entropy`.
+        training_labels: as for `cross_entropy`.
+        outputs: as for `cross_entropy`.
+        class_weights: as for `cross_entropy`.
         gamma: γ, at least 0; with 0 it is the cross-entropy.
     """
 
