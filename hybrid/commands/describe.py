@@ -52,6 +52,8 @@ def image_shape_and_classes(cfg: DictConfig) -> tuple[tuple[int, int, int], int]
     from hybrid.configuration.from_config import data_from
 
     given = OmegaConf.to_container(OmegaConf.masked_copy(cfg, ["image_shape"]), resolve=True)["image_shape"]
+    if given is not None and (not isinstance(given, list) or len(given) != 3):
+        raise UserError(f"image_shape={given} is not valid: it must be [channels, height, width].")
     shape = checked(given, tuple[Side, Side, Side] | None, path="image_shape")
     classes = checked(cfg.num_classes, Width | None, path="num_classes")
     if shape is None or classes is None:

@@ -37,7 +37,7 @@ def test_every_data_config_builds_without_reading(name, tmp_path, monkeypatch):
 def test_every_data_set_has_the_settings_that_all_share(name):
     section = compose([f"data={name}", *(["data.root=x"] if "root" in compose([f"data={name}"]).data else [])]).data
     shared = {"normalize", "validation", "test", "folds", "fold", "per_class", "pool", "split_seed", "subset"}
-    assert shared <= set(section) and set(section.subset) == {"n", "protocol", "seed"}
+    assert shared <= set(section) and set(section.subset) == {"n", "protocol", "seed", "validate_from"}
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_the_recipe_is_the_published_one(make):
     optimizer = {key: config.optimizer[key] for key in ("lr", "momentum", "nesterov", "weight_decay", "decay")}
     assert list(optimizer.values()) == [0.25, 0.9, False, 2e-4, "weights"]
     augmentation = config.augmentation
-    assert (augmentation.pad, augmentation.pad_mode, augmentation.flip) == (4, "zero", 0.5)
+    assert (augmentation.pad, augmentation.pad_mode, augmentation.flip) == (2, "after_normalize", 0.5)
     assert config.data.validation == 0 and config.data.normalize.mean[0] == 0.4914
     decayed, spared = parameter_groups(make("regular_cnn"), lr=0.25, weight_decay=2e-4, decay=config.optimizer.decay)
     assert len(decayed["params"]) == 14 and [p.shape for p in spared["params"]] == [(10,)]

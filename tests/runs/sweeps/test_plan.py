@@ -77,7 +77,7 @@ def test_what_a_sweep_cannot_do_is_refused(arguments, message):
     [
         (
             ["model=scat_wrn,scat_linear", "model.head.k=1", "seed=0"],
-            "model=scat_linear: unknown key in model.head: k. Valid: _target_, dropout.",
+            "model=scat_linear: unknown key in model.head: k. Valid: _target_, dropout, initial_gain.",
         ),
         (["model=scat_wrn,scat_resnt", "seed=1,2"], "model=scat_resnt seed=1: unknown model: scat_resnt. Did you mean"),
         (["trainer.bach_size=3"], "unknown key in trainer: bach_size. Did you mean batch_size?"),

@@ -286,7 +286,9 @@ def test_a_job_is_told_of_the_users_folders_and_no_file_beside_the_command_takes
     monkeypatch.setenv("HYBRID_CONFIGS", "")
     monkeypatch.chdir(tmp_path)
     safe, path = slurm._variables()
-    assert safe == "export PYTHONSAFEPATH=1" and path == 'export PYTHONPATH="/check out${PYTHONPATH:+:$PYTHONPATH}"'
+    assert (
+        safe == "export PYTHONSAFEPATH=1" and path == """export PYTHONPATH='/check out'"${PYTHONPATH:+:$PYTHONPATH}\""""
+    )
     (tmp_path / "hybrid.yaml").touch()
     (tmp_path / "my configs").mkdir()
     monkeypatch.setenv("HYBRID_CONFIGS", "my configs")
