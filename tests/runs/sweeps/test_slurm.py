@@ -191,7 +191,7 @@ def test_a_disturbed_sweep_ends_as_an_undisturbed_one(root, tmp_path, cluster, s
     assert all(run.folder.finished for run in good), out + errors
     assert [len(sessions(run)) for run in good] == [3, 2, 2, 2, 1]
     assert process.returncode == 1 and "1 of 6 runs are not finished, 1 of them failed" in errors, out + errors
-    assert "lr=-1 is not valid" in bad.folder.error.read_text()
+    assert "lr=-1.0 is not valid" in bad.folder.error.read_text()
 
     undisturbed = command(root, tmp_path / "undisturbed", _GOOD, "cluster.workers=2")
     subprocess.run(undisturbed, check=True, env=environment, timeout=300)
