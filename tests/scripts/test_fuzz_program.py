@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import sys
 
 import pytest
@@ -28,5 +29,9 @@ def test_ends_are_judged(fuzz, tmp_path):
     assert fuzz.caught(lambda: 1 / 0)[0] == 1
 
 
-def test_a_few_tries_are_right(fuzz):
-    assert not fuzz.fuzz(seconds=0.0, seed=1, kinds=("words", "numbers", "yaml")).odd
+def test_a_few_tries_are_right(root, tmp_path):
+    """In a process of its own: the tries choose folders of configurations, as commands do."""
+    program = [sys.executable, root / "scripts" / "fuzz.py", "seconds=0.1", "seed=1", "kinds=[words,numbers,yaml]"]
+    result = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["kind", "words", "numbers", "yaml"]
