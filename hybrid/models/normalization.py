@@ -47,7 +47,7 @@ class TwoBatchNormalizations(nn.Module):
     first but for eps. `eps` and `momentum` are those of `BatchNormalization`, for both.
     """
 
-    def __init__(self, input_shape: tuple[int, int, int], *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(self, input_shape: tuple[int, int, int], *, eps: Positive = 1e-5, momentum: Momentum = 0.1) -> None:
         super().__init__()
         self.norm = BatchNorm(momentum, eps, affine=True).over_maps(input_shape[0])
         self.second = BatchNorm(momentum, eps, affine=False).over_maps(input_shape[0])

@@ -47,7 +47,15 @@ def test_a_run_leaves_its_whole_story_in_its_folder(fit, tiny, capsys):
     out = capsys.readouterr().out
     assert folder.path.name.startswith("digits-scat_linear-svm_gaussian-seed3-")
     names = {path.name for path in folder.path.iterdir()}
-    assert names == {".lock", "config.yaml", "classes.json", "environment.json", "metrics.jsonl", "summary.json"}
+    assert names == {
+        ".lock",
+        "config.yaml",
+        "classes.json",
+        "data.json",
+        "environment.json",
+        "metrics.jsonl",
+        "summary.json",
+    }
     summary, (record,) = folder.read_summary(), map(json.loads, folder.metrics.read_text().splitlines())
     assert record == {"step": 0, "epoch": 0.0, "test/top1": summary["test"]["top1"]}
     assert summary["test"]["images"] == 360 and summary["train"]["images"] == 100 and summary["test"]["top1"] > 80

@@ -210,7 +210,7 @@ def test_a_folder_of_another_configuration_is_refused(train, tiny):
 def test_two_processes_do_not_share_a_folder(tiny, extra):
     cfg = tiny()
     folder = RunFolder.of(cfg)
-    folder.open(cfg, class_names=["a", "b"])
+    folder.open(cfg, class_names=[str(digit) for digit in range(10)])
     with pytest.raises(UserError, match="another process"):
         run(tiny(*extra))
     folder.close()
