@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -52,7 +53,11 @@ def test_ctrl_c_leaves_the_summary_of_the_rows_that_are_there(root, tmp_path):
     path = tmp_path / "errors.json"
     options = ["sizes=[16x16,1024x1024]", "J=[2]", "L=[4]", "orders=[1]", "inputs=[noise]", "engines=[torch]"]
     command = [sys.executable, root / "scripts" / "compare_kymatio.py", *options, f"json={path}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root) as process:
+    heard = functools.partial(
+        signal.signal, signal.SIGINT, signal.SIG_DFL
+    )  # also where a shell started these tests with &
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=root, preexec_fn=heard, **pipes) as process:
         assert process.stdout.readline().startswith("2 rows; ")
         assert "size" in process.stdout.readline() and "16x16" in process.stdout.readline()
         process.send_signal(signal.SIGINT)  # while the filters of the large images are made
