@@ -8,7 +8,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def _settings(
     cfg: DictConfig, whole: dict[str, Any], *, known_only: bool = False, as_written: bool = False
 ) -> dict[str, Any]:
     whole = class_path_now(whole)
-    values = {key: _spelt(value) for key, value in _flatten(whole, "")}
+    values = {key: _spelt(value) for key, value in flattened(whole, without=INCIDENTAL)}
     if "callbacks" in whole:
         values["callbacks"] = [each for each in values["callbacks"] or [] if not _observes(each, known_only)]
     data = whole.get("data") or {}
@@ -186,19 +186,20 @@ def _imported_says(path: str, name: str) -> bool:
     return bool(getattr(found, name, False))
 
 
+def flattened(node: Any, *, without: Container[str] = (), prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of everything in nested sections but for the keys of `without`; an empty section is a value."""
+    if prefix in without:
+        return
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from flattened(value, without=without, prefix=f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node
+
+
 def _spelt(value: Any) -> Any:
     if isinstance(value, dict):  # in a list; others are flattened
         return {key: _spelt(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_spelt(part) for part in value]
     return in_one_spelling(value) if isinstance(value, str) else value
-
-
-def _flatten(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    if prefix in INCIDENTAL:
-        return
-    if isinstance(node, dict) and node:
-        for key, value in node.items():
-            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, node

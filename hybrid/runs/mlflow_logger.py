@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybrid.runs.identity import flattened
 from hybrid.runs.loggers import LoggedRun, require, run_id
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Mlflow:
         if not new:
             self._client.update_run(self._id, status="RUNNING")
             return
-        params = [Param(_valid(key), str(value)[:_LONGEST]) for key, value in _flat(run.config)]
+        params = [Param(_valid(key), str(value)[:_LONGEST]) for key, value in flattened(run.config)]
         for start in range(0, len(params), _AT_ONCE):
             self._client.log_batch(self._id, params=params[start : start + _AT_ONCE])
 
@@ -84,11 +85,3 @@ class Mlflow:
 def _valid(name: str) -> str:
     """With the characters that MLflow admits in a name."""
     return re.sub(r"[^\w\-./ :]", "_", name, flags=re.ASCII)
-
-
-def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, node

@@ -25,6 +25,7 @@ from hybrid.data import Data
 from hybrid.data.sources import Split
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError, same_command
+from hybrid.runs.identity import flattened
 from hybrid.training.device import rank_device
 
 # What may differ between machines: where files lie, and how they are read. The data themselves are compared.
@@ -79,19 +80,9 @@ def _facts_of_start(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
     yield "torch", torch.__version__
     yield "NumPy", np.__version__
     yield "device", rank_device(str(OmegaConf.select(cfg, "trainer.device", default="auto")), Launch.read()).type
-    yield from _flat(OmegaConf.to_container(cfg, resolve=True), "")
+    yield from flattened(OmegaConf.to_container(cfg, resolve=True), without=MAY_DIFFER)
     yield from _own_files()
     yield from _users_files(cfg)
-
-
-def _flat(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if path in MAY_DIFFER:
-        return
-    if isinstance(node, dict) and node:
-        for key, value in node.items():
-            yield from _flat(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, node
 
 
 def _own_files() -> Iterator[tuple[str, str]]:
@@ -105,9 +96,8 @@ def _own_files() -> Iterator[tuple[str, str]]:
 
 def _users_files(cfg: DictConfig) -> Iterator[tuple[str, str]]:
     """The files of the modules that are loaded, and of the configuration's classes: code of the user's own."""
-    targets = {
-        value for name, value in _flat(OmegaConf.to_container(cfg, resolve=True), "") if name.endswith("_target_")
-    }
+    settings = flattened(OmegaConf.to_container(cfg, resolve=True))
+    targets = {value for name, value in settings if name.endswith("_target_")}
     for target in sorted(str(each) for each in targets):
         file = getattr(sys.modules.get(target.rpartition(".")[0]), "__file__", None)
         if file is not None and target.split(".")[0] not in ("hybrid", "torch", "torchvision"):

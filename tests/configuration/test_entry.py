@@ -10,6 +10,7 @@ from hybrid.commands.main import main
 from hybrid.configuration.composition import compose
 from hybrid.configuration.hydra_arguments import refuse_deletions
 from hybrid.configuration.resolvers import folder
+from hybrid.errors import UserError
 from hybrid.version import __version__
 
 MISTAKES = [
@@ -156,7 +157,10 @@ def test_the_version_is_this_projects(monkeypatch, capsys):
 
 @pytest.mark.parametrize("overrides", [[], ["experiment=digits", "debug=fast"]])
 def test_what_may_be_left_out_may_be_left_out(overrides):
-    refuse_deletions([*overrides, "~experiment", "~debug", "~data.subset.n"], "train")
+    allowed = [*overrides, "~experiment", "~debug", "~data.subset.n"]
+    refuse_deletions(allowed, "train")
+    with pytest.raises(UserError):
+        refuse_deletions([*allowed, "~model"], "train")
 
 
 def test_an_empty_variable_is_no_folder(monkeypatch):

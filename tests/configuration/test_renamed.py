@@ -160,7 +160,8 @@ def test_names_of_a_users_own_class_stay():
 
 @pytest.mark.parametrize("content", [None, [1, 2], {}, {"model": None}, {"model": {"head": 3}}])
 def test_what_is_no_configuration_passes(content):
-    upgrade(OmegaConf.create(content) if content is not None else None)
+    cfg = OmegaConf.create(content) if content is not None else None
+    assert upgrade(cfg) == (OmegaConf.create(content) if content is not None else None)
 
 
 def test_an_old_name_on_the_command_line_is_one_line_that_says_the_new_one():

@@ -43,4 +43,7 @@ def test_many_classes_have_a_colour_scale_in_place_of_numbers():
 @pytest.mark.parametrize("names", [["a" * 200, "$x_1^{"], ["", "日本"]])
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_any_class_name_can_be_drawn(names):
-    drawn(confusion_figure(torch.ones(2, 2), names))
+    figure = confusion_figure(torch.ones(2, 2), names)
+    drawn(figure)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len(labels) == 2 and all(name[:1] in label for name, label in zip(names, labels, strict=True))

@@ -197,7 +197,7 @@ def test_a_duration_spelt_otherwise_is_the_same_run(configure, other):
 def test_the_hash_of_a_configuration_is_that_of_its_values(configure):
     """Durations in the usual spelling are hashed as they stand, so that the folders of older runs are found again."""
     cfg = configure("data=cifar10", "model=scat_wrn", "schedule=step", "trainer.evaluate_every=5%")
-    plain = dict(run_identity._flatten(OmegaConf.to_container(cfg, resolve=True), ""))
+    plain = dict(run_identity.flattened(OmegaConf.to_container(cfg, resolve=True), without=run_identity.INCIDENTAL))
     assert identity(cfg) == run_identity._AS_BEFORE | plain and plain["schedule.milestones"] == ["30%", "60%", "80%"]
 
 
