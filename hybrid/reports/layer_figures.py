@@ -75,7 +75,7 @@ def _split_scale(axes: Axes, one: float, top: float) -> None:
     axes.set_ylim(0, top)
     decades = 10.0 ** np.arange(np.floor(np.log10(one)), np.log10(top))
     steps = (1, 2, 5) if top < 30 * one else (1, 3) if top < 1000 * one else (1,)
-    ticks = [each for decade in decades for step in steps if one <= (each := step * decade) <= min(100, top)]
+    ticks = [each for decade in decades for step in steps if 0.999 * one <= (each := step * decade) <= min(100, top)]
     axes.set_yticks([0, *ticks], [f"{each:g}" for each in (0, *ticks)])
     axes.minorticks_off()
 

@@ -110,10 +110,9 @@ def underflow_error(dimension: int, dtype: torch.dtype) -> float:
 @contextmanager
 def ieee_products(device: torch.device) -> Iterator[None]:
     """Context manager: multiply float32 matrices in float32, without TF32, bfloat16 or autocast, whatever training has set."""
-    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
     with torch.autocast(device.type, enabled=False), ExitStack() as restore:
-        if hasattr(backends[0], "fp32_precision"):  # torch >= 2.9, where the older setting is an alias of this one
-            for backend in backends:
+        if hasattr(torch.backends.mkldnn, "matmul"):  # torch >= 2.9, where the older setting is an alias of this one
+            for backend in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul):
                 restore.callback(setattr, backend, "fp32_precision", backend.fp32_precision)
                 backend.fp32_precision = "ieee"
         else:
