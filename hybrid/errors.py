@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 import signal
 import traceback
@@ -91,6 +92,19 @@ def _abbreviates(name: str, whole: str) -> bool:
     if len(short) != len(words) or len(words) < 2:
         return False
     return all(part and word.startswith(part) for part, word in zip(short, words, strict=True))
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def is_of_the_disk(error: BaseException) -> bool:
+    """Whether a disk has refused something: a file that cannot be read or written, or no room for what is printed."""
+    return isinstance(error, OSError) and (error.filename is not None or error.errno in _FULL)
+
+
+def is_one_line(error: BaseException) -> bool:
+    """Whether a command answers with one line and exit code 2: a user's mistake, a disk's refusal, no memory left."""
+    return isinstance(error, UserError) or is_of_the_disk(error) or is_out_of_memory(error)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import os
 import sys
@@ -43,14 +42,13 @@ from hybrid.configuration.hydra_arguments import (
 )
 from hybrid.configuration.paths import CONFIGS, add_folder, replaced_by_project
 from hybrid.distributed.launch import Launch
-from hybrid.errors import PeerLost, Stopped, UserError, is_out_of_memory, memory_words
+from hybrid.errors import PeerLost, Stopped, UserError, is_of_the_disk, is_out_of_memory, memory_words
 from hybrid.escaping import for_terminal
 from hybrid.streams import discard, is_patient, outliving_readers, output_lost
 from hybrid.version import __version__
 
 USER_ERROR, INTERRUPTED = 2, 130
 _LET_SPEAK = 2.0  # seconds
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 Task = Callable[[DictConfig], Any]
 Sweep = Callable[[Sequence[str]], Any]
@@ -215,7 +213,7 @@ def guarded(
         _say(f"error: {in_one_line(error, overrides, config_name=config_name)}")
         return USER_ERROR
     except OSError as error:  # a folder that cannot be written, a full disk; after Hydra's, some of which are OSErrors
-        if error.filename is None and error.errno not in _FULL:
+        if not is_of_the_disk(error):
             raise
         if error.filename is None:
             discard(sys.stdout)  # or Python would complain again when it ends

@@ -32,7 +32,7 @@ from hybrid.distributed.launch import Launch
 from hybrid.distributed.meeting import meet
 from hybrid.distributed.rank_slices import Shares
 from hybrid.distributed.watch import GRACE, Watch, outlive_no_parent
-from hybrid.errors import PeerLost, Stopped, UserError
+from hybrid.errors import PeerLost, Stopped, UserError, is_one_line
 from hybrid.seeding import seed_everything
 
 T = TypeVar("T")
@@ -293,7 +293,7 @@ def _end_after(error: BaseException) -> None:
     """This rank has failed by itself: tell the others why, and see to it that nothing keeps this process from ending."""
     _prepare_to_end()
     if _watch is not None:
-        _watch.post(error, exit_code=2 if isinstance(error, UserError) else 1)
+        _watch.post(error, exit_code=2 if is_one_line(error) else 1)
 
 
 def _prepare_to_end() -> None:

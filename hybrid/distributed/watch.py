@@ -159,7 +159,8 @@ class Watch:
 
     @staticmethod
     def _loss(rank: int, what: str, exit_code: int) -> PeerLost:
-        speaker = 1 if rank == 0 else 0
+        speaks_itself = exit_code == 2  # in one line, which is all that is to be said
+        speaker = 1 if rank == 0 and not speaks_itself else 0
         return PeerLost(f"rank {rank} {what}", speaker=speaker, exit_code=exit_code)
 
     def _end(self) -> None:

@@ -44,12 +44,6 @@ def record_session(path: Path, *, step: int, ranks: int = 1, **more: Any) -> Non
 
     ranks: how many processes work on it. more: whatever else is to be kept of this session.
     """
-    sessions = []
-    if path.is_file():
-        try:
-            sessions = list(read_json(path)["sessions"])
-        except (UserError, KeyError, TypeError):
-            sessions = []
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     session = {
         "started": now,
@@ -59,8 +53,17 @@ def record_session(path: Path, *, step: int, ranks: int = 1, **more: Any) -> Non
         "ranks": ranks,
         **more,
     }
-    sessions.append({**session, **describe_environment()})
-    write_json(path, {"sessions": sessions})
+    write_json(path, {"sessions": [*read_sessions(path), {**session, **describe_environment()}]})
+
+
+def read_sessions(path: Path) -> list[dict[str, Any]]:
+    """What a run's environment.json keeps of the sessions so far; nothing where there is no such file, or it is damaged."""
+    if not path.is_file():
+        return []
+    try:
+        return list(read_json(path)["sessions"])
+    except (UserError, KeyError, TypeError):
+        return []
 
 
 def version_of(name: str) -> str | None:

@@ -21,6 +21,7 @@ from hybrid.errors import Stopped, note_order
 from hybrid.files import write_json
 from hybrid.runs import RunFolder
 from hybrid.runs.confusion import write_confusion
+from hybrid.runs.environment import read_sessions
 from hybrid.training.agreement import compare_data, compare_starts, with_own_places
 from hybrid.training.evaluation import Evaluation
 from hybrid.training.feature_cache import plan_cache
@@ -181,8 +182,17 @@ def _store(session: Session, test: Evaluation, summary: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _noting_failures(folder: RunFolder) -> Iterator[None]:
-    """Leave the traceback of an error in the opened folder, and close it at the end."""
-    distributed.on_exit(lambda lost: folder.note_failure(lost, rank=distributed.rank()))
+    """Leave the traceback of an error in the opened folder, and close it at the end.
+
+    A rank that was suspended meanwhile leaves nothing there: the others have ended, and the run has gone on without it.
+    """
+    before, rank = distributed.from_main(lambda: len(read_sessions(folder.environment))), distributed.rank()
+
+    def note_failure(error: Exception) -> None:
+        if rank == 0 or len(read_sessions(folder.environment)) - before in (0, 1):  # rank 0 holds the folder's lock
+            folder.note_failure(error, rank=rank)
+
+    distributed.on_exit(note_failure)
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -190,7 +200,7 @@ def _noting_failures(folder: RunFolder) -> Iterator[None]:
     except Stopped:
         raise
     except Exception as error:
-        folder.note_failure(error, rank=distributed.rank())
+        note_failure(error)
         raise
     finally:
         folder.close()

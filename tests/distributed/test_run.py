@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+import resource
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from fixtures.training import OnStep, at_step, power_cut
 
 from hybrid import distributed
 from hybrid.analysis.measurements import Measurements
+from hybrid.distributed import watch
 from hybrid.errors import LOST, UserError
 from hybrid.runs import RunFolder
 from hybrid.runs.jsonl import read_metrics
@@ -44,10 +47,25 @@ def same(one, other):
 
 
 def wait_for(path, group):
+    wait_until(path.exists, group)
+
+
+def wait_until(condition, group):
     until = time.monotonic() + 60
-    while not path.exists():
+    while not condition():
         assert time.monotonic() < until, group.said(0)
         time.sleep(0.02)
+
+
+def is_stopped(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def end_of(pid, group):
+    """The exit code of one process of a group."""
+    ended = []
+    wait_until(lambda: ended.append(os.waitpid(pid, os.WNOHANG)) or ended[-1][0], group)
+    return os.waitstatus_to_exitcode(ended[-1][1])
 
 
 def test_two_ranks_make_the_run_of_one(tiny, ranks, tmp_path):
@@ -203,17 +221,47 @@ def test_when_a_rank_is_killed_the_other_ends_and_names_it(tiny, ranks, victim):
 
 
 @pytest.mark.parametrize("victim", [0, 1])  # the first keeps the store, through which the others would hear of it
-def test_a_rank_that_hangs_is_found_by_its_silence(tiny, ranks, victim):
-    cfg = tiny(*ENDLESS, "trainer.rank_timeout=2 seconds")
-    group = ranks(2, lambda: run(cfg))
-    wait_for(RunFolder.of(cfg).checkpoints / "last.pt", group)
-    os.kill(group.pids[victim], signal.SIGSTOP)
-    _, status = os.waitpid(group.pids[1 - victim], 0)
-    assert os.waitstatus_to_exitcode(status) == LOST
+def test_a_rank_that_hangs_is_found_by_its_silence_and_spoils_nothing_when_it_wakes(tiny, ranks, victim, monkeypatch):
+    monkeypatch.setattr(watch, "GRACE", 1.0)
+    cfg, folder = tiny("trainer.rank_timeout=3 seconds"), RunFolder.of(tiny())
+    hangs = at_step(3, lambda: os.kill(os.getpid(), signal.SIGSTOP), rank=victim)
+    group = ranks(2, lambda: run(cfg, callbacks=[hangs]))
+    wait_until(lambda: is_stopped(group.pids[victim]), group)
+    assert end_of(group.pids[1 - victim], group) == LOST
     assert f"error: rank {victim} " in group.said(1 - victim)
-    line = "has given no sign of life for 2 seconds; the same command continues from the last checkpoint"
+    line = "has given no sign of life for 3 seconds; the same command continues from the last checkpoint"
     assert line in group.said(1 - victim)
-    group.pids.pop(1 - victim)
+    if victim == 0:  # it has the folder's lock
+        with pytest.raises(UserError, match="another process is working on"):
+            run(cfg)
+        assert content(cfg)["step"] == 2
+    else:
+        assert run(cfg)["steps"] == 6
+        before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    os.kill(group.pids[victim], signal.SIGCONT)
+    assert end_of(group.pids[victim], group) == LOST and f"error: rank {1 - victim} " in group.said(victim)
+    if victim == 0:
+        assert "rank 1" in folder.error.read_text() and run(cfg)["steps"] == 6
+    else:
+        assert before == {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    assert folder.finished and not folder.errors.exists()
+
+
+def test_a_disk_that_is_full_for_the_first_rank_is_one_line_and_with_room_the_run_goes_on(tiny, ranks):
+    """The other ranks write nothing of a run; the first one's last checkpoint stays."""
+
+    def fill() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+
+    cfg = tiny()
+    folder = RunFolder.of(cfg)
+    group = ranks(2, lambda: run(cfg, callbacks=[at_step(3, fill, rank=0)]))
+    assert group.wait() == [2, 2]
+    assert group.said(0) == f"error: {folder.checkpoints / 'best.pt'}: File too large\n" and group.said(1) == ""
+    assert content(cfg)["step"] == 2 and not folder.errors.exists() and not [*folder.path.rglob("*.tmp")]
+    ranks(2, lambda: run(cfg)).results()
+    assert folder.finished and not folder.error.exists()
 
 
 class EndsLate:
