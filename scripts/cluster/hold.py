@@ -1,0 +1,57 @@
+"""A callback that makes a rank wait at an exact place of its run until someone has done something to it.
+
+    callbacks=[hold.Hold]        with this folder in PYTHONPATH, and a folder in HYBRID_HOLD
+
+A file of that folder, such as seed0.rank1.step12, names the place: the rank writes its host and its process into it, and waits
+until the file is gone. The events are those of `hybrid.callbacks.callbacks.Callback`, with the number of steps done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+from hybrid import distributed
+
+
+class Hold:
+    """Waits at the places that files in HYBRID_HOLD name."""
+
+    observer = True
+
+    def __init__(self) -> None:
+        self._folder = Path(os.environ["HYBRID_HOLD"])
+
+    def on_fit_start(self, session) -> None:
+        """Training begins."""
+        self._wait(session, "start")
+
+    def on_step(self, session) -> None:
+        """A step is done."""
+        self._wait(session, "step")
+
+    def on_evaluation(self, session, split, numbers) -> None:
+        """A split was evaluated."""
+        self._wait(session, split)
+
+    def on_checkpoint(self, session) -> None:
+        """A checkpoint is about to be written."""
+        self._wait(session, "checkpoint")
+
+    def on_end(self, session, summary) -> None:
+        """The summary is written."""
+        self._wait(session, "end")
+
+    def _wait(self, session, event: str) -> None:
+        file = self._folder / f"seed{session.plan.seed}.rank{distributed.rank()}.{event}{session.state.step}"
+        if not file.exists():
+            return
+        here = {"host": platform.node(), "pid": os.getpid()}
+        part = file.with_name(f"{file.name}.{os.getpid()}")
+        part.write_text(json.dumps(here))
+        part.replace(file)
+        while file.exists():
+            time.sleep(0.02)
