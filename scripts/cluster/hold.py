@@ -12,9 +12,14 @@ import json
 import os
 import platform
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hybrid import distributed
+
+if TYPE_CHECKING:
+    from hybrid.training.session import Session
 
 
 class Hold:
@@ -25,27 +30,27 @@ class Hold:
     def __init__(self) -> None:
         self._folder = Path(os.environ["HYBRID_HOLD"])
 
-    def on_fit_start(self, session) -> None:
+    def on_fit_start(self, session: Session) -> None:
         """Training begins."""
         self._wait(session, "start")
 
-    def on_step(self, session) -> None:
+    def on_step(self, session: Session) -> None:
         """A step is done."""
         self._wait(session, "step")
 
-    def on_evaluation(self, session, split, numbers) -> None:
+    def on_evaluation(self, session: Session, split: str, numbers: Mapping[str, float]) -> None:
         """A split was evaluated."""
         self._wait(session, split)
 
-    def on_checkpoint(self, session) -> None:
+    def on_checkpoint(self, session: Session) -> None:
         """A checkpoint is about to be written."""
         self._wait(session, "checkpoint")
 
-    def on_end(self, session, summary) -> None:
+    def on_end(self, session: Session, summary: Mapping[str, Any]) -> None:
         """The summary is written."""
         self._wait(session, "end")
 
-    def _wait(self, session, event: str) -> None:
+    def _wait(self, session: Session, event: str) -> None:
         file = self._folder / f"seed{session.plan.seed}.rank{distributed.rank()}.{event}{session.state.step}"
         if not file.exists():
             return

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,9 @@ def missing(*, slurm: bool = False) -> str | None:
     """Why no nodes can be started here, in words; None if they can."""
     if os.geteuid():
         return "needs root"
-    if absent := [name for name in (*_COMMANDS, *(_OF_SLURM if slurm else ())) if shutil.which(name, path=_PATH) is None]:
+    if absent := [
+        name for name in (*_COMMANDS, *(_OF_SLURM if slurm else ())) if shutil.which(name, path=_PATH) is None
+    ]:
         return f"needs {', '.join(absent)}: apt-get install iproute2 util-linux{' slurm-wlm munge' if slurm else ''}"
     tried = subprocess.run(["unshare", *_ISOLATED, "--fork", "--mount-proc", "ip", "link", "add", "br0", "type", "bridge"],
                            capture_output=True, text=True, env={**os.environ, "PATH": _PATH})  # fmt: skip
@@ -116,7 +118,9 @@ class Nodes:
 
     def run(self, name: str, *words: str, check: bool = True, **options) -> subprocess.CompletedProcess[str]:
         """Run a command on a node and wait for it."""
-        done = subprocess.run(self.words(name, words), capture_output=True, text=True, timeout=300, **_environment(options))
+        done = subprocess.run(
+            self.words(name, words), capture_output=True, text=True, timeout=300, **_environment(options)
+        )
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(words)} on {name}: {done.stderr.strip() or done.stdout.strip()}")
         return done
@@ -163,10 +167,10 @@ class Nodes:
 class Slurm:
     """A real SLURM on nodes: its controller on the login node, a slurmd on each of the others."""
 
-    def __init__(self, nodes: Nodes, *, slots: int, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, nodes: Nodes, *, slots: int, settings: Sequence[str] = ()) -> None:
         """slots: jobs of one core that a node takes at a time. settings: further lines of slurm.conf."""
         self.nodes, self.folder = nodes, nodes.folder / "slurm"
-        self._slots, self._settings = slots, settings or {}
+        self._slots, self._settings = slots, settings
         self._script = str(ROOT / "scripts" / "cluster" / "local_slurm.sh")
 
     @property
@@ -177,7 +181,7 @@ class Slurm:
     def start(self) -> None:
         """Start controller and nodes, and wait until these are idle."""
         places = [f"{name}={self.nodes.address(name)}" for name in self.nodes.names]
-        more = "\n".join(f"{name}={value}" for name, value in self._settings.items())
+        more = "\n".join(self._settings)
         host = f"{LOGIN}({self.nodes.address(LOGIN)})"
         environment = {**self.environment, "SLURM_MORE": more, "SLURM_CONTROLLER": host}
         self.nodes.run(LOGIN, self._script, "start", str(self.folder), str(self._slots), *places, env=environment)
@@ -236,7 +240,7 @@ class Options:
 
 
 @contextlib.contextmanager
-def slurm_on_nodes(folder: Path, count: int, *, slots: int, settings: Mapping[str, str] | None = None) -> Iterator[Slurm]:
+def slurm_on_nodes(folder: Path, count: int, *, slots: int, settings: Sequence[str] = ()) -> Iterator[Slurm]:
     """Nodes with a SLURM that ends with the context. Raises UserError where that cannot be done."""
     if reason := missing(slurm=True):
         raise UserError(f"simulated nodes: {reason}")
