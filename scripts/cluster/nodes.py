@@ -12,7 +12,9 @@ As root, with Debian's packages: apt-get install iproute2 util-linux, and for SL
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -126,20 +128,30 @@ class Nodes:
         return done
 
     def popen(self, name: str, *words: str, **options) -> subprocess.Popen[str]:
-        """Start a command on a node; `ask` sends it a signal. The arguments are Popen's."""
+        """Start a command on a node. The options are Popen's."""
         return subprocess.Popen(self.words(name, words), text=True, **_environment(options))
 
     def words(self, name: str, words: Sequence[str]) -> list[str]:
-        """The command that runs a command on a node, in the current folder."""
-        inside = [*(space for space in _ISOLATED), f"--wd={os.getcwd()}"]
-        return ["nsenter", "--target", str(self._first[name]), *inside, "--", *words]
+        """The command that runs a command on a node, in the current folder. To kill the one kills the other."""
+        enter = ["nsenter", "--target", str(self._first[name]), *_ISOLATED, f"--wd={os.getcwd()}", "--"]
+        return [*enter, "setpriv", "--pdeathsig", "KILL", *words]
 
-    @staticmethod
-    def ask(process: subprocess.Popen, number: signal.Signals) -> None:
-        """Send a signal to what `popen` started."""
-        for pid in _children(process.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+    def move_to(self, name: str) -> None:
+        """Go on, in a new process, on a node; this one waits for that and ends as it does. For a forked process alone."""
+        here = os.getcwd()
+        spaces = [os.open(f"/proc/{self._first[name]}/ns/{kind}", os.O_RDONLY) for kind in ("uts", "net", "mnt", "pid")]
+        for space in spaces:
+            if ctypes.CDLL(None, use_errno=True).setns(space, 0):  # os.setns needs Python 3.12
+                raise OSError(ctypes.get_errno(), f"setns to {name}")
+            os.close(space)
+        os.chdir(here)
+        platform._uname_cache = None  # Python remembers the host's name
+        pid = os.fork()
+        if pid:
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            if code < 0:
+                os.kill(os.getpid(), -code)
+            os._exit(code)
 
     def _begin(self, name: str) -> None:
         begin = ["unshare", *_ISOLATED, "--fork", "--kill-child", "--mount-proc", "--"]
@@ -149,8 +161,9 @@ class Nodes:
         options = _environment({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True})
         keeper = subprocess.Popen([*begin, *init], stdin=subprocess.DEVNULL, text=True, **options)
         self._keepers.append(keeper)
-        if keeper.stdout.readline() != "ready\n":
-            raise UserError(f"simulated nodes: {name} cannot be started: {keeper.stderr.read().strip()}")
+        with keeper.stdout, keeper.stderr:
+            if keeper.stdout.readline() != "ready\n":
+                raise UserError(f"simulated nodes: {name} cannot be started: {keeper.stderr.read().strip()}")
         last = keeper.pid
         while children := _children(last):
             last = children[0]

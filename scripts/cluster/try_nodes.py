@@ -159,11 +159,11 @@ class Lab:
         scancel of SLURM 22.05 sends a signal again every five seconds while other runs of the array are pending: it is ended
         once the signal has done its work.
         """
-        telling = self.start(LOGIN, *words, run.job)
-        time.sleep(2)
-        self.let_go(release)
-        until(lambda: not run.folder.in_use, f"{' '.join(words)} has not ended {run.job}")
-        telling.kill()
+        with self.start(LOGIN, *words, run.job) as telling:
+            time.sleep(2)
+            self.let_go(release)
+            until(lambda: not run.folder.in_use, f"{' '.join(words)} has not ended {run.job}")
+            telling.kill()
 
     def reference(self, seed: int) -> Path:
         """The last checkpoint of an undisturbed run of two ranks on one node."""
