@@ -414,11 +414,16 @@ def try_srun_code(lab: Lab) -> str:
 
 def try_srun_rank_missing(lab: Lab) -> str:
     """Rank 1 ends before the ranks have met, as after a failed import."""
-    srun = lab.srun("[ $SLURM_PROCID = 0 ] || { sleep 20; exit 1; }; exec TRAIN", options=["--kill-on-bad-exit=1"])
-    said = end(srun, code=None)
-    check(srun.returncode, "exit code 0")
+    lab.hold("come")
+    wait = f"for i in $(seq 500); do [ -e {lab.holds}/come ] || exit 1; sleep 0.2; done"
+    said = ""
+    with lab.srun(f"[ $SLURM_PROCID = 0 ] || {{ {wait}; }}; exec TRAIN", options=["--kill-on-bad-exit=1"]) as srun:
+        for line in srun.stdout:
+            said += line
+            if line.startswith("waiting at"):
+                lab.let_go("come")
     found = re.search(r"waiting at (\S+), up to 10 minutes, for rank 1 on node\d of 2 processes", said)
-    check(found, said)
+    check(found and srun.returncode, said)
     return f'"{found[0]}"; srun --kill-on-bad-exit ends it'
 
 

@@ -19,11 +19,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from hybrid.configuration.composition import compose
 from hybrid.errors import LOST, UserError
 from hybrid.runs.jsonl import read_metrics
 from hybrid.runs.sweeps import slurm
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun
 from hybrid.runs.sweeps.launch import launch
+from hybrid.training import run as training
 
 _TRAINING = ["model=scat_linear", "data.subset.n=100", "analysis=none", "trainer.tensorboard=false"]
 _TRAINING += ["trainer.duration='600 steps'", "trainer.log_every='4 steps'", "trainer.evaluate_every='300 steps'"]
@@ -210,8 +212,8 @@ def test_a_disturbed_sweep_ends_as_an_undisturbed_one(root, tmp_path, cluster, s
 
 
 @pytest.mark.slurm
-def test_a_run_of_two_processes_is_preempted_and_continues(root, tmp_path, cluster, start, held):
-    """srun starts both; the weights are those of torchrun's two processes that nobody has disturbed."""
+def test_a_run_of_two_processes_is_preempted_and_continues(root, tmp_path, cluster, start, held, ranks, monkeypatch):
+    """srun starts both; the weights are those of two processes that nobody has disturbed."""
     folder, environment = held
     arguments = [*_TRAINING, "optimizer.lr=0.1"]
     (folder / "0.1").touch()
@@ -226,10 +228,11 @@ def test_a_run_of_two_processes_is_preempted_and_continues(root, tmp_path, clust
     out, errors = process.communicate(timeout=200)
     assert process.returncode == 0, out + errors
     assert [session["ranks"] for session in sessions(run)] == [2, 2]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    whole = [*torchrun, str(root / "train.py"), *arguments, f"run.root={tmp_path / 'torchrun'}"]
-    subprocess.run(whole, check=True, env=environment, timeout=200)
-    _check_equal(run.path, tmp_path / "torchrun" / run.name)
+    monkeypatch.setenv("HYBRID_TEST_HELD", str(folder))
+    monkeypatch.syspath_prepend(environment["PYTHONPATH"])
+    whole = compose([*arguments, f"run.root={tmp_path / 'whole'}"])
+    ranks(2, lambda: training.run(whole)).results()
+    _check_equal(run.path, tmp_path / "whole" / run.name)
 
 
 @pytest.mark.slurm
