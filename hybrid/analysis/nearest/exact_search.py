@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hybrid.analysis.nearest import compiled_search
 from hybrid.analysis.nearest.rounding import (
     Frame,
     distance_error,
@@ -25,6 +26,7 @@ from hybrid.analysis.nearest.rounding import (
     point_side,
     product_error,
     query_side,
+    square_roots,
     squared_distances,
     underflow_error,
 )
@@ -60,11 +62,20 @@ class Search:
         self._check_memory()
         frame = Frame.of(self.points, self.queries, rows=self.fitting)
         with ieee_products(self.points.device):
-            distances, indices, limits = self._first_pass(frame)
+            kernel = compiled_search.kernel() if self.points.device.type == "cpu" else None
+            if kernel and kernel.suits(self):
+                distances, indices, limits = self._compiled_pass(kernel, frame)
+            else:
+                distances, indices, limits = self._first_pass(frame)
             left = limits.isfinite().nonzero()[:, 0]
             if len(left):
                 distances[left], indices[left] = self._second_pass(frame, left, limits[left])
         return distances, indices
+
+    @property
+    def wanted(self) -> int:
+        """How many candidates a query has, where there are so many points."""
+        return self.k + _MARGIN
 
     @property
     def fitting(self) -> int:
@@ -103,6 +114,19 @@ class Search:
             results.append((distances[:, : self.k], candidates[:, : self.k], limit.masked_fill(proven, math.inf)))
         return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
 
+    def _compiled_pass(self, kernel: compiled_search.Kernel, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
+        """The same as `_first_pass`, by compiled code: its scores are bounds of ‖x - y‖²/2 = ‖x‖²/2 + s."""
+        dimension, row, results = self.points.shape[1], 0, []
+        for distances, indices, bounds in kernel.run(self, frame, self.wanted):
+            squares = torch.cat([
+                frame.centred(queries).square().sum(1)
+                for queries in self.queries[row : row + len(bounds)].split(self.fitting)
+            ])  # fmt: skip
+            limit = _limit(distances[:, -1] * frame.scale, squares, dimension, torch.float32)
+            results.append((distances, indices, limit.masked_fill(bounds > limit + squares / 2, math.inf)))
+            row += len(bounds)
+        return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
+
     def _forbid(self, scores: Tensor, block: Tensor) -> None:
         """Set the scores of points that do not count for the query to infinity."""
         if self.forbidden is None:
@@ -131,7 +155,7 @@ class Search:
         """(P,) exact distances between the queries and the points of these indices."""
         rows = min(self.fitting, 4096) if self.points.device.type == "cpu" else self.fitting
         pairs = zip(queries.split(rows), points.split(rows), strict=True)
-        return torch.cat([squared_distances(self.queries[a], self.points[b]) for a, b in pairs]).sqrt_()
+        return square_roots(torch.cat([squared_distances(self.queries[a], self.points[b]) for a, b in pairs]))
 
     def _second_pass(self, frame: Frame, left: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
         """Distances and indices of the queries `left` (R,), from every point whose score is within the limit (R,)."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,6 +44,14 @@ def folded_sum(values: Tensor) -> Tensor:
             folded[..., 0] += values[..., -1]
         values = folded
     return values[..., 0]
+
+
+def square_roots(values: Tensor) -> Tensor:
+    """The float64 square roots, in place and correctly rounded; torch's own are off by one unit on some CPUs (of MKL)."""
+    if values.device.type != "cpu":
+        return values.sqrt_()
+    np.sqrt(values.numpy(), out=values.numpy())
+    return values
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,16 @@ def query_side(centred: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """(n, D + 2) left factor [x, 1, ‖x‖] and (n,) float64 ‖x‖²."""
     squares = centred.square().sum(1, keepdim=True)
     return torch.cat([centred, torch.ones_like(squares), squares.sqrt()], 1).to(dtype), squares[:, 0]
+
+
+def pair_side(centred: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, D) and (n,) float32: coordinates x, and -a(x), for scores <x, y> - a(x) - a(y) that are at least -‖x - y‖²/2.
+
+    The rounding error of a score is at most G (‖x‖‖y‖ + a(x) + a(y)), and ‖x‖‖y‖ <= (‖x‖² + ‖y‖²)/2: so 2 G of the squares
+    bound it, and each of the two points brings its own share of that.
+    """
+    error = 2 * _SLACK * product_error(centred.shape[1], torch.float32)
+    return centred.float(), (centred.square().sum(1) * ((error - 1) / 2)).float()
 
 
 def product_error(dimension: int, dtype: torch.dtype) -> float:
