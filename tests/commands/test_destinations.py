@@ -9,6 +9,7 @@ import pytest
     ("script", "arguments"),
     [
         ("bench_boundary", ["json=new/x.json"]),
+        ("bench_neighbours", ["json=new/x.json"]),
         ("bench_distributed", ["json=new/x.json"]),
         ("bench_scattering", ["json=new/x.json"]),
         ("bench_training", ["json=new/x.json"]),
@@ -59,6 +60,8 @@ def test_a_picture_is_written_into_a_folder_that_is_made(call, tmp_path):
         ("bench_distributed", ["ranks=[]"], "ranks=[] is not valid"),
         ("bench_boundary", ["samples=[]"], "nothing to measure"),
         ("bench_boundary", ["repeats=0"], "repeats=0 is not valid"),
+        ("bench_neighbours", ["cases=[12x]"], "a case is samples x features"),
+        ("bench_neighbours", ["cases=[31x2]"], "k=31 neighbours need more samples"),
     ],
 )
 def test_a_benchmark_of_nothing_is_one_line(call, script, arguments, message):

@@ -50,23 +50,23 @@ class _Candidates(ctypes.Structure):
     """`Candidates` of search.cpp for `queries` queries, of which it wants so many each, and the tensors that it points to."""
 
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("pairs", "kept", "bounds", "forbidden")),
+        *((name, ctypes.c_void_p) for name in ("scores", "points", "kept", "bounds", "forbidden")),
         *((name, ctypes.c_long) for name in ("wanted", "capacity")),
     )
 
     def __init__(self, queries: int, wanted: int, forbidden: Tensor | None) -> None:
         capacity = _capacity(wanted)
-        pairs = torch.empty(queries, capacity, dtype=torch.int64)
+        scores, points = torch.empty(queries, capacity), torch.empty(queries, capacity, dtype=torch.int32)
         kept = torch.zeros(queries, dtype=torch.int32)
         bounds = torch.full((queries,), -math.inf)
-        self.tensors = (pairs, kept, bounds, forbidden)
+        self.tensors = (scores, points, kept, bounds, forbidden)
         pointers = [0 if tensor is None else tensor.data_ptr() for tensor in self.tensors]
         super().__init__(*pointers, wanted, capacity)
 
 
 def _capacity(wanted: int) -> int:
-    """How many candidates a query gathers before the best are chosen among them."""
-    return 2 * wanted + 16
+    """Places for the candidates of a query: if those of one panel, 48 at most, might not fit any more, the best are chosen."""
+    return 2 * wanted + 16 + 48
 
 
 class Kernel:
@@ -142,9 +142,7 @@ class Kernel:
             numbers = map(ctypes.c_long, (first, first + step))
             self._call("search_points", queries, points, ctypes.c_long(dimension), found, *numbers)
 
-    def _nearest(
-        self, points: Tensor, queries: Tensor, k: int, found: _Candidates
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _nearest(self, points: Tensor, queries: Tensor, k: int, found: _Candidates) -> tuple[Tensor, Tensor, Tensor]:
         distances = torch.empty(len(queries), k, dtype=torch.float64)
         indices = torch.empty(len(queries), k, dtype=torch.int64)
         bounds = torch.empty(len(queries))
@@ -181,11 +179,12 @@ def _numbers(search: Search, features: Tensor) -> Tensor:
 def kernel() -> Kernel | None:
     """The checked library; None where it cannot be made, which is logged once."""
     with _building:
-        return _checked_kernel()
+        return checked_kernel()
 
 
 @functools.cache
-def _checked_kernel() -> Kernel | None:
+def checked_kernel() -> Kernel | None:
+    """The same for one thread of this process at a time."""
     try:
         made = Kernel()
         library = Path(made.library._name)

@@ -24,16 +24,6 @@ typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4)));
 
 INLINE Vector load(const float* from) { return (Vector) * (const Unaligned*)from; }
 INLINE Vector all(float value) { return value - (Vector){}; }
-INLINE Vector smaller(Vector a, Vector b) {
-#if defined(__AVX512F__) && LANES == 16
-  return (Vector)_mm512_min_ps((__m512)a, (__m512)b);
-#elif defined(__AVX2__) && LANES == 8
-  return (Vector)_mm256_min_ps((__m256)a, (__m256)b);
-#else
-  return a < b ? a : b;
-#endif
-}
-
 // One bit for each lane in which a is larger than b.
 INLINE uint64_t larger(Vector a, Vector b) {
 #if defined(__AVX512F__) && LANES == 16
@@ -47,21 +37,6 @@ INLINE uint64_t larger(Vector a, Vector b) {
 #endif
 }
 
-// A score and an index in one integer, which is larger for a larger score.
-INLINE uint64_t pair_of(float score, uint32_t index) {
-  uint32_t bits;
-  memcpy(&bits, &score, 4);
-  bits ^= bits >> 31 ? 0xffffffffu : 0x80000000u;
-  return (uint64_t)bits << 32 | index;
-}
-INLINE float score_of(uint64_t pair) {
-  uint32_t bits = pair >> 32;
-  bits ^= bits >> 31 ? 0x80000000u : 0xffffffffu;
-  float score;
-  memcpy(&score, &bits, 4);
-  return score;
-}
-
 }  // namespace
 
 extern "C" {
@@ -73,9 +48,10 @@ struct Side {
   long count;
 };
 
-// What is known of each query: `kept` pairs of at most `capacity`; no point that is not among them has a score above `bound`.
+// What is known of each query: `kept` scores and points of at most `capacity`; no other point has a score above `bound`.
 struct Candidates {
-  uint64_t* pairs;
+  float* scores;
+  int32_t* points;
   int32_t* kept;
   float* bounds;
   const int64_t* forbidden;  // (queries, 2), or null: points from the first to below the second number do not count
@@ -86,18 +62,116 @@ struct Candidates {
 
 namespace {
 
-INLINE void shrink(const Candidates& found, long query) {
-  uint64_t* pairs = found.pairs + query * found.capacity;
-  std::nth_element(pairs, pairs + found.wanted - 1, pairs + found.kept[query], std::greater<uint64_t>());
-  found.kept[query] = found.wanted;
-  found.bounds[query] = score_of(pairs[found.wanted - 1]);
+INLINE long count_above(const float* scores, long count, float bound) {
+  int32_t above = 0;
+#pragma omp simd reduction(+ : above)
+  for (long i = 0; i < count; i++) above += scores[i] > bound;
+  return above;
 }
 
-INLINE void offer(const Candidates& found, long query, long point, float score) {
-  if (!(score > found.bounds[query])) return;
-  if (found.forbidden && point >= found.forbidden[2 * query] && point < found.forbidden[2 * query + 1]) return;
-  found.pairs[query * found.capacity + found.kept[query]++] = pair_of(score, point);
-  if (found.kept[query] == found.capacity) shrink(found, query);
+// A bound with `wanted` scores above it, or a few more, by bisection. Equal scores may leave many more above.
+INLINE float separating_bound(const float* scores, long count, long wanted) {
+  float low = scores[0], high = scores[0];
+#pragma omp simd reduction(min : low) reduction(max : high)
+  for (long i = 0; i < count; i++) {
+    low = scores[i] < low ? scores[i] : low;
+    high = scores[i] > high ? scores[i] : high;
+  }
+  if (count_above(scores, count, low) < wanted) return low;
+  for (int step = 0; step < 24; step++) {
+    float middle = low + (high - low) / 2;
+    long above = count_above(scores, count, middle);
+    if (above < wanted) {
+      high = middle;
+    } else {
+      low = middle;
+      if (above <= wanted + wanted / 8) break;
+    }
+  }
+  return low;
+}
+
+// The rare case of many equal scores: `wanted` of the best, and the worst of those is the bound.
+__attribute__((noinline)) float keep_best(float* scores, int32_t* points, long count, long wanted) {
+  std::vector<std::pair<float, int32_t>> pairs;
+  for (long i = 0; i < count; i++) pairs.emplace_back(scores[i], points[i]);
+  std::nth_element(pairs.begin(), pairs.begin() + wanted - 1, pairs.end(), std::greater<>());
+  for (long i = 0; i < wanted; i++) scores[i] = pairs[i].first, points[i] = pairs[i].second;
+  return pairs[wanted - 1].first;
+}
+
+// Leave the best of a query's candidates, from `wanted` to an eighth more.
+__attribute__((noinline)) void shrink(const Candidates& found, long query) {
+  float* scores = found.scores + query * found.capacity;
+  int32_t* points = found.points + query * found.capacity;
+  const long count = found.kept[query], wanted = found.wanted;
+  float bound = separating_bound(scores, count, wanted);
+  const long above = count_above(scores, count, bound);
+  if (above < wanted || above > wanted + wanted / 8) {
+    found.bounds[query] = keep_best(scores, points, count, wanted);
+    found.kept[query] = wanted;
+    return;
+  }
+  long kept = 0;
+  for (long i = 0; i < count; i++) {
+    float score = scores[i];
+    scores[kept] = score;
+    points[kept] = points[i];
+    kept += score > bound;
+  }
+  found.bounds[query] = bound;
+  found.kept[query] = kept;
+}
+
+INLINE uint64_t lowest_bits(long count) { return count <= 0 ? 0 : count >= 64 ? ~0ull : (1ull << count) - 1; }
+
+// The bits of the points of a panel that count for the query.
+INLINE uint64_t allowed(const Candidates& found, long query, long point) {
+  if (!found.forbidden) return ~0ull;
+  const int64_t* range = found.forbidden + 2 * query;
+  return ~(lowest_bits(range[1] - point) & ~lowest_bits(range[0] - point));
+}
+
+// Append the points of a panel whose bits are set. There is always place for a panel.
+INLINE void append(const Candidates& found, long query, long point, uint64_t bits, const Vector* scores) {
+  long kept = found.kept[query];
+  float* values = found.scores + query * found.capacity;
+  int32_t* points = found.points + query * found.capacity;
+#if defined(__AVX512F__) && LANES == 16
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+#pragma GCC unroll 3
+  for (int v = 0; v < VECTORS; v++) {
+    const __mmask16 mask = bits >> (v * LANES);
+    const __m512i numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32(point + v * LANES));
+    _mm512_storeu_ps(values + kept, _mm512_maskz_compress_ps(mask, (__m512)scores[v]));
+    _mm512_storeu_si512(points + kept, _mm512_maskz_compress_epi32(mask, numbers));
+    kept += __builtin_popcount(mask);
+  }
+#else
+  float row[PANEL];
+  for (int v = 0; v < VECTORS; v++) *(Unaligned*)(row + v * LANES) = (Unaligned)scores[v];
+  for (; bits; bits &= bits - 1) {
+    int column = __builtin_ctzll(bits);
+    values[kept] = row[column];
+    points[kept++] = point + column;
+  }
+#endif
+  found.kept[query] = kept;
+  if (kept > found.capacity - PANEL) shrink(found, query);
+}
+
+// Append one query to the candidates of each of the points whose bits are set.
+INLINE void append_to_each(const Candidates& found, long point, long query, uint64_t bits, const Vector* scores) {
+  float row[PANEL];
+#pragma GCC unroll 3
+  for (int v = 0; v < VECTORS; v++) *(Unaligned*)(row + v * LANES) = (Unaligned)scores[v];
+  for (; bits; bits &= bits - 1) {
+    const int column = __builtin_ctzll(bits);
+    const long place = (point + column) * found.capacity + found.kept[point + column]++;
+    found.scores[place] = row[column];
+    found.points[place] = query;
+    if (found.kept[point + column] > found.capacity - PANEL) shrink(found, point + column);
+  }
 }
 
 // The scores of GROUP queries and one panel of points, and of the points as queries if BOTH.
@@ -119,28 +193,23 @@ void tile(const Side& queries, long query, const Side& points, long point, long 
 #pragma GCC unroll 3
       for (int v = 0; v < VECTORS; v++) scores[r][v] += rows[d * PANEL + r] * column[v];
   }
-  uint64_t passed[GROUP];
+  uint64_t nearer[GROUP], nearer_to_point[GROUP];
 #pragma GCC unroll 8
   for (int r = 0; r < GROUP; r++) {
-    passed[r] = 0;
+    nearer[r] = nearer_to_point[r] = 0;
 #pragma GCC unroll 3
     for (int v = 0; v < VECTORS; v++) {
-      Vector bound = all(found.bounds[query + r]);
-      if (BOTH) bound = smaller(bound, load(found.bounds + point + v * LANES));
-      passed[r] |= larger(scores[r][v], bound) << (v * LANES);
+      nearer[r] |= larger(scores[r][v], all(found.bounds[query + r])) << (v * LANES);
+      if (BOTH) nearer_to_point[r] |= larger(scores[r][v], load(found.bounds + point + v * LANES)) << (v * LANES);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < GROUP; r++) {
-    if (!passed[r]) continue;
-    float row[PANEL];
-#pragma GCC unroll 3
-    for (int v = 0; v < VECTORS; v++) *(Unaligned*)(row + v * LANES) = (Unaligned)scores[r][v];
-    for (uint64_t left = passed[r]; left; left &= left - 1) {
-      int column = __builtin_ctzll(left);
-      offer(found, query + r, point + column, row[column]);
-      if (BOTH) offer(found, point + column, query + r, row[column]);
-    }
+    if (!(nearer[r] | nearer_to_point[r])) continue;
+    const uint64_t counting = allowed(found, query + r, point);
+    if (nearer[r] & counting) append(found, query + r, point, nearer[r] & counting, scores[r]);
+    if (BOTH && nearer_to_point[r] & counting)
+      append_to_each(found, point, query + r, nearer_to_point[r] & counting, scores[r]);
   }
 }
 
@@ -241,10 +310,10 @@ void nearest(const Number* points, const Number* queries, long count, long dimen
     std::vector<std::pair<double, int64_t>> exact;
 #pragma omp for schedule(dynamic, 64)
     for (long query = 0; query < count; query++) {
-      if (found.kept[query] > found.wanted) shrink(found, query);
+      if (found.kept[query] > found.wanted + found.wanted / 8) shrink(found, query);
       exact.clear();
       for (long i = 0; i < found.kept[query]; i++) {
-        int64_t point = (uint32_t)found.pairs[query * found.capacity + i];
+        int64_t point = found.points[query * found.capacity + i];
         squares(queries + query * dimension, points + point * dimension, dimension, buffer.data());
         exact.emplace_back(std::sqrt(folded_sum(buffer.data(), dimension)), point);
       }

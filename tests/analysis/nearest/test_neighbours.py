@@ -11,15 +11,26 @@ from sklearn.neighbors import NearestNeighbors
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hybrid.analysis.nearest import exact_search, nearest_neighbours, nearest_of_another_class
+from hybrid.analysis.nearest import compiled_search, exact_search, nearest_neighbours, nearest_of_another_class
+from hybrid.analysis.nearest.rounding import square_roots
 from hybrid.analysis.nearest.smallest import smallest
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def engine(request, monkeypatch):
+    """Both ways of the search; where there is no compiler, torch's alone."""
+    if request.param == "torch":
+        monkeypatch.setattr(compiled_search, "kernel", lambda: None)
+    elif compiled_search.kernel() is None:
+        pytest.skip("needs a C++ compiler")
+    return request.param
 
 
 def brute(points, k, queries=None):
     """Distances and indices by differences in float64, sorted by (distance, index)."""
     others = points.double()
     rows = others if queries is None else queries.double()
-    distances = torch.stack([(others - row).square().sum(1).sqrt() for row in rows])
+    distances = square_roots(torch.stack([(others - row).square().sum(1) for row in rows]))
     if queries is None:
         distances.fill_diagonal_(torch.inf)
     distances, indices = distances.sort(dim=1, stable=True)
@@ -32,9 +43,12 @@ def features(kind, samples=500):
     return {
         "generic": noise,
         "offset": noise + 1e4,  # cancellation: float32 keeps 3 digits of the differences
+        "offset of a million": noise + 1e6,
         "float64 offset": noise.double() + 1e9,
         "tight clusters": centres + 1e-4 * noise,
         "outliers": torch.cat([1e-3 * noise[:-20], 1e5 * noise[-20:]]),
+        "one outlier": torch.cat([noise[:-1], torch.full((1, 12), 1e30)]),
+        "columns": torch.randn(12, samples).T,
         "ties": torch.randint(0, 3, (samples, 4)).float(),
         "binary": torch.randint(0, 2, (samples, 10)).float(),
         "duplicates": noise[:20].repeat(samples // 20, 1),
@@ -50,9 +64,12 @@ def features(kind, samples=500):
 KINDS = [
     "generic",
     "offset",
+    "offset of a million",
     "float64 offset",
     "tight clusters",
     "outliers",
+    "one outlier",
+    "columns",
     "ties",
     "binary",
     "duplicates",
@@ -67,7 +84,7 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("k", [1, 31])
-def test_brute_force(kind, k):
+def test_brute_force(kind, k, engine):
     values = features(kind)
     before = values.clone()
     for queries in (None, values[::5] + 0):
@@ -241,3 +258,49 @@ def test_nobody_reaches_behind_the_door(root):
     files = [*(root / "hybrid").rglob("*.py"), *(root / "scripts").rglob("*.py")]
     others = [file for file in files if (root / "hybrid" / "analysis" / "nearest") not in file.parents]
     assert others and not [file for file in others if inside.search(file.read_text())]
+
+
+@pytest.mark.parametrize(("samples", "dimension"), [(1, 3), (48, 1), (97, 40), (530, 7), (1000, 300)])
+def test_both_ways_are_equal_bit_for_bit(samples, dimension, monkeypatch):
+    """Sizes that fill panels of 24 or 48 points, and that do not; blocks with and without a partner; sets of two types."""
+    points, queries = torch.randn(samples, dimension).double(), torch.randn(60, dimension).bfloat16()
+    k, threads = min(samples, 31), torch.get_num_threads()
+
+    def tables():
+        yield nearest_neighbours(points, k, queries=queries)
+        if samples > 1:
+            yield nearest_neighbours(points.float(), k - 1 or 1)
+            yield nearest_neighbours(points, k - 1 or 1, memory_bytes=3_000_000)
+
+    try:
+        torch.set_num_threads(3)
+        compiled = list(tables())
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr(compiled_search, "kernel", lambda: None)
+    for ours, theirs in zip(compiled, tables(), strict=True):
+        assert torch.equal(ours.distances, theirs.distances) and torch.equal(ours.indices, theirs.indices)
+
+
+@pytest.fixture
+def _unknown():
+    compiled_search.checked_kernel.cache_clear()
+    yield
+    compiled_search.checked_kernel.cache_clear()
+
+
+@pytest.mark.usefixtures("_unknown")
+def test_a_wrong_library_is_not_used(monkeypatch, tmp_path, caplog):
+    nearest = compiled_search.Kernel._nearest
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path))
+    monkeypatch.setattr(compiled_search.Kernel, "_nearest", lambda *a: (nearest(*a)[0] + 1e-9, *nearest(*a)[1:]))
+    assert compiled_search.kernel() is None
+    assert "the compiled search finds other neighbours" in caplog.text
+
+
+@pytest.mark.usefixtures("_unknown")
+def test_without_a_compiler_torch_searches(monkeypatch, caplog):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    values = features("generic")
+    assert torch.equal(nearest_neighbours(values, 3).indices, brute(values, 3)[1])
+    assert "nearest neighbours by torch" in caplog.text and "no C++ compiler found" in caplog.text
