@@ -6,9 +6,9 @@
 A case is samples x features, float32 normal numbers, each searched for its k nearest among the others. The searches take turns,
 ours, faiss, scikit-learn, ours, …, after one call each to warm up. "wall" is the median over the repeats in seconds, with the
 range in brackets; "cpu" is the median processor time of all threads, which suffers less from other programs on the machine.
-× is the peer's median divided by ours. faiss is IndexFlatL2 with k + 1 neighbours, since it finds each sample itself (`pip
-install faiss-cpu`; it is left out where it is missing), scikit-learn is NearestNeighbors(algorithm="brute"). Both compute in float32,
-and their neighbours are not proven. "differ" is the share of samples whose k neighbours are not the same set as ours.
+× is the peer's median divided by ours. faiss is IndexFlatL2 with k + 1 neighbours, since it finds each sample itself
+(`pip install faiss-cpu`; it is left out where it is missing). scikit-learn is NearestNeighbors(algorithm="brute"). Both compute
+in float32, and their neighbours are not proven. "differ" is the share of samples whose k neighbours are not the same set as ours.
 """
 
 from __future__ import annotations
