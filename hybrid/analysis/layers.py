@@ -16,7 +16,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from hybrid.errors import UserError, unknown_name
-from hybrid.scattering import Scattering2D
+from hybrid.scattering import ImageTransform
 from hybrid.taps import is_nonlinearity, run_blank, watch
 
 Kind = Literal["pixels", "scattering", "nonlinearity", "module", "logits"]
@@ -79,9 +79,9 @@ def layers_of(
     )
 
 
-def scattering_of(model: nn.Module) -> tuple[str, Scattering2D] | None:
+def scattering_of(model: nn.Module) -> tuple[str, ImageTransform] | None:
     """The name and the module of the model's only scattering transform; None where it has none or several."""
-    found = [(name, module) for name, module in model.named_modules() if isinstance(module, Scattering2D)]
+    found = [(name, module) for name, module in model.named_modules() if isinstance(module, ImageTransform)]
     return found[0] if len(found) == 1 else None
 
 

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.scattering.filters import MorletBank, lowpass_matrix, morlet_bank
-from hybrid.scattering.geometry import margins, padded_shape
-from hybrid.scattering.paths import scattering_paths
+from hybrid.scattering.geometry import Boundary, check_parameters
 
 
 class DftScattering(nn.Module):
@@ -27,16 +26,24 @@ class DftScattering(nn.Module):
     """
 
     def __init__(
-        self, J: int, shape: tuple[int, int], L: int = 8, max_order: int = 2, *, bank: MorletBank | None = None
+        self,
+        J: int,
+        shape: tuple[int, int],
+        L: int = 8,
+        max_order: int = 2,
+        *,
+        boundary: Boundary = "reflect",
+        bank: MorletBank | None = None,
     ) -> None:
         super().__init__()
-        self.J, self.L, self.max_order, self.shape = J, L, max_order, tuple(shape)
-        padded = padded_shape(self.shape, J)
-        paths = len(scattering_paths(J, L, max_order))
-        self.output_shape = (paths, self.shape[0] // 2**J, self.shape[1] // 2**J)
-        pads = [_reflection(size, margin) for size, margin in zip(self.shape, margins(self.shape, J), strict=True)]
-        self._register_fourier(padded, pads)
-        self._register_filters(bank or morlet_bank(J, padded, L), pads)
+        settings = check_parameters(J, shape, L, max_order, boundary=boundary)
+        self.J, self.L, self.max_order, self.shape = J, L, max_order, settings.shape
+        self.output_shape, self._dropped = settings.output_shape, settings.dropped
+        nothing = ((0, 0), (0, 0))
+        reflected = zip(settings.input_shape, nothing if settings.pre_pad else settings.margins, strict=True)
+        pads = [_reflection(size, margin) for size, margin in reflected]
+        self._register_fourier(settings.padded, pads)
+        self._register_filters(bank or morlet_bank(J, settings.padded, L), pads)
 
     def _register_fourier(self, padded: tuple[int, int], pads: list[np.ndarray]) -> None:
         for axis, size, pad in zip(("rows", "columns"), padded, pads, strict=True):
@@ -55,9 +62,10 @@ class DftScattering(nn.Module):
                 self._constant(f"psi_{j}_{level}", spectra / spectra[0].size)
         for level, factors in enumerate(bank.phi):
             for axis, factor in zip(("rows", "columns"), factors, strict=True):
-                self._constant(f"phi_{level}_{axis}", lowpass_matrix(factor, 2 ** (self.J - level)))
+                matrix = lowpass_matrix(factor, 2 ** (self.J - level), dropped=self._dropped)
+                self._constant(f"phi_{level}_{axis}", matrix)
         for axis, factor, pad in zip(("rows", "columns"), bank.phi[0], pads, strict=True):
-            self._constant(f"phi_image_{axis}", lowpass_matrix(factor, 2**self.J) @ pad)
+            self._constant(f"phi_image_{axis}", lowpass_matrix(factor, 2**self.J, dropped=self._dropped) @ pad)
 
     def _constant(self, name: str, values: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(values.astype(np.float32)), persistent=False)

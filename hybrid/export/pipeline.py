@@ -47,8 +47,8 @@ class Head(nn.Module):
 def for_export(pipeline: Pipeline, *, engine: Callable[..., nn.Module] = TorchScattering2D) -> Pipeline:
     """A copy on the CPU, in evaluation mode and contiguous memory format, whose scattering is computed by `engine`.
 
-    `engine(J, shape, L, max_order, bank=bank)` must give the same values as `Scattering2D` with these filters (None: its own);
-    it replaces kymatio too, whose own engine cannot be traced. Learned filters become constants.
+    `engine(J, shape, L, max_order, boundary=boundary, bank=bank)` must give the same values as `Scattering2D` with these
+    filters (None: its own); it replaces kymatio too, whose own engine cannot be traced. Learned filters become constants.
     """
     twin = copy.deepcopy(pipeline).eval()
     twin.model.to("cpu", memory_format=torch.contiguous_format)
@@ -56,7 +56,8 @@ def for_export(pipeline: Pipeline, *, engine: Callable[..., nn.Module] = TorchSc
     for parent in list(twin.modules()):
         for name, child in parent.named_children():
             if isinstance(child, Scattering2D) and type(child) is not engine:
-                setattr(parent, name, engine(child.J, child.shape, child.L, child.max_order, bank=child.own_filters()))
+                chosen = {"boundary": child.boundary, "bank": child.own_filters()}
+                setattr(parent, name, engine(child.J, child.shape, child.L, child.max_order, **chosen))
     for parameter in twin.parameters():
         parameter.requires_grad_(False)
     return twin

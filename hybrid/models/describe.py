@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hybrid.models.frontends import Scattering
+from hybrid.models import parts
 from hybrid.models.hybrid import HybridModel
+from hybrid.scattering import ImageTransform
 from hybrid.taps import run_blank
 
 # How convolutions and linear layers appear in the graph of autograd.
@@ -128,36 +129,21 @@ def _depth(logits: Tensor) -> int:
 
 
 def _scattering_flops(frontend: nn.Module) -> int | None:
-    """The operations of all Fourier transforms: 5 n log2 n for a complex one of n points, half of that for a real one.
-
-    The transforms are those of the algorithm that subsamples at every scale (Bruna and Mallat 2013), on the padded image.
-    """
-    if not isinstance(frontend, Scattering):
+    """The operations of the Fourier transforms of all colours (`hybrid.scattering.costs`)."""
+    transform = parts.scattering_of(frontend)
+    if not isinstance(transform, ImageTransform):
         return None
-    transform = frontend.transform
-    J, L, step = transform.J, transform.L, 2**transform.J
-    pixels = math.prod((size // step + 2) * step for size in transform.shape)
-
-    def fourier(octave: int) -> float:
-        points = pixels / 4**octave
-        return 5 * points * math.log2(points)
-
-    low_pass = fourier(J) / 2
-    total = fourier(0) / 2 + low_pass
-    for j1 in range(J):
-        total += L * (1.5 * fourier(j1) + low_pass)
-        if transform.max_order == 2:
-            total += L**2 * sum(1.5 * fourier(j2) + low_pass for j2 in range(j1 + 1, J))
-    channels = frontend.output_shape[0] // transform.output_shape[0]
-    return round(total) * channels
+    channels = parts.output_shape(frontend)[0] // transform.output_shape[0]
+    return transform.fourier_flops * channels
 
 
 def sizing(model: HybridModel) -> str:
     """What was chosen for the size of the images, in words: the scale of the scattering and its maps, the stem of the head."""
     words = []
-    if isinstance(model.frontend, Scattering):
-        channels, height, width = model.frontend.output_shape
-        words.append(f"J={model.frontend.transform.J}, {channels} maps of {height}x{width}")
+    transform = parts.scattering_of(model.frontend)
+    if isinstance(transform, ImageTransform):
+        channels, height, width = parts.output_shape(model.frontend)
+        words.append(f"J={transform.J}, {channels} maps of {height}x{width}")
     if stem := getattr(model.head, "stem", None):
         words += [f"stem={stem}"] if isinstance(stem, str) else []
     return ", ".join(words)

@@ -15,9 +15,11 @@ from hybrid.scattering.geometry import ScatteringError
 from hybrid.scattering.learned import LearnedScattering2D
 from hybrid.scattering.module import Engine, Scattering2D, TorchScattering2D, engines_of
 from hybrid.scattering.paths import Path, pyscatwave_order, scattering_paths
+from hybrid.scattering.transform import ImageTransform
 
 __all__ = [
     "Engine",
+    "ImageTransform",
     "LearnedScattering2D",
     "Path",
     "Scattering2D",

@@ -121,12 +121,13 @@ def _gaussian(size: int, sigma: float) -> np.ndarray:
     return np.fft.fft(samples / math.sqrt(2 * PI_OF_THE_NORM * sigma**2)).real
 
 
-def lowpass_matrix(spectrum: np.ndarray, step: int) -> np.ndarray:
-    """Filter with one factor of the low-pass, keep every `step`-th sample, drop the first and last: as one matrix.
+def lowpass_matrix(spectrum: np.ndarray, step: int, *, dropped: int = 1) -> np.ndarray:
+    """Filter with one factor of the low-pass, keep every `step`-th sample, drop the first and last ones: as one matrix.
 
-    spectrum: (n,), even. Returns (n / step - 2, n): row i holds the filter centred on sample step·(i + 1).
+    spectrum: (n,), even. dropped: how many samples at each end. Returns (n / step - 2 · dropped, n): row i holds the filter
+    centred on sample step·(i + dropped).
     """
     size = len(spectrum)
     kernel = np.fft.ifft(spectrum).real
-    centres = step * np.arange(1, size // step - 1)
+    centres = step * np.arange(dropped, size // step - dropped)
     return kernel[(centres[:, None] - np.arange(size)[None, :]) % size]

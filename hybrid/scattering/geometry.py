@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from hybrid.errors import UserError
 from hybrid.scattering.paths import Path, scattering_paths
+
+Boundary = Literal["reflect", "periodic", "none"]
+Margins = tuple[tuple[int, int], tuple[int, int]]
 
 
 class ScatteringError(UserError, TypeError, RuntimeError):
@@ -24,7 +27,8 @@ class Settings:
     """The parameters of one transform; hashable. `check_parameters` makes one from what a user gives.
 
     J: the largest scale is 2^J pixels. shape: (H, W) of the images. L: angles over half a turn. max_order: 1 or 2.
-    pre_pad: the images come already padded to `padded`.
+    pre_pad: the images come already padded to `padded`. periodic: an image is one period of a plane that it covers, and nothing
+    is padded.
     """
 
     J: int
@@ -32,11 +36,27 @@ class Settings:
     L: int = 8
     max_order: int = 2
     pre_pad: bool = False
+    periodic: bool = field(default=False, repr=False)  # compiled code, which has no such, is kept under these words
+
+    @property
+    def boundary(self) -> Boundary:
+        """How images go on beyond their border: "none" where they come already padded."""
+        return "periodic" if self.periodic else "none" if self.pre_pad else "reflect"
 
     @property
     def padded(self) -> tuple[int, int]:
         """(H, W) of the padded images, on which the filters live."""
-        return padded_shape(self.shape, self.J)
+        return self.shape if self.periodic else padded_shape(self.shape, self.J)
+
+    @property
+    def margins(self) -> Margins:
+        """How many pixels padding adds: ((top, bottom), (left, right))."""
+        return ((0, 0), (0, 0)) if self.periodic else margins(self.shape, self.J)
+
+    @property
+    def dropped(self) -> int:
+        """How many of the last low-pass' samples are left out at each end of a line, because they are padding."""
+        return 0 if self.periodic else 1
 
     @property
     def input_shape(self) -> tuple[int, int]:
@@ -54,27 +74,46 @@ class Settings:
         return (len(self.paths), *output_size(self.shape, self.J))
 
 
-def check_parameters(J: Any, shape: Any, L: Any = 8, max_order: Any = 2, pre_pad: Any = False) -> Settings:
+def check_parameters(
+    J: Any, shape: Any, L: Any = 8, max_order: Any = 2, pre_pad: Any = False, boundary: Any = "reflect"
+) -> Settings:
     """Return the parameters as plain Python numbers, or raise a ScatteringError that says which values are valid.
 
-    NumPy's integers and truth values are taken, also as arrays of one number, as `numpy.load` gives them.
+    NumPy's integers and truth values are taken, also as arrays of one number, as `numpy.load` gives them. pre_pad=True and
+    boundary="none" say the same.
     """
     height, width = _sides(shape)
-    angles = _count(L)
+    angles = whole_number(L)
     if angles is None:
         raise ScatteringError(f"L, the number of angles, must be an integer of at least 1, got {L!r}")
-    order = _count(max_order)
+    order = whole_number(max_order)
     if order not in (1, 2):
         raise ScatteringError(f"max_order must be 1 or 2, got {max_order!r}")
     truth = pre_pad.item() if isinstance(pre_pad, np.bool_) or _is_number(pre_pad) else pre_pad
     if not isinstance(truth, bool):
         raise ScatteringError(f"pre_pad must be True or False, got {pre_pad!r}")
-    return Settings(_scale(J, height, width), (height, width), angles, order, truth)
+    check_word("boundary", boundary, get_args(Boundary))
+    if truth and boundary == "periodic":
+        raise ScatteringError("pre_pad=True has no effect with boundary='periodic', which pads nothing: leave it out")
+    scale = _scale(J, height, width)
+    periodic = boundary == "periodic"
+    if periodic and (height % 2**scale or width % 2**scale):
+        raise ScatteringError(
+            f"boundary='periodic' needs sides that 2^J={2**scale} divides, got {height}x{width}: crop the images, take a "
+            "smaller J, or boundary='reflect'"
+        )
+    return Settings(scale, (height, width), angles, order, truth or boundary == "none", periodic)
+
+
+def check_word(what: str, word: Any, valid: tuple[str, ...]) -> None:
+    """Raise a ScatteringError, which lists the valid words, for any other."""
+    if not isinstance(word, str) or word not in valid:
+        raise ScatteringError(f"unknown {what} {word!r}; valid: {', '.join(valid)}")
 
 
 def _sides(shape: Any) -> tuple[int, int]:
     is_list = isinstance(shape, (tuple, list)) or (isinstance(shape, np.ndarray) and shape.ndim == 1)
-    counts = [_count(side) for side in shape] if is_list else []
+    counts = [whole_number(side) for side in shape] if is_list else []
     if len(counts) != 2 or counts[0] is None or counts[1] is None:
         given = tuple(shape) if isinstance(shape, list) else shape
         raise ScatteringError(f"shape must be two positive integers (H, W), got {given!r}")
@@ -85,7 +124,7 @@ def _scale(J: Any, height: int, width: int) -> int:
     largest = largest_scale((height, width))
     if largest < 1:
         raise ScatteringError(f"images of {height}x{width} are too small: scattering needs at least 2x2 pixels")
-    octaves = _count(J)
+    octaves = whole_number(J)
     if octaves is None:
         raise ScatteringError(f"J must be an integer from 1 to {largest} for images of {height}x{width}, got {J!r}")
     if largest < octaves:
@@ -96,7 +135,7 @@ def _scale(J: Any, height: int, width: int) -> int:
     return octaves
 
 
-def _count(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """A positive integer of Python or NumPy as an int; None for anything else."""
     try:
         number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
@@ -121,7 +160,7 @@ def padded_shape(shape: tuple[int, int], J: int) -> tuple[int, int]:
     return height, width
 
 
-def margins(shape: tuple[int, int], J: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def margins(shape: tuple[int, int], J: int) -> Margins:
     """How many pixels padding adds: ((top, bottom), (left, right)); the odd one goes to the bottom or the right."""
     extra = [padded - side for side, padded in zip(shape, padded_shape(shape, J), strict=True)]
     vertical, horizontal = ((added // 2, added - added // 2) for added in extra)

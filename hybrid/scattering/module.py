@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from hybrid.scattering.empty import at_least_one, holds_nothing, is_exporting
-from hybrid.scattering.filters import MorletBank, morlet_bank
-from hybrid.scattering.geometry import ScatteringError, Settings, check_parameters
+from hybrid.scattering.costs import translation_flops
+from hybrid.scattering.filters import MorletBank
+from hybrid.scattering.geometry import Boundary, ScatteringError, Settings, check_parameters, check_word
 from hybrid.scattering.kymatio_interface import check_frontend, list_of_paths, path_table
 from hybrid.scattering.paths import Path
 from hybrid.scattering.torch_engine import TorchEngine
+from hybrid.scattering.transform import Images, ImageTransform
 
 Engine = Literal["auto", "torch", "cpu", "cuda", "kymatio"]
 OutType = Literal["array", "list"]
-Images = TypeVar("Images", Tensor, np.ndarray)
-
-_TENSOR_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_ARRAY_TYPES = (np.float16, np.float32, np.float64)
 
 
-class Scattering2D(nn.Module):
+class Scattering2D(ImageTransform):
     """Scattering of order ≤ 2 with Morlet wavelets (Mallat 2012; Bruna & Mallat 2013), with the values of kymatio 0.3.
 
     It maps (..., H, W) real images to (..., P, ⌊H/2^J⌋, ⌊W/2^J⌋) coefficients of each image by itself. Order 0 is x ⋆ φ,
@@ -44,7 +40,10 @@ class Scattering2D(nn.Module):
         shape: (H, W) of the images.
         L: the number of angles over half a turn.
         max_order: 1 or 2.
-        pre_pad: the images come already padded to `padded_shape`, so no reflection is added.
+        pre_pad: the images come already padded to `padded_shape`, so no reflection is added: kymatio's word for boundary="none".
+        boundary: how an image goes on beyond its border. "reflect" mirrors it, without repeating the edge. "periodic" repeats it:
+            convolutions are then circular, which theory and synthesis need; 2^J must divide H and W, and "auto" takes the
+            torch engine. "none" adds nothing, because the images come already padded to `padded_shape`.
         engine: "auto" takes code that is compiled for this size and machine where it can be built and a short measurement
             at the first call finds it faster, else "torch". "torch" uses torch operations alone. "cpu" and "cuda" are the
             compiled engines by name; they warn and use torch where they cannot be built. "kymatio" is kymatio's own code.
@@ -67,35 +66,21 @@ class Scattering2D(nn.Module):
         max_order: int = 2,
         *,
         pre_pad: bool = False,
+        boundary: Boundary = "reflect",
         engine: Engine = "auto",
         out_type: OutType = "array",
         frontend: str | None = None,
         backend: Any = None,
     ) -> None:
         super().__init__()
-        _check_word("engine", engine, get_args(Engine))
-        _check_word("out_type", out_type, get_args(OutType))
+        check_word("engine", engine, get_args(Engine))
+        check_word("out_type", out_type, get_args(OutType))
         check_frontend(frontend, backend)
-        self.settings = check_parameters(J, shape, L, max_order, pre_pad)
+        self.settings = check_parameters(J, shape, L, max_order, pre_pad, boundary)
         self.engine_name, self.out_type = engine, out_type
         self.paths: tuple[Path, ...] = self.settings.paths
         self.output_shape: tuple[int, int, int] = self.settings.output_shape
         self.engine = self._make_engine()
-
-    @property
-    def J(self) -> int:
-        """The largest scale is 2^J pixels."""
-        return self.settings.J
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(H, W) of the images."""
-        return self.settings.shape
-
-    @property
-    def L(self) -> int:
-        """The number of angles."""
-        return self.settings.L
 
     @property
     def max_order(self) -> int:
@@ -108,17 +93,9 @@ class Scattering2D(nn.Module):
         return self.settings.pre_pad
 
     @property
-    def padded_shape(self) -> tuple[int, int]:
-        """(H, W) of the padded images."""
-        return self.settings.padded
-
-    def own_filters(self) -> MorletBank | None:
-        """The filters, where they are not those of `hybrid.scattering.filters.morlet_bank`: None."""
-        return None
-
-    def filter_bank(self) -> MorletBank:
-        """The filters in float64, as NumPy arrays in the Fourier domain."""
-        return self.own_filters() or morlet_bank(self.J, self.padded_shape, self.L)
+    def fourier_flops(self) -> int:
+        """About how many operations the Fourier transforms of one image take."""
+        return translation_flops(self.settings)
 
     def forward(self, images: Images) -> Images | list[dict[str, Any]]:
         """Transform images of any leading dimensions (none, or empty, too), any strides and any floating-point type.
@@ -128,7 +105,7 @@ class Scattering2D(nn.Module):
         precision. NumPy arrays are computed on the module's device and returned as NumPy arrays, without a gradient.
         Raises ScatteringError for anything else and for a size that is not the module's.
         """
-        coefficients = self._of_array(images) if isinstance(images, np.ndarray) else self._of_tensor(images)
+        coefficients = self.of_images(images)
         return coefficients if self.out_type == "array" else list_of_paths(coefficients, self.paths, self.L)
 
     def scattering(self, images: Images) -> Images | list[dict[str, Any]]:
@@ -143,59 +120,12 @@ class Scattering2D(nn.Module):
         """
         return path_table(self.paths, self.L, self.max_order)
 
-    def engine_on(self, device: torch.device | str) -> str:
-        """Which engine computes float32 images on this device, in words. Code is compiled now if it is not there."""
-        height, width = self.shape
-        return f"scattering of {height}x{width} images, J={self.J}: {self.engine.words(torch.device(device))}"
-
-    def _of_array(self, images: np.ndarray) -> np.ndarray:
-        if images.dtype.type not in _ARRAY_TYPES:
-            raise ScatteringError(_not_floating(images.dtype, ".astype(np.float32)"))
-        self._check_size(images.shape, "array" if self.pre_pad else "NumPy array")
-        native = np.require(images, images.dtype.newbyteorder("="), ["C", "W"])  # torch takes no other
-        device = next(self.buffers()).device
-        with torch.no_grad():
-            return self._coefficients(torch.from_numpy(native).to(device)).cpu().numpy()
-
-    def _of_tensor(self, images: Tensor) -> Tensor:
-        if not isinstance(images, Tensor):
-            raise ScatteringError(f"the input should be a torch tensor or a NumPy array, got a {type(images).__name__}")
-        if images.dtype not in _TENSOR_TYPES:
-            raise ScatteringError(_not_floating(str(images.dtype).removeprefix("torch."), ".float()"))
-        self._check_size(tuple(images.shape), "tensor" if self.pre_pad else "Tensor")
-        return self._coefficients(images)
-
-    def _check_size(self, shape: tuple[int, ...], noun: str) -> None:
-        height, width = self.settings.input_shape
-        if len(shape) < 2:
-            raise ScatteringError(f"images must have at least two dimensions, (..., {height}, {width}), got {shape}")
-        if shape[-2] != height or shape[-1] != width:
-            what = f"Padded {noun}" if self.pre_pad else noun
-            why = "; pre_pad=True takes images that are already padded" if self.pre_pad else ""
-            raise ScatteringError(f"{what} must be of spatial size (..., {height}, {width}), got {shape}{why}")
-
-    def _coefficients(self, images: Tensor) -> Tensor:
-        if images.dtype != torch.float64:
-            images = images.float()
-        batch = images.shape[:-2]
-        if holds_nothing(images):  # some Fourier transforms refuse an empty batch
-            return images[..., None, :1, :1].expand(*batch, *self.output_shape)
-        flat = images.flatten(0, -3) if batch else images.unsqueeze(0)
-        if is_exporting():
-            return at_least_one(self._transformed, flat).reshape(*batch, *self.output_shape)
-        return self._transformed(flat).reshape(*batch, *self.output_shape)
-
-    def _transformed(self, images: Tensor) -> Tensor:
-        """(B, H, W) float32 or float64, B ≥ 1 -> (B, P, h, w)."""
-        # Not self.engine(…): an engine is no layer of a model, so hooks and recorders of layers do not see it.
-        return self.engine.forward(images)
-
     def _make_engine(self) -> nn.Module:
         return _make_engine(self.engine_name, self.settings)
 
     def __repr__(self) -> str:
         settings: dict[str, Any] = {"J": self.J, "shape": self.shape, "L": self.L, "max_order": self.max_order}
-        defaults = {"pre_pad": False, "engine_name": "auto", "out_type": "array"}
+        defaults = {"boundary": "reflect", "engine_name": "auto", "out_type": "array"}
         chosen = {name: getattr(self, name) for name, default in defaults.items() if getattr(self, name) != default}
         words = [f"{name.removesuffix('_name')}={value}" for name, value in {**settings, **chosen}.items()]
         return f"{type(self).__name__}({', '.join(words)})"
@@ -215,10 +145,11 @@ class TorchScattering2D(Scattering2D):
         max_order: int = 2,
         *,
         pre_pad: bool = False,
+        boundary: Boundary = "reflect",
         bank: MorletBank | None = None,
     ) -> None:
         self._bank = bank
-        super().__init__(J, shape, L, max_order, pre_pad=pre_pad, engine="torch")
+        super().__init__(J, shape, L, max_order, pre_pad=pre_pad, boundary=boundary, engine="torch")
 
     def own_filters(self) -> MorletBank | None:
         return self._bank
@@ -229,14 +160,16 @@ class TorchScattering2D(Scattering2D):
 
 def engines_of(model: nn.Module, device: torch.device) -> list[str]:
     """Which engine computes each scattering transform of a model on this device, in words."""
-    modules = (module for module in model.modules() if isinstance(module, Scattering2D))
+    modules = (module for module in model.modules() if isinstance(module, ImageTransform))
     return list(dict.fromkeys(module.engine_on(device) for module in modules))
 
 
 def _make_engine(name: Engine, settings: Settings) -> nn.Module:
     """The engine of this name. The imports are here because few programs need all of them."""
-    if name == "torch":
+    if name == "torch" or (name == "auto" and settings.periodic):
         return TorchEngine(settings)
+    if settings.periodic:
+        raise ScatteringError(f"boundary='periodic' is computed by engine='torch', which 'auto' takes, not by {name!r}")
     if name == "kymatio":
         from hybrid.scattering.kymatio_engine import KymatioEngine
 
@@ -244,12 +177,3 @@ def _make_engine(name: Engine, settings: Settings) -> nn.Module:
     from hybrid.scattering.compiled.engine import CompiledEngine
 
     return CompiledEngine(settings, devices=("cpu", "cuda") if name == "auto" else (name,), measured=name == "auto")
-
-
-def _check_word(what: str, word: Any, valid: tuple[str, ...]) -> None:
-    if not isinstance(word, str) or word not in valid:
-        raise ScatteringError(f"unknown {what} {word!r}; valid: {', '.join(valid)}")
-
-
-def _not_floating(kind: object, conversion: str) -> str:
-    return f"scattering takes real floating-point images, got {kind}: convert them with {conversion}"

@@ -107,7 +107,18 @@ def inverse_modulus(spectra: Tensor, *, differentiable: bool) -> Tensor:
         real, imaginary = parts.square_().unbind(-1)
         return (real + imaginary).sqrt_()
     real, imaginary = parts.square().unbind(-1)
-    power = real + imaginary
+    return _root(real + imaginary)
+
+
+def modulus_of_parts(real: Tensor, imaginary: Tensor, *, differentiable: bool) -> Tensor:
+    """|z| of real and imaginary parts; without `differentiable` it is written over them. Its gradient at 0 is 0."""
+    if not differentiable:
+        return real.square_().add_(imaginary.square_()).sqrt_()
+    return _root(real.square() + imaginary.square())
+
+
+def _root(power: Tensor) -> Tensor:
+    """The square root, with gradient 0 at 0."""
     zero = power == 0
     return power.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
 
@@ -125,7 +136,7 @@ def modulus_adjoint(maps: Tensor, moduli: Tensor, gradients: Tensor) -> Tensor:
 
 def apply_separable(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """rows · map · columnsᵀ for each of (..., h, w) maps, in their type: (..., h', w'). The factors are float64."""
-    dtype = _product_type(maps)
+    dtype = product_type(maps)
     by_columns = (
         columns.to(dtype) @ maps.to(dtype).reshape(-1, maps.shape[-1]).T
     )  # (w', … · h): one product for all maps
@@ -135,13 +146,13 @@ def apply_separable(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 def apply_separable_adjoint(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The adjoint of `apply_separable`: rowsᵀ · map · columns, (..., h', w') -> (..., h, w)."""
-    dtype = _product_type(maps)
+    dtype = product_type(maps)
     by_rows = maps.movedim(-1, 0).to(dtype).reshape(-1, len(rows)) @ rows.to(dtype)
     by_columns = by_rows.reshape(len(columns), -1).T @ columns.to(dtype)
     return by_columns.reshape(*maps.shape[:-2], rows.shape[-1], columns.shape[-1]).to(maps.dtype)
 
 
-def _product_type(maps: Tensor) -> torch.dtype:
+def product_type(maps: Tensor) -> torch.dtype:
     """The type in which to multiply matrices: float32 where torch then does so in float32, else float64.
 
     Training scripts switch on autocast and reduced float32 products (TF32, bfloat16) for the network; here they would cost

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.scattering.filters import MorletBank, lowpass_matrix, lowpass_spectra, morlet_bank
-from hybrid.scattering.geometry import Settings, margins
+from hybrid.scattering.geometry import Settings
 from hybrid.scattering.spectral import (
     apply_separable,
     apply_separable_adjoint,
@@ -50,10 +50,10 @@ class FourierEngine(nn.Module):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
-        self._margins = margins(settings.shape, settings.J)
         for level, (rows, columns) in enumerate(lowpass_spectra(settings.J, settings.padded)):
-            self._constant(f"phi_{level}_rows", lowpass_matrix(rows, 2 ** (settings.J - level)))
-            self._constant(f"phi_{level}_columns", lowpass_matrix(columns, 2 ** (settings.J - level)))
+            step = 2 ** (settings.J - level)
+            self._constant(f"phi_{level}_rows", lowpass_matrix(rows, step, dropped=settings.dropped))
+            self._constant(f"phi_{level}_columns", lowpass_matrix(columns, step, dropped=settings.dropped))
 
     def _constant(self, name: str, values: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(values), persistent=False)
@@ -62,7 +62,7 @@ class FourierEngine(nn.Module):
         """(B, H, W) -> (B, P, h, w), differentiable with respect to the images and the filters, which have their type."""
         if is_traced():
             return self.coefficients(images, filters, self.settings.L)
-        if _records_gradients(images) or any(map(_records_gradients, filters.values())):
+        if records_gradients(images) or any(map(records_gradients, filters.values())):
             return _Recomputed.apply(images, self, tuple(filters), *filters.values())
         return self.in_pieces(images, filters)
 
@@ -119,8 +119,8 @@ class FourierEngine(nn.Module):
         S0 = self._lowpass(U0.double(), 0).to(U0.dtype).unsqueeze(1)
         S1, S2 = [], []
         for j1 in range(J):
-            for thetas in _slices(self.settings.L, angles):
-                U1 = _wavelet_modulus(U0_hat, filters[j1, 0][thetas], 2**j1)  # (B, θ1, h, w)
+            for thetas in slices(self.settings.L, angles):
+                U1 = wavelet_modulus(U0_hat, filters[j1, 0][thetas], 2**j1)  # (B, θ1, h, w)
                 S1.append(self._lowpass(U1, j1))
                 if max_order == 2 and j1 < J - 1:
                     S2.append(self._second_order(U1, filters, j1))
@@ -131,7 +131,7 @@ class FourierEngine(nn.Module):
         U1_hat = spectrum(U1).unsqueeze(2)
         S2 = []
         for j2 in range(j1 + 1, self.settings.J):
-            U2 = _wavelet_modulus(U1_hat, filters[j2, j1], 2 ** (j2 - j1))  # (B, θ1, θ2, h, w)
+            U2 = wavelet_modulus(U1_hat, filters[j2, j1], 2 ** (j2 - j1))  # (B, θ1, θ2, h, w)
             S2.append(self._lowpass(U2, j2))
         return torch.cat(S2, 2).flatten(1, 2)
 
@@ -141,7 +141,7 @@ class FourierEngine(nn.Module):
 
     def _pad(self, images: Tensor) -> Tensor:
         """(B, H, W) -> (B, padded H, padded W)."""
-        return images if self.settings.pre_pad else reflect_pad(images, self._margins)
+        return reflect_pad(images, self.settings.margins) if self.settings.boundary == "reflect" else images
 
     def _lowpass_factors(self, level: int) -> tuple[Tensor, Tensor]:
         """The matrices over rows and over columns of the last low-pass, for maps sampled every 2^level."""
@@ -169,7 +169,7 @@ class FourierEngine(nn.Module):
         U0_hat = spectrum(U0.detach())
         dU0_hat = torch.zeros_like(U0_hat)
         for j1 in range(self.settings.J):
-            for thetas in _slices(self.settings.L, angles):
+            for thetas in slices(self.settings.L, angles):
                 dU0_hat += self._path_gradient(U0_hat, filters, gradients, (j1, thetas), of_filters)
         dU0 = spectrum_adjoint(dU0_hat) + self._lowpass_adjoint(gradients[:, 0], 0)
         return torch.autograd.grad(U0, leaf, dU0)[0]
@@ -273,9 +273,9 @@ def keep_precision(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]
     return move
 
 
-def _wavelet_modulus(spectra: Tensor, wavelets: Tensor, step: int) -> Tensor:
+def wavelet_modulus(spectra: Tensor, wavelets: Tensor, step: int) -> Tensor:
     """Spectra of maps -> moduli of their wavelet coefficients, of which every `step`-th is kept."""
-    differentiable = is_traced() or _records_gradients(spectra) or _records_gradients(wavelets)
+    differentiable = is_traced() or records_gradients(spectra) or records_gradients(wavelets)
     return inverse_modulus(
         filter_and_fold(spectra, wavelets, step, differentiable=differentiable), differentiable=differentiable
     )
@@ -287,7 +287,7 @@ def _modulus_adjoint(waves: Tensor, moduli: Tensor, gradients: Tensor) -> Tensor
     return torch.view_as_real(torch.fft.fft2(of_waves)).flatten(-2)
 
 
-def _slices(total: int, count: int) -> Iterator[slice]:
+def slices(total: int, count: int) -> Iterator[slice]:
     """0 … total in slices of `count`."""
     return (slice(begin, min(begin + count, total)) for begin in range(0, total, count))
 
@@ -337,5 +337,5 @@ def _is_many_gradients(gradients: Tensor) -> bool:
     return torch._C._dispatch_keys(gradients).has(torch._C._dispatch_key_parse("Batched"))
 
 
-def _records_gradients(tensor: Tensor) -> bool:
+def records_gradients(tensor: Tensor) -> bool:
     return torch.is_grad_enabled() and tensor.requires_grad

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.scattering.filters import MorletBank, lowpass_spectra, morlet_bank
-from hybrid.scattering.geometry import ScatteringError
+from hybrid.scattering.geometry import Boundary, ScatteringError, check_word
 from hybrid.scattering.learned.banks import Form, Init, make_bank
 from hybrid.scattering.module import Scattering2D
 from hybrid.scattering.torch_engine import Filters, FourierEngine, levels_of
@@ -35,6 +35,7 @@ class LearnedScattering2D(Scattering2D):
         shape: (H, W) of the images.
         L: the number of angles over half a turn.
         max_order: 1 or 2.
+        boundary: "reflect", "periodic" or "none", as in `Scattering2D`.
         form: "canonical" learns orientation, frequency, width and slant of each wavelet, 4·J·L numbers. "equivariant" learns
             them for each scale, 4·J numbers, and the wavelets of a scale are rotations of one. "pixelwise" learns the spectra
             themselves, J·L·H·W numbers of the padded image.
@@ -53,16 +54,16 @@ class LearnedScattering2D(Scattering2D):
         L: int = 8,
         *,
         max_order: int = 2,
+        boundary: Boundary = "reflect",
         form: Form = "canonical",
         init: Init = "tight_frame",
         bounds: bool = True,
     ) -> None:
-        for name, word, words in (("form", form, get_args(Form)), ("init", init, get_args(Init))):
-            if word not in words:
-                raise ScatteringError(f"unknown {name} {word!r}; valid: {', '.join(words)}")
+        check_word("form", form, get_args(Form))
+        check_word("init", init, get_args(Init))
         if not isinstance(bounds, bool):
             raise ScatteringError(f"bounds must be True or False, got {bounds!r}")
-        super().__init__(J, shape, L, max_order, engine="torch")
+        super().__init__(J, shape, L, max_order, boundary=boundary, engine="torch")
         self.form, self.init, self.bounds = form, init, bounds
         self.bank: nn.Module = make_bank(self.settings, form=form, init=init, bounds=bounds)
 

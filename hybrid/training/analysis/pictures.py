@@ -12,7 +12,7 @@ from hybrid.reports.confusion_figure import confusion_figure
 from hybrid.reports.image_figures import contact_sheet
 from hybrid.reports.scattering_figures import filter_bank_figure, wavelet_parameters_figure
 from hybrid.runs import Tracker
-from hybrid.scattering import LearnedScattering2D, Scattering2D
+from hybrid.scattering import ImageTransform, LearnedScattering2D
 from hybrid.training.analysis.inspection import mistake_captions, raw_images
 from hybrid.training.evaluation import Evaluation
 
@@ -42,7 +42,7 @@ class Pictures:
 
     def _filter_bank(self, step: int, transform: nn.Module | None) -> None:
         """The filters in space and in Fourier space; and, of learned wavelets, their parameters."""
-        if not isinstance(transform, Scattering2D):
+        if not isinstance(transform, ImageTransform):
             return
         columns = min(_COLUMNS, transform.L)
         self.tracker.figure(step, "wavelets/filter_bank", filter_bank_figure(_filters(transform), columns=columns))
@@ -69,7 +69,7 @@ def _displayable(images: torch.Tensor) -> torch.Tensor:
     return ((images - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
 
 
-def _filters(transform: Scattering2D) -> list[tuple[str, torch.Tensor]]:
+def _filters(transform: ImageTransform) -> list[tuple[str, torch.Tensor]]:
     """(title, spectrum) of every wavelet, scale by scale, and of the low-pass."""
     bank = transform.filter_bank()
     named = [
