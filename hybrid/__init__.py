@@ -4,6 +4,7 @@
 
     hybrid.Scattering2D(J=2, shape=(32, 32))          # the transform, a plain torch module with kymatio's values
     hybrid.LearnedScattering2D(J=2, shape=(32, 32))   # the same, whose wavelets are parameters to train
+    hybrid.RotoTranslationScattering2D(J=2, shape=(32, 32))   # scattering on rotations and translations together
     hybrid.build_model("scat_wrn", image_shape=(3, 32, 32), num_classes=10)
     hybrid.load_data("cifar10", subset=500)           # the images: splits and loaders
     hybrid.train("model=scat_wrn", "data=cifar10")    # what the command `hybrid train` does
@@ -25,11 +26,12 @@ if TYPE_CHECKING:  # for editors and type checkers
     from hybrid.api import Run, load_run, train
     from hybrid.configuration.by_name import build_model, load_data
     from hybrid.reports.runs import read_runs
-    from hybrid.scattering import LearnedScattering2D, Scattering2D
+    from hybrid.scattering import LearnedScattering2D, RotoTranslationScattering2D, Scattering2D
 
 __all__ = [
     "Analysis",
     "LearnedScattering2D",
+    "RotoTranslationScattering2D",
     "Run",
     "Scattering2D",
     "UserError",
@@ -47,6 +49,7 @@ _get, _dir = lazy_names(
     {
         "Analysis": "hybrid.analysis",
         "LearnedScattering2D": "hybrid.scattering",
+        "RotoTranslationScattering2D": "hybrid.scattering",
         "Run": "hybrid.api",
         "Scattering2D": "hybrid.scattering",
         "analyse": "hybrid.analysis",
