@@ -23,21 +23,29 @@ class RotationByDefinition:
     """
 
     def __init__(
-        self, settings: Settings, K: int = 3, *, joint: bool = True, sampled: bool = True, dtype: torch.dtype
+        self,
+        settings: Settings,
+        K: int = 3,
+        *,
+        joint: bool = True,
+        sampled: bool = True,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float64,
     ) -> None:
         self.settings, self.K, self.joint, self.sampled = settings, K, joint, sampled
         bank, J = morlet_bank(settings.J, settings.padded, settings.L), settings.J
         levels = range(J) if sampled else range(1)
+        place = {"device": device, "dtype": dtype}
         self.psi = {
-            (j, level): self._whole_turn(self._cut(bank.psi[j, level], level), dtype)
+            (j, level): self._whole_turn(self._cut(bank.psi[j, level], level)).to(**place)
             for j in range(J)
             for level in levels
             if (j, level) in bank.psi
         }
         phi = [torch.outer(*map(torch.from_numpy, pair)) for pair in lowpass_spectra(J, settings.padded)]
-        self.phi = [self._cut(phi[level].numpy(), level).to(dtype) for level in levels]
+        self.phi = [self._cut(phi[level].numpy(), level).to(**place) for level in levels]
         along = angular_bank(2 * settings.L if joint else settings.L, K)
-        self.along = [torch.from_numpy(spectrum).to(dtype) for spectrum in (along.phi, *along.psi)]
+        self.along = [torch.from_numpy(spectrum).to(**place) for spectrum in (along.phi, *along.psi)]
 
     def __call__(self, images: Tensor) -> Tensor:
         J, L = self.settings.J, self.settings.L
@@ -100,7 +108,7 @@ class RotationByDefinition:
             result[..., result.shape[-1] // 2] = 0
         return result
 
-    def _whole_turn(self, half: Tensor, dtype: torch.dtype) -> Tensor:
+    def _whole_turn(self, half: Tensor) -> Tensor:
         """(L, h, w) -> (2L, h, w): a wavelet half a turn further has the spectrum at the opposite frequency."""
         rows, columns = (-torch.arange(size) % size for size in half.shape[-2:])
-        return torch.cat([half, half[:, rows][:, :, columns]]).to(dtype)
+        return torch.cat([half, half[:, rows][:, :, columns]])

@@ -7,14 +7,22 @@ may then be computed once and kept (trainer.feature_cache).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from torch import Tensor, nn
 
 from hybrid.errors import UserError
 from hybrid.ranges import Range
-from hybrid.scattering import Engine, LearnedScattering2D, Scattering2D
+from hybrid.scattering import (
+    Engine,
+    ImageTransform,
+    LearnedScattering2D,
+    RotoTranslationScattering2D,
+    Scattering2D,
+)
+from hybrid.scattering.geometry import Boundary
 from hybrid.scattering.learned import Form, Init
+from hybrid.scattering.rotation import Normalization, Output
 
 
 class Scattering(nn.Module):
@@ -83,6 +91,40 @@ class LearnedScattering(nn.Module):
         return {"frame_min": low, "frame_max": high, "filter_drift": self.transform.distance_from_fixed()}
 
 
+class RotoTranslation(nn.Module):
+    """`RotoTranslationScattering2D` as a front-end: images (N, C, H, W) -> (N, C · P, h, w), colour outer, path inner.
+
+    h, w: as of `Scattering`, or 1, 1 with output="mean". J="auto" is that of `Scattering`, K="auto" the largest.
+    """
+
+    fixed = True
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        *,
+        J: Literal["auto"] | Annotated[int, Range(1, 30)] = "auto",
+        L: Annotated[int, Range(2, 128)] = 8,
+        K: Literal["auto"] | Annotated[int, Range(1, 7)] = "auto",
+        joint: bool = True,
+        average_angles: bool = True,
+        output: Output = "maps",
+        boundary: Boundary = "reflect",
+        normalization: Normalization = "kymatio",
+    ) -> None:
+        super().__init__()
+        chosen: dict[str, Any] = {"joint": joint, "average_angles": average_angles, "output": output}
+        chosen |= {"boundary": boundary, "normalization": normalization}
+        scales = None if K == "auto" else K
+        self.transform = _transform(
+            lambda octaves, sides: RotoTranslationScattering2D(octaves, sides, L, scales, **chosen), image_shape, J
+        )
+        self.output_shape = _maps(self.transform, image_shape)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.transform(images).reshape(images.shape[0], *self.output_shape)
+
+
 class Identity(nn.Module):
     """The pixels themselves, for networks without scattering: (N, C, H, W) unchanged."""
 
@@ -94,9 +136,12 @@ class Identity(nn.Module):
         return images
 
 
+_Transform = TypeVar("_Transform", bound=ImageTransform)
+
+
 def _transform(
-    make: Callable[[int, tuple[int, int]], Scattering2D], image_shape: tuple[int, int, int], J: int | Literal["auto"]
-) -> Scattering2D:
+    make: Callable[[int, tuple[int, int]], _Transform], image_shape: tuple[int, int, int], J: int | Literal["auto"]
+) -> _Transform:
     _, height, width = image_shape
     try:
         return make(auto_octaves(min(height, width)) if J == "auto" else J, (height, width))
@@ -104,9 +149,9 @@ def _transform(
         raise ValueError(str(error)) from error
 
 
-def _maps(transform: Scattering2D, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """(C, h, w) of the maps of all colours."""
-    paths, height, width = transform.output_shape
+def _maps(transform: ImageTransform, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """(C, h, w) of the maps of all colours; of their means, (C, 1, 1)."""
+    paths, height, width = (*transform.output_shape, 1, 1)[:3]
     return (image_shape[0] * paths, height, width)
 
 

@@ -118,8 +118,8 @@ def _check_fixed(model: HybridModel) -> None:
         else:
             continue
         raise UserError(
-            f"model.{name} has {learned}, and here nothing is trained. Fixed are model/frontend=scattering or identity "
-            "with model/normalization=statistics or none."
+            f"model.{name} has {learned}, and here nothing is trained. Fixed are model/frontend=scattering, roto_translation "
+            "or identity with model/normalization=statistics or none."
         )
 
 
