@@ -2,7 +2,7 @@
 
 `search.cpp` multiplies GROUP queries by one panel of points in registers, and compares the scores with a bound for each query.
 Nearly all fall below it there, so that no block of scores is ever written to memory. A score is <x, y> - a(x) - a(y), the same
-for both points of a pair (`rounding.pair_side`). So a set that is searched in itself needs half of the products.
+for both points of a pair (`rounding.negative_shares`). So a set that is searched in itself needs half of the products.
 
 The library is made and kept as those of the transform are (`hybrid.scattering.compiled`). Before its first use here, its results
 are compared with differences in float64.
@@ -15,7 +15,8 @@ import functools
 import logging
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from hybrid.analysis.nearest.rounding import Frame, pair_side, product_error, square_roots, squared_distances
+from hybrid.analysis.nearest.rounding import (
+    Frame,
+    distance_error,
+    negative_shares,
+    product_error,
+    square_roots,
+    squared_distances,
+    underflow_error,
+)
 from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled.cache import cached_file, checksum
 from hybrid.scattering.compiled.cpu.compiler import load_library, native_lanes
@@ -34,34 +43,48 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _building = threading.Lock()
 _PRODUCTS = 10**10  # of one call into the library, after which Python may handle an interrupt
+# bfloat16 is tried from so many points of so many features on. It is taken if it proves this share of so many of the rows.
+_HALVES_FROM, _PROVEN, _PILOT = (4096, 128), 0.95, 192
 
 
-class _Side(ctypes.Structure):
-    """`Side` of search.cpp, and the tensors that it points to."""
+class _Structure(ctypes.Structure):
+    """A structure of search.cpp, which keeps the tensors that it points to."""
 
-    _fields_ = (("packed", ctypes.c_void_p), ("half", ctypes.c_void_p), ("count", ctypes.c_long))
+    tensors: tuple[Tensor | None, ...]
 
-    def __init__(self, packed: Tensor, half: Tensor, count: int) -> None:
-        super().__init__(packed.data_ptr(), half.data_ptr(), count)
-        self.tensors = (packed, half)
+    def __init__(self, tensors: Sequence[Tensor | None], *numbers: float) -> None:
+        super().__init__(*(0 if tensor is None else tensor.data_ptr() for tensor in tensors), *numbers)
+        self.tensors = tuple(tensors)
 
 
-class _Candidates(ctypes.Structure):
-    """`Candidates` of search.cpp for `queries` queries, of which it wants so many each, and the tensors that it points to."""
+class _Side(_Structure):
+    """Points or queries in panels: coordinates, -a(x) and ‖x‖² (float64) of each. loss: the largest error by bfloat16."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("packed", "half", "squares")),
+        *((name, ctypes.c_long) for name in ("count", "dimension", "halves")),
+    )
+    loss = 0.0
+
+
+class _Candidates(_Structure):
+    """Room for candidates of queries, and which points do not count for each."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("scores", "points", "kept", "bounds", "forbidden")),
         *((name, ctypes.c_long) for name in ("wanted", "capacity")),
     )
 
-    def __init__(self, queries: int, wanted: int, forbidden: Tensor | None) -> None:
+    @classmethod
+    def of(cls, queries: int, wanted: int, forbidden: Tensor | None) -> _Candidates:
         capacity = _capacity(wanted)
         scores, points = torch.empty(queries, capacity), torch.empty(queries, capacity, dtype=torch.int32)
-        kept = torch.zeros(queries, dtype=torch.int32)
-        bounds = torch.full((queries,), -math.inf)
-        self.tensors = (scores, points, kept, bounds, forbidden)
-        pointers = [0 if tensor is None else tensor.data_ptr() for tensor in self.tensors]
-        super().__init__(*pointers, wanted, capacity)
+        kept, bounds = torch.zeros(queries, dtype=torch.int32), torch.full((queries,), -math.inf)
+        return cls((scores, points, kept, bounds, forbidden), wanted, capacity)
+
+
+class _Errors(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_double) for name in ("scale", "distance", "underflow"))
 
 
 def _capacity(wanted: int) -> int:
@@ -77,88 +100,131 @@ class Kernel:
         text = (files("hybrid.analysis.nearest") / "search.cpp").read_text()
         self.library = load_library(f"#define LANES {lanes}\n#define GROUP {lanes // 2}\n{text}", f"nearest{lanes}")
         self.library.panel_size.restype = self.library.rounds.restype = ctypes.c_long
+        self.library.pack_float.restype = self.library.pack_double.restype = ctypes.c_double
         self.panel: int = self.library.panel_size()
+        self.has_halves = bool(self.library.has_halves())
 
     def suits(self, search: Search) -> bool:
         """Whether the memory of the search is enough for this way, and float32 can bound scores of so many features."""
         count, dimension = search.points.shape
         copies = 0 if _given(search, search.points) else _number(search).itemsize
-        needed = (count + self.panel) * (dimension * (4 + copies) + 4)
-        few = self.panel * self._row_bytes(search)
+        needed = (count + self.panel) * (dimension * (4 + copies) + 12)
+        few = self.panel * _row_bytes(search)
         enough = needed <= search.memory_bytes // 2 and few <= search.memory_bytes // 4
-        return enough and search.fitting >= self.panel and math.isfinite(product_error(dimension, torch.float32))
+        return enough and math.isfinite(product_error(dimension, torch.float32))
 
-    def run(self, search: Search, frame: Frame, wanted: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """(B, k) exact distances and indices of the best candidates, and a (B,) lower bound, block by block of the queries.
+    def run(self, search: Search, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
+        """(M, k) exact distances and indices of the best candidates, and (M,) limits as `Search._first_pass` gives them."""
+        if self._may_take_halves(search):
+            points = self._side(search.points, frame, halves=True)
+            sample = torch.arange(0, len(search.points), max(1, len(search.points) // _PILOT))[:_PILOT]
+            pilot = replace(search, queries=search.points[sample], forbidden=_rows(search.forbidden, sample))
+            limits = self._blocks(pilot, frame, points)[2]
+            if limits.isinf().double().mean() >= _PROVEN:
+                return self._again(search, frame, *self._blocks(search, frame, points))
+            del points
+        return self._blocks(search, frame, self._side(search.points, frame))
 
-        The bound holds for half of the squared distance, in units of the frame, of all points that are no candidates.
-        """
-        points = self._side(search.points, frame, search.fitting)
-        given = _numbers(search, search.points)
-        rows = search.memory_bytes // 4 // self._row_bytes(search) // self.panel * self.panel
+    def _may_take_halves(self, search: Search) -> bool:
+        """Whether products of bfloat16 numbers are possible, and may be worth the search of a sample that tells."""
+        count, dimension = search.points.shape
+        large = count >= _HALVES_FROM[0] and dimension >= _HALVES_FROM[1]
+        return self.has_halves and large and search.queries is search.points and count <= self._block_rows(search)
+
+    def _again(
+        self, search: Search, frame: Frame, distances: Tensor, indices: Tensor, limits: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The results with the rows that bfloat16 has not proven searched in float32."""
+        left = limits.isfinite().nonzero()[:, 0]
+        if len(left):
+            few = replace(search, queries=search.points[left], forbidden=_rows(search.forbidden, left))
+            found = self._blocks(few, frame, self._side(search.points, frame))
+            distances[left], indices[left], limits[left] = found
+        return distances, indices, limits
+
+    def _blocks(self, search: Search, frame: Frame, points: _Side) -> tuple[Tensor, Tensor, Tensor]:
+        """The search with prepared points, a block of the queries at a time."""
+        given, rows = _numbers(search, search.points), self._block_rows(search)
         itself = search.queries is search.points and len(search.points) <= rows
+        wanted = search.wanted + points.halves * search.k // 2
+        results = []
         for block in torch.arange(len(search.queries)).split(rows):
-            queries = search.queries[block[0] : block[-1] + 1]
-            forbidden = None if search.forbidden is None else search.forbidden[block].contiguous()
-            found = _Candidates(-(-len(block) // self.panel) * self.panel, wanted, forbidden)
+            numbers = given if itself else _numbers(search, search.queries[block[0] : block[-1] + 1])
+            queries = points if itself else self._side(numbers, frame, halves=bool(points.halves), loss=points.loss)
+            forbidden = _rows(search.forbidden, block)
+            found = _Candidates.of(-(-len(block) // self.panel) * self.panel, wanted, forbidden)
             if itself:
-                self._search_itself(points, search.points.shape[1], found)
+                self._search_itself(points, found)
             else:
-                self._search_points(self._side(queries, frame, search.fitting), points, queries.shape[1], found)
-            yield self._nearest(given, given if itself else _numbers(search, queries), search.k, found)
+                self._search_points(queries, points, found)
+            results.append(self._nearest(given, numbers, queries, search.k, found, frame))
+        return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
 
-    def _row_bytes(self, search: Search) -> int:
-        """Bytes for the candidates of one query, and its coordinates twice."""
-        return 8 * _capacity(search.wanted) + 32 + 12 * search.points.shape[1]
+    def _block_rows(self, search: Search) -> int:
+        return search.memory_bytes // 4 // _row_bytes(search) // self.panel * self.panel
 
-    def _side(self, features: Tensor, frame: Frame, rows: int) -> _Side:
-        """The features in panels, prepared `rows` at a time."""
+    def _side(self, features: Tensor, frame: Frame, *, halves: bool = False, loss: float | None = None) -> _Side:
+        """The features in panels. loss: that of the points among which these are."""
+        features = features.to(torch.float64 if features.dtype == torch.float64 else torch.float32).contiguous()
         count, dimension = features.shape
-        panels = -(-count // self.panel)
-        packed, half = torch.zeros(panels, dimension, self.panel), torch.full((panels * self.panel,), -math.inf)
-        rows = rows // self.panel * self.panel
-        for first in range(0, count, rows):
-            block, last = features[first : first + rows], min(first + rows, count)
-            coordinates, half[first:last] = pair_side(frame.centred(block))
-            whole = len(block) // self.panel
-            panel = first // self.panel
-            full = coordinates[: whole * self.panel].view(whole, self.panel, dimension)
-            packed[panel : panel + whole] = full.transpose(1, 2)
-            if rest := len(block) % self.panel:
-                packed[panel + whole, :, :rest] = coordinates[-rest:].T
-        return _Side(packed, half, count)
+        panels, packed_dimension = -(-count // self.panel), -(-dimension // (1 + halves))
+        packed = torch.empty(panels, packed_dimension, self.panel)
+        half, squares = torch.full((panels * self.panel,), -math.inf), torch.empty(count, dtype=torch.float64)
+        side = _Side((packed, half, squares), count, packed_dimension, halves)
+        arguments = (frame.centre, ctypes.c_double(frame.scale), ctypes.c_long(dimension), side)
+        measured = self._call(f"pack_{_name(features)}", features, *arguments)
+        if halves:
+            side.loss = measured if loss is None else loss
+        half[:count] = negative_shares(squares, dimension, side.loss)
+        return side
 
-    def _search_itself(self, points: _Side, dimension: int, found: _Candidates) -> None:
-        threads = torch.get_num_threads()
-        rounds = self.library.rounds(ctypes.c_long(points.count), threads)
-        step = max(1, rounds * _PRODUCTS // (points.count**2 * dimension))
+    def _search_itself(self, points: _Side, found: _Candidates) -> None:
+        rounds = self.library.rounds(ctypes.c_long(points.count), torch.get_num_threads())
+        step = max(1, rounds * _PRODUCTS // (points.count**2 * points.dimension))
         for first in range(0, rounds, step):
             numbers = map(ctypes.c_long, (first, min(first + step, rounds)))
-            self._call("search_itself", points, ctypes.c_long(dimension), found, *numbers)
+            self._call("search_itself", points, found, *numbers)
 
-    def _search_points(self, queries: _Side, points: _Side, dimension: int, found: _Candidates) -> None:
-        step = -(-_PRODUCTS // (queries.count * dimension * self.panel)) * self.panel
+    def _search_points(self, queries: _Side, points: _Side, found: _Candidates) -> None:
+        step = -(-_PRODUCTS // (queries.count * points.dimension * self.panel)) * self.panel
         for first in range(0, points.count, step):
-            numbers = map(ctypes.c_long, (first, first + step))
-            self._call("search_points", queries, points, ctypes.c_long(dimension), found, *numbers)
+            self._call("search_points", queries, points, found, *map(ctypes.c_long, (first, first + step)))
 
-    def _nearest(self, points: Tensor, queries: Tensor, k: int, found: _Candidates) -> tuple[Tensor, Tensor, Tensor]:
-        distances = torch.empty(len(queries), k, dtype=torch.float64)
-        indices = torch.empty(len(queries), k, dtype=torch.int64)
-        bounds = torch.empty(len(queries))
-        name = f"nearest_{'float' if points.dtype == torch.float32 else 'double'}"
-        numbers = map(ctypes.c_long, (*queries.shape, k))
-        self._call(name, points, queries, *numbers, found, distances, indices, bounds)
-        return distances, indices, -bounds.double()
+    def _nearest(
+        self, points: Tensor, numbers: Tensor, queries: _Side, k: int, found: _Candidates, frame: Frame
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Distances, indices and limits of a block of queries, which are `numbers` as they are given."""
+        count, dimension = numbers.shape
+        distances, limits = torch.empty(count, k, dtype=torch.float64), torch.empty(count, dtype=torch.float64)
+        indices = torch.empty(count, k, dtype=torch.int64)
+        errors = _Errors(frame.scale, distance_error(dimension), underflow_error(dimension, torch.float32))
+        sizes = map(ctypes.c_long, (dimension, k))
+        self._call(
+            f"nearest_{_name(points)}", points, numbers, queries, *sizes, found, errors, distances, indices, limits
+        )
+        return distances, indices, limits - queries.tensors[2] / 2  # a score of `Search` is half of ‖x‖² less
 
-    def _call(self, name: str, *arguments: Tensor | ctypes.Structure | ctypes.c_long) -> None:
+    def _call(self, name: str, *arguments: Tensor | ctypes.Structure | ctypes._SimpleCData) -> float:
         converted = [
             ctypes.c_void_p(argument.data_ptr()) if isinstance(argument, Tensor)
             else ctypes.byref(argument) if isinstance(argument, ctypes.Structure)
             else argument
             for argument in arguments
         ]  # fmt: skip
-        getattr(self.library, name)(*converted, ctypes.c_int(torch.get_num_threads()))
+        return getattr(self.library, name)(*converted, ctypes.c_int(torch.get_num_threads()))
+
+
+def _row_bytes(search: Search) -> int:
+    """Bytes for the candidates of one query, for its coordinates twice, and for its results."""
+    return 8 * _capacity(search.wanted + search.k // 2) + 64 + 12 * search.points.shape[1]
+
+
+def _rows(forbidden: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if forbidden is None else forbidden[rows].contiguous()
+
+
+def _name(features: Tensor) -> str:
+    return "double" if features.dtype == torch.float64 else "float"
 
 
 def _number(search: Search) -> torch.dtype:
@@ -223,6 +289,8 @@ def check(kernel: Kernel) -> None:
     )
     for search, (distances, indices) in searches:
         frame = Frame.of(search.points, search.queries, rows=search.fitting)
-        found = [torch.cat(parts) for parts in zip(*kernel.run(search, frame, search.wanted), strict=True)]
-        if not (torch.equal(found[0], distances[:, :5]) and torch.equal(found[1], indices[:, :5])):
-            raise CompilerError("the compiled search finds other neighbours than differences in float64 do")
+        sides = [kernel._side(points, frame, halves=halves) for halves in range(1 + kernel.has_halves)]
+        for side in sides[: 1 + (search.queries is points)]:
+            found = kernel._blocks(search, frame, side)
+            if not (torch.equal(found[0], distances[:, :5]) and torch.equal(found[1], indices[:, :5])):
+                raise CompilerError("the compiled search finds other neighbours than differences in float64 do")

@@ -64,7 +64,7 @@ class Search:
         with ieee_products(self.points.device):
             kernel = compiled_search.kernel() if self.points.device.type == "cpu" else None
             if kernel and kernel.suits(self):
-                distances, indices, limits = self._compiled_pass(kernel, frame)
+                distances, indices, limits = kernel.run(self, frame)
             else:
                 distances, indices, limits = self._first_pass(frame)
             left = limits.isfinite().nonzero()[:, 0]
@@ -112,19 +112,6 @@ class Search:
             limit = _limit(distances[:, self.k - 1] * frame.scale, squares, dimension, dtype)
             proven = bounds.amax(1) > limit if bounds.shape[1] < points else torch.ones_like(limit, dtype=torch.bool)
             results.append((distances[:, : self.k], candidates[:, : self.k], limit.masked_fill(proven, math.inf)))
-        return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
-
-    def _compiled_pass(self, kernel: compiled_search.Kernel, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
-        """The same as `_first_pass`, by compiled code: its scores are bounds of ‖x - y‖²/2 = ‖x‖²/2 + s."""
-        dimension, row, results = self.points.shape[1], 0, []
-        for distances, indices, bounds in kernel.run(self, frame, self.wanted):
-            squares = torch.cat([
-                frame.centred(queries).square().sum(1)
-                for queries in self.queries[row : row + len(bounds)].split(self.fitting)
-            ])  # fmt: skip
-            limit = _limit(distances[:, -1] * frame.scale, squares, dimension, torch.float32)
-            results.append((distances, indices, limit.masked_fill(bounds > limit + squares / 2, math.inf)))
-            row += len(bounds)
         return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
 
     def _forbid(self, scores: Tensor, block: Tensor) -> None:

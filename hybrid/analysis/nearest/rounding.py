@@ -67,7 +67,7 @@ class Frame:
 
         Raises UserError for features that are not finite.
         """
-        total = sum(block.double().sum(0) for block in features[0].split(rows))
+        total = sum(block.double().sum(0) for block in features[0].split(min(rows, 512)))  # which stay in the cache
         centre = total / len(features[0])
         sizes = [_largest(block, centre) for part in features for block in part.split(rows)]
         if not all(size <= _LARGEST for size in sizes):  # NaN is not
@@ -84,7 +84,8 @@ class Frame:
 
 def _largest(features: Tensor, centre: Tensor) -> float:
     """max |features - centre|, NaN if any is NaN."""
-    return (features.double() - centre).abs_().max().item()
+    extremes = torch.stack([features.amin(0), features.amax(0)])
+    return (extremes.double() - centre).abs_().max().item()
 
 
 def point_side(centred: Tensor, dtype: torch.dtype) -> Tensor:
@@ -100,14 +101,16 @@ def query_side(centred: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return torch.cat([centred, torch.ones_like(squares), squares.sqrt()], 1).to(dtype), squares[:, 0]
 
 
-def pair_side(centred: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, D) and (n,) float32: coordinates x, and -a(x), for scores <x, y> - a(x) - a(y) that are at least -‖x - y‖²/2.
+def negative_shares(squares: Tensor, dimension: int, loss: float) -> Tensor:
+    """(n,) float32 -a(x) from ‖x‖², so that scores <x, y> - a(x) - a(y) by float32 sums are at least -‖x - y‖²/2.
 
     The rounding error of a score is at most G (‖x‖‖y‖ + a(x) + a(y)), and ‖x‖‖y‖ <= (‖x‖² + ‖y‖²)/2: so 2 G of the squares
-    bound it, and each of the two points brings its own share of that.
+    bound it, and each of the two points brings its own share of that. loss: r, if x and y are rounded to x' and y' with errors
+    of at most r ‖x‖ and r ‖y‖ before they are multiplied: that changes <x, y> by at most (2 r + r²) ‖x‖‖y‖.
     """
-    error = 2 * _SLACK * product_error(centred.shape[1], torch.float32)
-    return centred.float(), (centred.square().sum(1) * ((error - 1) / 2)).float()
+    error = 2 * _SLACK * product_error(2 * dimension if loss else dimension, torch.float32)
+    error += 1.001 * (2 * loss + loss**2)
+    return (squares * ((error - 1) / 2)).float()
 
 
 def product_error(dimension: int, dtype: torch.dtype) -> float:

@@ -4,6 +4,7 @@
 // the score is at least -|x - y|²/2 with all rounding errors: larger scores are nearer. Points lie in panels of PANEL points:
 // coordinate d of point p is packed[(p / PANEL) * dimension * PANEL + d * PANEL + p % PANEL]. The last panel is filled up with
 // points of a = infinity, whose scores are -infinity. LANES and GROUP are defined by the text that precedes this one.
+// With `halves`, a coordinate is two of them, in bfloat16: products are twice as fast where the CPU has an instruction for it.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -41,11 +42,12 @@ INLINE uint64_t larger(Vector a, Vector b) {
 
 extern "C" {
 
-// The points that are searched, or the queries.
+// The points that are searched, or the queries; `dimension` counts the packed coordinates.
 struct Side {
-  const float* packed;
+  float* packed;
   const float* half;  // -a
-  long count;
+  double* squares;    // squared lengths
+  long count, dimension, halves;
 };
 
 // What is known of each query: `kept` scores and points of at most `capacity`; no other point has a score above `bound`.
@@ -174,9 +176,19 @@ INLINE void append_to_each(const Candidates& found, long point, long query, uint
   }
 }
 
+// sum + a b; a and b are pairs of bfloat16 numbers if HALVES.
+template <bool HALVES>
+INLINE Vector add_product(Vector sum, float a, Vector b) {
+#ifdef __AVX512BF16__
+  if (HALVES) return (Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_ps(a), (__m512bh)b);
+#endif
+  return sum + a * b;
+}
+
 // The scores of GROUP queries and one panel of points, and of the points as queries if BOTH.
-template <bool BOTH>
-void tile(const Side& queries, long query, const Side& points, long point, long dimension, const Candidates& found) {
+template <bool BOTH, bool HALVES>
+void tile(const Side& queries, long query, const Side& points, long point, const Candidates& found) {
+  const long dimension = points.dimension;
   const float* rows = queries.packed + query / PANEL * PANEL * dimension + query % PANEL;
   const float* columns = points.packed + point * dimension;
   Vector scores[GROUP][VECTORS];
@@ -191,7 +203,7 @@ void tile(const Side& queries, long query, const Side& points, long point, long 
 #pragma GCC unroll 8
     for (int r = 0; r < GROUP; r++)
 #pragma GCC unroll 3
-      for (int v = 0; v < VECTORS; v++) scores[r][v] += rows[d * PANEL + r] * column[v];
+      for (int v = 0; v < VECTORS; v++) scores[r][v] = add_product<HALVES>(scores[r][v], rows[d * PANEL + r], column[v]);
   }
   uint64_t nearer[GROUP], nearer_to_point[GROUP];
 #pragma GCC unroll 8
@@ -213,12 +225,10 @@ void tile(const Side& queries, long query, const Side& points, long point, long 
   }
 }
 
-template <bool BOTH>
-void block(const Side& queries, long first, long last, const Side& points, long begin, long end, long dimension,
-           const Candidates& found) {
+template <bool BOTH, bool HALVES>
+void block(const Side& queries, long first, long last, const Side& points, long begin, long end, const Candidates& found) {
   for (long point = begin; point < end; point += PANEL)
-    for (long query = first; query < last; query += GROUP)
-      tile<BOTH>(queries, query, points, point, dimension, found);
+    for (long query = first; query < last; query += GROUP) tile<BOTH, HALVES>(queries, query, points, point, found);
 }
 
 // Two functions, so that no square and sum become one operation, which would round otherwise than torch does.
@@ -242,6 +252,44 @@ __attribute__((noinline)) double folded_sum(double* values, long width) {
   return values[0];
 }
 
+uint32_t bits_of(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
+  return bits;
+}
+
+// Packs the features, less the centre and scaled, with their squared lengths. The result is the largest relative error of a point.
+template <typename Number>
+double pack(const Number* features, const double* centre, double scale, long width, Side& out, int threads) {
+  double worst = 0;
+  const long panels = (out.count + PANEL - 1) / PANEL;
+#pragma omp parallel for reduction(max : worst) num_threads(threads)
+  for (long panel = 0; panel < panels; panel++) {
+    float* packed = out.packed + panel * PANEL * out.dimension;
+    memset(packed, 0, 4 * PANEL * out.dimension);
+    for (long p = panel * PANEL; p < std::min((panel + 1) * PANEL, out.count); p++) {
+      double square = 0, loss = 0;
+      for (long d = 0; d < width; d++) {
+        const double value = ((double)features[p * width + d] - centre[d]) * scale;
+        float kept = value;
+        square += value * value;
+        if (out.halves) {
+          uint32_t bits = bits_of(kept);
+          bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;  // to the nearest, ties to even
+          memcpy(&kept, &bits, 4);
+          memcpy((char*)(packed + d / 2 * PANEL + p % PANEL) + 2 * (d % 2), (char*)&bits + 2, 2);
+        } else {
+          packed[d * PANEL + p % PANEL] = kept;
+        }
+        loss += (value - kept) * (value - kept);
+      }
+      out.squares[p] = square;
+      if (loss > 0) worst = std::max(worst, std::sqrt(loss / square));
+    }
+  }
+  return worst;
+}
+
 long padded(long count) { return (count + PANEL - 1) / PANEL * PANEL; }
 
 // The smaller of the sizes of a block: `most`, or what gives every thread several of them.
@@ -255,16 +303,35 @@ extern "C" {
 
 long panel_size() { return PANEL; }
 
+// Whether this CPU multiplies bfloat16 numbers.
+int has_halves() {
+#ifdef __AVX512BF16__
+  return LANES == 16;
+#else
+  return 0;
+#endif
+}
+
+double pack_float(const float* features, const double* centre, double scale, long width, Side* out, int threads) {
+  return pack(features, centre, scale, width, *out, threads);
+}
+double pack_double(const double* features, const double* centre, double scale, long width, Side* out, int threads) {
+  return pack(features, centre, scale, width, *out, threads);
+}
+
 // How many rounds `search_itself` has for so many points.
 long rounds(long count, int threads) {
   long size = block_size(count, threads, 10 * PANEL), blocks = (padded(count) + size - 1) / size;
   return blocks + blocks % 2;
 }
 
-// Each point is a query, and each tile serves its rows and its columns. In one round no two threads meet the same block: round 0
-// takes each block with itself, the others are those of a tournament in which each pair of blocks meets once.
-void search_itself(const Side* points, long dimension, const Candidates* found, long first, long last, int threads) {
-  const long size = block_size(points->count, threads, 10 * PANEL), end = padded(points->count);
+}  // extern "C"
+
+namespace {
+
+template <bool HALVES>
+void search_itself_as(const Side& points, const Candidates& found, long first, long last, int threads) {
+  const long size = block_size(points.count, threads, 10 * PANEL), end = padded(points.count);
   const long blocks = (end + size - 1) / size, players = blocks + blocks % 2;
 #pragma omp parallel num_threads(threads)
   for (long round = first; round < last; round++) {
@@ -280,49 +347,83 @@ void search_itself(const Side* points, long dimension, const Candidates* found, 
       const long row = a * size, column = b * size;
       const long rows = std::min(row + size, end), columns = std::min(column + size, end);
       if (a == b)
-        block<false>(*points, row, rows, *points, column, columns, dimension, *found);
+        block<false, HALVES>(points, row, rows, points, column, columns, found);
       else
-        block<true>(*points, row, rows, *points, column, columns, dimension, *found);
+        block<true, HALVES>(points, row, rows, points, column, columns, found);
     }
   }
 }
 
-// Each query with the points of the panels from `begin` to below `end`, positions of points.
-void search_points(const Side* queries, const Side* points, long dimension, const Candidates* found, long begin, long end,
-                   int threads) {
-  const long size = block_size(queries->count, threads, 2 * PANEL), last = padded(queries->count);
+template <bool HALVES>
+void search_points_as(const Side& queries, const Side& points, const Candidates& found, long begin, long end, int threads) {
+  const long size = block_size(queries.count, threads, 2 * PANEL), last = padded(queries.count);
+  end = std::min(end, padded(points.count));
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
   for (long first = 0; first < last; first += size)
-    block<false>(*queries, first, std::min(first + size, last), *points, begin, std::min(end, padded(points->count)), dimension,
-                 *found);
+    block<false, HALVES>(queries, first, std::min(first + size, last), points, begin, end, found);
 }
+
+}  // namespace
+
+extern "C" {
+
+// Each point is a query, and each tile serves its rows and its columns. In one round no two threads meet the same block: round 0
+// takes each block with itself, the others are those of a tournament in which each pair of blocks meets once.
+void search_itself(const Side* points, const Candidates* found, long first, long last, int threads) {
+  (points->halves ? search_itself_as<true> : search_itself_as<false>)(*points, *found, first, last, threads);
+}
+
+// Each query with the points of the panels from `begin` to below `end`, positions of points.
+void search_points(const Side* queries, const Side* points, const Candidates* found, long begin, long end, int threads) {
+  (points->halves ? search_points_as<true> : search_points_as<false>)(*queries, *points, *found, begin, end, threads);
+}
+
+// What a proof is made of: the frame's scale, the relative error of exact distances, and the error by underflow.
+struct Errors {
+  double scale, distance, underflow;
+};
 
 }  // extern "C"
 
 namespace {
 
+// Half of the largest squared distance, in units of the frame, that a score can show for a point within `distance`.
+double limit_of(double distance, double square, const Errors& errors) {
+  const double scaled = distance * errors.scale;
+  return (scaled * scaled * (1 + errors.distance) + square * errors.distance) / 2 + errors.underflow;
+}
+
 template <typename Number>
-void nearest(const Number* points, const Number* queries, long count, long dimension, long k, const Candidates& found,
-             double* distances, int64_t* indices, float* bounds, int threads) {
+void nearest(const Number* points, const Number* all_queries, const Side& queries, long width, long k, const Candidates& found,
+             const Errors& errors, double* distances, int64_t* indices, double* limits, int threads) {
 #pragma omp parallel num_threads(threads)
   {
-    std::vector<double> buffer(dimension);
+    std::vector<double> buffer(width);
+    std::vector<std::pair<float, int64_t>> scored;
     std::vector<std::pair<double, int64_t>> exact;
 #pragma omp for schedule(dynamic, 64)
-    for (long query = 0; query < count; query++) {
+    for (long query = 0; query < queries.count; query++) {
       if (found.kept[query] > found.wanted + found.wanted / 8) shrink(found, query);
+      scored.clear();
       exact.clear();
-      for (long i = 0; i < found.kept[query]; i++) {
-        int64_t point = found.points[query * found.capacity + i];
-        squares(queries + query * dimension, points + point * dimension, dimension, buffer.data());
-        exact.emplace_back(std::sqrt(folded_sum(buffer.data(), dimension)), point);
+      for (long place = query * found.capacity, i = 0; i < found.kept[query]; i++)
+        scored.emplace_back(found.scores[place + i], found.points[place + i]);
+      std::nth_element(scored.begin(), scored.begin() + k - 1, scored.end(), std::greater<>());
+      double farthest = 0, limit = INFINITY;
+      for (long i = 0; i < (long)scored.size(); i++) {
+        if (-(double)scored[i].first > limit) continue;  // farther than k others
+        squares(all_queries + query * width, points + scored[i].second * width, width, buffer.data());
+        exact.emplace_back(std::sqrt(folded_sum(buffer.data(), width)), scored[i].second);
+        farthest = std::max(farthest, exact.back().first);
+        if (i == k - 1) limit = limit_of(farthest, queries.squares[query], errors);
       }
       std::partial_sort(exact.begin(), exact.begin() + k, exact.end());
       for (long i = 0; i < k; i++) {
         distances[query * k + i] = exact[i].first;
         indices[query * k + i] = exact[i].second;
       }
-      bounds[query] = found.bounds[query];
+      limit = limit_of(exact[k - 1].first, queries.squares[query], errors);
+      limits[query] = -(double)found.bounds[query] > limit ? INFINITY : limit;
     }
   }
 }
@@ -331,14 +432,18 @@ void nearest(const Number* points, const Number* queries, long count, long dimen
 
 extern "C" {
 
-// The k nearest of each query's candidates, by exact distances, ties by index, of features in rows as they are given.
-void nearest_float(const float* points, const float* queries, long count, long dimension, long k, const Candidates* found,
-                   double* distances, int64_t* indices, float* bounds, int threads) {
-  nearest(points, queries, count, dimension, k, *found, distances, indices, bounds, threads);
+// The k nearest of each query's candidates, by exact distances, ties by index, of features in rows as they are given. The limit
+// of a query is infinite if they are proven to be the nearest of all points, and else the largest half of a squared distance
+// that a nearer one can show.
+void nearest_float(const float* points, const float* all_queries, const Side* queries, long width, long k,
+                   const Candidates* found, const Errors* errors, double* distances, int64_t* indices, double* limits,
+                   int threads) {
+  nearest(points, all_queries, *queries, width, k, *found, *errors, distances, indices, limits, threads);
 }
-void nearest_double(const double* points, const double* queries, long count, long dimension, long k, const Candidates* found,
-                    double* distances, int64_t* indices, float* bounds, int threads) {
-  nearest(points, queries, count, dimension, k, *found, distances, indices, bounds, threads);
+void nearest_double(const double* points, const double* all_queries, const Side* queries, long width, long k,
+                    const Candidates* found, const Errors* errors, double* distances, int64_t* indices, double* limits,
+                    int threads) {
+  nearest(points, all_queries, *queries, width, k, *found, *errors, distances, indices, limits, threads);
 }
 
 }  // extern "C"

@@ -12,17 +12,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hybrid.analysis.nearest import compiled_search, exact_search, nearest_neighbours, nearest_of_another_class
-from hybrid.analysis.nearest.rounding import square_roots
+from hybrid.analysis.nearest.rounding import Frame, square_roots, squared_distances, underflow_error
 from hybrid.analysis.nearest.smallest import smallest
 
 
-@pytest.fixture(params=["compiled", "torch"])
+@pytest.fixture(params=["float32", "bfloat16", "torch"])
 def engine(request, monkeypatch):
-    """Both ways of the search; where there is no compiler, torch's alone."""
+    """The ways of the search: compiled, with products of either precision, or torch's."""
+    kernel = compiled_search.kernel()
     if request.param == "torch":
         monkeypatch.setattr(compiled_search, "kernel", lambda: None)
-    elif compiled_search.kernel() is None:
-        pytest.skip("needs a C++ compiler")
+    elif kernel is None or (request.param == "bfloat16" and not kernel.has_halves):
+        pytest.skip("needs a C++ compiler, and a CPU that multiplies numbers of this type")
+    if request.param == "bfloat16":
+        monkeypatch.setattr(compiled_search, "_HALVES_FROM", (1, 1))
+        monkeypatch.setattr(compiled_search, "_PROVEN", 0)
     return request.param
 
 
@@ -280,6 +284,43 @@ def test_both_ways_are_equal_bit_for_bit(samples, dimension, monkeypatch):
     monkeypatch.setattr(compiled_search, "kernel", lambda: None)
     for ours, theirs in zip(compiled, tables(), strict=True):
         assert torch.equal(ours.distances, theirs.distances) and torch.equal(ours.indices, theirs.indices)
+
+
+@pytest.mark.parametrize(
+    "kind", ["generic", "offset", "tight clusters", "outliers", "one outlier", "all equal", "wide"]
+)
+@pytest.mark.parametrize("halves", [False, True])
+def test_no_score_is_below_the_true_one(kind, halves):
+    kernel = compiled_search.kernel()
+    if kernel is None or (halves and not kernel.has_halves):
+        pytest.skip("needs a C++ compiler, and a CPU that multiplies numbers of this type")
+    points = torch.randn(500, 151) if kind == "wide" else features(kind)
+    frame = Frame.of(points, rows=100)
+    side = kernel._side(points, frame, halves=halves)
+    found = compiled_search._Candidates.of(-(-500 // kernel.panel) * kernel.panel, 500, None)
+    kernel._search_itself(side, found)
+    scores, places, kept = found.tensors[:3]
+    assert kept[:500].eq(500).all()  # every point is a candidate of every point
+    exact = squared_distances(points[:, None], points[None]) * frame.scale**2
+    scores = torch.empty(500, 500).scatter_(1, places[:500, :500].long(), scores[:500, :500])
+    errors = scores.double() + exact / 2
+    assert errors.min() > -underflow_error(points.shape[1], torch.float32)
+    assert errors.max() <= (0.02 if halves else 1e-4) * side.tensors[2].max()
+
+
+def test_bfloat16_is_left_where_it_proves_too_little(monkeypatch):
+    kernel = compiled_search.kernel()
+    if kernel is None or not kernel.has_halves:
+        pytest.skip("needs a CPU that multiplies numbers of this type")
+    monkeypatch.setattr(compiled_search, "_HALVES_FROM", (500, 12))
+    taken = []
+    side = compiled_search.Kernel._side
+    monkeypatch.setattr(compiled_search.Kernel, "_side", lambda *a, **k: taken.append(k.get("halves")) or side(*a, **k))
+    nearest_neighbours(torch.randn(500, 12), 5)
+    assert taken == [True, True]  # the points, and the sample
+    taken.clear()
+    nearest_neighbours(features("tight clusters"), 5)
+    assert taken == [True, True, None]
 
 
 @pytest.fixture
