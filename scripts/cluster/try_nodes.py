@@ -206,16 +206,18 @@ def until(
 
 def end(*processes: subprocess.Popen[str], code: int | None = 0, seconds: float = _PATIENCE) -> str:
     """Wait for processes, check their exit codes unless it is None, and return all that they said."""
-    said = ""
+    said = []
     for process in processes:
         try:
-            out, _ = process.communicate(timeout=seconds)
+            said.append(process.communicate(timeout=seconds)[0])
         except subprocess.TimeoutExpired:
             raise Wrong(f"it has not ended after {seconds:g} s") from None
-        said += out
-        if code is not None and process.returncode != code:
-            raise Wrong(f"exit code {process.returncode}, not {code}: {out[-1500:]}")
-    return said
+    codes = [process.returncode for process in processes]
+    check(
+        code is None or set(codes) == {code},
+        f"exit codes {codes}, not {code}: {' … '.join(out[-1500:] for out in said)}",
+    )
+    return "".join(said)
 
 
 def sessions(folder: RunFolder) -> list[dict]:
