@@ -3,7 +3,8 @@
     callbacks=[hold.Hold]        with this folder in PYTHONPATH, and a folder in HYBRID_HOLD
 
 A file of that folder, such as seed0.rank1.step12, names the place: the rank writes its host and its process into it, and waits
-until the file is gone. The events are those of `hybrid.callbacks.callbacks.Callback`, with the number of steps done.
+until the file is gone. The events, with the number of steps done: start, step, checkpoint (about to be written), validation and
+test (evaluated), end (the summary is written), and forward: the model's next use after a step, in its evaluation or analysis.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from hybrid import distributed
 
 if TYPE_CHECKING:
+    from torch.utils.hooks import RemovableHandle
+
     from hybrid.training.session import Session
 
 
@@ -37,6 +40,8 @@ class Hold:
     def on_step(self, session: Session) -> None:
         """A step is done."""
         self._wait(session, "step")
+        if self._file(session, "forward").exists():
+            handle = session.state.evaluated.register_forward_pre_hook(lambda *_: self._once(handle, session))
 
     def on_evaluation(self, session: Session, split: str, numbers: Mapping[str, float]) -> None:
         """A split was evaluated."""
@@ -50,8 +55,15 @@ class Hold:
         """The summary is written."""
         self._wait(session, "end")
 
+    def _once(self, handle: RemovableHandle, session: Session) -> None:
+        handle.remove()
+        self._wait(session, "forward")
+
+    def _file(self, session: Session, event: str) -> Path:
+        return self._folder / f"seed{session.plan.seed}.rank{distributed.rank()}.{event}{session.state.step}"
+
     def _wait(self, session: Session, event: str) -> None:
-        file = self._folder / f"seed{session.plan.seed}.rank{distributed.rank()}.{event}{session.state.step}"
+        file = self._file(session, event)
         if not file.exists():
             return
         here = {"host": platform.node(), "pid": os.getpid()}

@@ -307,7 +307,7 @@ def try_sweep_cancelled(lab: Lab) -> str:
         lab.tell(run, "scancel", release=there[seed])
         until(lambda run=run: lab.state(run) == "CANCELLED", f"element {seed} is {lab.state(run)}, not CANCELLED")
         check(all(lab.state(other) == "RUNNING" for other in left.values()), f"scancel of element {seed} ended others")
-    said = end(sweep, code=1)
+    said = end(sweep, code=3)
     check("3 of 3 runs are not finished" in said and not any(run.folder.finished for run in runs), said)
     check([len(sessions(run.folder)) for run in runs] == [1, 1, 1], "a cancelled run was requeued")
     check_sweep(lab, lab.sweep(seeds()), begun=(2, 2, 2))

@@ -164,15 +164,31 @@ def test_ranks_with_different_configurations_end_before_anything_is_written(on_n
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["kill", "power cut", "link down"])
+def test_ranks_killed_in_an_analysis_and_in_an_evaluation_lose_no_work(on_nodes, nodes, ranks, whole, tmp_path):
+    """Rank 1 in the analysis after step 9, then rank 0, which keeps the store, in the evaluation after step 12."""
+    analysed = ("analysis=light", "analysis.every=9 steps", "analysis.figures=never", "analysis.measures=[contraction]")
+    for killed, place in ((1, "seed0.rank1.forward9"), (0, "seed0.rank0.forward12")):
+        file = hold(tmp_path, place)
+        group = on_nodes(*analysed)
+        nodes.run(reached(file)["host"], "kill", "-KILL", str(reached(file)["pid"]))
+        file.unlink()
+        codes = group.wait()
+        assert codes[killed] == -signal.SIGKILL and codes[1 - killed] == LOST
+        assert f"error: rank {killed} " in group.said(1 - killed)
+    assert on_nodes(*analysed).results() == ["node1", "node2"]
+    folder = folder_of(tmp_path)
+    assert {path.stem for path in folder.analysis.glob("step-*.npz")} == {"step-9", "step-18", "step-24"}
+    _check_as_undisturbed(ranks, whole, folder, steps=[0, 5, 10])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["power cut", "link down"])
 def test_a_lost_node_loses_no_work(on_nodes, nodes, ranks, whole, tmp_path, fault):
     """Rank 1 is lost as it has done step 12; the same command goes on from step 10, and ends as if nothing had been."""
     place = hold(tmp_path, "seed0.rank1.step12")
     group = on_nodes()
     assert reached(place)["host"] == "node2"
-    if fault == "kill":
-        nodes.run("node2", "kill", "-KILL", str(reached(place)["pid"]))
-    elif fault == "power cut":
+    if fault == "power cut":
         nodes.cut_power("node2")
         nodes.boot("node2")
     else:
