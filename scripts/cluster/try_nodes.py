@@ -72,7 +72,8 @@ class Lab:
         self.use("first")
 
     def use(self, name: str) -> None:
-        """Begin another try: with its own outputs and holds."""
+        """Begin another try: with its own outputs, holds and variables of the environment."""
+        self.variables: dict[str, str] = {}
         self.outputs, self.holds = self._folder / name / "outputs", self._folder / name / "holds"
         self.holds.mkdir(parents=True)
         (self._folder / "state").mkdir(exist_ok=True)
@@ -82,7 +83,7 @@ class Lab:
         """The variables of every process of a try."""
         path = os.pathsep.join((str(Path(__file__).parent), str(ROOT)))
         own = {"PYTHONPATH": path, "HYBRID_HOLD": str(self.holds), "XDG_STATE_HOME": str(self._folder / "state")}
-        return {**self.slurm.environment, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **own}
+        return {**self.slurm.environment, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **own, **self.variables}
 
     def words(self, *overrides: str) -> list[str]:
         """The words behind Python that train."""
@@ -485,7 +486,12 @@ def try_torchrun_rank_killed(lab: Lab) -> str:
 
 
 def try_torchrun_power_cut(lab: Lab) -> str:
-    """The node of the second agent goes at step 12; it comes again, with a new agent."""
+    """The node of the second agent goes at step 12; it comes again, with a new agent.
+
+    torch 2.14 tells the address of the store that its agents share in their first round alone: a new agent waits for it in vain
+    unless they are told to share none.
+    """
+    lab.variables["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     first, second = lab.torchrun("seed=0", port=29402)
     lab.hold("seed0.rank1.step12")
     node, _ = lab.held("seed0.rank1.step12", alive=[first, second])
@@ -537,7 +543,7 @@ def try_nodes(options: Options) -> int:
         os.chmod(folder, 0o755)  # munge, another user, must get to its socket
         with laboratory(Path(folder).resolve()) as lab:
             for name in chosen:
-                lab.use(name)
+                lab.use(name.replace(" ", "-"))
                 began = time.monotonic()
                 try:
                     what = TRIES[name](lab)
