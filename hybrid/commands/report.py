@@ -34,8 +34,8 @@ if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for
 
     from hybrid.analysis.result import Analysis
     from hybrid.reports.groups import Group
+    from hybrid.reports.layout import Table
     from hybrid.reports.page import Drawing
-    from hybrid.reports.tables import Table
     from hybrid.runs.reading import StoredRun
 
 SEED = ("seed",)
@@ -113,7 +113,8 @@ def report(options: Options) -> None:
     """Read the runs, print or write the table, and draw the curves if they are wanted."""
     from hybrid.reports.comparison import comparison_lines
     from hybrid.reports.groups import group_runs
-    from hybrid.reports.tables import default_metric, main_results, make_table, order
+    from hybrid.reports.ranking import default_metric, main_results, order
+    from hybrid.reports.tables import make_table
 
     groups = group_runs(_runs(options), over=options.over)
     metric = options.metric or default_metric(groups)

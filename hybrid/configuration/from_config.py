@@ -17,7 +17,7 @@ import hybrid.data
 import hybrid.models
 from hybrid.configuration.instantiate import build_record, given, instantiate, signature_of
 from hybrid.data import Augmentation, Data, Holdout, PixelStatistics, Subset
-from hybrid.data.dataset import Facts
+from hybrid.data.facts import Facts
 from hybrid.data.splits import Validation
 from hybrid.errors import UserError, unknown_name
 from hybrid.models import HybridModel

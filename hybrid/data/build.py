@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from hybrid.data.augmentation import Augmentation
-from hybrid.data.dataset import Data, Facts
+from hybrid.data.dataset import Data
+from hybrid.data.facts import Facts
 from hybrid.data.holdout import Holdout
 from hybrid.data.preprocessing import Scale, for_channels, preprocessing
 from hybrid.data.sources import FileSource, Source

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-from collections.abc import Mapping
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from hybrid.data.augmentation import Augmentation
 from hybrid.data.batch import Batching, Loader
 from hybrid.data.changes import class_change, described, image_change
+from hybrid.data.facts import Facts
 from hybrid.data.file_loader import FileLoader
 from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.memory_loader import MemoryLoader
@@ -36,45 +36,6 @@ _MEND = "Put them back; or begin a new run with run.name=…, or this one again 
 _USUAL_BATCH = 128  # images
 _MEASURED = 10_000  # images at most, whose mean and standard deviation are measured
 _CONSTANT = 1e-6  # a standard deviation of pixels in 0..1 that is rounding alone
-
-
-class Facts(NamedTuple):
-    """What the files of a data set say about it. A run keeps it, to be used without them and to notice that they changed.
-
-    image_shape: (C, H, W) of its images; None: not known. measured: their statistics, where they were measured. left_out: the
-    damaged files that are not used, as the data set names them; None: all files are used. images: split -> {"number": of its
-    images, "labels": a digest of their labels}. class_names: one for each class, label or value; None: not known.
-    """
-
-    image_shape: tuple[int, int, int] | None = None
-    measured: PixelStatistics | None = None
-    left_out: tuple[str, ...] | None = None
-    images: Mapping[str, Mapping[str, Any]] | None = None
-    class_names: tuple[str, ...] | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data, of which `of` makes the facts again; without the names, which a run keeps in a file of their own."""
-        found = self.measured
-        normalize = None if found is None else {"mean": list(found.mean), "std": list(found.std)}
-        content = {
-            "image_shape": self.image_shape and list(self.image_shape),
-            "normalize": normalize,
-            "images": self.images,
-        }
-        return content if self.left_out is None else {**content, "left_out": list(self.left_out)}
-
-    @classmethod
-    def of(cls, content: Mapping[str, Any]) -> Facts:
-        """The facts of `as_dict`, also of one with fewer keys; "class_names" may be among them."""
-        shape, found = content.get("image_shape"), content.get("normalize")
-        left_out, names = content.get("left_out"), content.get("class_names")
-        return cls(
-            image_shape=None if shape is None else (shape[0], shape[1], shape[2]),
-            measured=None if found is None else PixelStatistics(tuple(found["mean"]), tuple(found["std"])),
-            left_out=None if left_out is None else tuple(left_out),
-            images=content.get("images"),
-            class_names=None if names is None else tuple(names),
-        )
 
 
 class Data:

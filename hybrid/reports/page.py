@@ -22,9 +22,9 @@ from hybrid.reports.confusion_figure import confusion_figure
 from hybrid.reports.curves import curves_figure
 from hybrid.reports.differences import labels
 from hybrid.reports.groups import Group, key_words
+from hybrid.reports.layout import Table, same_words
 from hybrid.reports.numbers import number_text, title
 from hybrid.reports.style import picture
-from hybrid.reports.tables import Table, same_words
 from hybrid.runs.confusion import read_confusion
 from hybrid.runs.folder import RunFolder
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from hybrid.escaping import for_latex, for_markdown, for_spreadsheet, for_terminal
 from hybrid.reports.columns import Column, aligned, that_fit
 from hybrid.reports.groups import ABSENT
-from hybrid.reports.tables import SETTINGS, Table, same_words
+from hybrid.reports.layout import SETTINGS, Table, same_words
 
 _LONG = 45  # rows: a longer table in LaTeX goes on over pages
 _PAGE = 120  # letters of a line, where no terminal says how many

@@ -11,7 +11,7 @@ from typing import Any
 from hybrid.configuration.hydra_arguments import program_of
 from hybrid.errors import UserError
 from hybrid.reports.groups import ABSENT, Group
-from hybrid.reports.tables import STATES
+from hybrid.reports.layout import STATES
 from hybrid.reports.writers import markdown_lines
 from hybrid.runs.reading import StoredRun
 from published.archive import images_of, sessions_of

@@ -10,7 +10,7 @@ import torch
 
 from hybrid.configuration.from_config import data_from
 from hybrid.data.array_files import open_array
-from hybrid.data.dataset import Facts
+from hybrid.data.facts import Facts
 from hybrid.errors import UserError
 
 RANDOM = np.random.RandomState(0)

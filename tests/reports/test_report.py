@@ -14,7 +14,8 @@ import pytest
 from hybrid.reports.curves import MOST_GROUPS, average, curves_figure
 from hybrid.reports.differences import setting_text, telling_settings
 from hybrid.reports.groups import MeanStd, group_runs
-from hybrid.reports.tables import make_table, order
+from hybrid.reports.ranking import order
+from hybrid.reports.tables import make_table
 from hybrid.reports.writers import latex
 from hybrid.runs.reading import find_runs
 
