@@ -21,7 +21,8 @@ def set_deterministic(deterministic: bool) -> None:
     """Refuse algorithms whose results differ between runs; without it, cuDNN may choose the fastest by trial."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
+    # as use_deterministic_algorithms, which imports torch's compiler; a compiled step calls that (training/step.py)
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.backends.cudnn.benchmark = not deterministic
 
 

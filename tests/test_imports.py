@@ -13,7 +13,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "hybrid"
 
 LEAVES = {
-    "durations", "errors", "escaping", "files", "lazy", "locks", "ranges", "seeding", "stratified", "streams", "taps", "version",
+    "durations", "errors", "escaping", "files", "graphs", "lazy", "locks", "ranges", "seeding", "stratified",
+    "streams", "taps", "version",
 }  # fmt: skip
 LEAF_TO_LEAF = {
     "durations": {"errors"},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -32,13 +35,24 @@ class Digits(MemorySource):
         self.size = size
 
     def read(self, part: Stored) -> tuple[Tensor, Tensor]:
-        from sklearn.datasets import load_digits  # here: scikit-learn takes a second to import
-
-        digits = load_digits()
-        labels = torch.from_numpy(digits.target.astype(np.int64))
-        images = torch.from_numpy(np.round(digits.images * (255 / 16)).astype(np.uint8))[:, None]
+        pixels, digits = _files()
+        labels = torch.from_numpy(digits.astype(np.int64))
+        images = torch.from_numpy(np.round(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8))[:, None]
         test = stratified_positions(labels, _TEST_IMAGES, seed=_SPLIT_SEED)
         chosen = torch.zeros(len(labels), dtype=torch.bool)
         chosen[test] = True
         keep = chosen if part == "test" else ~chosen
         return images[keep], labels[keep]
+
+
+def _files() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (n, 64) in 0..16 and digits (n,). The file is read as it lies, because scikit-learn takes a second to import."""
+    package = importlib.util.find_spec("sklearn")
+    folder = Path((package and package.origin) or "").parent / "datasets" / "data"
+    if (folder / "digits.csv.gz").is_file():
+        table = np.loadtxt(folder / "digits.csv.gz", delimiter=",")
+        return table[:, :-1], table[:, -1]
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return digits.data, digits.target

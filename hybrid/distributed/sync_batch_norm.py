@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hybrid import distributed
+from hybrid.graphs import outside_graphs
 
 
 def synchronize_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
@@ -44,7 +45,7 @@ class CPUSyncBatchNorm(_BatchNorm):
         if input.dim() < 2:
             raise ValueError(f"expected (N, C, ...), got {input.dim()} dimensions")
 
-    @torch.compiler.disable  # messages between ranks are no part of a graph
+    @outside_graphs  # messages between ranks are no part of a graph
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or distributed.size() == 1:
             return super().forward(input)

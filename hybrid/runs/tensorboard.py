@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from hybrid.escaping import for_markdown
@@ -81,14 +82,17 @@ class TensorBoard(SilentSink):
             self._layout = layout
 
     def images(self, step: int, name: str, images: torch.Tensor) -> None:
-        from torchvision.utils import make_grid
-
+        framed = torch.nn.functional.pad(images, (1, 1, 1, 1), value=1.0)
         with naming(self._folder):
-            self._writer.add_image(name, make_grid(images, nrow=8, padding=2, pad_value=1.0), step)
+            self._writer.add_images(name, framed, step)  # eight beside one another
 
     def figure(self, step: int, name: str, figure: Any) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        canvas = FigureCanvasAgg(figure)  # the writer's add_figure would import pyplot
+        canvas.draw()
         with naming(self._folder):
-            self._writer.add_figure(name, figure, step)
+            self._writer.add_image(name, np.asarray(canvas.buffer_rgba())[..., :3], step, dataformats="HWC")
 
     def results(self, settings: Mapping[str, Any], values: Mapping[str, float]) -> None:
         from torch.utils.tensorboard.summary import hparams

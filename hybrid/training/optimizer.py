@@ -13,6 +13,7 @@ from torch import nn
 
 from hybrid.configuration.instantiate import given, instantiate, signature_of
 from hybrid.errors import UserError
+from hybrid.graphs import spare_compiler
 from hybrid.models import parts
 from hybrid.models.selection import trainable
 from hybrid.ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, Rate
@@ -21,6 +22,7 @@ Decayed = Literal["all", "weights"]
 Rates = Mapping[str, float]
 _PATH = "optimizer"
 _ADAMW_RATE = 1e-3
+spare_compiler()
 _OF_GROUPS = {"decay": Decayed, "rates": dict[str, float]}  # keys of ours that a class of torch.optim has, too
 
 

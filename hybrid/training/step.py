@@ -19,6 +19,7 @@ def compiled(model: nn.Module, settings: TrainerSettings) -> nn.Module:
     """The model as `trainer.compile` wants it; itself for false."""
     if not settings.compile:
         return model
+    torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())  # the compiler's own switch, too
     return torch.compile(model, mode=None if settings.compile is True else settings.compile)
 
 

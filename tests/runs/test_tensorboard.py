@@ -53,7 +53,7 @@ def test_images_are_one_grid_and_figures_are_images(tmp_path):
     sink.close()
     events = read(tmp_path)
     (grid,) = events.Images("train/augmented_batch")
-    assert Image.open(io.BytesIO(grid.encoded_image_string)).size == (8 * 22 + 2, 2 * 22 + 2)
+    assert Image.open(io.BytesIO(grid.encoded_image_string)).size == (8 * 22, 2 * 22)
     (confusion,) = events.Images("validation/confusion")
     assert confusion.step == 7 and (confusion.width, confusion.height) == (200, 100)
 
