@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -73,6 +74,28 @@ class FileLock:
             raise
         self._held = file
         return True
+
+
+@contextlib.contextmanager
+def locked_for_a_child(path: Path) -> Iterator[int]:
+    """A context with a descriptor to hand to a child (`pass_fds`): the file is locked until that child ends, too.
+
+    Where another process has the lock, or the file system has none, the descriptor has no lock.
+    """
+    with path.open("rb") as file:
+        until = time.monotonic() + 0.35  # is_locked, asked by another process, holds it for a moment
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < until:
+                    time.sleep(0.05)
+                    continue
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+            break
+        yield file.fileno()
 
 
 def is_locked(path: Path | str) -> bool:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from hybrid.configuration.kept import as_kept, read_kept
 from hybrid.errors import UserError
 from hybrid.files import read_json, write_json, write_text
-from hybrid.locks import FileLock
+from hybrid.locks import FileLock, is_locked
 from hybrid.runs.folder import RunFolder
 from hybrid.runs.sweeps.plan import Planned
 
@@ -47,6 +47,11 @@ class SweepRun:
     def folder(self) -> RunFolder:
         """The run's own folder."""
         return RunFolder(self.path)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a process works on the run now: it has the run's folder, or was started for this sweep and is on its way."""
+        return self.folder.in_use or is_locked(self.log)
 
     def read_config(self) -> DictConfig:
         """The configuration at submission."""

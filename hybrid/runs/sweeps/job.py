@@ -1,4 +1,8 @@
-"""One run of a sweep as a process of its own, so that a crash, SIGKILL or a lack of memory ends that run alone."""
+"""One run of a sweep as a process of its own, so that a crash, SIGKILL or a lack of memory ends that run alone.
+
+That process keeps a lock on its log until it ends, even if the launcher is killed before. So the next launcher knows from the
+first moment that the run is being worked on (`SweepRun.in_use`), and no two processes write into one log.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from omegaconf import OmegaConf
 
 import hybrid
 from hybrid.errors import LOST
+from hybrid.locks import locked_for_a_child
 from hybrid.runs.numbers import headline
 from hybrid.runs.sweeps.folder import SweepRun
 
@@ -43,7 +48,7 @@ class Job:
         self.run = run
         self._log = log or run.log
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as file:
+        with self._log.open("ab") as file, locked_for_a_child(self._log) as lock:
             now = datetime.datetime.now().isoformat(" ", "seconds")
             file.write(f"--- {now} on {os.uname().nodename}: {' '.join(run.overrides)}\n".encode())
             file.flush()
@@ -54,6 +59,7 @@ class Job:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env={"PYTHONUNBUFFERED": "1", "HYBRID_TRACEBACK": "1", **_environment(), **(environment or {})},
+                pass_fds=[lock],
                 start_new_session=True,  # Ctrl-C reaches it through us alone, once
                 preexec_fn=_ignore_warning,
             )

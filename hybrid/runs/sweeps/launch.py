@@ -65,7 +65,7 @@ def _training_arguments(arguments: Sequence[str], cluster: Sequence[str]) -> lis
 
 def _launch(sweep: SweepFolder, planned: Sequence[Planned], settings: LocalSettings | SlurmSettings) -> int:
     runs = sweep.runs()
-    busy = [run for run in runs if not run.folder.finished and run.folder.in_use]
+    busy = [run for run in runs if not run.folder.finished and run.in_use]
     waiting = [run for run in runs if not run.folder.finished and run not in busy]
     if isinstance(settings, SlurmSettings):
         from hybrid.runs.sweeps.slurm import not_in_queue, run_on_slurm

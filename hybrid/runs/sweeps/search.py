@@ -123,7 +123,7 @@ def _run_trial(search: Search, trial: Trial, folder: Path) -> tuple[Any, float |
         raise UserError("data.validation=0: a search needs validation images.")
     trial.set_user_attr(_FOLDER, str(planned.folder.path))
     run = _prepare(planned, folder)
-    while planned.folder.in_use:  # by what a killed search has left running
+    while run.in_use:  # by what a killed search has left running
         time.sleep(_PAUSE)
     if planned.folder.finished:
         return TrialState.COMPLETE, _value(search, planned), "finished already"

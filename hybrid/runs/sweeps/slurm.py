@@ -37,7 +37,7 @@ _GOES_ON = ("RUNNING", "PREEMPTED")  # states of a job that nobody has cancelled
 def not_in_queue(sweep: SweepFolder, runs: Sequence[SweepRun]) -> list[SweepRun]:
     """The runs that no process works on and that are not in SLURM's queue."""
     queued = jobs_in_queue(sweep)
-    return [run for run in runs if run.job not in queued and not run.folder.in_use]
+    return [run for run in runs if run.job not in queued and not run.in_use]
 
 
 def run_on_slurm(

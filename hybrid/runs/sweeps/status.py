@@ -65,7 +65,7 @@ def run_status(run: SweepRun, *, job: QueuedJob | None = None) -> Status:
             return Status(run, "failed", 1.0, None, f"summary.json is damaged: {first_line(error)[:120]}")
     records = read_metrics(folder.metrics)
     done = _done(records, run)
-    if folder.in_use or (job is not None and job.state in ("RUNNING", "COMPLETING")):
+    if run.in_use or (job is not None and job.state in ("RUNNING", "COMPLETING")):
         return Status(run, "running", done, _left(run, records, done), _last_validation(records, _asked(run)))
     if job is not None:
         words = filter(None, (_last_validation(records, _asked(run)), job.reason if job.reason != "None" else ""))

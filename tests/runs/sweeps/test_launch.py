@@ -130,6 +130,33 @@ def test_a_run_that_another_process_works_on_is_left_alone(sweep, tmp_path, comp
     folder.close()
 
 
+def test_a_run_of_a_killed_launcher_is_left_alone_also_while_it_starts(sweep, make_sweep, tmp_path):
+    """It has no folder yet; but its log is its own, so that the next launcher can report no line of it."""
+    run = make_sweep("optimizer.lr=0.0625").runs()[0]
+    run.log.parent.mkdir(parents=True, exist_ok=True)
+    program = (
+        "import sys, time; from hybrid.runs.sweeps import job; from hybrid.runs.sweeps.folder import SweepFolder;"
+        f"job._TRAIN = (sys.executable, '-c', {_STARTING!r});"
+        f"child = job.Job(SweepFolder({str(run.log.parents[1])!r}).runs()[0]); print(child.process.pid, flush=True);"
+        "time.sleep(60)"
+    )
+    launcher = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=os.environ)
+    child = int(launcher.stdout.readline())
+    launcher.kill()
+    launcher.communicate()
+    assert not run.folder.in_use and run.in_use
+    with pytest.warns(UserWarning, match="another process is working on"):
+        code, out, errors = sweep("optimizer.lr=0.0625")
+    assert code == 1 and "failed" not in out and "the run is not finished" in errors
+    os.kill(child, signal.SIGKILL)
+    while run.in_use:  # until the child has ended
+        time.sleep(0.01)
+    assert starts(tmp_path) == []
+
+
+_STARTING = "import time; print('a line of the other', flush=True); time.sleep(60)"
+
+
 @pytest.fixture
 def composed_run(tmp_path):
     from hybrid.runs.sweeps.plan import plan_run
