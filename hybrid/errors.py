@@ -130,5 +130,10 @@ def _gib(number: str, unit: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or the name of its class where it has no message."""
+    """The first line of an error's message, or the name of its class where it has no message.
+
+    The message of a UserError is one line: a line break in it is part of a name.
+    """
+    if isinstance(error, UserError):
+        return str(error)
     return (str(error).splitlines() or [type(error).__name__])[0]

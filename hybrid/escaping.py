@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
+from typing import TextIO
 
 _TEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
@@ -20,6 +22,19 @@ def for_terminal(words: str) -> str:
     return "".join(
         _typed(letter) if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") else letter for letter in words
     )
+
+
+def say(*lines: object, file: TextIO | None = None) -> None:
+    """Print each line as one line, on stdout or a file, whatever other people's words it holds."""
+    print(*(for_terminal(str(line)) for line in lines), sep="\n", file=file, flush=True)
+
+
+class OneLine(logging.Formatter):
+    """Formats a record of Python's logging as one line that is harmless on a terminal, and its traceback below it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return for_terminal(super().formatMessage(record))
 
 
 def for_markdown(words: str) -> str:

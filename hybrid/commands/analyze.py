@@ -24,6 +24,7 @@ from hybrid.configuration.arguments import command, option
 from hybrid.configuration.output_paths import check_folder
 from hybrid.configuration.trust import TRUST
 from hybrid.errors import UserError
+from hybrid.escaping import say
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.analysis.result import Analysis
@@ -128,7 +129,7 @@ def analyze(options: Options) -> None:
         analysis = analyse_run(place, request, weights=options.weights, trust=options.trust)
         analyses[name] = _finish(analysis, folder, name if options.to else options.preset)
     for name, analysis in analyses.items():
-        print(f"{name}: {analysis.in_words()}")
+        say(f"{name}: {analysis.in_words()}")
     named = dict(zip(options.labels, analyses.values(), strict=True)) if options.labels else _by_model(analyses)
     _draw(named, folder, options.formats)
     print(f"{time.monotonic() - began:.1f} s in all")
@@ -138,12 +139,12 @@ def _teller(began: float, heading: str = "") -> Callable[[str], None]:
     """A function that prints a message with the seconds that have passed. The heading is printed above the first message."""
     headings = [heading] if heading else []
 
-    def say(text: str) -> None:
+    def tell(text: str) -> None:
         if headings:
-            print(headings.pop())
-        print(f"  {time.monotonic() - began:6.1f} s  {text}", flush=True)
+            say(headings.pop())
+        say(f"  {time.monotonic() - began:6.1f} s  {text}")
 
-    return say
+    return tell
 
 
 def _settings(options: Options) -> AnalysisSettings:
@@ -168,10 +169,10 @@ def _finish(analysis: Analysis, folder: Path, name: str) -> Analysis:
     rows = analysis.rows()
     print(f"\n{layer_table([_main_columns(row) for row in rows])}\n")
     for problem in analysis.problems:
-        print(f"note: {problem}")
+        say(f"note: {problem}")
     analysis.save(folder / f"{name}.npz")
     write_layer_csv(folder / f"{name}.csv", rows)
-    print(f"written: {folder / name}.npz, .csv")
+    say(f"written: {folder / name}.npz, .csv")
     return analysis
 
 
@@ -213,7 +214,7 @@ def _draw(analyses: dict[str, Analysis], folder: Path, formats: tuple[str, ...])
     drawn = analysis_figures({"": next(iter(analyses.values()))} if single else analyses, reference=labelled)
     for name, figure in drawn.items():
         save_figure(figure, folder / name, formats)
-    print(f"figures: {folder}/ {', '.join(drawn)} ({', '.join(formats)})")
+    say(f"figures: {folder}/ {', '.join(drawn)} ({', '.join(formats)})")
 
 
 def _name(path: Path, taken: dict[str, Analysis]) -> str:

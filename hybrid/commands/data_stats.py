@@ -19,7 +19,7 @@ from hybrid.configuration.instantiate import checked
 from hybrid.configuration.output_paths import check_file, writing
 from hybrid.configuration.resolvers import folder
 from hybrid.errors import unknown_name
-from hybrid.escaping import for_terminal
+from hybrid.escaping import for_terminal, say
 from hybrid.ranges import Range, Seed
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
@@ -55,10 +55,10 @@ def data_stats(cfg: DictConfig) -> None:
             "note  no test images of its own: a run needs data.test=0.2, or data.folds=5 data.fold=0, or data.per_class=10"
         )
     for line in oddities(data):
-        print(f"note  {for_terminal(line)}")
+        say(f"note  {line}")
     with writing("out", str(out)):
         contact_sheet(data, out, split=cfg.split, columns=cfg.columns)
-    print(f"contact sheet  {out.absolute()}")
+    say(f"contact sheet  {out.absolute()}")
 
 
 def _print_counts(data: Data) -> None:

@@ -19,7 +19,7 @@ from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.output_paths import PICTURES, check_file, writing
 from hybrid.configuration.trust import TRUST
 from hybrid.errors import UserError
-from hybrid.escaping import for_terminal
+from hybrid.escaping import say
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.objective.objective import Objective
@@ -66,7 +66,7 @@ def evaluate(options: Options) -> None:
     run = restore(
         options.run, weights=options.weights, device=options.device, data_root=options.data_root, trust=options.trust
     )
-    print(run.describe(), flush=True)
+    say(run.describe())
     loader = run.data.loader(options.split, batch_size=options.batch_size or run.settings.batch_size, device=run.device)
     precision = options.precision or run.settings.precision
     arithmetic = replace(run.settings.arithmetic, precision=precision)
@@ -86,7 +86,7 @@ def evaluate(options: Options) -> None:
     if options.json:
         with writing("json", options.json):
             write_json(Path(options.json), _record(options, precision, run, result))
-        print(f"\nwritten: {options.json}")
+        say("", f"written: {options.json}")
 
 
 def _draw(path: str, result: Evaluation, class_names: Sequence[str]) -> None:
@@ -97,7 +97,7 @@ def _draw(path: str, result: Evaluation, class_names: Sequence[str]) -> None:
     content = picture(confusion_figure(result.confusion, class_names), Path(path).suffix.removeprefix("."))
     with writing("confusion", path):
         write_atomically(Path(path), lambda file: file.write(content))
-    print(f"\nwritten: {path}")
+    say("", f"written: {path}")
 
 
 def _objective(run: Restored, metrics: tuple[Any, ...] | None) -> Objective:
@@ -122,7 +122,7 @@ def _print(result: Evaluation, class_names: tuple[str, ...]) -> None:
     print("   ".join(in_words(name, value) for name, value in whole.items()))
     for name, value in result.numbers().items():
         if name not in whole and not name.startswith("per_class/"):  # which is in the table of the classes
-            print(f"  {for_terminal(in_words(name, value))}")
+            say(f"  {in_words(name, value)}")
     if result.confusion is not None:
         print(f"\n{classes_text(result.confusion, class_names)}")
 

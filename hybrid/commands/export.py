@@ -23,6 +23,7 @@ from hybrid.configuration.arguments import command, option
 from hybrid.configuration.output_paths import check_folder
 from hybrid.configuration.trust import TRUST
 from hybrid.errors import UserError
+from hybrid.escaping import say
 
 if TYPE_CHECKING:
     from hybrid.data import Data  # loaded when it runs: a typo is answered without waiting for torch
@@ -71,11 +72,12 @@ def export(options: Options) -> None:
         download=False,
         trust=options.trust,
     )
-    print(run.describe(), flush=True)
+    say(run.describe())
     formats = list(options.formats)
     if options.formats is _FORMATS:  # nobody asked for them by name
         missing = {name: reason for name in formats if (reason := missing_package(name)) is not None}
-        print(*(f"{name} is skipped: {reason}" for name, reason in missing.items()), sep="\n", end="\n" * bool(missing))
+        for name, reason in missing.items():
+            say(f"{name} is skipped: {reason}")
         formats = [name for name in formats if name not in missing]
     to = Path(options.to) if options.to else Path("exported") / run.name
     artefacts = export_package(
@@ -87,13 +89,13 @@ def export(options: Options) -> None:
         real=real_images(run.data),
     )
     for file, takes, difference, note in artefacts:
-        print(
+        say(
             f"{to / file}: takes {takes}; largest difference {difference.largest:.2g} in outputs up to "
             f"{difference.scale:.3g}, {difference.images} images"
         )
         if note:
-            print(f"  note: {note}")
-    print(f"{to / 'model.json'}: class names, preprocessing and configuration")
+            say(f"  note: {note}")
+    say(f"{to / 'model.json'}: class names, preprocessing and configuration")
 
 
 _MEANING = {

@@ -14,6 +14,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from hybrid.configuration.entry import main
+from hybrid.escaping import say
 
 
 @main()
@@ -33,4 +34,4 @@ def find_lr(cfg: DictConfig) -> None:
     write_atomically(picture, lambda file: write_png(file, pixels))
     print(f"the loss falls fastest at a learning rate of {found.steepest:.2g}, and is lowest at {found.lowest:.2g}")
     print(f"suggestion:  optimizer.lr={found.steepest:.1g}")
-    print(f"table   {table}\nfigure  {picture}")
+    say(f"table   {table}", f"figure  {picture}")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from hybrid.configuration.arguments import command
 from hybrid.configuration.paths import ConfigFolders
+from hybrid.escaping import say
 
 _OPTIONAL = ("onnx", "onnxscript", "onnxruntime", "safetensors", "submitit", "optuna", "pandas")
 
@@ -30,7 +31,7 @@ class Options:
 def info(options: Options) -> None:
     """Print a line for each fact."""
     for name, words in (*_software(), *_machine(), *_engines(), *_folders()):
-        print(f"{name:<12} {words}")
+        say(f"{name:<12} {words}")
 
 
 def _software() -> Iterator[tuple[str, str]]:

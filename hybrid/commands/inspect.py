@@ -20,7 +20,7 @@ from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.output_paths import check_folder, writing
 from hybrid.configuration.trust import TRUST
 from hybrid.errors import UserError
-from hybrid.escaping import for_spreadsheet, for_terminal
+from hybrid.escaping import for_spreadsheet, for_terminal, say
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from matplotlib.figure import Figure
@@ -73,7 +73,7 @@ def inspect(options: Options) -> None:
     run = restore(
         options.run, weights=options.weights, device=options.device, data_root=options.data_root, trust=options.trust
     )
-    print(run.describe(), flush=True)
+    say(run.describe())
     if options.layers is not None:
         layers_of(run.model, taps=options.layers)  # refuses an unknown name before anything is written
     work = _Work(options, run)
@@ -206,10 +206,10 @@ class _Work:
         place = self.folder / "mistakes.csv"
         with writing("to", str(self.folder)):
             write_text(place, file.getvalue())
-        print(f"written: {place}")
+        say(f"written: {place}")
 
     def _save(self, figure: Figure, name: str) -> None:
         from hybrid.reports.style import save_figure
 
         for path in save_figure(figure, self.folder / name, self.options.formats):
-            print(f"written: {path}")
+            say(f"written: {path}")

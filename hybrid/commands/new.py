@@ -17,6 +17,7 @@ from pathlib import Path
 from hybrid.configuration.arguments import command, option
 from hybrid.configuration.output_paths import check_folder, writing
 from hybrid.errors import UserError
+from hybrid.escaping import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,5 +44,5 @@ def new(options: Options) -> None:
     with writing("folder", str(folder)), as_file(files("hybrid") / "commands" / "template") as template:
         shutil.copytree(template, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        print(path)
-    print(f"\ncd {folder} && hybrid train experiment=my_experiment")
+        say(path)
+    say("", f"cd {folder} && hybrid train experiment=my_experiment")

@@ -23,6 +23,7 @@ from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.output_paths import check_file, writing
 from hybrid.configuration.trust import TRUST
 from hybrid.errors import UserError
+from hybrid.escaping import say
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.prediction import Prediction, Unreadable
@@ -82,7 +83,7 @@ def predict(options: Options) -> None:
 
 
 def _report(unreadable: Unreadable) -> None:
-    print(f"skipped: {unreadable.reason}", file=sys.stderr, flush=True)
+    say(f"skipped: {unreadable.reason}", file=sys.stderr)
 
 
 def _show(options: Options, predictions: Iterator[Prediction], about: dict[str, Any]) -> None:
@@ -96,7 +97,7 @@ def _show(options: Options, predictions: Iterator[Prediction], about: dict[str, 
     out, written = Path(options.out), []
     with writing("out", options.out):
         write_atomically(out, lambda file: written.append(WRITERS[out.suffix](file, predictions, **about)))
-    print(f"{written[0]} predictions: {out}")
+    say(f"{written[0]} predictions: {out}")
 
 
 def _at_least_one(predictions: Iterator[Prediction], images: tuple[str, ...]) -> Iterator[Prediction]:

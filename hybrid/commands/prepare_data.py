@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from hybrid.configuration.entry import main
 from hybrid.errors import UserError
-from hybrid.escaping import for_terminal
+from hybrid.escaping import say
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from hybrid.data import Data
@@ -38,13 +38,13 @@ def _prepare(cfg: DictConfig) -> None:
 
     data = data_from(cfg.data, cfg.augmentation, seed=0)
     counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
-    print(f"{data.name}: {counts}; {data.num_classes} classes")
+    say(f"{data.name}: {counts}; {data.num_classes} classes")
     _check_images(data, decode=cfg.images)
     for file in data.source.official_files():
         state = (
             "no checksum published" if file.md5 is None else "official" if is_official(file) else "not the official one"
         )
-        print(f"  {file.path.absolute()}  {file.path.stat().st_size:,} bytes  checksum: {state}")
+        say(f"  {file.path.absolute()}  {file.path.stat().st_size:,} bytes  checksum: {state}")
 
 
 def _check_images(data: Data, *, decode: bool) -> None:
@@ -58,7 +58,7 @@ def _check_images(data: Data, *, decode: bool) -> None:
     paths = [path for split in splits for path in split.paths]
     damaged = data.source.unreadable(paths)
     for fault in damaged.values():
-        print(f"  {for_terminal(fault)}")
+        say(f"  {fault}")
     if damaged:
         raise UserError(
             f"{data.name}: {len(damaged)} of {len(paths)} images cannot be read. Replace them, or leave them out with "

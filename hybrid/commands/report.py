@@ -28,6 +28,7 @@ from hybrid.configuration.arguments import check_not_empty, command, option
 from hybrid.configuration.output_paths import PICTURES, check_file, writing
 from hybrid.configuration.resolvers import folder
 from hybrid.errors import UserError, first_line
+from hybrid.escaping import say
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from matplotlib.figure import Figure
@@ -236,4 +237,4 @@ def _write(name: str, path: str, content: bytes) -> None:
 
     with writing(name, path):
         write_atomically(Path(path), lambda file: file.write(content))
-    print(f"written: {path}", file=sys.stderr)
+    say(f"written: {path}", file=sys.stderr)

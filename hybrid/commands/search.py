@@ -25,6 +25,7 @@ from hybrid.configuration.arguments import help_text, option, parse
 from hybrid.configuration.entry import guarded
 from hybrid.configuration.hydra_arguments import config_folders_apart
 from hybrid.errors import UserError
+from hybrid.escaping import say
 
 if TYPE_CHECKING:
     from hybrid.runs.sweeps.search_space import Search
@@ -108,8 +109,8 @@ def _search(own: Sequence[str], others: Sequence[str]) -> None:
     what = Search(fixed=fixed, space=space, metric=metric, pruner=options.pruner, seed=options.sampler_seed)
     what = replace(what, higher_is_better=_higher_is_better(what))
     with _exit_on_sigterm():
-        study = run_search(what, name=options.name, trials=options.trials, tell=functools.partial(print, flush=True))
-    print(*best_words(study), sep="\n")
+        study = run_search(what, name=options.name, trials=options.trials, tell=say)
+    say(*best_words(study))
 
 
 def _usual_metric(overrides: Sequence[str]) -> str:

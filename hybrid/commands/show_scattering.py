@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hybrid.configuration.arguments import command, option
 from hybrid.configuration.output_paths import PICTURES, check_file, writing
 from hybrid.errors import UserError
+from hybrid.escaping import say
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from PIL import Image
@@ -57,7 +58,7 @@ def show_scattering(options: Options) -> None:
     with writing("out", options.out):
         Path(options.out).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(options.out, dpi=80)
-    print(f"{len(scattering.paths)} paths of {scattering.output_shape[1:]} coefficients: {options.out}")
+    say(f"{len(scattering.paths)} paths of {scattering.output_shape[1:]} coefficients: {options.out}")
 
 
 def _flower() -> Image.Image:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from hybrid.configuration.arguments import command, option
 from hybrid.configuration.resolvers import folder
+from hybrid.escaping import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ def sweep_status(options: Options) -> None:
     sweep = SweepFolder.find(options.sweep, root=options.root)
     statuses = read_status(sweep)
     if options.format == "text":
-        print(sweep.path, *status_lines(sweep, statuses), sep="\n")
+        say(sweep.path, *status_lines(sweep, statuses))
         return
     for status in statuses:
         record = {"name": status.run.name, "state": status.state, "done": status.done, "seconds": status.seconds}

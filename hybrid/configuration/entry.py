@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import hydra
@@ -43,7 +44,7 @@ from hybrid.configuration.hydra_arguments import (
 from hybrid.configuration.paths import CONFIGS, add_folder, replaced_by_project
 from hybrid.distributed.launch import Launch
 from hybrid.errors import PeerLost, Stopped, UserError, is_of_the_disk, is_out_of_memory, memory_words
-from hybrid.escaping import for_terminal
+from hybrid.escaping import OneLine, for_terminal
 from hybrid.streams import discard, is_patient, outliving_readers, output_lost
 from hybrid.version import __version__
 
@@ -177,7 +178,7 @@ def guarded(
     """
     _print_every_name()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _logging_in_one_line():
             warnings.showwarning = _show_warning
             for path in reversed(folders):  # so that the first one comes first
                 add_folder(path)
@@ -222,6 +223,17 @@ def guarded(
         _say(f"error: {error.filename}: {error.strerror}")
         return USER_ERROR
     return 0
+
+
+@contextlib.contextmanager
+def _logging_in_one_line() -> Iterator[None]:
+    """A context in which what is logged, and has no handler of the user's own, is printed as one harmless line each."""
+    before = logging.lastResort.formatter
+    logging.lastResort.setFormatter(OneLine())
+    try:
+        yield
+    finally:
+        logging.lastResort.setFormatter(before)
 
 
 def _print_every_name() -> None:

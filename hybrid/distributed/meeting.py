@@ -20,6 +20,7 @@ import torch.distributed as dist
 from hybrid.distributed.launch import Launch
 from hybrid.distributed.watch import Watch
 from hybrid.errors import UserError
+from hybrid.escaping import say
 
 # They all start by importing the same things; on a busy file system that takes long.
 PATIENCE = datetime.timedelta(minutes=10)
@@ -129,7 +130,7 @@ class _Meeting:
             if waited > PATIENCE.total_seconds():
                 raise UserError(f"rank {self.launch.rank} has waited in vain: {waiting_words(self.launch, missing())}.")
             if waited > say_at and self._speaks:
-                print(waiting_words(self.launch, missing()), file=sys.stderr, flush=True)
+                say(waiting_words(self.launch, missing()), file=sys.stderr)
             if waited > say_at:
                 say_at += _SAY_EVERY
             time.sleep(pause)

@@ -23,6 +23,7 @@ import torch.distributed as dist
 
 from hybrid.distributed.launch import Launch
 from hybrid.errors import LOST, PeerLost, first_line
+from hybrid.escaping import say
 
 GRACE = 5.0  # seconds that a process may take to end by itself, once it is known that another has died
 _FAILURE = "failure"
@@ -169,7 +170,7 @@ class Watch:
             return
         self.on_exit(self._lost)
         if self._lost.speaker == self.launch.rank:
-            print(self._lost.line, file=sys.stderr, flush=True)
+            say(self._lost.line, file=sys.stderr)
         os._exit(self._lost.exit_code)
 
 

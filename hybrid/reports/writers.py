@@ -98,7 +98,7 @@ def comma_separated(table: Table) -> str:
 
     There are no notes. A word with which a spreadsheet would compute, such as =1+1, has a ' before it.
     """
-    frame = table.frame.map(lambda cell: for_spreadsheet(cell) if isinstance(cell, str) else cell)
+    frame = table.frame.map(lambda cell: for_spreadsheet(for_terminal(cell)) if isinstance(cell, str) else cell)
     return frame.to_csv(index=False, lineterminator="\n").rstrip("\n")
 
 

@@ -36,6 +36,7 @@ from hybrid.configuration.kept import as_kept, is_own, read_kept
 from hybrid.configuration.renamed import is_of_an_earlier_version, with_earlier_defaults
 from hybrid.configuration.signature import sign
 from hybrid.errors import PeerLost, UserError
+from hybrid.escaping import say
 from hybrid.files import json_line, read_json, remove_temporaries, write_json, write_text
 from hybrid.locks import FileLock, is_locked
 from hybrid.runs.identity import identity, run_name
@@ -268,7 +269,7 @@ class RunFolder:
         summary = self.read_summary()
         asked = OmegaConf.select(cfg, "trainer.best_metric")
         first = f"finished already: test {headline(summary['test'], asked=asked)}. run.restart=true runs it again."
-        print("\n".join([first, str(self.path), *unmet(self.read_config(), cfg, path=self.path)]))
+        say(first, self.path, *unmet(self.read_config(), cfg, path=self.path))
         return summary
 
     def compare(self, cfg: DictConfig) -> None:

@@ -22,6 +22,7 @@ from hybrid.data.augmentation import Augmentation
 from hybrid.data.checks import warn_of_oddities
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
+from hybrid.escaping import say
 from hybrid.files import write_json
 from hybrid.models import HybridModel, parts
 from hybrid.runs import RunFolder
@@ -154,7 +155,7 @@ def _fit_and_test(plan: SvmPlan, model: HybridModel, data: Data, folder: RunFold
     if model.needs_statistics:
         model.fit_statistics(batch.images for batch in data.loader("train", batch_size=_BATCH, device=device).epoch(0))
     train = coefficients(model, data, "train", device)
-    print(_announcement(plan, data, train, folder), *engines, sep="\n", flush=True)
+    say(*_announcement(plan, data, train, folder), *engines)
     fitted = kernel_machine.fit(train.features, train.labels, plan.machine, seed=plan.seed)
     seconds = time.perf_counter() - started
     test = coefficients(model, data, "test", device)
@@ -175,7 +176,7 @@ def _fit_and_test(plan: SvmPlan, model: HybridModel, data: Data, folder: RunFold
         "precision": "fp32",
     }
     write_json(folder.summary, summary)
-    print(_closing_words(summary, folder))
+    say(*_closing_words(summary, folder))
     return summary
 
 
@@ -200,16 +201,16 @@ def _about(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _announcement(plan: SvmPlan, data: Data, train: Coefficients, folder: RunFolder) -> str:
+def _announcement(plan: SvmPlan, data: Data, train: Coefficients, folder: RunFolder) -> list[str]:
     count, dimensions = train.features.shape
-    return (
+    return [
         f"{plan.svm} support vector machine on {dimensions:,} coefficients of {plan.model}'s front-end, on "
-        f"{plan.device}; {data.name}: {count} train, {len(data.splits['test'])} test images of {data.image_shape}\n"
-        f"run folder {folder.path}"
-    )
+        f"{plan.device}; {data.name}: {count} train, {len(data.splits['test'])} test images of {data.image_shape}",
+        f"run folder {folder.path}",
+    ]
 
 
-def _closing_words(summary: dict[str, Any], folder: RunFolder) -> str:
+def _closing_words(summary: dict[str, Any], folder: RunFolder) -> list[str]:
     svm, test = summary["svm"], summary["test"]
     lines = [
         f"test accuracy {test['top1']:.2f} % of {test['images']} images; C = {svm['C']:g}, {svm['support_vectors']} of "
@@ -219,4 +220,4 @@ def _closing_words(summary: dict[str, Any], folder: RunFolder) -> str:
     if svm["candidates"]:
         words = ", ".join(f"C = {C}: {accuracy:.2f} %" for C, accuracy in svm["candidates"].items())
         lines.insert(0, f"cross-validation on the training images: {words}")
-    return "\n".join(lines)
+    return lines

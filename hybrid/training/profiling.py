@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
+from hybrid.escaping import say
+
 
 class Profiler:
     """Records six steps after four of warm-up; prints the costliest operations and leaves a trace in a folder."""
@@ -38,4 +40,5 @@ class Profiler:
         table = recorded.key_averages().table(sort_by=order, row_limit=20, max_name_column_width=48)
         (self.folder / "operations.txt").write_text(table)
         recorded.export_chrome_trace(str(self.folder / "trace.json"))
-        print(f"{table}\nTrace for Perfetto: {self.folder / 'trace.json'}")
+        print(table)
+        say(f"Trace for Perfetto: {self.folder / 'trace.json'}")

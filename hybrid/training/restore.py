@@ -67,8 +67,7 @@ class Restored:
     def describe(self) -> str:
         """One line: which run, which weights."""
         kind = f"{self.weights}{' (averaged)' if self.averaged else ''}"
-        words = f"{self.folder.path}: {self.cfg.choices.model} on {self.data.name}, {kind} weights of step {self.step}"
-        return for_terminal(words)
+        return f"{self.folder.path}: {self.cfg.choices.model} on {self.data.name}, {kind} weights of step {self.step}"
 
 
 def restore(

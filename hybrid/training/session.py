@@ -14,6 +14,7 @@ from hybrid import distributed
 from hybrid.data import Data
 from hybrid.data.checks import warn_of_oddities
 from hybrid.distributed.gradients import GradientSum
+from hybrid.escaping import for_terminal
 from hybrid.models.describe import sizing
 from hybrid.objective.losses import least_smoothed_loss
 from hybrid.runs import RunFolder, Tracker
@@ -174,7 +175,8 @@ class Session:
         place = _place(self.plan.device)
         chosen = f" ({words})" if (words := sizing(state.model)) else ""
         yield f"{self.plan.model}{chosen}, {count:,} parameters, on {place}; {data.name}: {sizes} images of {data.image_shape}"
-        yield f"{'continuing from step ' + str(state.step) + ' in' if state.step else 'run folder'} {self.folder.path}"
+        start = f"continuing from step {state.step} in" if state.step else "run folder"
+        yield f"{start} {for_terminal(str(self.folder.path))}"
 
 
 def _drops(module: nn.Module) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hybrid import distributed
+from hybrid.escaping import for_terminal
 from hybrid.objective.objective import Objective
 from hybrid.runs.numbers import headline, in_words, results
 from hybrid.training.device import device_name
@@ -84,10 +85,10 @@ def closing_words(summary: dict[str, Any], session: Session) -> str:
     lines = [
         f"test {first} of {images} images ({', '.join(others)}), "
         f"trained in {summary['seconds']:.0f} s at {summary['images_per_second']:.0f} images/s",
-        f"run folder:  {folder}",
+        f"run folder:  {for_terminal(str(folder))}",
     ]
     if (warning := diverged(test, session.plan.objective, outputs=session.data.num_classes)) is not None:
         lines.insert(1, warning)
     if session.plan.loggers.tensorboard:
-        lines.append(f"TensorBoard: tensorboard --logdir {shlex.quote(str(folder.parent))}")
+        lines.append(f"TensorBoard: tensorboard --logdir {for_terminal(shlex.quote(str(folder.parent)))}")
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from hybrid.configuration import build_record
 from hybrid.configuration.combinations import parse_overrides
 from hybrid.configuration.composition import compose
 from hybrid.errors import UserError, unknown_name
+from hybrid.escaping import say
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun, counted
 from hybrid.runs.sweeps.local import LocalPool
 from hybrid.runs.sweeps.plan import Planned, plan_runs
@@ -83,7 +84,7 @@ def _launch(sweep: SweepFolder, planned: Sequence[Planned], settings: LocalSetti
     _submit(sweep, planned, waiting)
     with LocalPool(settings) as pool:
         for count, (run, outcome) in enumerate(pool.run(waiting), start=1):
-            print(f"[{count}/{len(waiting)}] {outcome.state}: {sweep.label(run)}: {outcome.words}", flush=True)
+            say(f"[{count}/{len(waiting)}] {outcome.state}: {sweep.label(run)}: {outcome.words}")
     return _report(sweep, interrupted=int(pool.signal or 0))
 
 
@@ -92,7 +93,7 @@ def _announce(sweep: SweepFolder, *, finished: int) -> None:
     state = "finished already" if finished else "not finished yet"
     if count > 1:
         state = f"{finished or 'none'} of them finished already"
-    print(f"{counted(count)}, {state}\n{sweep.path}", flush=True)
+    say(f"{counted(count)}, {state}", sweep.path)
 
 
 def _submit(sweep: SweepFolder, planned: Sequence[Planned], runs: Sequence[SweepRun]) -> None:
@@ -106,7 +107,7 @@ def _report(sweep: SweepFolder, *, interrupted: int = 0) -> int:
     missing = [run for run in runs if not run.folder.finished]
     if not missing:
         words = f"all {len(runs)} runs are finished" if len(runs) > 1 else "the run is finished"
-        print(f"{words}: {_command('report', sweep)}", flush=True)
+        say(f"{words}: {_command('report', sweep)}")
         return 0
     failed = sum(run.folder.error.is_file() for run in missing)
     if len(runs) > 1:
@@ -114,7 +115,7 @@ def _report(sweep: SweepFolder, *, interrupted: int = 0) -> int:
     else:
         words = "the run failed" if failed else "the run is not finished"
     words += f"; the same command tries again: {_command('sweep-status', sweep)}"
-    print(words, file=sys.stderr, flush=True)
+    say(words, file=sys.stderr)
     if interrupted:
         return 128 + interrupted
     return min(len(missing), _MOST)

@@ -42,7 +42,8 @@ def run_search(search: Search, *, name: str | None, trials: int, tell: Callable[
     folder = _folder(search, name)
     study = _open_study(search, folder)
     _try_again_what_was_cut_off(study)
-    tell(f"{folder}\n{_count(study)} of {trials} trials are done")
+    tell(str(folder))
+    tell(f"{_count(study)} of {trials} trials are done")
     while _count(study) < trials:
         trial = study.ask(search.space)
         try:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from hybrid.configuration.paths import VARIABLE, named_folders
 from hybrid.errors import UserError
+from hybrid.escaping import say
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun, counted
 from hybrid.runs.sweeps.job import Job, Outcome, import_path
 from hybrid.runs.sweeps.settings import SlurmSettings
@@ -66,7 +67,7 @@ def _wait_for(sweep: SweepFolder) -> None:
         if any(job.state != "PENDING" for job in queue.values()):
             began = time.monotonic()
         elif reasons and time.monotonic() - began > _SAY_AFTER and (words := ", ".join(reasons)) != said:
-            print(f"no run has begun; SLURM's reason: {words}", flush=True)
+            say(f"no run has begun; SLURM's reason: {words}")
             said = words
         time.sleep(_PAUSE)
 
@@ -189,7 +190,7 @@ class ArrayTask:
         for number in (signal.SIGTERM, signal.SIGUSR1):  # in place of submitit's, which only notes them
             signal.signal(number, self._pass_on)
         outcome = self._wait(Job(run, environment=_threads(), log=log))
-        print(f"{run.name} {outcome.state}: {outcome.words}", flush=True)
+        say(f"{run.name} {outcome.state}: {outcome.words}")
         goes_on = outcome.state == "stopped" or (outcome.state == "killed" and _last_checkpoint(run) != before)
         if goes_on and rank == 0 and _state() in _GOES_ON:
             requeue()

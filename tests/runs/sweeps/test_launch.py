@@ -14,6 +14,7 @@ import pytest
 
 from hybrid.errors import UserError
 from hybrid.runs.folder import RunFolder
+from hybrid.runs.sweeps import launch as module
 from hybrid.runs.sweeps import local
 from hybrid.runs.sweeps.folder import SweepFolder
 from hybrid.runs.sweeps.launch import cluster_settings, launch
@@ -94,6 +95,14 @@ def test_a_killed_run_is_named_and_continued(sweep, tmp_path):
     assert "1 of 2 runs are not finished, 0 of them failed" in errors
     code, _, _ = sweep("optimizer.lr=0.125,0.1")
     assert code == 0 and starts(tmp_path) == [1, 2]
+
+
+def test_a_folder_with_a_line_break_and_an_escape_code_begins_no_line(make_sweep, capfd):
+    sweep = make_sweep("seed=0", name="x\x1b[31m\nFAKE")
+    module._announce(sweep, finished=0)
+    assert module._report(sweep) == 1
+    said = "".join(capfd.readouterr())
+    assert said.count("x\\x1b[31m\\nFAKE") == 2 and len(said.splitlines()) == 3
 
 
 def test_sigterm_stops_the_running_and_starts_no_other(sweep, tmp_path):
