@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "hybrid"
 
 LEAVES = {
-    "durations", "errors", "escaping", "files", "graphs", "lazy", "locks", "ranges", "seeding", "stratified",
+    "durations", "errors", "escaping", "files", "graphs", "lazy", "locks", "plain", "ranges", "seeding", "stratified",
     "streams", "taps", "version",
 }  # fmt: skip
 LEAF_TO_LEAF = {

@@ -18,6 +18,7 @@ from hybrid.analysis.measurements import OF_CLASSES, ONE_CLASS, Host
 from hybrid.analysis.result import Analysis
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.errors import UserError, unknown_name
+from hybrid.plain import plain
 from hybrid.taps import undisturbed
 
 _OF_THE_IMAGES = ("images", "test_images", "classes")  # settings that say which of a data set's images are taken
@@ -73,6 +74,7 @@ def analyse(
         >>> "contraction" in analysis.plot("contraction")
         True
     """
+    settings, max_images, batch_size = plain(settings), plain(max_images), plain(batch_size)
     model, chosen = _checked(model), _settings(settings, max_images)
     with undisturbed(model):
         source = {"most": max_images, "batch_size": batch_size, "seed": chosen.seed}

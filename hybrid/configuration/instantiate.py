@@ -18,6 +18,7 @@ from hybrid.configuration.class_paths import explain_missing, find_class
 from hybrid.configuration.renamed import renamed
 from hybrid.configuration.values import convert
 from hybrid.errors import UserError, is_out_of_memory, memory_words, unknown_name
+from hybrid.plain import plain
 from hybrid.ranges import OutOfRange, range_of
 
 T = TypeVar("T")
@@ -177,7 +178,7 @@ def checked(value: Any, annotation: Any, *, path: str) -> Any:
     try:
         converted = convert(value, annotation)
         if (value_range := range_of(annotation)) is not None:
-            value_range.check(value)
+            value_range.check(plain(value))
         return converted
     except OutOfRange as error:
         raise UserError(f"{path}={error}.") from error

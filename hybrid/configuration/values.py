@@ -8,18 +8,21 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Union
 
+from hybrid.plain import plain
+
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
 def convert(value: Any, annotation: Any) -> Any:
-    """Convert `value` to `annotation` (an int to a float, a list to a tuple). Any value passes if that is not plain data.
+    """Convert `value` to `annotation`: an int to a float, a list to a tuple, NumPy's to Python's. Any value passes where the
+    annotation is not one of plain data.
 
     Raises ValueError, with the expectation in words, if it does not fit. Numbers in quotes are text, and true is no number:
     a schedule that silently took 1 for "yes" would be worse than an error.
     """
     if annotation is typing.Any or not _is_plain(annotation):
         return value
-    annotation = bare(annotation)
+    value, annotation = plain(value), bare(annotation)
     origin = typing.get_origin(annotation)
     if origin in (Union, types.UnionType):
         return _convert_union(value, typing.get_args(annotation), annotation)

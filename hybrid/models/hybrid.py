@@ -14,6 +14,7 @@ from hybrid.errors import UserError
 from hybrid.models import parts
 from hybrid.models.parts import check_part, shape_words
 from hybrid.models.units import Units
+from hybrid.plain import plain
 from hybrid.taps import is_fitted
 
 PartOrFactory = nn.Module | Callable[..., nn.Module]
@@ -120,7 +121,7 @@ def build(
     the part, for one that is no module or does not fit: it is tried on two blank samples, unless one of hybrid's own classes
     has just been built for the shape.
     """
-    image_shape = _checked(image_shape, num_classes)
+    image_shape, num_classes = _checked(plain(image_shape), plain(num_classes))
     first = _made(frontend, "frontend", image_shape=image_shape)
     features = parts.output_shape(first)
     check_part(first, path="model.frontend", takes=image_shape, gives=features, trusted=first is not frontend)
@@ -140,7 +141,7 @@ def check_tensor(images: Any) -> None:
         )
 
 
-def _checked(image_shape: Sequence[int], num_classes: int) -> tuple[int, int, int]:
+def _checked(image_shape: Sequence[int], num_classes: int) -> tuple[tuple[int, int, int], int]:
     sizes = tuple(image_shape) if isinstance(image_shape, Sequence) else ()
     if len(sizes) != 3 or not all(isinstance(size, Integral) and size > 0 for size in sizes):
         raise UserError(
@@ -149,7 +150,7 @@ def _checked(image_shape: Sequence[int], num_classes: int) -> tuple[int, int, in
     if not isinstance(num_classes, Integral) or isinstance(num_classes, bool) or num_classes < 1:
         raise UserError(f"num_classes={num_classes!r} is not valid: it is a whole number from 1.")
     channels, height, width = map(int, sizes)
-    return channels, height, width
+    return (channels, height, width), int(num_classes)
 
 
 def _made(part: PartOrFactory, name: str, **shapes: Any) -> nn.Module:

@@ -89,11 +89,9 @@ def check_parameters(
     order = whole_number(max_order)
     if order not in (1, 2):
         raise ScatteringError(f"max_order must be 1 or 2, got {max_order!r}")
-    truth = pre_pad.item() if isinstance(pre_pad, np.bool_) or _is_number(pre_pad) else pre_pad
-    if not isinstance(truth, bool):
-        raise ScatteringError(f"pre_pad must be True or False, got {pre_pad!r}")
+    padded = truth(pre_pad, "pre_pad")
     check_word("boundary", boundary, get_args(Boundary))
-    if truth and boundary == "periodic":
+    if padded and boundary == "periodic":
         raise ScatteringError("pre_pad=True has no effect with boundary='periodic', which pads nothing: leave it out")
     scale = _scale(J, height, width)
     periodic = boundary == "periodic"
@@ -102,13 +100,21 @@ def check_parameters(
             f"boundary='periodic' needs sides that 2^J={2**scale} divides, got {height}x{width}: crop the images, take a "
             "smaller J, or boundary='reflect'"
         )
-    return Settings(scale, (height, width), angles, order, truth or boundary == "none", periodic)
+    return Settings(scale, (height, width), angles, order, padded or boundary == "none", periodic)
 
 
 def check_word(what: str, word: Any, valid: tuple[str, ...]) -> None:
     """Raise a ScatteringError, which lists the valid words, for any other."""
     if not isinstance(word, str) or word not in valid:
         raise ScatteringError(f"unknown {what} {word!r}; valid: {', '.join(valid)}")
+
+
+def truth(value: Any, name: str) -> bool:
+    """The value as Python's True or False, of which it may be NumPy's kind; ScatteringError, with `name`, for anything else."""
+    answer = value.item() if isinstance(value, np.bool_) or _is_number(value) else value
+    if not isinstance(answer, bool):
+        raise ScatteringError(f"{name} must be True or False, got {value!r}")
+    return answer
 
 
 def _sides(shape: Any) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.scattering.filters import MorletBank, lowpass_spectra, morlet_bank
-from hybrid.scattering.geometry import Boundary, ScatteringError, check_word
+from hybrid.scattering.geometry import Boundary, ScatteringError, check_word, truth
 from hybrid.scattering.learned.banks import Form, Init, make_bank
 from hybrid.scattering.module import Scattering2D
 from hybrid.scattering.torch_engine import Filters, FourierEngine, levels_of
@@ -61,8 +61,7 @@ class LearnedScattering2D(Scattering2D):
     ) -> None:
         check_word("form", form, get_args(Form))
         check_word("init", init, get_args(Init))
-        if not isinstance(bounds, bool):
-            raise ScatteringError(f"bounds must be True or False, got {bounds!r}")
+        bounds = truth(bounds, "bounds")
         super().__init__(J, shape, L, max_order, boundary=boundary, engine="torch")
         self.form, self.init, self.bounds = form, init, bounds
         self.bank: nn.Module = make_bank(self.settings, form=form, init=init, bounds=bounds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from hybrid.scattering.geometry import ScatteringError, Settings, check_parameters, check_word, whole_number
+from hybrid.scattering.geometry import ScatteringError, Settings, check_parameters, check_word, whole_number, truth
 from hybrid.scattering.rotation.paths import RotationPath, rotation_paths
 
 Output = Literal["maps", "mean"]
@@ -43,9 +43,7 @@ def check_rotation(
 ) -> RotationSettings:
     """Return the parameters, or raise a ScatteringError of one line that says which values are valid."""
     plane = check_parameters(J, shape, L, boundary=boundary)
-    for name, value in (("joint", joint), ("average_angles", average_angles)):
-        if not isinstance(value, bool):
-            raise ScatteringError(f"{name} must be True or False, got {value!r}")
+    joint, average_angles = truth(joint, "joint"), truth(average_angles, "average_angles")
     check_word("output", words["output"], get_args(Output))
     check_word("normalization", words["normalization"], get_args(Normalization))
     if plane.L < 2:
