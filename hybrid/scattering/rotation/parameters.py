@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from hybrid.scattering.geometry import ScatteringError, Settings, check_parameters, check_word, whole_number, truth
+from hybrid.scattering.geometry import ScatteringError, Settings, check_parameters, check_word, truth, whole_number
 from hybrid.scattering.rotation.paths import RotationPath, rotation_paths
 
 Output = Literal["maps", "mean"]
