@@ -21,3 +21,16 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str]
         return getattr(importlib.import_module(modules[name]), name)
 
     return get, lambda: sorted(modules)
+
+
+class LazyModule:
+    """A module that is imported when one of its names is first used: mistakes in settings are found before torch is loaded.
+
+    torch = LazyModule("torch")
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._name), name)

@@ -22,7 +22,7 @@ from hybrid.configuration import build_record, instantiate
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import model_from
 from hybrid.data import Augmentation, Batch, Data, MemorySource
-from hybrid.data.preprocessing import PixelStatistics
+from hybrid.data.scale import PixelStatistics
 from hybrid.data.splits import Division
 from hybrid.seeding import seed_everything
 from hybrid.training.settings import TrainerSettings

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hybrid.data.array_files import open_array, text_of
 from hybrid.data.images import Fit, ImageReader, Size, check_size, sides
@@ -19,7 +17,14 @@ from hybrid.data.sources import Source
 from hybrid.data.stored import FileSplit, MemorySplit, Part, Split
 from hybrid.data.tasks import Task, as_labels, checked_labels, task_of
 from hybrid.errors import UserError
+from hybrid.lazy import LazyModule
 from hybrid.ranges import Workers
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 _log = logging.getLogger(__name__)
 _IN_MEMORY = 4 << 30  # bytes of uint8 images, all parts together, which are read whole

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Annotated, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from hybrid.data.randomness import torch_generator
 from hybrid.errors import UserError
+from hybrid.lazy import LazyModule
 from hybrid.ranges import Range, Share, check_ranges
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 PadMode = Literal["symmetric", "reflect", "zero", "after_normalize"]
 Policy = Literal[

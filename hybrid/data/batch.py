@@ -5,16 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hybrid.data.mixing import draw_partners
 from hybrid.data.randomness import torch_generator
 from hybrid.distributed.rank_slices import ALONE, Share, Shares
 from hybrid.errors import UserError
+from hybrid.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 
 class Batch(NamedTuple):

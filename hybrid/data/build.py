@@ -8,7 +8,7 @@ from hybrid.data.augmentation import Augmentation
 from hybrid.data.dataset import Data
 from hybrid.data.facts import Facts
 from hybrid.data.holdout import Holdout
-from hybrid.data.preprocessing import Scale, for_channels, preprocessing
+from hybrid.data.scale import Scale, check_scale, for_channels
 from hybrid.data.sources import FileSource, Source
 from hybrid.data.splits import Division, Subset
 from hybrid.errors import UserError
@@ -55,8 +55,7 @@ def build(
     augmentation = augmentation or Augmentation()
     _check_augmentation(augmentation, source)
     normalize = for_channels(normalize, source.image_shape[0])
-    if normalize != "auto":
-        preprocessing(normalize, channels=source.image_shape[0])  # refuses what does not fit, before anything is read
+    check_scale(normalize, channels=source.image_shape[0])  # before anything is read
     data = Data(
         source,
         scale=normalize,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hybrid.data.files import OfficialFile
 from hybrid.data.official import OfficialSource
@@ -16,6 +14,13 @@ from hybrid.data.stored import Stored
 from hybrid.data.tasks import check_labels
 from hybrid.data.unpickle import read_pickle
 from hybrid.errors import UserError
+from hybrid.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 
 class _Cifar(OfficialSource):

@@ -9,27 +9,28 @@ from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-
 from hybrid.data.augmentation import Augmentation
 from hybrid.data.batch import Batching, Loader
 from hybrid.data.changes import class_change, described, image_change
 from hybrid.data.facts import Facts
-from hybrid.data.file_loader import FileLoader
-from hybrid.data.finish_batch import BatchFinisher
-from hybrid.data.memory_loader import MemoryLoader
-from hybrid.data.preprocessing import Normalize, PixelStatistics, Scale, preprocessing
+from hybrid.data.scale import PixelStatistics, Scale
 from hybrid.data.sources import Source
 from hybrid.data.splits import Division, NoTestImages
 from hybrid.data.stored import FileSplit, MemorySplit, Split
 from hybrid.data.tasks import OUTPUT_WORDS, Task
 from hybrid.distributed.rank_slices import ALONE, Shares
 from hybrid.errors import UserError, unknown_name
+from hybrid.lazy import LazyModule
 from hybrid.stratified import stratified_positions
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
+    from torch import Tensor, nn
+
+    from hybrid.data.preprocessing import Normalize
+else:
+    torch = LazyModule("torch")
 
 _log = logging.getLogger(__name__)
 _MEND = "Put them back; or begin a new run with run.name=…, or this one again with run.restart=true."
@@ -118,6 +119,8 @@ class Data:
     @cached_property
     def preprocessing(self) -> nn.Module:
         """A module: images (N, C, H, W), uint8 or float in [0, 1], → float32 as the model takes them."""
+        from hybrid.data.preprocessing import preprocessing
+
         return preprocessing(self.scale, channels=self.image_shape[0])
 
     @cached_property
@@ -230,6 +233,10 @@ class Data:
         Raises:
             UserError: the split, the device or an image does not exist, or the batch size does not fit.
         """
+        from hybrid.data.file_loader import FileLoader
+        from hybrid.data.finish_batch import BatchFinisher
+        from hybrid.data.memory_loader import MemoryLoader
+
         if split not in self.splits:
             raise unknown_name(split, self.splits, what=f"split of {self.name}")
         chosen, place = self.splits[split], _device(device)
@@ -269,14 +276,16 @@ class Data:
 
     @property
     def _unchanged(self) -> Normalize:
+        from hybrid.data.preprocessing import Normalize
+
         channels = self.image_shape[0]
         return Normalize((0.0,) * channels, (1.0,) * channels)
 
     @property
     def _fill(self) -> Tensor:
         """(C,) uint8: the mean pixel where the preprocessing has one, or else middle grey."""
-        has_mean = isinstance(self.preprocessing, Normalize) and any(self.preprocessing.mean)
-        mean = torch.tensor(self.preprocessing.mean if has_mean else [0.5] * self.image_shape[0])
+        mean = getattr(self.preprocessing, "mean", ())
+        mean = torch.tensor(mean if any(mean) else [0.5] * self.image_shape[0])
         return (mean * 255).round().clamp(0, 255).to(torch.uint8)
 
     def _on(self, device: torch.device, split: str) -> MemorySplit:

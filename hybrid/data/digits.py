@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hybrid.data.images import Size, check_size
 from hybrid.data.sources import MemorySource
 from hybrid.data.stored import Stored
+from hybrid.lazy import LazyModule
 from hybrid.stratified import stratified_positions
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 _TEST_IMAGES = 360
 _SPLIT_SEED = 0  # a constant: the test set must be the same for every run, whatever its seed

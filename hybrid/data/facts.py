@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from hybrid.data.preprocessing import PixelStatistics
+from hybrid.data.scale import PixelStatistics
 
 
 class Facts(NamedTuple):

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hybrid.errors import UserError
+from hybrid.lazy import LazyModule
 from hybrid.ranges import Count, Level, Range, check_ranges
 from hybrid.stratified import classes_or_one, stratified_positions
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 _log = logging.getLogger(__name__)
 _SHOWN = 5  # folds that an error spells out

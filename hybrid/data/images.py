@@ -10,15 +10,18 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hybrid.data.pixels import ValueRange, as_bytes
 from hybrid.errors import UserError
+from hybrid.lazy import LazyModule
 from hybrid.ranges import Side
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 Interpolation = Literal["bilinear", "bicubic", "opencv_bicubic"]
 Fit = Literal["crop", "squash"]

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from torch import Tensor
 
 from hybrid.data.folder import check_crop
 from hybrid.data.images import Box, Fit, Interpolation, Size, check_size
@@ -19,7 +18,14 @@ from hybrid.data.pixels import ValueRange, check_value_range
 from hybrid.data.sources import Files, FileSource
 from hybrid.data.stored import Part
 from hybrid.errors import UserError, first_line
+from hybrid.lazy import LazyModule
 from hybrid.ranges import Workers
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 
 class IndexedSource(FileSource):
@@ -89,7 +95,7 @@ def _as_pillow(image: Any, where: str) -> Any:
 
     if isinstance(image, Image.Image):
         return image
-    if isinstance(image, Tensor):
+    if isinstance(image, torch.Tensor):
         image = image.movedim(0, -1).numpy() if image.ndim == 3 else image.numpy()
     image = np.asarray(image)
     if image.dtype.kind == "f" and image.ndim == 3:  # ToTensor's [0, 1]; Pillow has no colours in floats

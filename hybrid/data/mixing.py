@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
-from torch.nn import functional
 
 from hybrid.data.augmentation import Augmentation
-from hybrid.data.preprocessing import unit_range
 from hybrid.data.randomness import numpy_generator
+from hybrid.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 
 def draw_partners(total: int, *, seed: int, epoch: int, step: int) -> tuple[np.ndarray, np.random.Generator]:
@@ -40,6 +45,8 @@ def mix(
     (Zhang et al. 2018) gives float images in [0, 1]; cutmix (Yun et al. 2019) leaves uint8, and its weight is the exact area
     that was kept.
     """
+    from hybrid.data.preprocessing import unit_range
+
     partners, own = partners.to(images.device, non_blocking=True), len(partners)
     use_cutmix = augmentation.cutmix > 0 and (augmentation.mixup == 0 or random.random() < 0.5)
     alpha = augmentation.cutmix if use_cutmix else augmentation.mixup
@@ -52,7 +59,7 @@ def mix(
     else:
         unit = unit_range(images)
         mixed = weight * unit[:own] + (1 - weight) * unit[partners]
-    weights = labels if labels.is_floating_point() else functional.one_hot(labels, num_classes).float()
+    weights = labels if labels.is_floating_point() else torch.nn.functional.one_hot(labels, num_classes).float()
     return mixed, weight * weights[:own] + (1 - weight) * weights[partners]
 
 

@@ -6,16 +6,22 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hybrid.data.files import OfficialFile
 from hybrid.data.official import OfficialSource
 from hybrid.data.stored import Stored
 from hybrid.data.tasks import check_labels
 from hybrid.errors import UserError
+from hybrid.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 _UINT8 = 0x08  # the IDX code of the element type, third byte of the file
 _MD5 = {  # of the unpacked file, of the packed one

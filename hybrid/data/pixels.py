@@ -14,18 +14,23 @@ would get different pixels.
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hybrid.errors import UserError
+from hybrid.lazy import LazyModule
 from hybrid.ranges import ANY
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 ValueRange = Annotated[tuple[float, float], ANY]
 
-_WHITE = {torch.bool: 1, torch.uint8: 255, torch.uint16: 65535}
+_WHITE = {"bool": 1, "uint8": 255, "uint16": 65535}
 _ADVICE = "scale them, or say which values are black and white, such as data.value_range=[0, 4095]"
 _CHUNK = 1000  # images that are scaled at a time: the floats of a whole data set would take four times its memory
 
@@ -56,9 +61,9 @@ def as_pixels(values: Tensor | np.ndarray, *, value_range: ValueRange | None = N
     if values.dtype == torch.uint8 and value_range is None:
         return values
     if value_range is None and not values.is_floating_point():
-        if values.dtype not in _WHITE:
+        if _kind(values) not in _WHITE:
             raise UserError(f"{where}: {_kind(values)} values have no usual range: {_ADVICE}")
-        return values.to(torch.float32) / _WHITE[values.dtype]
+        return values.to(torch.float32) / _WHITE[_kind(values)]
     pixels = values.to(torch.float64 if values.dtype in (torch.int32, torch.int64, torch.float64) else torch.float32)
     if value_range is None and pixels.numel() and not (pixels.min() >= 0 and pixels.max() <= 1):
         raise UserError(f"{where}: float images have values in [0, 1], but {_reach(pixels)}: {_ADVICE}")

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Annotated, Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hybrid.errors import UserError
-from hybrid.ranges import ANY, Positive
-
-
-@dataclass(frozen=True)
-class PixelStatistics:
-    """The mean and standard deviation of all pixels of all images, which are in 0..1: one value for each channel."""
-
-    mean: Annotated[tuple[float, ...], ANY]
-    std: tuple[Positive, ...]
-
-
-Scale = Literal["none", "contrast", "auto"] | PixelStatistics
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std
-_GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue
+from hybrid.data.scale import Scale, check_scale, check_statistics
 
 
 class Normalize(nn.Module):
@@ -36,10 +18,7 @@ class Normalize(nn.Module):
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
-        if len(mean) != len(std):
-            raise ValueError(f"{len(mean)} means for {len(std)} standard deviations")
-        if not all(value > 0 and math.isfinite(value) for value in std) or not all(map(math.isfinite, mean)):
-            raise ValueError(f"std={list(std)} must be above 0 and mean={list(mean)} finite")
+        check_statistics(mean, std)
         self.mean, self.std = mean, std
         scale = torch.tensor([1 / value for value in std]).view(-1, 1, 1)
         self.register_buffer("scale", scale, persistent=False)
@@ -89,18 +68,6 @@ def unit_range(images: Tensor) -> Tensor:
     return images.float() if images.is_floating_point() else images.float() / 255
 
 
-def for_channels(scale: Scale, channels: int) -> Scale:
-    """ImageNet's statistics, the default of folders, as they are for grey images; any other scale as it is.
-
-    The weights of the colours are those by which an image becomes grey (ITU-R BT.601). The standard deviation is that of
-    colours which vary together, as those of photographs nearly do.
-    """
-    if channels != 1 or not isinstance(scale, PixelStatistics) or (tuple(scale.mean), tuple(scale.std)) != _IMAGENET:
-        return scale
-    mean, std = (sum(w * x for w, x in zip(_GREY, values, strict=True)) for values in _IMAGENET)
-    return PixelStatistics((round(mean, 3),), (round(std, 3),))
-
-
 def preprocessing(normalize: Scale, *, channels: int) -> nn.Module:
     """A module for images (N, channels, H, W), uint8 or float in [0, 1], → float32 as a model takes them.
 
@@ -112,12 +79,5 @@ def preprocessing(normalize: Scale, *, channels: int) -> nn.Module:
         return LocalContrast(channels)
     if normalize == "none":
         return Normalize((0.0,) * channels, (1.0,) * channels)
-    if len(normalize.mean) != channels:
-        raise UserError(
-            f"data.normalize.mean has {len(normalize.mean)} values; the images have {channels} "
-            f"channel{'s' * (channels != 1)}: give as many, or data.normalize=auto (measured), none (values in 0..1) or contrast."
-        )
-    try:
-        return Normalize(normalize.mean, normalize.std)
-    except ValueError as error:
-        raise UserError(f"data.normalize: {error}.") from error
+    check_scale(normalize, channels=channels)
+    return Normalize(normalize.mean, normalize.std)

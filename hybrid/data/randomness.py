@@ -6,12 +6,17 @@ whatever the model draws, and an interrupted epoch continues at any step without
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from hybrid.errors import UserError
+from hybrid.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = LazyModule("torch")
 
 Purpose = Literal["order", "augmentation", "policy", "resized_crop", "mixing", "workers"]
 _PURPOSES: dict[str, int] = {"order": 1, "augmentation": 2, "policy": 3, "resized_crop": 4, "mixing": 5, "workers": 6}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
 from hybrid.data.images import Fit, centre, scaled
+from hybrid.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +41,7 @@ def resize(images: Tensor, size: tuple[int, int], *, fit: Fit = "crop") -> Tenso
     whole = scaled(*images.shape[-2:], box=size, fit=fit)
     top, left = centre(*whole, size=size)
     chunks = [
-        functional.interpolate(chunk.float(), size=whole, mode="bicubic", antialias=True).round().clamp(0, 255)
+        torch.nn.functional.interpolate(chunk.float(), size=whole, mode="bicubic", antialias=True).round().clamp(0, 255)
         for chunk in images.split(1000)  # in pieces: the floats of a whole set would take four times its memory
     ]
     return torch.cat([chunk[..., top : top + size[0], left : left + size[1]].to(torch.uint8) for chunk in chunks])

@@ -12,10 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hybrid.data.files import OfficialFile, is_official, md5
 from hybrid.data.images import Box, Fit, ImageReader, Interpolation, Size, box_around, sides
@@ -24,6 +21,13 @@ from hybrid.data.resizing import resize, tell_of_cropping
 from hybrid.data.stored import FileSplit, MemorySplit, Part, Split, Stored
 from hybrid.data.tasks import Task, as_labels, checked_labels
 from hybrid.errors import UserError, first_line
+from hybrid.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 
 class Source(ABC):

@@ -12,18 +12,23 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hybrid.data.holdout import Holdout
 from hybrid.data.sources import Source
 from hybrid.data.stored import Part, Split, joined
 from hybrid.errors import UserError, unknown_name
+from hybrid.lazy import LazyModule
 from hybrid.ranges import Count, Range, Seed32, check_ranges
 from hybrid.stratified import classes_or_one, stratified_positions
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 _log = logging.getLogger(__name__)
 Validation = Annotated[int | float, Range(0, 2**31 - 1)] | None

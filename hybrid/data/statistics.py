@@ -15,7 +15,7 @@ from torch import Tensor
 from hybrid.data.batch import Loader
 from hybrid.data.dataset import Data
 from hybrid.data.images import ORIENTATION, visible
-from hybrid.data.preprocessing import PixelStatistics
+from hybrid.data.scale import PixelStatistics
 from hybrid.data.stored import FileSplit
 from hybrid.errors import UserError
 from hybrid.escaping import for_terminal

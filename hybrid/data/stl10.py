@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hybrid.data.files import OfficialFile
 from hybrid.data.images import Size
@@ -15,6 +13,13 @@ from hybrid.data.official import OfficialSource
 from hybrid.data.stored import Stored
 from hybrid.data.tasks import check_labels
 from hybrid.errors import UserError
+from hybrid.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 _FOLDER = "stl10_binary"
 _SIDE = 96

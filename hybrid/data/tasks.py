@@ -9,13 +9,18 @@ regression      (N, K) float32, any numbers            (N, K) numbers, in the un
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hybrid.errors import UserError, unknown_name
+from hybrid.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 Task = Literal["classification", "multilabel", "regression"]
 # The outputs of a network are called so in each task.
@@ -37,7 +42,7 @@ def as_labels(labels: Any, *, task: Task | None, where: str | Path) -> Tensor:
     classification, floats that are whole numbers do. Raises UserError, naming `where`, for what holds no numbers.
     """
     try:
-        values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+        values = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
     except (ValueError, TypeError) as error:  # rows of different lengths
         raise UserError(f"{where}: labels are no table of numbers ({str(error)[:80]}).") from error
     if values.dtype.kind not in "biuf" or values.ndim not in (1, 2):

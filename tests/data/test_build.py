@@ -15,7 +15,7 @@ from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import data_from
 from hybrid.data import Augmentation, Files, FileSource, Holdout, MemorySource, build
 from hybrid.data.digits import Digits
-from hybrid.data.preprocessing import PixelStatistics
+from hybrid.data.scale import PixelStatistics
 from hybrid.errors import UserError
 
 DATA = ["digits", "mnist", "cifar10", "cifar100", "stl10", "imagenet", "folder"]
