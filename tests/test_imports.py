@@ -20,7 +20,8 @@ LEAF_TO_LEAF = {
     "durations": {"errors"},
     "files": {"errors"},
     "ranges": {"errors"},
-    "stratified": {"errors"},
+    "seeding": {"lazy"},
+    "stratified": {"errors", "lazy"},
     "taps": {"errors"},
 }
 # What each room may import beside the leaves. Imports inside functions count; those for type checkers do not.
@@ -127,6 +128,17 @@ def test_the_library_needs_torch_and_numpy_alone():
     for name in set(library) - set(apart):
         others = {other.split(".")[0] for other in at_once[name]} - {"torch", "numpy", "hybrid"}
         assert not others - sys.stdlib_module_names, name
+
+
+def test_data_are_imported_without_torch():
+    """What their settings say is checked before it; a module that needs torch at once is imported where it is used."""
+    at_once = {name: set(imported(_without_functions(ast.parse(MODULES[name].read_text())))) for name in MODULES}
+    reached, waiting = set(), ["hybrid.data", "hybrid.training.early_checks", "hybrid.training.restore"]
+    while waiting:
+        name = waiting.pop()
+        assert "torch" not in {other.split(".")[0] for other in at_once[name]}, name
+        reached.add(name)
+        waiting += [other for other in at_once[name] if other in MODULES and other not in reached]
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if room(name) == "configuration"])

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from hybrid.analysis.checks import as_tensor, checked_features, checked_labels
 from hybrid.analysis.layers import Layer, plain_model
 from hybrid.analysis.observation import observe
+from hybrid.analysis.settings import Pooling
 from hybrid.errors import UserError, unknown_name
 
-Pooling = Literal["average", "flatten"]
 Vectors = Literal["averaged", "flattened", "projected"]
 _ROWS = 4096  # of a block, where a copy of everything would be too large
 

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
-from hybrid.analysis.features import Pooling
-from hybrid.analysis.perturbations import PERTURBATIONS
 from hybrid.errors import UserError, unknown_name
 from hybrid.ranges import Count, Range, Seed, check_ranges
 
@@ -23,6 +21,8 @@ Measure = Literal[
     "stability",
 ]
 Probe = Literal["1nn", "knn", "linear", "svm"]
+Pooling = Literal["average", "flatten"]
+KINDS = ("translate", "rotate", "scale", "deform", "noise", "brightness")  # the names in perturbations.PERTURBATIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class AnalysisSettings:
     pair_images: Annotated[int, Range(4, 2**31 - 1)] = 128
     jacobian_images: Count = 8
     jacobian_iterations: Count = 30
-    stability: list[str] = ("translate", "rotate", "scale", "deform", "noise", "brightness")
+    stability: list[str] = KINDS
     stability_images: Count = 64
     memory_mib: Count = 1024
     seed: Seed = 0
@@ -123,6 +123,6 @@ def _check_names(setting: str, names: Iterable[str], valid: Iterable[str]) -> No
             raise unknown_name(str(name), valid, what=f"name in analysis.{setting}")
 
 
-_VALID = {"measures": get_args(Measure), "probes": get_args(Probe), "stability": tuple(PERTURBATIONS)}
+_VALID = {"measures": get_args(Measure), "probes": get_args(Probe), "stability": KINDS}
 _OF_CLASSES = {"classes", "spectra", "separation", "boundary", "released_boundary", "probes"}
 _BY_NEIGHBOURS = {"separation", "boundary", "released_boundary"}

@@ -14,17 +14,21 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from hybrid import distributed
 from hybrid.configuration.instantiate import instantiate_each
 from hybrid.data import Data
 from hybrid.errors import PeerLost, Stopped, UserError, unknown_name
+from hybrid.lazy import LazyModule
 
 if TYPE_CHECKING:
+    import torch
+
     from hybrid.training.plan import Plan
     from hybrid.training.session import Session
+else:
+    torch = LazyModule("torch")
 
 # The callbacks that hybrid brings along, by their short names.
 CALLBACKS = {

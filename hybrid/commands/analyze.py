@@ -107,7 +107,13 @@ _READING = ("split", "probe_split", "data", "data_root", "device", "batch_size")
 @command(Options)
 def analyze(options: Options) -> None:
     """Make or read every analysis, write it, and draw the figures of all."""
-    from hybrid.analysis.result import Analysis
+    from hybrid.runs.folder import RunFolder
+    from hybrid.training.restore import read_config
+
+    for place in options.run:
+        if not place.endswith(".npz"):
+            read_config(RunFolder(place))
+    from hybrid.analysis.result import Analysis  # now: a wrong folder is said without torch
     from hybrid.training.analysis.offline import Request, analyse_model, analyse_run
 
     settings, began = _settings(options), time.monotonic()

@@ -33,13 +33,15 @@ _SHEETS = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 def data_stats(cfg: DictConfig) -> None:
     """Count, print, draw."""
     from hybrid.configuration.from_config import data_from
-    from hybrid.data.checks import oddities
-    from hybrid.data.statistics import contact_sheet
 
     checked(cfg.columns, Columns, path="columns")
     checked(cfg.seed, Seed, path="seed")
     OmegaConf.update(cfg, "data.normalize", "none", merge=False)
     data = data_from(cfg.data, cfg.augmentation, seed=cfg.seed)
+    data.source.look_for_files()
+    from hybrid.data.checks import oddities  # now: the files are there, and torch is loaded for them
+    from hybrid.data.statistics import contact_sheet
+
     data.allow_no_test()
     out = Path(cfg.out or Path(folder("HYBRID_OUTPUTS", "outputs")) / "data" / f"{data.name}.png")
     check_file("out", str(out), endings=_SHEETS, makes_folder=True)

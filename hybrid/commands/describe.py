@@ -29,10 +29,11 @@ if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for
 def describe(cfg: DictConfig) -> None:
     """Build the model and print its table."""
     from hybrid.configuration.from_config import model_from
-    from hybrid.models import describe as describe_model
-    from hybrid.models.describe import sizing
 
     shape, classes = image_shape_and_classes(cfg)
+    from hybrid.models import describe as describe_model  # now: a wrong data set is said without torch
+    from hybrid.models.describe import sizing
+
     model = model_from(cfg.model, image_shape=shape, num_classes=classes)
     size = "x".join(map(str, shape))
     chosen = f" ({words})" if (words := sizing(model)) else ""

@@ -59,13 +59,14 @@ class Options:
 @command(Options)
 def evaluate(options: Options) -> None:
     """Evaluate, print, and write the JSON file if one is wanted."""
-    from hybrid.files import write_json
-    from hybrid.training.evaluation import evaluate as evaluate_model
     from hybrid.training.restore import restore
 
     run = restore(
         options.run, weights=options.weights, device=options.device, data_root=options.data_root, trust=options.trust
     )
+    from hybrid.files import write_json
+    from hybrid.training.evaluation import evaluate as evaluate_model  # now: a wrong folder is said without torch
+
     say(run.describe())
     loader = run.data.loader(options.split, batch_size=options.batch_size or run.settings.batch_size, device=run.device)
     precision = options.precision or run.settings.precision

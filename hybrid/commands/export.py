@@ -59,9 +59,6 @@ def export(options: Options) -> None:
     """Export, verify, and say what was written."""
     from omegaconf import OmegaConf
 
-    from hybrid.export import Pipeline
-    from hybrid.export.package import export as export_package
-    from hybrid.export.package import missing_package, real_images
     from hybrid.training.restore import restore
 
     run = restore(
@@ -72,6 +69,10 @@ def export(options: Options) -> None:
         download=False,
         trust=options.trust,
     )
+    from hybrid.export import Pipeline  # now: a wrong folder is said without torch
+    from hybrid.export.package import export as export_package
+    from hybrid.export.package import missing_package, real_images
+
     say(run.describe())
     formats = list(options.formats)
     if options.formats is _FORMATS:  # nobody asked for them by name

@@ -20,6 +20,9 @@ from hybrid.escaping import say
 @main()
 def find_lr(cfg: DictConfig) -> None:
     """Test, print, write."""
+    from hybrid.training.early_checks import check_run
+
+    check_run(cfg)
     from hybrid.files import write_atomically, write_text
     from hybrid.reports.style import pixels_of, write_png
     from hybrid.runs.identity import run_name

@@ -67,7 +67,6 @@ class Options:
 @command(Options)
 def inspect(options: Options) -> None:
     """Find the images, draw them, and say where the pictures are."""
-    from hybrid.analysis.layers import layers_of
     from hybrid.training.restore import restore
 
     run = restore(
@@ -75,6 +74,8 @@ def inspect(options: Options) -> None:
     )
     say(run.describe())
     if options.layers is not None:
+        from hybrid.analysis.layers import layers_of
+
         layers_of(run.model, taps=options.layers)  # refuses an unknown name before anything is written
     work = _Work(options, run)
     wanted = options.what or ("mistakes", "saliency", "maps")

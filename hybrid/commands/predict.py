@@ -56,11 +56,12 @@ class Options:
 @command(Options)
 def predict(options: Options) -> None:
     """Predict, and print or write the table."""
-    from hybrid.export import Pipeline
-    from hybrid.prediction import predict as predict_files
     from hybrid.training.restore import restore
 
     run = restore(options.run, weights=options.weights, device=options.device, download=False, trust=options.trust)
+    from hybrid.export import Pipeline  # now: a wrong folder is said without torch
+    from hybrid.prediction import predict as predict_files
+
     if options.top is not None and run.task != "classification":
         raise UserError(f"top={options.top} has no effect: the run is for {run.task}, and all its outputs are given.")
     predictions = predict_files(

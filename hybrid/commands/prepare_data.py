@@ -37,6 +37,7 @@ def _prepare(cfg: DictConfig) -> None:
     from hybrid.data.files import is_official
 
     data = data_from(cfg.data, cfg.augmentation, seed=0)
+    data.source.look_for_files()
     counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     say(f"{data.name}: {counts}; {data.num_classes} classes")
     _check_images(data, decode=cfg.images)

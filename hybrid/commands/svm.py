@@ -19,6 +19,9 @@ from hybrid.configuration.entry import main
 @main("svm")
 def svm(cfg: DictConfig) -> None:
     """Fit and test."""
-    from hybrid.svm.run import run  # after the command line is read: a typo is answered without loading torch
+    from hybrid.training.early_checks import check_svm  # after the command line is read: a typo is answered at once
+
+    check_svm(cfg)
+    from hybrid.svm.run import run  # after the settings are checked: it loads torch
 
     run(cfg)

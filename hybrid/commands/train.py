@@ -29,6 +29,9 @@ def _sweep(arguments: Sequence[str]) -> None:
 @main(sweep=_sweep)
 def train(cfg: DictConfig) -> None:
     """Run the configuration."""
-    from hybrid.training.run import run  # after the command line is read: a typo is answered without loading torch
+    from hybrid.training.early_checks import check_run  # after the command line is read: a typo is answered at once
+
+    check_run(cfg)
+    from hybrid.training.run import run  # after the settings are checked: it loads torch
 
     run(cfg)

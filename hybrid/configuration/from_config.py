@@ -9,19 +9,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig
 
 import hybrid.data
-import hybrid.models
 from hybrid.configuration.instantiate import build_record, given, instantiate, signature_of
 from hybrid.data import Augmentation, Data, Holdout, PixelStatistics, Subset
 from hybrid.data.facts import Facts
+from hybrid.data.sources import Source
 from hybrid.data.splits import Validation
 from hybrid.errors import UserError, unknown_name
-from hybrid.models import HybridModel
 from hybrid.ranges import Seed32
+
+if TYPE_CHECKING:  # it loads torch
+    from hybrid.models import HybridModel
 
 Section = Mapping[str, Any] | DictConfig
 PARTS = ("frontend", "normalization", "head")
@@ -33,6 +35,8 @@ def model_from(section: Section, *, image_shape: tuple[int, int, int], num_class
     Raises UserError for an unknown or missing section, and for whatever is wrong within one, as `instantiate` and
     `hybrid.models.build` do.
     """
+    import hybrid.models
+
     for name in section:
         if name not in PARTS:
             raise unknown_name(str(name), PARTS, what="key in model")
@@ -72,24 +76,41 @@ def data_from(
     facts: what a run has kept of `Data.facts()`, as a dict.
     Raises UserError for an unknown key, a value of the wrong type or out of range, and settings that exclude each other.
     """
-    values = given(section, path="data")
-    holdout = build_record(Holdout, _holdout(values), path="data")
-    shared = build_record(_Shared, {name: values.pop(name) for name in _FOR_ALL if name in values}, path="data")
-    normalize = shared.normalize
-    if isinstance(normalize, dict):
-        normalize = build_record(PixelStatistics, normalize, path="data.normalize")
-    subset = build_record(Subset, shared.subset or {}, path="data.subset")
-    return hybrid.data.build(
-        instantiate(values, path="data", also_valid=(*_FOR_ALL, *_HOLDOUT)),
-        normalize=normalize,
-        augmentation=build_record(Augmentation, given(augmentation or {}, path="augmentation"), path="augmentation"),
-        subset=subset,
-        validation=shared.validation,
-        split_seed=shared.split_seed,
-        holdout=holdout,
-        seed=seed,
-        facts=None if facts is None else Facts.of(facts),
-    )
+    settings = DataSettings.of(section, augmentation)
+    known = None if facts is None else Facts.of(facts)
+    return hybrid.data.build(settings.make_source(), **settings.options, seed=seed, facts=known)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings:
+    """A section of data, read: what makes the source, and how `hybrid.data.build` divides and changes its images."""
+
+    source: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, section: Section, augmentation: Section | None = None) -> DataSettings:
+        """Raises UserError for a value of the wrong type or out of range."""
+        values = given(section, path="data")
+        holdout = build_record(Holdout, _holdout(values), path="data")
+        shared = build_record(_Shared, {name: values.pop(name) for name in _FOR_ALL if name in values}, path="data")
+        normalize = shared.normalize
+        if isinstance(normalize, dict):
+            normalize = build_record(PixelStatistics, normalize, path="data.normalize")
+        changes = build_record(Augmentation, given(augmentation or {}, path="augmentation"), path="augmentation")
+        options = {
+            "normalize": normalize,
+            "augmentation": changes,
+            "subset": build_record(Subset, shared.subset or {}, path="data.subset"),
+            "validation": shared.validation,
+            "split_seed": shared.split_seed,
+            "holdout": holdout,
+        }
+        return cls(values, options)
+
+    def make_source(self) -> Source:
+        """Raises UserError for an unknown key, a missing one, and what the class of the data refuses."""
+        return instantiate(self.source, path="data", also_valid=(*_FOR_ALL, *_HOLDOUT))
 
 
 def _holdout(values: dict[str, Any]) -> dict[str, Any]:

@@ -60,10 +60,19 @@ def instantiate_each(items: Iterable[Any] | None, *, path: str, names: Mapping[s
     An item is a short name of `names` (name -> class path), a class path, {short name: its settings}, or a section with a
     `_target_`. Raises UserError for any other, and for a list that is none.
     """
+    return [
+        instantiate(section, path=place, **runtime) for section, place in sections_of(items, path=path, names=names)
+    ]
+
+
+def sections_of(
+    items: Iterable[Any] | None, *, path: str, names: Mapping[str, str]
+) -> list[tuple[dict[str, Any], str]]:
+    """Each item of such a list as a section with a `_target_`, and its place for errors; UserError as `instantiate_each`."""
     if items is not None and (isinstance(items, str | Mapping) or not isinstance(items, Sequence)):
         raise UserError(f"{path}={items} is not a list: write {path}=[{items if isinstance(items, str) else '…'}].")
     plain = OmegaConf.to_container(OmegaConf.create(list(items or [])), resolve=True)
-    return [instantiate(section, path=place, **runtime) for section, place in _sections(plain, path, names)]
+    return list(_sections(plain, path, names))
 
 
 def class_path(item: Any, names: Mapping[str, str]) -> str | None:

@@ -52,16 +52,29 @@ def open_array(root: Path, name: str, *, setting: str) -> tuple[Any, bool]:
         raise UserError(f"{path}: {name} cannot be read ({reason}); objects of Python are not read at all.") from error
 
 
+def find_array(root: Path, name: str, *, setting: str) -> None:
+    """Raises UserError, as `open_array` does, where there is no such file or no array of this name in it; none is read."""
+    path, name = _place(root, name, setting)
+    with suppress(OSError, zipfile.BadZipFile):  # of a damaged file, which is said where it is read
+        if path.suffix != ".npy" and name not in (names := _names(path)):
+            raise _unknown(path, name, names, setting)
+
+
+def _names(path: Path) -> list[str]:
+    """The names of the arrays in a file of several."""
+    if path.suffix in HDF5:
+        return _hdf5_names(path)
+    with zipfile.ZipFile(path) as archive:
+        return [member.removesuffix(".npy") for member in archive.namelist()]
+
+
 def array_names(path: Path) -> dict[str, tuple[int, ...]]:
     """Name -> shape of the arrays of a file; of a .npy file, which has one, its own name. Raises UserError as `open_array`."""
     if path.suffix == ".npy":
         names = [path.name]
-    elif path.suffix in HDF5:
-        names = _hdf5_names(path)
     else:
         try:
-            with zipfile.ZipFile(path) as archive:
-                names = [member.removesuffix(".npy") for member in archive.namelist()]
+            names = _names(path)
         except (OSError, zipfile.BadZipFile) as error:
             raise UserError(f"{path}: not readable ({str(error).splitlines()[0][:120]}).") from error
     return {name: tuple(open_array(path, name, setting="array")[0].shape) for name in names}

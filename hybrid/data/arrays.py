@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hybrid.data.array_files import open_array, text_of
+from hybrid.data.array_files import find_array, open_array, text_of
 from hybrid.data.images import Fit, ImageReader, Size, check_size, sides
 from hybrid.data.pixels import ValueRange, as_bytes, check_value_range
 from hybrid.data.resizing import resize, tell_of_cropping
@@ -100,6 +100,13 @@ class Arrays(Source):
                 raise UserError(
                     f"data.in_memory=false has no effect: {self.root} is compressed, so {name} is read whole."
                 )
+
+    def look_for_files(self) -> None:
+        for part, (images, labels) in self._names.items():
+            before = "data." if part == "train" else f"data.{part}_"
+            for name, kind in ((images, "images"), (labels, "labels")):
+                if name is not None:
+                    find_array(self.root, name, setting=before + kind)
 
     def assume(self, image_shape: tuple[int, int, int]) -> None:
         self._shape = image_shape

@@ -77,6 +77,9 @@ class Folder(FileSource):
             found = next(name for name in _PARTS if (self.root / name).is_dir())
             raise UserError(f"{self.name}: {self.root.absolute()} has {found}/ and no train/; {_LAYOUT}.")
 
+    def look_for_files(self) -> None:
+        _ = self.class_names
+
     @cached_property
     def _folders(self) -> dict[str, Path]:
         there = {name: self.root / name for name in _PARTS if (self.root / name).is_dir()}

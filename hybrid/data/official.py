@@ -50,9 +50,9 @@ class OfficialSource(MemorySource):
         A file whose checksum is not the official one is reported once as a warning: a re-encoded or shortened copy is a
         legitimate data set, but nobody should compare it with published figures without knowing.
         """
-        missing = [file.path for file in self.official_files() if not file.path.is_file()]
-        if missing:
-            self._fetch(missing[0])
+        self.look_for_files()
+        if missing := self._missing:
+            self._fetch(missing)
         files = self.official_files()  # again: what was downloaded may be packed, under another name
         for file in files:
             if not file.path.is_file():
@@ -63,11 +63,24 @@ class OfficialSource(MemorySource):
         if unofficial:
             _warn_once(self.name, unofficial)
 
-    def _fetch(self, missing: Path) -> None:
+    def look_for_files(self) -> None:
+        if not self.download and (missing := self._missing):
+            place, advice = self._words(missing)
+            raise UserError(f"{place} and data.download=false forbids the download. {advice}.")
+
+    @property
+    def _missing(self) -> Path | None:
+        """The first file that is not there."""
+        return next((file.path for file in self.official_files() if not file.path.is_file()), None)
+
+    def _words(self, missing: Path) -> tuple[str, str]:
+        """(what is missing where, what can be done about it)."""
         place = f"{self.name}: {missing.name} is missing in {missing.parent.absolute()}"
         advice = f"Get {self.archive} from {self.page}, unpack it in {self.root.absolute()}, or set data.root or $HYBRID_DATA"
-        if not self.download:
-            raise UserError(f"{place} and data.download=false forbids the download. {advice}.")
+        return place, advice
+
+    def _fetch(self, missing: Path) -> None:
+        place, advice = self._words(missing)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with _network_timeout():

@@ -116,6 +116,9 @@ class Source(ABC):
     def prepare(self) -> None:  # noqa: B027  (a data set inside a package has nothing to do)
         """Make sure that the files are there, and download them where that is allowed. Raises UserError if they are not."""
 
+    def look_for_files(self) -> None:  # noqa: B027
+        """Raises UserError where files are missing that nobody will download. Nothing is read; it is called before `prepare`."""
+
     def official_files(self) -> list[OfficialFile]:
         """The files that the data set reads, with their published checksums where there are any."""
         return []

@@ -76,6 +76,9 @@ class WebDataset(IndexedSource):
         self._found: dict[str, tuple[list[_Place], list[int]]] = {}
 
     def prepare(self) -> None:
+        self.look_for_files()
+
+    def look_for_files(self) -> None:
         if not self.root.is_dir():
             raise UserError(f"{self.name}: no folder {self.root.absolute()}; set data.root.")
 

@@ -21,22 +21,27 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hybrid.configuration import instantiate
 from hybrid.configuration.instantiate import located
 from hybrid.data import Task
 from hybrid.errors import UserError, unknown_name
+from hybrid.lazy import LazyModule
 from hybrid.runs.numbers import smaller_is_better
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 _BINS = 15  # of the calibration error, as in its paper
 _TOP = 5  # classes
 _FEW = 32  # images that a metric of one's own is tried on
-Function = Callable[[Tensor, Tensor], Any]
+Function = Callable[["Tensor", "Tensor"], Any]
 
 
 @dataclass(frozen=True, kw_only=True)

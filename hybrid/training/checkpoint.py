@@ -18,12 +18,16 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import torch
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hybrid.errors import UserError, first_line
 from hybrid.files import flush_folder, write_atomically
+from hybrid.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = LazyModule("torch")
 
 FORMAT = 1
 _CHECKSUM = re.compile(rb"\nhybrid-sha256 ([0-9a-f]{64})\n")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from hybrid.errors import UserError
 from hybrid.models.channel_order import ChannelOrder, from_pyscatwave
 from hybrid.training import checkpoint
+from hybrid.training.early_checks import check_weights
 
 Match = Literal["all", "shapes"]
 
@@ -75,12 +76,11 @@ def load_initial_weights(
 
 
 def _read(source: Path, given: str) -> dict[str, Tensor]:
+    check_weights(source, given=given)
     if source.is_dir():
         content = checkpoint.load_latest(source / "checkpoints")
         if content is None:
             raise UserError(f"{given}={source} has no checkpoint.")
-    elif not source.is_file():
-        raise UserError(f"{given}: there is no checkpoint {source}.")
     elif source.suffix == ".safetensors":
         content = _read_safetensors(source)
     else:

@@ -7,9 +7,8 @@ import difflib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.configuration import build_record
@@ -22,12 +21,19 @@ from hybrid.configuration.trust import check_trusted
 from hybrid.data import Data, Task
 from hybrid.errors import UserError
 from hybrid.escaping import for_terminal
-from hybrid.models import HybridModel
+from hybrid.lazy import LazyModule
 from hybrid.runs import RunFolder
 from hybrid.seeding import set_deterministic
 from hybrid.training import checkpoint
 from hybrid.training.device import resolve_device
 from hybrid.training.settings import TrainerSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from hybrid.models import HybridModel
+else:
+    torch = LazyModule("torch")
 
 _OF_PROBABILITIES = ("CrossEntropyLoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss")  # of torch.nn
 

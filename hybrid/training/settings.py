@@ -5,25 +5,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
-from hybrid import distributed
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.configuration import build_record
 from hybrid.configuration.instantiate import checked
 from hybrid.distributed.launch import Launch
+from hybrid.distributed.rank_slices import Shares
 from hybrid.durations import Duration, Written
 from hybrid.errors import UserError, unknown_name
-from hybrid.models.channel_order import ChannelOrder
+from hybrid.lazy import LazyModule
 from hybrid.ranges import WITHIN_ONE, Count, Positive, Rate, Seed
 from hybrid.runs.loggers import Loggers
-from hybrid.training.arithmetic import Arithmetic, Precision
-from hybrid.training.averages import Decay, ema_decay
-from hybrid.training.device import rank_device
-from hybrid.training.initial_weights import Match
+
+if TYPE_CHECKING:  # the settings are checked before torch is loaded, which takes seconds
+    import torch
+
+    from hybrid.training.arithmetic import Arithmetic
+    from hybrid.training.averages import Decay
+else:
+    torch = LazyModule("torch")
 
 _SECTIONS = (
     "model",
@@ -52,7 +55,7 @@ class TrainerSettings:
     accumulation: Count
     drop_last: bool
     device: str
-    precision: Precision
+    precision: Literal["fp32", "bf16", "fp16"]
     matmul_precision: Literal["highest", "high", "medium"]
     sync_batch_norm: bool
     rank_timeout: str
@@ -98,11 +101,15 @@ class TrainerSettings:
     @property
     def arithmetic(self) -> Arithmetic:
         """How the model computes; a compiled model convolves by the library's own algorithm."""
+        from hybrid.training.arithmetic import Arithmetic
+
         return Arithmetic(self.precision, winograd=self.winograd and not self.compile)
 
     @property
     def ema_decay(self) -> Decay | None:
         """After how many averaged updates which decay of the averaged weights holds; None where no average is kept."""
+        from hybrid.training.averages import ema_decay
+
         return ema_decay(self.ema, begins_as_mean=self.averages_begin == "mean") if self.ema is not None else None
 
     @property
@@ -132,8 +139,8 @@ class RunSettings(FolderSettings):
     """The `run` section of configs/train.yaml, which says what each setting means."""
 
     init_from: str | None
-    init_match: Match
-    init_channels: ChannelOrder
+    init_match: Literal["all", "shapes"]
+    init_channels: Literal["kymatio", "pyscatwave"]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -191,19 +198,30 @@ class Settings:
     @classmethod
     def of(cls, cfg: DictConfig) -> Settings:
         """Read and check them. Raises UserError for the first thing that is not valid."""
-        trainer = build_record(TrainerSettings, cfg.trainer, path="trainer")
-        run = build_record(RunSettings, cfg.run, path="run")
-        check_seed(cfg)
-        check_keys(cfg, *_SECTIONS)
-        analysis = analysis_settings(cfg.analysis)
-        loggers = Loggers(cfg.get("loggers"), tensorboard=trainer.tensorboard)
-        distributed.own_shares(trainer.accumulation).check(trainer.batch_size, path="trainer.batch_size")
+        from hybrid.training.device import rank_device
+
+        values = read_sections(cfg)
+        trainer: TrainerSettings = values["trainer"]
         device = rank_device(trainer.device, Launch.read())
         if trainer.precision == "fp16" and device.type == "cpu":
             raise UserError(
                 "trainer.precision=fp16 is for GPUs: CPUs compute it many times slower. Valid here: fp32, bf16."
             )
-        return cls(trainer=trainer, run=run, analysis=analysis, loggers=loggers, seed=cfg.seed, device=device)
+        return cls(**values, device=device)
+
+
+def read_sections(cfg: DictConfig) -> dict[str, Any]:
+    """The fields of `Settings` but the device: these need no torch. Raises UserError for the first thing that is not valid."""
+    trainer = build_record(TrainerSettings, cfg.trainer, path="trainer")
+    run = build_record(RunSettings, cfg.run, path="run")
+    check_seed(cfg)
+    check_keys(cfg, *_SECTIONS)
+    analysis = analysis_settings(cfg.analysis)
+    loggers = Loggers(cfg.get("loggers"), tensorboard=trainer.tensorboard)
+    launch = Launch.read()
+    shares = Shares(rank=launch.rank, ranks=launch.size, parts=trainer.accumulation)
+    shares.check(trainer.batch_size, path="trainer.batch_size")
+    return {"trainer": trainer, "run": run, "analysis": analysis, "loggers": loggers, "seed": cfg.seed}
 
 
 def check_seed(cfg: DictConfig) -> None:

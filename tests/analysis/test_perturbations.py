@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hybrid.analysis.perturbations import PERTURBATIONS, perturb, random_deformation
+from hybrid.analysis.settings import KINDS
 from hybrid.analysis.warping import Deformation, warp
 from hybrid.errors import UserError
 
@@ -28,6 +29,11 @@ def centre(image):
     positions = torch.arange(image.shape[-1], dtype=image.dtype)
     weights = image[0, 0] / image.sum()
     return (weights.sum(1) @ positions).item(), (weights.sum(0) @ positions).item()
+
+
+def test_the_settings_know_every_kind():
+    """They name them by themselves, as they are checked without torch."""
+    assert tuple(PERTURBATIONS) == KINDS
 
 
 @pytest.mark.parametrize("kind", PERTURBATIONS)
