@@ -7,7 +7,8 @@
 
 Writes contact sheets of the most confident mistakes and of the pairs of classes that are confused most, mistakes.csv with all
 of them, the saliency (the gradient of an output with respect to the pixels) of some images, and their maps, into inspect/ in
-the run's own folder or into to=. Without files and indices, the images are the most confident mistakes.
+the run's own folder or into to=. Without files and indices, the images are the most confident mistakes. tensorboard=true shows
+the pictures in TensorBoard, too, beside the curves of the run.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Options:
     weights: str | None = option("last, best or best-STEP; null: those that the run tested", default=None)
     to: str | None = option("folder for the pictures; null: inspect/ in the run's own", default=None)
     formats: tuple[Literal["png", "svg", "pdf"], ...] = option("of the pictures", default=("png",))
+    tensorboard: bool = option("also show the pictures in the run's TensorBoard", default=False)
     device: str = option("auto is the GPU if there is one; or cpu, cuda, cuda:1", default="auto")
     batch_size: int = option("images at a time", default=256)
     data_root: str | None = option("folder of the data, if not where the run had them", default=None)
@@ -114,18 +116,20 @@ class _Work:
     def mistakes(self) -> None:
         """The contact sheets, and the table of all mistakes."""
         from hybrid.reports.image_figures import confusion_sheet, contact_sheet
-        from hybrid.training.analysis.inspection import mistake_captions, raw_images
+        from hybrid.training.analysis.inspection import mistake_captions, raw_images, shown
 
         names, split, data = self.run.class_names, self.options.split, self.run.data
         if not len(self.found):
             return
         worst = self.found.most_confident(self.options.count)
         images = raw_images(data, split, worst.indices)
-        self._save(contact_sheet(images, mistake_captions(worst, names)), "most_confident_mistakes")
+        self._save(
+            contact_sheet(images, mistake_captions(worst, names, self.run.likelihood)), "most_confident_mistakes"
+        )
         rows = []
         for count, some in self.found.most_confused(_PAIRS, 8):
             title = f"{names[some.labels[0]]} taken for {names[some.predicted[0]]}: {count:,} image{'s' * (count > 1)}"
-            shares = [f"{100 * share:.0f} %" for share in some.probabilities.tolist()]
+            shares = [shown(share, self.run.likelihood) for share in some.probabilities.tolist()]
             rows.append((title, raw_images(data, split, some.indices), shares))
             print(f"  {for_terminal(title)}")
         self._save(confusion_sheet(rows), "most_confused_classes")
@@ -182,10 +186,12 @@ class _Work:
         )
 
     def _caption(self, name: str, seen: object, k: int, labels: Tensor | None) -> str:
+        from hybrid.training.analysis.inspection import shown
+
         names, predicted = self.run.class_names, int(seen.predicted[k])
         if self.run.task != "classification":
             return f"{name}\n{names[predicted]}"
-        told = f"{names[predicted]} ({100 * float(seen.probabilities[k]):.0f} %)"
+        told = f"{names[predicted]} ({shown(float(seen.probabilities[k]), self.run.likelihood)})"
         return f"{name}\n{told}" if labels is None else f"{told}\ntruth: {names[int(labels[k])]}"
 
     def _write_table(self) -> None:
@@ -199,7 +205,7 @@ class _Work:
         paths = dict(zip(split.indices.tolist(), split.paths, strict=True)) if isinstance(split, FileSplit) else {}
         file, every = io.StringIO(), self.found.most_confident(len(self.found))
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["index", "file", "class", "predicted", "probability"])
+        writer.writerow(["index", "file", "class", "predicted", self.run.likelihood])
         columns = (every.indices, every.labels, every.predicted, every.probabilities)
         for index, label, predicted, share in zip(*(column.tolist() for column in columns), strict=True):
             words = (paths.get(index, ""), names[label], names[predicted])
@@ -214,3 +220,12 @@ class _Work:
 
         for path in save_figure(figure, self.folder / name, self.options.formats):
             say(f"written: {path}")
+        if self.options.tensorboard:
+            self._show(figure, name)
+
+    def _show(self, figure: Figure, name: str) -> None:
+        """Add the figure to the event files of the run, beside which it is one more."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        with writing("run", str(self.run.folder.path)), SummaryWriter(str(self.run.folder.tensorboard)) as writer:
+            writer.add_figure(f"inspect/{name}", figure, self.run.step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -17,6 +17,7 @@ from hybrid.errors import UserError, unknown_name
 from hybrid.objective.losses import Standardized, check_loss, for_evaluation
 from hybrid.objective.metrics import Metric, check_metric, known, names_for, read_metrics
 
+Likelihood = Literal["probability", "score"]
 _ALWAYS: dict[Task, tuple[str, ...]] = {
     "classification": (),  # the accuracies of `hybrid.training.evaluation`
     "multilabel": ("average_precision",),
@@ -24,6 +25,7 @@ _ALWAYS: dict[Task, tuple[str, ...]] = {
 }
 _OF_VALUES = 20.0  # 2 / 0.1
 _FEW = 2  # images that a loss is tried on
+_OF_PROBABILITIES = ("CrossEntropyLoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss")  # of torch.nn
 _MOST = 10_000  # numbers of a loss that are recorded
 
 
@@ -52,6 +54,7 @@ class Objective:
         numbers: the numbers of an evaluation, and whether more is better of each.
         names: one for each output.
         name: what the loss is called, for people.
+        likelihood: what the softmax or sigmoid of the outputs is, `likelihood_of` the loss.
     """
 
     task: Task = "classification"
@@ -61,6 +64,7 @@ class Objective:
     numbers: Mapping[str, bool] = field(default_factory=lambda: {"loss": False, "top1": True})
     names: tuple[str, ...] = ()
     name: str = "cross_entropy"
+    likelihood: Likelihood = "probability"
 
     @property
     def evaluation_loss(self) -> nn.Module:
@@ -136,7 +140,15 @@ def objective_of(
         numbers=numbers,
         names=names,
         name=name,
+        likelihood=likelihood_of(cfg.get("loss")),
     )
+
+
+def likelihood_of(loss: Mapping[str, Any] | None) -> Likelihood:
+    """What the softmax or sigmoid of the outputs is: a score where the loss is not known to train probabilities."""
+    target = str((loss or {}).get("_target_", ""))
+    own = target and target.partition(".")[0] != "hybrid" and target.rpartition(".")[2] not in _OF_PROBABILITIES
+    return "score" if own else "probability"
 
 
 def _loss(cfg: DictConfig, labels: Tensor, *, outputs: int, label_smoothing: float) -> tuple[str, Any]:

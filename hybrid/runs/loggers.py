@@ -1,4 +1,4 @@
-"""Where a run's records go beside metrics.jsonl: `loggers=[tensorboard, csv, wandb, mlflow]`, or a class of one's own.
+"""Where a run's records go beside metrics.jsonl: `loggers=[tensorboard, csv, figures, wandb, mlflow]`, or a class of one's own.
 
     'loggers=[csv,{wandb: {project: textures, mode: offline}}]'       loggers=[my_loggers.Mine]
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LOGGERS = {
     "tensorboard": "tensorboard",  # hybrid.runs.tensorboard, which a run opens itself
     "csv": "hybrid.runs.loggers.Csv",
+    "figures": "hybrid.reports.figure_files.Figures",
     "wandb": "hybrid.runs.wandb_logger.Wandb",
     "mlflow": "hybrid.runs.mlflow_logger.Mlflow",
 }
@@ -55,7 +56,13 @@ class LoggedRun:
 
 
 class Logger(Protocol):
-    """Takes the records of a run. Its constructor takes the settings that the configuration has for it."""
+    """Takes the records of a run. Its constructor takes the settings that the configuration has for it.
+
+    vector: True for a logger that wants every figure as matplotlib has it. Others, for which it may be missing, get those
+        that the run has drawn for its own folder as images.
+    """
+
+    vector: bool
 
     def open(self, run: LoggedRun) -> None:
         """The run's folder is there: connect, open files. An error here ends the run."""
@@ -128,6 +135,10 @@ class LoggerSink(SilentSink):
 
     def figure(self, step: int, name: str, figure: Any) -> None:
         self._call("figure", step, name, figure)
+
+    @property
+    def vector(self) -> bool:
+        return bool(getattr(self._logger, "vector", False))
 
     def results(self, settings: Mapping[str, Any], values: Mapping[str, float]) -> None:
         self._call("results", settings, values)

@@ -10,7 +10,12 @@ if TYPE_CHECKING:  # reading a run's records needs no torch
 
 
 class Sink(Protocol):
-    """Somewhere that records go. `figures` may be ignored by sinks that cannot show them."""
+    """Somewhere that records go. `figures` may be ignored by sinks that cannot show them.
+
+    vector: whether it wants a figure that was drawn already as matplotlib has it, and not its pixels.
+    """
+
+    vector: bool
 
     def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None: ...
 
@@ -29,6 +34,8 @@ class Sink(Protocol):
 
 class SilentSink:
     """A sink that ignores everything: the base of those that record only some kinds."""
+
+    vector: bool = False
 
     def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """Numbers of one step; `epoch` is the fraction of epochs done."""
@@ -69,10 +76,13 @@ class Tracker:
         for sink in self.sinks:
             sink.images(step, name, images)
 
-    def figure(self, step: int, name: str, figure: Any) -> None:
-        """Log a matplotlib figure."""
+    def figure(self, step: int, name: str, figure: Any, *, drawn: torch.Tensor | None = None) -> None:
+        """Log a matplotlib figure; drawn: its pixels (1, C, H, W) in [0, 1], where it was drawn already, which takes longest."""
         for sink in self.sinks:
-            sink.figure(step, name, figure)
+            if drawn is None or sink.vector:
+                sink.figure(step, name, figure)
+            else:
+                sink.images(step, name, drawn)
 
     def results(self, settings: Mapping[str, Any], values: Mapping[str, float]) -> None:
         """Log a run's settings and results, once, at its end; the results are under the names that they were logged by."""

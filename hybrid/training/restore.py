@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 else:
     torch = LazyModule("torch")
 
-_OF_PROBABILITIES = ("CrossEntropyLoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss")  # of torch.nn
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Restored:
@@ -61,9 +59,9 @@ class Restored:
     @property
     def likelihood(self) -> Literal["probability", "score"]:
         """What the softmax or sigmoid of the outputs is: a score where the loss is not known to train probabilities."""
-        target = str((self.cfg.get("loss") or {}).get("_target_", ""))
-        own = target and target.partition(".")[0] != "hybrid" and target.rpartition(".")[2] not in _OF_PROBABILITIES
-        return "score" if own else "probability"
+        from hybrid.objective.objective import likelihood_of
+
+        return likelihood_of(self.cfg.get("loss"))
 
     @property
     def name(self) -> str:

@@ -67,7 +67,7 @@ class Session:
         )
         with Tracker(*_sinks(plan, state, folder, console)) as tracker:
             shown = plan.loggers.pictures and distributed.is_main()
-            pictures = Pictures(tracker, data, enabled=shown)
+            pictures = Pictures(tracker, data, enabled=shown, likelihood=plan.objective.likelihood)
             parts = {"plan": plan, "data": data, "state": state, "folder": folder, "cache": cache}
             yield cls(**parts, tracker=tracker, console=console, pictures=pictures)
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
+import shutil
 
 import pytest
 from PIL import Image
+
+from hybrid.training.restore import Restored
 
 
 def test_the_mistakes_of_a_run_are_drawn_and_listed(finished, call, tmp_path):
@@ -21,6 +25,21 @@ def test_the_mistakes_of_a_run_are_drawn_and_listed(finished, call, tmp_path):
     names = {path.name for path in tmp_path.glob("*.png")}
     assert {"most_confident_mistakes.png", "most_confused_classes.png", "saliency.png"} <= names
     assert f"maps_test_{rows[0]['index']}.png" in names and len(names) == 7 == len(list(tmp_path.glob("*.svg")))
+
+
+def test_scores_are_called_so_and_pictures_go_to_tensorboard(finished, call, tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setattr(Restored, "likelihood", "score")  # as after a loss of one's own
+    run, to = shutil.copytree(finished.path, tmp_path / "run"), tmp_path / "to"
+    code, _, err = call(
+        "inspect", f"run={run}", "what=mistakes", "count=2", f"to={to}", "formats=svg", "tensorboard=true"
+    )
+    assert (code, err) == (0, "")
+    assert (to / "mistakes.csv").read_text().splitlines()[0] == "index,file,class,predicted,score"
+    assert "%" not in "".join(re.findall(r">([^<]*)</text>", (to / "most_confident_mistakes.svg").read_text()))
+    shown = EventAccumulator(str(run)).Reload().Tags()["images"]
+    assert {"inspect/most_confident_mistakes", "inspect/most_confused_classes"} <= set(shown)
 
 
 def test_files_and_positions_can_be_given(finished, call, tmp_path):

@@ -53,7 +53,11 @@ def kept(monkeypatch):
 
 def test_csv_and_a_class_of_ones_own_get_every_record_and_change_nothing(train, tmp_path, kept):
     plain = train(root=tmp_path / "plain")
-    folder = train("loggers=[csv,{_target_: own_loggers.Kept, word: hello}]", root=tmp_path / "logged")
+    figures = "{figures: {formats: [svg,png]}}"
+    folder = train(f"loggers=[csv,{{_target_: own_loggers.Kept, word: hello}},{figures}]", root=tmp_path / "logged")
+    drawn = {path.name for path in (folder.loggers / "figures" / "test").iterdir()}
+    assert {"confusion.svg", "confusion.png"} <= drawn
+    assert (folder.loggers / "figures" / "train" / "augmented_batch.png").is_file()
     assert plain.path.name == folder.path.name
     one, other = (checkpoint.load(each.checkpoints / "last.pt")["model"] for each in (plain, folder))
     assert all(torch.equal(value, other[name]) for name, value in one.items())

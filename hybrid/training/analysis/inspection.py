@@ -12,6 +12,7 @@ from hybrid.analysis.gradients import saliency
 from hybrid.analysis.layers import Layer, layers_of
 from hybrid.analysis.observation import observe
 from hybrid.data import Data
+from hybrid.objective.objective import Likelihood
 from hybrid.training.mistakes import Mistakes
 
 _LETTERS = 12  # of a class's name below a picture
@@ -59,10 +60,17 @@ def raw_images(data: Data, split: str, indices: Tensor, device: torch.device | s
     return next(iter(loader.epoch(0))).images
 
 
-def mistake_captions(mistakes: Mistakes, names: Sequence[str]) -> list[str]:
-    """Two lines for each: the wrong class with its probability, and "not" the true class."""
+def mistake_captions(mistakes: Mistakes, names: Sequence[str], likelihood: Likelihood = "probability") -> list[str]:
+    """Two lines for each: the wrong class with its probability or score, and "not" the true class."""
     rows = zip(mistakes.predicted.tolist(), mistakes.labels.tolist(), mistakes.probabilities.tolist(), strict=True)
-    return [f"{_short(names[wrong])} {100 * share:.0f} %\nnot {_short(names[right])}" for wrong, right, share in rows]
+    return [
+        f"{_short(names[wrong])} {shown(share, likelihood)}\nnot {_short(names[right])}" for wrong, right, share in rows
+    ]
+
+
+def shown(share: float, likelihood: Likelihood) -> str:
+    """A probability in per cent; a score, which is none, as the number that it is."""
+    return f"{100 * share:.0f} %" if likelihood == "probability" else f"{share:.2f}"
 
 
 def _short(name: str) -> str:

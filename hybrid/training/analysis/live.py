@@ -166,7 +166,7 @@ class LiveAnalysis:
             for title, figure in analysis_figures({"": analysis}, only=MAIN_FIGURES, stacked=True).items():
                 pixels = pixels_of(figure)  # drawing takes longest: once for TensorBoard and the png
                 shown = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
-                self.session.tracker.images(step, f"analysis/{title}", shown)
+                self.session.tracker.figure(step, f"analysis/{title}", figure, drawn=shown)
                 if last and "png" in formats:
                     write_atomically(self.folder / f"{title}.png", lambda file, p=pixels: write_png(file, p))
                 if last and (drawn := [each for each in formats if each != "png"]):

@@ -8,6 +8,7 @@ from torch import nn
 from hybrid.data import Data, Loader
 from hybrid.data.images import visible
 from hybrid.models import parts
+from hybrid.objective.objective import Likelihood
 from hybrid.reports.confusion_figure import confusion_figure
 from hybrid.reports.image_figures import contact_sheet
 from hybrid.reports.scattering_figures import filter_bank_figure, wavelet_parameters_figure
@@ -23,8 +24,9 @@ _MISTAKES = 16
 class Pictures:
     """Draws and logs; does nothing where nobody would see it. It leaves the training's random numbers alone."""
 
-    def __init__(self, tracker: Tracker, data: Data, *, enabled: bool) -> None:
-        self.tracker, self.data, self.enabled = tracker, data, enabled
+    def __init__(self, tracker: Tracker, data: Data, *, enabled: bool, likelihood: Likelihood = "probability") -> None:
+        """likelihood: what the softmax of the outputs is."""
+        self.tracker, self.data, self.enabled, self.likelihood = tracker, data, enabled, likelihood
 
     def before_training(self, loader: Loader, model: nn.Module) -> None:
         """The first training batch as the model sees it, and the filters it meets."""
@@ -59,7 +61,7 @@ class Pictures:
         if split == "test" and evaluation.mistakes:
             worst = evaluation.mistakes.most_confident(_MISTAKES)
             images = raw_images(self.data, split, worst.indices)
-            figure = contact_sheet(images, mistake_captions(worst, names), columns=_COLUMNS)
+            figure = contact_sheet(images, mistake_captions(worst, names, self.likelihood), columns=_COLUMNS)
             self.tracker.figure(step, f"{split}/most_confident_mistakes", figure)
 
 
