@@ -9,10 +9,9 @@ import math
 import statistics
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from hybrid.runs.reading import State, StoredRun, full_name
+from hybrid.runs.reading import State, StoredRun, full_name, name_of_data
 
 ABSENT = "–"  # shown where a group has no such setting or number
 SEED = ("seed",)  # what runs are averaged over, unless something else is asked for
@@ -91,7 +90,7 @@ class Group:
 
         Data with a name of their own (data.name) are called by it, others of arrays by their file, of a class by the class.
         """
-        name = _name_of_data(self.settings, self.choices)
+        name = name_of_data(self.settings, self.choices)
         return {**self.settings, **self.choices, **({"data": name} if name and "data" in self.choices else {})}
 
     def fact(self, name: str) -> Any:
@@ -113,16 +112,6 @@ class Group:
 
     def _values(self, name: str) -> list[float]:
         return [run.numbers[name] for run in self.finished if name in run.numbers]
-
-
-def _name_of_data(settings: Mapping[str, Any], choices: Mapping[str, str]) -> str | None:
-    """Return data.name, or where nobody has set it the name of the file or folder of arrays, or of torchvision's class."""
-    name, choice = settings.get("data.name"), choices.get("data")
-    if name != choice:
-        return name
-    if choice in ("npz", "h5"):
-        return Path(str(settings.get("data.root", name))).stem or name
-    return str(settings.get("data.dataset", name)).rpartition(".")[2] if choice == "torchvision" else name
 
 
 def averaged_keys(runs: Iterable[StoredRun], over: Sequence[str]) -> tuple[str, ...]:

@@ -88,7 +88,8 @@ def find_runs(folder: str | Path, *, where: Sequence[str] = (), debug: bool = Fa
     Args:
         debug: whether runs of a debug mode are among them; a condition on "debug" asks for them, too.
         where: conditions "key=value", all of which must hold. A key is a setting ("optimizer.lr"), a config group
-            ("model", "model/head"), "seed" or "state"; values are read as yaml ("data.subset.n=null").
+            ("model", "model/head"), "seed" or "state"; values are read as yaml ("data.subset.n=null"). Data are called by
+            their choice or by the name that tables show.
 
     Raises UserError where there is no run, for a condition with an unknown key, and for one that no run meets. A folder that
     cannot be read is named in a warning and left out.
@@ -227,9 +228,9 @@ def select(runs: list[StoredRun], where: Sequence[str], *, what: str = "where") 
             raise UserError(f"{what}: cannot read {condition}: write key=value, such as optimizer.lr=0.1.")
         valid = {key for run in runs for key in _facts(run)}
         name = full_name(name, valid, what=f"setting in {what}")
-        kept = [run for run in runs if name in (facts := _facts(run)) and _equal(facts[name], text)]
+        kept = [run for run in runs if any(_equal(value, text) for value in _values(run, name))]
         if not kept:
-            there = sorted({str(facts[name]) for run in runs if name in (facts := _facts(run))})
+            there = sorted({str(values[-1]) for run in runs if (values := _values(run, name))})
             raise UserError(
                 f"{what}: no run has {condition}. There are: {', '.join(there[:12])}{' …' * (len(there) > 12)}."
             )
@@ -237,8 +238,25 @@ def select(runs: list[StoredRun], where: Sequence[str], *, what: str = "where") 
     return runs
 
 
+def name_of_data(settings: Mapping[str, Any], choices: Mapping[str, str]) -> str | None:
+    """Return data.name, or where nobody has set it the name of the file or folder of arrays, or of torchvision's class."""
+    name, choice = settings.get("data.name"), choices.get("data")
+    if name != choice:
+        return name
+    if choice in ("npz", "h5"):
+        return Path(str(settings.get("data.root", name))).stem or name
+    return str(settings.get("data.dataset", name)).rpartition(".")[2] if choice == "torchvision" else name
+
+
 def _facts(run: StoredRun) -> dict[str, Any]:
     return {**run.settings, **run.choices, "seed": run.seed, "state": run.state}
+
+
+def _values(run: StoredRun, name: str) -> list[Any]:
+    """What a condition on this setting may say: its value, and of the data also the name that tables show."""
+    facts = _facts(run)
+    found = [facts[name]] if name in facts else []
+    return [*found, *filter(None, [name_of_data(run.settings, run.choices)])] if name == "data" else found
 
 
 def _equal(value: Any, text: str) -> bool:

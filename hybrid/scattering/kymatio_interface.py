@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.scattering.filters import MorletBank, coarsen
 from hybrid.scattering.geometry import ScatteringError
 from hybrid.scattering.paths import Path
 
@@ -47,6 +48,17 @@ def list_of_paths(coefficients: Any, paths: Sequence[Path], L: int) -> list[dict
     coef: (..., h, w), a view. j, theta, n: tuples with an entry for each wavelet of the path, outer wavelet first.
     """
     return [{"coef": coefficients[..., number, :, :], **_steps(path, L)} for number, path in enumerate(paths)]
+
+
+def list_of_wavelets(bank: MorletBank, J: int, L: int) -> list[dict[str, Any]]:
+    """The wavelets by number n = j · L + theta; see `Scattering2D.psi`."""
+    counts = [min(j + 1, max(J - 1, 1)) for j in range(J)]  # kymatio's, some of which no transform needs
+    levels = [[coarsen(coarsen(bank.psi[j, 0], k, axis=-2), k) for k in range(counts[j])] for j in range(J)]
+    return [
+        {"levels": [spectra[theta] for spectra in levels[j]], "j": j, "theta": theta}
+        for j in range(J)
+        for theta in range(L)
+    ]
 
 
 def path_table(paths: Sequence[Path], L: int, max_order: int) -> dict[str, Any]:

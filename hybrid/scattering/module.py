@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import nn
 
 from hybrid.scattering.costs import translation_flops
 from hybrid.scattering.filters import MorletBank
 from hybrid.scattering.geometry import Boundary, ScatteringError, Settings, check_parameters, check_word
-from hybrid.scattering.kymatio_interface import check_frontend, list_of_paths, path_table
+from hybrid.scattering.kymatio_interface import check_frontend, list_of_paths, list_of_wavelets, path_table
 from hybrid.scattering.paths import Path
 from hybrid.scattering.torch_engine import TorchEngine
 from hybrid.scattering.transform import Images, ImageTransform
@@ -96,6 +97,19 @@ class Scattering2D(ImageTransform):
     def fourier_flops(self) -> int:
         """About how many operations the Fourier transforms of one image take."""
         return translation_flops(self.settings)
+
+    @property
+    def psi(self) -> list[dict[str, Any]]:
+        """The wavelets, as kymatio lists them: of wavelet n = j · L + theta "j", "theta", and "levels".
+
+        The levels are its spectra (H / 2^level, W / 2^level), in float64, for maps sampled every 2^level pixels.
+        """
+        return list_of_wavelets(self.filter_bank(), self.J, self.L)
+
+    @property
+    def phi(self) -> dict[str, Any]:
+        """The low-pass, as kymatio has it: "j", which is J, and "levels", its spectra (H / 2^level, W / 2^level) in float64."""
+        return {"levels": [np.outer(rows, columns) for rows, columns in self.filter_bank().phi], "j": self.J}
 
     def forward(self, images: Images) -> Images | list[dict[str, Any]]:
         """Transform images of any leading dimensions (none, or empty, too), any strides and any floating-point type.

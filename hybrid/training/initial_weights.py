@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
-import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ from hybrid.models.channel_order import ChannelOrder, from_pyscatwave
 from hybrid.training import checkpoint
 from hybrid.training.early_checks import check_weights
 
+_log = logging.getLogger(__name__)
 Match = Literal["all", "shapes"]
 
 _WRAPPED_UNDER = ("ema", "model", "state_dict", "model_state_dict", "model_state", "net", "weights")
@@ -41,7 +42,7 @@ def load_initial_weights(
     a torchvision network's weights): the renaming under which most names agree is used.
 
     match: "all": every tensor must be there with its shape, and none may be left over. "shapes": what agrees in name and shape
-    is taken, the rest keeps its first values and is named in a warning (another number of classes, another front-end).
+    is taken, the rest keeps its first values and is named in a line (another number of classes, another front-end).
 
     channels: the order of the scattering coefficients that the weights were trained on; pyscatwave: they are reordered
     (`hybrid.models.channel_order`).
@@ -67,11 +68,10 @@ def load_initial_weights(
         raise UserError(f"{source} has no weight that fits this model: {problems}.")
     model.load_state_dict(taken, strict=False)
     if problems:
-        warnings.warn(
-            f"{relax}=shapes, as asked: {len(taken)} of the model's {len(own)} tensors are taken from {given}, the others keep "
-            f"their first values ({problems}).",
-            stacklevel=2,
-        )
+        _log.warning(  # a line without "warning": it says what was asked for
+            "%s=shapes, as asked: %d of the model's %d tensors are taken from %s, the others keep their first values (%s).",
+            relax, len(taken), len(own), given, problems,
+        )  # fmt: skip
     return set(taken)
 
 

@@ -125,3 +125,18 @@ def test_a_cut_off_last_line_of_the_records_is_no_damage_but_one_before_is(runs,
     metrics.write_text("17\n" + whole)
     with pytest.warns(UserWarning, match=r"1 damaged line \(line 1\)"):
         assert len(read.records()) == 3
+
+
+def test_where_takes_the_names_that_tables_show(runs, write_run):
+    write_run("named", "data=npz", "data.root=arrays/digits.npz", "data.name=tex", top1=90.0)
+    write_run("by_file", "data=npz", "data.root=arrays/digits.npz", top1=90.0)
+    write_run("plain", "data=digits", top1=90.0)
+
+    def names(*where: str) -> list[str]:
+        return [run.path.name for run in find_runs(runs, where=where)]
+
+    assert names("data=tex") == ["named"]
+    assert names("data=npz") == ["by_file", "named"]
+    assert names("data=digits") == ["by_file", "plain"], "the file's name is in tables, too"
+    with pytest.raises(UserError, match=r"no run has data=cifar10. There are: digits, tex\."):
+        names("data=cifar10")

@@ -187,3 +187,16 @@ def test_other_frontends_and_backends_are_refused_in_one_line(names, message):
 def test_another_output_type_is_refused(value):
     with pytest.raises(ScatteringError, match="unknown out_type .*; valid: array, list"):
         Scattering2D(J, SHAPE, L, out_type=value)
+
+
+@pytest.mark.parametrize(("J", "shape", "L"), [(1, (16, 24), 2), (3, (32, 32), 4)])
+def test_the_filters_are_named_as_kymatios(J, shape, L):
+    pytest.importorskip("kymatio")
+    from kymatio.scattering2d.frontend.numpy_frontend import ScatteringNumPy2D
+
+    ours, theirs = Scattering2D(J, shape, L), ScatteringNumPy2D(J=J, shape=shape, L=L)
+    assert len(ours.psi) == len(theirs.psi) == J * L
+    for one, other in zip([*ours.psi, ours.phi], [*theirs.psi, theirs.phi], strict=True):
+        assert one.keys() == other.keys() and one["j"] == other["j"] and one.get("theta") == other.get("theta")
+        for spectrum, expected in zip(one["levels"], other["levels"], strict=True):
+            np.testing.assert_allclose(spectrum, expected, atol=5e-7)
