@@ -70,7 +70,7 @@ def _check_folders(cfg: DictConfig) -> bool:
 
 
 def _check_data(cfg: DictConfig, *, look_for_files: bool) -> None:
-    """Check the sections `data` and `augmentation`. A class of the user's own is not imported for it."""
+    """Check the sections `data` and `augmentation`. No data set of a class of the user's own is made for it."""
     settings = DataSettings.of(cfg.data, cfg.augmentation)
     if not str(settings.source.get("_target_")).startswith("hybrid."):
         return
