@@ -7,7 +7,9 @@ checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
+import io
 import os
 import re
 import shlex
@@ -29,15 +31,25 @@ from hybrid.runs.sweeps.job import Job, Outcome, import_path
 from hybrid.runs.sweeps.settings import SlurmSettings
 
 _PAUSE = 2.0  # seconds between two questions to the controller
+_PATIENCE = 300.0  # seconds for which one that is away is asked again
 _SAY_AFTER = 60.0  # seconds in which no run has begun
 _AWAY = ("Unable to contact", "Socket timed out", "Connection refused", "Transport endpoint", "Zero Bytes")
+_AWAY += ("Unexpected message received for job",)  # of scontrol requeue, SLURM 22.05
 _COMMANDS = ("sbatch", "srun", "scontrol", "squeue", "scancel")
 _GOES_ON = ("RUNNING", "PREEMPTED")  # states of a job that nobody has cancelled
 
 
 def not_in_queue(sweep: SweepFolder, runs: Sequence[SweepRun]) -> list[SweepRun]:
-    """The runs that no process works on and that are not in SLURM's queue."""
+    """The runs that no process works on and that are not in SLURM's queue.
+
+    Raises UserError where a job of the sweep is in the queue whose number the sweep was never told: it may hold any of them.
+    """
     queued = jobs_in_queue(sweep)
+    if unknown := sorted(queued.keys() - {run.job for run in sweep.runs()}):
+        raise UserError(
+            f"cluster=slurm: job {unknown[0]} of this sweep is in the queue, but SLURM's answer to its submission was lost. "
+            f"Wait until it ends, or scancel {unknown[0].split('_')[0]}; then the same command submits what is left."
+        )
     return [run for run in runs if run.job not in queued and not run.in_use]
 
 
@@ -83,9 +95,14 @@ def submit(sweep: SweepFolder, runs: Sequence[SweepRun], settings: SlurmSettings
     setup = [*settings.setup, *_variables()]
     executor.update_parameters(name=job_name(sweep), slurm_setup=setup, **settings.sbatch())
     try:
-        jobs = executor.map_array(ArrayTask(), list(runs))
+        with contextlib.redirect_stderr(io.StringIO()) as said:  # of a refusal the last line is enough
+            jobs = executor.map_array(ArrayTask(), list(runs))
     except submitit.core.utils.FailedJobError as error:
-        raise UserError(f"SLURM refuses the sweep: {str(error).strip().splitlines()[-1]}") from error
+        reason = str(error).strip().splitlines()[-1]
+        if any(words in reason for words in _AWAY):  # not asked again: an answer that was lost may have been a yes
+            raise UserError(f"SLURM's controller is away ({reason}); the same command submits the sweep.") from error
+        raise UserError(f"SLURM refuses the sweep: {reason}") from error
+    print(said.getvalue(), end="", file=sys.stderr)
     return {run.name: job.job_id for run, job in zip(runs, jobs, strict=True)}
 
 
@@ -133,15 +150,17 @@ def jobs_in_queue(sweep: SweepFolder) -> dict[str, QueuedJob]:
     command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", f"--name={job_name(sweep)}"]
     answer = _ask(*command, "--format=%i %T %r")
     if answer.returncode:
-        reason = (answer.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"cluster=slurm: SLURM did not respond ({reason}). Start it on a cluster's login node.")
+        raise UserError(
+            f"cluster=slurm: SLURM did not respond ({_reason(answer)}). Start it on a cluster's login node."
+        )
     rows = (line.split(maxsplit=2) for line in answer.stdout.splitlines())
     return {number: QueuedJob(state, "".join(reason)) for number, state, *reason in rows}
 
 
 def _ask(*command: str) -> subprocess.CompletedProcess[str]:
     """SLURM's answer or refusal. A controller that is away, as during a restart, is asked again for five minutes."""
-    for patience in [_PAUSE] * 150 + [0.0]:
+    until = None
+    while True:
         try:
             answer = subprocess.run(command, capture_output=True, text=True)
         except FileNotFoundError:
@@ -149,9 +168,18 @@ def _ask(*command: str) -> subprocess.CompletedProcess[str]:
                 f"cluster=slurm: there is no {command[0]} here. Start it on a cluster's login node."
             ) from None
         if not answer.returncode or not any(words in answer.stderr for words in _AWAY):
-            break
-        time.sleep(patience)
-    return answer
+            return answer
+        if until is None:
+            until = time.monotonic() + _PATIENCE
+            words = f"waiting up to {_PATIENCE / 60:g} minutes for SLURM's controller ({_reason(answer)})"
+            print(words, file=sys.stderr, flush=True)
+        elif time.monotonic() > until:
+            return answer
+        time.sleep(_PAUSE)
+
+
+def _reason(answer: subprocess.CompletedProcess[str]) -> str:
+    return (answer.stderr.strip().splitlines() or ["no message"])[-1]
 
 
 def job_name(sweep: SweepFolder) -> str:

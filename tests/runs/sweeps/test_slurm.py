@@ -24,7 +24,7 @@ from hybrid.errors import LOST, UserError
 from hybrid.runs.jsonl import read_metrics
 from hybrid.runs.sweeps import slurm
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun
-from hybrid.runs.sweeps.launch import launch
+from hybrid.runs.sweeps.launch import cluster_settings, launch
 from hybrid.training import run as training
 
 _TRAINING = ["model=scat_linear", "data.subset.n=100", "analysis=none", "trainer.tensorboard=false"]
@@ -330,6 +330,51 @@ def test_before_submitit_requeues_the_controller_has_answered(make_sweep, monkey
     monkeypatch.setattr(slurm.time, "sleep", lambda seconds: None)
     assert slurm.ArrayTask().checkpoint(run).args == (run,)
     assert not answers
+
+
+def test_a_controller_that_is_away_is_asked_again_for_five_minutes_and_the_user_is_told_once(monkeypatch, capsys):
+    """scontrol requeue of SLURM 22.05 has words of its own for it."""
+    clock = iter(range(0, 10_000, 100))
+    monkeypatch.setattr(slurm.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(slurm.time, "sleep", lambda seconds: None)
+    asked = []
+
+    def answer(command, **_):
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 1, stdout="", stderr="Unexpected message received for job 7_1\n")
+
+    monkeypatch.setattr(slurm.subprocess, "run", answer)
+    monkeypatch.setattr(slurm, "own_job", lambda: "7_1")
+    with pytest.warns(UserWarning, match="job 7_1 cannot be requeued: Unexpected message"):
+        slurm.requeue()
+    assert len(asked) == 5
+    said = "waiting up to 5 minutes for SLURM's controller (Unexpected message received for job 7_1)\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_controller_that_is_away_at_the_submission_is_one_line_and_nothing_is_submitted_twice(
+    make_sweep, monkeypatch, tmp_path, capfd
+):
+    """Its answer may have been lost: a job of the sweep that the sweep does not know is not joined by another."""
+    pytest.importorskip("submitit", reason="needs the extra slurm")
+    sweep = make_sweep("seed=0,1")
+    refusal = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
+    programs = {"sbatch": f"echo '{refusal}' >&2; exit 1", "scontrol": "echo MaxArraySize = 1001"}
+    programs |= {"squeue": "echo 7_0 PENDING Resources", "srun": "exit 1", "scancel": "exit 1"}
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(UserError) as error:
+        slurm.submit(sweep, sweep.runs(), cluster_settings(["cluster=slurm"]))
+    assert str(error.value) == f"SLURM's controller is away ({refusal}); the same command submits the sweep."
+    assert capfd.readouterr().err == ""
+    with pytest.raises(
+        UserError, match=r"job 7_0 of this sweep is in the queue, but SLURM's answer .* scancel 7; then"
+    ):
+        slurm.not_in_queue(sweep, sweep.runs())
+    sweep.note_jobs({sweep.runs()[0].name: "7_0"})
+    assert [run.name for run in slurm.not_in_queue(sweep, sweep.runs())] == [sweep.runs()[1].name]
 
 
 def test_a_killed_run_is_requeued_if_it_had_come_to_a_checkpoint(make_sweep, quick_train, monkeypatch):
