@@ -57,7 +57,10 @@ def _heads() -> Iterator[tuple[str, Case]]:
     }
     for name, settings in heads.items():
         yield name, Case(f"{settings} {_SCATTERING} {_SYNC}")
-    yield "wrn, long steps", Case(f"model=scat_wrn model.head.k=2 {_SCATTERING} {_SYNC} optimizer.lr=0.1")
+    long = (
+        "data.size=32 trainer.batch_size=36 trainer.duration='6 steps' optimizer.lr=0.1 trainer.averages_begin=initial"
+    )
+    yield "wrn, six long steps", Case(f"model=scat_wrn model.head.k=2 {_SCATTERING} {_SYNC} {long}")
     yield "learned wavelets", Case(f"{heads['resnet']} model/frontend=scattering_learned model.frontend.J=2 {_SYNC}")
     yield "regular cnn", Case(f"model=regular_cnn model.head.width=8 model.head.dropout=0 {_SYNC}")
     narrow = "model.head.widths=[[8],[8],[8]] model.head.hidden=[16] model.head.dropout=0"

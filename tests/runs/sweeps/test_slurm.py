@@ -419,6 +419,31 @@ def test_a_run_one_of_whose_processes_died_is_requeued_by_the_first(make_sweep, 
     assert requeued == [run.name]
 
 
+def test_while_slurm_takes_a_lost_node_for_a_running_one_the_first_process_asks_to_be_requeued_once(
+    make_sweep, monkeypatch, tmp_path
+):
+    """SlurmdTimeout above trainer.rank_timeout: the ranks that are left know of the lost one first. The others leave it to the
+    first; if that is lost itself, SLURM requeues the job when it finds out."""
+    (run,) = make_sweep("seed=0").runs()
+    scontrol, asked = tmp_path / "scontrol", tmp_path / "asked"
+    scontrol.write_text(
+        f'#!/bin/sh\necho "$@" >> {asked}\n[ "$1" = requeue ] || echo JobId=8 JobState=RUNNING Requeue=1\n'
+    )
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("hybrid.runs.sweeps.job._TRAIN", (sys.executable, "-c", f"raise SystemExit({LOST})"))
+    for name, value in {"SLURM_JOB_ID": "8", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    stamps = iter([None, 1, None, 1])
+    monkeypatch.setattr(slurm, "_last_checkpoint", lambda run: next(stamps))
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    assert slurm.ArrayTask()(run).state == "killed" and not asked.exists()
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    with pytest.raises(SystemExit, match="requeued as job 7_1"):
+        slurm.ArrayTask()(run)
+    assert asked.read_text().splitlines() == ["show job --oneliner 7_1", "requeue 7_1"]
+
+
 def test_commands_that_are_absent_and_too_long_arrays_are_one_line(tmp_path, monkeypatch):
     for name in ("squeue", "scancel", "sbatch"):
         (tmp_path / name).write_text("#!/bin/sh\n")
