@@ -250,7 +250,7 @@ def requeue() -> None:
     """Put this job back into the queue, and end."""
     number = own_job()
     answer = _ask("scontrol", "requeue", number)
-    if answer.returncode:
+    if answer.returncode > 0:  # below 0: it was ended with the job, which was requeued before it could say so
         warnings.warn(f"job {number} cannot be requeued: {answer.stderr.strip()}", stacklevel=2)
         return
     raise SystemExit(f"requeued as job {number}")

@@ -444,6 +444,17 @@ def test_while_slurm_takes_a_lost_node_for_a_running_one_the_first_process_asks_
     assert asked.read_text().splitlines() == ["show job --oneliner 7_1", "requeue 7_1"]
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_a_requeue_that_ends_its_own_command_is_no_failure(monkeypatch, recwarn):
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    for code, error in ((0, ""), (-signal.SIGTERM, ""), (1, "Job is not running")):
+        answer = subprocess.CompletedProcess([], code, stdout="", stderr=error)
+        monkeypatch.setattr(slurm, "_ask", lambda *command, answer=answer: answer)
+        with pytest.raises(SystemExit, match="requeued as job 9") if code <= 0 else contextlib.nullcontext():
+            slurm.requeue()
+    assert [str(warning.message) for warning in recwarn] == ["job 9 cannot be requeued: Job is not running"]
+
+
 def test_commands_that_are_absent_and_too_long_arrays_are_one_line(tmp_path, monkeypatch):
     for name in ("squeue", "scancel", "sbatch"):
         (tmp_path / name).write_text("#!/bin/sh\n")
