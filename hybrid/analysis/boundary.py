@@ -17,7 +17,7 @@ from hybrid.analysis.checks import checked_features, checked_labels
 from hybrid.analysis.nearest import Neighbours, nearest_neighbours
 from hybrid.errors import UserError
 
-_ROWS = 16384  # samples at a time: their (k, k) tables of equal labels take some 15 MB
+_ROWS = 4096  # samples at a time: their tables of labels and votes stay in a cache
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ def boundary_counts(
     labels, neighbours = _checked(features, labels, k_max, neighbours, memory_bytes)
 
     def memberships(own: Tensor, others: Tensor) -> Tensor:
-        wrong = others != own[:, None]
-        majority = 2 * wrong.cumsum(1) > torch.arange(1, k_max + 1, device=own.device)
-        plurality = _wrong_votes(others, wrong).cummax(1).values > (~wrong).cumsum(1)
-        return torch.stack([majority.cummin(1).values, majority, plurality])
+        wrong = others != own
+        majority = 2 * _running(torch.add, wrong) > torch.arange(1, k_max + 1, device=own.device)[:, None]
+        plurality = _running(torch.maximum, _wrong_votes(others, wrong)) > _running(torch.add, ~wrong)
+        return torch.stack([_running(torch.minimum, majority), majority, plurality])
 
     nested, plain, plurality = _counts(labels, neighbours, k_max, memberships)
     return BoundaryCounts(len(labels), k_max, nested, plain, plurality)
@@ -84,10 +84,10 @@ def released_boundary_counts(
     labels, neighbours = _checked(features, labels, k_max, neighbours, memory_bytes)
 
     def memberships(own: Tensor, others: Tensor) -> Tensor:
-        wrong = others != own[:, None]
+        wrong = others != own
         # Votes are doubled, and one more goes to labels below the own one: they win a tie.
-        rivals = torch.where(wrong, 2 * _wrong_votes(others, wrong) + (others < own[:, None]), 0).cummax(1).values
-        return (rivals > 2 * ((~wrong).cumsum(1) + 1)).cummin(1).values[None]
+        rivals = _running(torch.maximum, 2 * _wrong_votes(others, wrong) + (others < own))
+        return _running(torch.minimum, rivals > 2 * (_running(torch.add, ~wrong) + 1))[None]
 
     return _counts(labels, neighbours, k_max, memberships)[0]
 
@@ -108,19 +108,30 @@ def _checked(
 
 
 def _wrong_votes(others: Tensor, wrong: Tensor) -> Tensor:
-    """(n, k): how many of the neighbours up to this one have its label; 0 if that is the sample's own label.
+    """(k, n) int32: how many of the neighbours up to this one have its label; 0 if that is the sample's own label.
 
     Only the label of the k-th neighbour gains a vote at k, so a running maximum of these is the best wrong label's votes,
     whatever the number of classes.
     """
-    votes = (others[:, :, None] == others[:, None, :]).tril_().sum(2)
-    return votes.masked_fill_(~wrong, 0)
+    votes = torch.zeros_like(others)
+    for place, other in enumerate(others):
+        votes[place:] += others[place:] == other
+    return votes.mul_(wrong)
+
+
+def _running(combine: Callable[[Tensor, Tensor], Tensor], table: Tensor) -> Tensor:
+    """Each row of (k, n) combined with all rows before it; sums of booleans are int32."""
+    table = table.int() if combine is torch.add else table.clone()
+    for before, row in zip(table[:-1], table[1:], strict=True):
+        combine(before, row, out=row)
+    return table
 
 
 def _counts(
     labels: Tensor, neighbours: Neighbours, k_max: int, memberships: Callable[[Tensor, Tensor], Tensor]
 ) -> list[tuple[int, ...]]:
-    """How many samples belong to each curve, for k = 1 … k_max; memberships(own (n,), neighbours' (n, k)) is (curves, n, k)."""
-    blocks = zip(labels.split(_ROWS), neighbours.indices[:, :k_max].split(_ROWS), strict=True)
-    total = sum(memberships(own, labels[indices]).sum(1) for own, indices in blocks)
+    """How many samples belong to each curve, for k = 1 … k_max; memberships(own (n,), neighbours' (k, n)) is (curves, k, n)."""
+    classed = labels.unique(return_inverse=True)[1].int()  # in the order of the labels
+    blocks = zip(classed.split(_ROWS), neighbours.indices[:, :k_max].split(_ROWS), strict=True)
+    total = sum(memberships(own, classed[indices].T.contiguous()).sum(2) for own, indices in blocks)
     return [tuple(curve) for curve in total.tolist()]
