@@ -114,8 +114,18 @@ __attribute__((noinline)) void shrink(const Candidates& found, long query) {
     found.kept[query] = wanted;
     return;
   }
-  long kept = 0;
-  for (long i = 0; i < count; i++) {
+  long kept = 0, i = 0;
+#if defined(__AVX512F__) && LANES == 16
+  for (; i + LANES <= count; i += LANES) {  // what is written lies in front of what is read next
+    const __m512 part = _mm512_loadu_ps(scores + i);
+    const __m512i numbers = _mm512_loadu_si512(points + i);
+    const __mmask16 mask = _mm512_cmp_ps_mask(part, _mm512_set1_ps(bound), _CMP_GT_OQ);
+    _mm512_storeu_ps(scores + kept, _mm512_maskz_compress_ps(mask, part));
+    _mm512_storeu_si512(points + kept, _mm512_maskz_compress_epi32(mask, numbers));
+    kept += __builtin_popcount(mask);
+  }
+#endif
+  for (; i < count; i++) {
     float score = scores[i];
     scores[kept] = score;
     points[kept] = points[i];
@@ -393,36 +403,58 @@ double limit_of(double distance, double square, const Errors& errors) {
   return (scaled * scaled * (1 + errors.distance) + square * errors.distance) / 2 + errors.underflow;
 }
 
+// Write the k pairs with the smallest distances, ties by index, in their order. The result is the largest of them.
+double order(const std::vector<double>& exact, const std::vector<int64_t>& points, long k, double* distances, int64_t* indices) {
+  const long count = exact.size();
+  const double* all = exact.data();
+  const int64_t* numbers = points.data();
+  if (count > 256) {
+    std::vector<std::pair<double, int64_t>> pairs;
+    for (long i = 0; i < count; i++) pairs.emplace_back(all[i], numbers[i]);
+    std::partial_sort(pairs.begin(), pairs.begin() + k, pairs.end());
+    for (long i = 0; i < k; i++) distances[i] = pairs[i].first, indices[i] = pairs[i].second;
+    return distances[k - 1];
+  }
+  for (long i = 0; i < count; i++) {
+    const double own = all[i];
+    const int64_t number = numbers[i];
+    int64_t rank = 0;
+#pragma omp simd reduction(+ : rank)
+    for (long j = 0; j < count; j++) rank += (all[j] < own) | ((all[j] == own) & (numbers[j] < number));
+    if (rank < k) distances[rank] = own, indices[rank] = number;
+  }
+  return distances[k - 1];
+}
+
 template <typename Number>
 void nearest(const Number* points, const Number* all_queries, const Side& queries, long width, long k, const Candidates& found,
              const Errors& errors, double* distances, int64_t* indices, double* limits, int threads) {
 #pragma omp parallel num_threads(threads)
   {
-    std::vector<double> buffer(width);
-    std::vector<std::pair<float, int64_t>> scored;
-    std::vector<std::pair<double, int64_t>> exact;
+    std::vector<double> buffer(width), exact;
+    std::vector<int64_t> nearby;
 #pragma omp for schedule(dynamic, 64)
     for (long query = 0; query < queries.count; query++) {
       if (found.kept[query] > found.wanted + found.wanted / 8) shrink(found, query);
-      scored.clear();
+      const float* scores = found.scores + query * found.capacity;
+      const int32_t* candidates = found.points + query * found.capacity;
+      const long kept = found.kept[query];
       exact.clear();
-      for (long place = query * found.capacity, i = 0; i < found.kept[query]; i++)
-        scored.emplace_back(found.scores[place + i], found.points[place + i]);
-      std::nth_element(scored.begin(), scored.begin() + k - 1, scored.end(), std::greater<>());
-      double farthest = 0, limit = INFINITY;
-      for (long i = 0; i < (long)scored.size(); i++) {
-        if (-(double)scored[i].first > limit) continue;  // farther than k others
-        squares(all_queries + query * width, points + scored[i].second * width, width, buffer.data());
-        exact.emplace_back(std::sqrt(folded_sum(buffer.data(), width)), scored[i].second);
-        farthest = std::max(farthest, exact.back().first);
-        if (i == k - 1) limit = limit_of(farthest, queries.squares[query], errors);
-      }
-      std::partial_sort(exact.begin(), exact.begin() + k, exact.end());
-      for (long i = 0; i < k; i++) {
-        distances[query * k + i] = exact[i].first;
-        indices[query * k + i] = exact[i].second;
-      }
-      limit = limit_of(exact[k - 1].first, queries.squares[query], errors);
+      nearby.clear();
+      auto measure = [&](long point) {
+        squares(all_queries + query * width, points + point * width, width, buffer.data());
+        exact.push_back(std::sqrt(folded_sum(buffer.data(), width)));
+        nearby.push_back(point);
+      };
+      float first = separating_bound(scores, kept, k);
+      if (count_above(scores, kept, first) < k) first = -INFINITY;
+      for (long i = 0; i < kept; i++)
+        if (scores[i] > first) measure(candidates[i]);
+      double limit = limit_of(*std::max_element(exact.begin(), exact.end()), queries.squares[query], errors);
+      for (long i = 0; i < kept; i++)
+        if (!(scores[i] > first) && -(double)scores[i] <= limit) measure(candidates[i]);
+      const double farthest = order(exact, nearby, k, distances + query * k, indices + query * k);
+      limit = limit_of(farthest, queries.squares[query], errors);
       limits[query] = -(double)found.bounds[query] > limit ? INFINITY : limit;
     }
   }
