@@ -109,8 +109,7 @@ class Kernel:
         count, dimension = search.points.shape
         copies = 0 if _given(search, search.points) else _number(search).itemsize
         needed = (count + self.panel) * (dimension * (4 + copies) + 12)
-        few = self.panel * _row_bytes(search)
-        enough = needed <= search.memory_bytes // 2 and few <= search.memory_bytes // 4
+        enough = needed <= search.memory_bytes // 8 * 5 and self._block_rows(search, itself=False) > 0
         return enough and math.isfinite(product_error(dimension, torch.float32))
 
     def run(self, search: Search, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,7 +128,7 @@ class Kernel:
         """Whether products of bfloat16 numbers are possible, and may be worth the search of a sample that tells."""
         count, dimension = search.points.shape
         large = count >= _HALVES_FROM[0] and dimension >= _HALVES_FROM[1]
-        return self.has_halves and large and search.queries is search.points and count <= self._block_rows(search)
+        return self.has_halves and large and self._is_itself(search)
 
     def _again(
         self, search: Search, frame: Frame, distances: Tensor, indices: Tensor, limits: Tensor
@@ -144,8 +143,8 @@ class Kernel:
 
     def _blocks(self, search: Search, frame: Frame, points: _Side) -> tuple[Tensor, Tensor, Tensor]:
         """The search with prepared points, a block of the queries at a time."""
-        given, rows = _numbers(search, search.points), self._block_rows(search)
-        itself = search.queries is search.points and len(search.points) <= rows
+        given, itself = _numbers(search, search.points), self._is_itself(search)
+        rows = self._block_rows(search, itself=itself)
         wanted = search.wanted + points.halves * search.k // 2
         results = []
         for block in torch.arange(len(search.queries)).split(rows):
@@ -160,8 +159,14 @@ class Kernel:
             results.append(self._nearest(given, numbers, queries, search.k, found, frame))
         return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
 
-    def _block_rows(self, search: Search) -> int:
-        return search.memory_bytes // 4 // _row_bytes(search) // self.panel * self.panel
+    def _is_itself(self, search: Search) -> bool:
+        """Whether a set is searched in itself, and there is memory for the candidates of all."""
+        return search.queries is search.points and len(search.points) <= self._block_rows(search, itself=True)
+
+    def _block_rows(self, search: Search, *, itself: bool) -> int:
+        """How many queries a quarter of the memory holds: candidates, results, and coordinates twice if they are no points."""
+        row = 8 * _capacity(search.wanted + search.k // 2) + 64 + 12 * search.points.shape[1] * (not itself)
+        return search.memory_bytes // 4 // row // self.panel * self.panel
 
     def _side(self, features: Tensor, frame: Frame, *, halves: bool = False, loss: float | None = None) -> _Side:
         """The features in panels. loss: that of the points among which these are."""
@@ -212,11 +217,6 @@ class Kernel:
             for argument in arguments
         ]  # fmt: skip
         return getattr(self.library, name)(*converted, ctypes.c_int(torch.get_num_threads()))
-
-
-def _row_bytes(search: Search) -> int:
-    """Bytes for the candidates of one query, for its coordinates twice, and for its results."""
-    return 8 * _capacity(search.wanted + search.k // 2) + 64 + 12 * search.points.shape[1]
 
 
 def _rows(forbidden: Tensor | None, rows: Tensor) -> Tensor | None:
