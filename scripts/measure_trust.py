@@ -1,9 +1,12 @@
-"""Measure what it costs to distrust files: processor time in ms, the median of several tries.
+"""Measure what it costs to distrust files and other ranks: processor time in ms, the median of several tries.
 
     python scripts/measure_trust.py
 
 It makes a small run in a temporary folder and times: reading its configuration, checking the classes that it names, loading a
-checkpoint of 64 MB with and without its checksum, and the checksums of 64 MB of kept features.
+checkpoint of 64 MB with and without its checksum, and the checksums of 64 MB of kept features. Of several ranks it times the
+computation of each before its first step, by which all can be compared (settings, sources and versions; the pixels of 60,000
+images of 32×32), and at a checkpoint (the sums over all weights' bits, for models of two sizes). The messages between ranks are
+not timed: they are some hundred bytes.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ import yaml
 from omegaconf import OmegaConf
 
 from hybrid.configuration.composition import compose
+from hybrid.configuration.from_config import model_from
 from hybrid.configuration.kept import as_kept, read_kept
 from hybrid.configuration.trust import check_trusted
-from hybrid.training import checkpoint
+from hybrid.training import agreement, checkpoint
 from hybrid.training.feature_cache.file import checksums
 
 
@@ -35,6 +39,25 @@ def milliseconds(function: Callable[[], object], tries: int = 9) -> float:
         function()
         found.append(1000 * (time.process_time() - begun))
     return statistics.median(found)
+
+
+def costs_of_agreement() -> dict[str, Callable[[], object]]:
+    """What a rank computes so that all ranks can be compared."""
+    cfg = compose(["model=scat_resnet"])
+    pixels = np.zeros((60_000, 3, 32, 32), dtype=np.uint8)
+    facts = len(list(agreement._facts_of_start(cfg)))
+    costs: dict[str, Callable[[], object]] = {
+        f"a start: {facts} settings, files, versions": lambda: list(agreement._facts_of_start(cfg)),
+        "a start: 60,000 images of 32 x 32": lambda: agreement._digest(pixels),
+    }
+    for name in ("scat_resnet", "scat_wrn"):
+        model = model_from(compose([f"model={name}"]).model, image_shape=(1, 32, 32), num_classes=10)
+        tensors = [tensor for _, tensor in agreement._shared_tensors(model)]
+        millions = sum(tensor.numel() for tensor in tensors) / 1e6
+        costs[f"a checkpoint: {millions:.1f} million weights"] = lambda own=tensors: [
+            agreement._sum_of_bits(tensor) for tensor in own
+        ]
+    return costs
 
 
 def main() -> None:
@@ -54,6 +77,7 @@ def main() -> None:
             "a checkpoint of 64 MB: with its checksum": lambda: checkpoint.load(weights),
             "checksums of 64 MB of features": lambda: checksums(features),
         }
+        costs |= costs_of_agreement()
         for name, function in costs.items():
             print(f"{name:42} {milliseconds(function):8.1f} ms")
 
