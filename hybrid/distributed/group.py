@@ -14,33 +14,27 @@ from __future__ import annotations
 import contextlib
 import datetime
 import faulthandler
-import hashlib
 import logging
 import os
-import platform
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from hybrid.distributed.launch import Launch
 from hybrid.distributed.meeting import meet
-from hybrid.distributed.rank_slices import Shares
 from hybrid.distributed.watch import GRACE, Watch, outlive_no_parent
 from hybrid.errors import PeerLost, Stopped, UserError, is_one_line
-from hybrid.seeding import seed_everything
 
 T = TypeVar("T")
 
 # How long a rank waits for one that lives but does not come: rank 0 may download data or draw figures. The dead are found by
 # the watch, much sooner.
 _PATIENCE = datetime.timedelta(hours=1)
-_ABSENT = "(absent)"
 _watch: Watch | None = None
 
 
@@ -191,55 +185,6 @@ def together(action: Callable[[], T]) -> T:
     return value  # type: ignore[return-value]
 
 
-def compare(describe: Callable[[], dict[str, Any]]) -> None:
-    """Raise UserError on every rank, naming rank, host, setting and both values, unless `describe` says the same on all.
-
-    A hash is exchanged first; what the ranks have described, only where it differs.
-    """
-    if size() == 1:
-        return
-    mine = together(describe)
-    digest = hashlib.sha256(repr(sorted((name, repr(value)) for name, value in mine.items())).encode()).hexdigest()
-    if len(set(gather_objects(digest))) == 1:
-        return
-    (first_host, first), *others = gather_objects((platform.node(), mine))
-    for number, (host, theirs) in enumerate(others, start=1):
-        different = [name for name in {**first, **theirs} if first.get(name, _ABSENT) != theirs.get(name, _ABSENT)]
-        if not different:
-            continue
-        name = different[0]
-        here, there = (_shown(facts.get(name, _ABSENT)) for facts in (theirs, first))
-        more = f" ({len(different) - 1} more of its settings differ)" if len(different) > 1 else ""
-        raise UserError(
-            f"rank {number} on {host} has {name}={here}, and rank 0 on {first_host} has {there}{more}: all ranks of a run need "
-            "the same configuration, code and data."
-        )
-
-
-def prepare(action: Callable[[], Any]) -> None:
-    """Do something once per machine before the others do it: they find its result, such as downloaded files."""
-    first = Launch.read().local_rank == 0
-    together(lambda: action() if first else None)
-    together(lambda: None if first else action())
-
-
-def own_shares(accumulation: int) -> Shares:
-    """Which part of each training batch is this rank's."""
-    return Shares(rank=rank(), ranks=size(), parts=accumulation)
-
-
-def same_weights(model: torch.nn.Module) -> None:
-    """Give every rank rank 0's weights and persistent buffers; scattering filters are neither, and stay where they are."""
-    if size() > 1:
-        model.load_state_dict(from_main(lambda: {name: value.cpu() for name, value in model.state_dict().items()}))
-
-
-def seed_rank(seed: int) -> None:
-    """After the weights were drawn, alike on all ranks: other random numbers (dropout) for each rank but the first."""
-    if not is_main():
-        seed_everything(int(np.random.SeedSequence([seed, rank()]).generate_state(1, np.uint64)[0] >> np.uint64(1)))
-
-
 def heard(word: str, *, say: bool) -> bool:
     """Whether any rank has said this word; `say` says it. Nobody waits, so the ranks may hear of it one after the other."""
     return say if _watch is None else _watch.heard(word, say=say)
@@ -274,11 +219,6 @@ def _meet(launch: Launch, timeout: float) -> Watch:
             "MASTER_PORT=… chooses another port."
         ) from error
     return watch
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
 
 
 def _part() -> None:
