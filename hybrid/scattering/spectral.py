@@ -97,6 +97,14 @@ def inverse(spectra: Tensor) -> Tensor:
     return torch.fft.ifft2(torch.view_as_complex(spectra.unflatten(-1, (-1, 2))), norm="forward")
 
 
+def filtered(spectra: Tensor, filters: Tensor) -> Tensor:
+    """Spectra (..., h, 2w) of real maps, times one symmetric filter (h, 2w), which divides by h·w -> real maps (..., h, w)."""
+    height, width = spectra.shape[-2], spectra.shape[-1] // 2
+    half = 2 * (width // 2 + 1)  # a real map's other frequencies are conjugates of these
+    product = (spectra[..., :half] * filters[..., :half]).unflatten(-1, (-1, 2))
+    return torch.fft.irfft2(torch.view_as_complex(product), s=(height, width), norm="forward")
+
+
 def inverse_modulus(spectra: Tensor, *, differentiable: bool) -> Tensor:
     """|inverse Fourier transform| of (..., h, 2w), without the division by h·w: (..., h, w), real.
 
@@ -111,9 +119,9 @@ def inverse_modulus(spectra: Tensor, *, differentiable: bool) -> Tensor:
 
 
 def modulus_of_parts(real: Tensor, imaginary: Tensor, *, differentiable: bool) -> Tensor:
-    """|z| of real and imaginary parts; without `differentiable` it is written over them. Its gradient at 0 is 0."""
+    """|z| of real and imaginary parts; without `differentiable` it is written over the former. Its gradient at 0 is 0."""
     if not differentiable:
-        return real.square_().add_(imaginary.square_()).sqrt_()
+        return real.square_().addcmul_(imaginary, imaginary).sqrt_()
     return _root(real.square() + imaginary.square())
 
 

@@ -23,6 +23,7 @@ from hybrid.scattering.rotation.parameters import RotationSettings
 from hybrid.scattering.spectral import (
     apply_separable,
     filter_and_fold,
+    filtered,
     inverse,
     is_traced,
     modulus_of_parts,
@@ -105,8 +106,7 @@ class RotationEngine(nn.Module):
 
     def _angular_paths(self, U1_hat: Tensor, j1: int) -> Tensor:
         """V of all k2, averaged: spectra (B, θ1, h, 2w) -> (B, paths, h', w')."""
-        smooth = filter_and_fold(U1_hat, getattr(self, f"phi_{j1}").to(U1_hat.dtype), 1, differentiable=True)
-        maps = torch.view_as_real(inverse(smooth))[..., 0].transpose(0, 1)  # U1 ⋆ φ, (θ1, B, h, w)
+        maps = filtered(U1_hat, getattr(self, f"phi_{j1}").to(U1_hat.dtype)).transpose(0, 1)  # U1 ⋆ φ, (θ1, B, h, w)
         moduli = self._moduli(self.of_moduli, maps.flatten(1)).unflatten(0, (self.settings.K, -1))
         averages = self._over_angles(moduli, 1).flatten(0, 1).unflatten(-1, maps.shape[1:])
         return self._lowpass(averages.transpose(0, 1), j1)
