@@ -1,6 +1,6 @@
 """How much rotated images change translation scattering, roto-translation scattering and a trained network, beside one another.
 
-    hybrid train model=wrn_16_8 data=mnist data.subset.n=1000 model.head.k=1 trainer.duration="300 steps" run.name=cnn
+    hybrid train model=wrn_16_8 model.head.k=1 data=mnist data.subset.n=1000 trainer.duration="300 steps" run.name=cnn
     python scripts/measure_rotation.py run=outputs/cnn to=rotation
 
 Each image of the run's test set is turned about its centre by some angles. A representation is one vector for an image: the
@@ -50,7 +50,8 @@ class Options:
 def measure_rotation(options: Options) -> None:
     """Measure, print, write."""
     run = hybrid.load_run(options.run, device="cpu")
-    images = torch.stack([run.data.splits["test"][i][0] for i in range(options.images)])
+    loader = run.data.loader("test", batch_size=options.images, raw=True)
+    images = next(iter(loader.epoch(0))).images.float()
     changes = relative_changes(represent_by(run, options.J), images, options.angles)
     print(f"{'angle':>6} " + " ".join(f"{name:>17}" for name in changes))
     for number, angle in enumerate(options.angles):
@@ -100,7 +101,7 @@ def write(folder: Path, angles: tuple[float, ...], changes: dict[str, np.ndarray
         rows.append(",".join([f"{angle:g}", *(f"{np.median(values[number]):.6g}" for values in changes.values())]))
     (folder / "rotation.csv").write_text("\n".join(rows) + "\n")
     panel = StabilityPanel(angles, list(changes.items()))
-    figure = stability_curves({LABEL: panel}, ylabel="change / distance of two images")
+    figure = stability_curves({LABEL: panel}, ylabel="change")
     figure.savefig(folder / "rotation.png", dpi=200)
     print(f"{folder / 'rotation.csv'} and rotation.png are written.")
 
