@@ -43,6 +43,11 @@ class Launch:
             else ""
         )
 
+    @property
+    def with_store(self) -> str:
+        """Words behind "rank 0" for whoever may have taken the store along: " or its torchrun", " on node1" under srun."""
+        return " or its torchrun" if self.manner == "torchrun" else self.place_of(0)
+
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Launch:
         """From the environment's variables (this process's own by default). UserError where they are incomplete.

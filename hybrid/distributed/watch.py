@@ -94,7 +94,7 @@ class Watch:
                     members = self.read_members()
                 self._lost = self._look(members)
             except RuntimeError:  # the store is gone, and with it whoever kept it
-                self._lost = self._loss(*(self._dead(members) or (0, "or its torchrun died", LOST)))
+                self._lost = self._loss(*(self._dead(members) or (0, f"{self.launch.with_store} died".strip(), LOST)))
             if self._lost is not None:
                 return self._end()
         return None
@@ -106,8 +106,8 @@ class Watch:
             waited = waited + 1 if seen == self._rounds else 0
             seen = self._rounds
             if waited * self._interval > self.timeout:
-                what = f"or its torchrun has given no sign of life for {self.timeout:g} seconds"
-                self._lost = self._loss(0, what, LOST)
+                what = f"{self.launch.with_store} has given no sign of life for {self.timeout:g} seconds"
+                self._lost = self._loss(0, what.strip(), LOST)
                 self._end()
 
     def read_members(self) -> dict[int, dict[str, Any]]:

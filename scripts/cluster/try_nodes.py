@@ -334,7 +334,7 @@ def try_sweep_rank_killed_elsewhere(lab: Lab) -> str:
     said = end(sweep, code=1)
     check("1 of 3 runs are not finished" in said, said)
     check_sweep(lab, lab.sweep(seeds()), begun=(2, 2, 1))
-    return "before a checkpoint: left for the same command; after an evaluation: requeued; after the summary: finished"
+    return "before a checkpoint: left; after an evaluation: requeued; after the summary: finished"
 
 
 def try_sweep_power_cut(lab: Lab) -> str:
@@ -427,7 +427,7 @@ def try_srun_rank_missing(lab: Lab) -> str:
                 lab.let_go("come")
     found = re.search(r"waiting at (\S+), up to 10 minutes, for rank 1 on node\d of 2 processes", said)
     check(found and srun.returncode, said)
-    return f'"{found[0]}"; srun --kill-on-bad-exit ends it'
+    return f'"{found[0].replace(", up to 10 minutes,", " …")}"; srun ends it'
 
 
 def try_srun_script(lab: Lab) -> str:

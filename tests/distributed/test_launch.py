@@ -101,3 +101,17 @@ def test_the_host_of_each_rank(hosts, tasks, ranks):
 def test_a_rank_too_many_is_refused():
     with pytest.raises(UserError, match="rank 4, and the run has 4 .RANK counts from 0."):
         Launch.read({**TORCHRUN, "RANK": "4"})
+
+
+def test_where_rank_0_was_is_said_and_torchrun_is_named_under_torchrun_alone():
+    """The store ends with rank 0 under srun, and with the first agent under torchrun."""
+    variables = {
+        "SLURM_PROCID": "1",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_LOCALID": "0",
+        "SLURM_STEP_NODELIST": "node[1-2]",
+    }
+    of_srun = Launch.read({**variables, "SLURM_STEP_TASKS_PER_NODE": "1(x2)"})
+    assert of_srun.with_store == " on node1"
+    assert Launch.read(variables).with_store == ""
+    assert Launch(rank=1, size=2, manner="torchrun").with_store == " or its torchrun"
