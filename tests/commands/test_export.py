@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 from hybrid.configuration.from_config import model_from
+from hybrid.configuration.signature import sign
 from hybrid.data.images import ImageReader
 from hybrid.export import package, torch_program
 from hybrid.export.pipeline import Pipeline
@@ -46,6 +49,20 @@ def test_weights_and_description_are_enough_to_build_the_model_again(finished, m
     twin = model_from(description["config"]["model"], image_shape=shape, num_classes=10).eval()
     twin.load_state_dict(safetensors.load_file(str(tmp_path / "model.safetensors")))
     torch.testing.assert_close(twin(model.preprocessing(images)), model(images), atol=1e-5, rtol=0)
+
+
+def test_no_value_of_the_environment_is_exported_or_printed(finished, call, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "hunter2")
+    run = tmp_path / "run"
+    shutil.copytree(finished.path, run)
+    cfg = OmegaConf.load(run / "config.yaml")
+    cfg.loggers = [{"wandb": {"key": "${oc.env:SECRET}"}}]
+    cfg.run.root = "/x/${oc.env:SECRET}"
+    (run / "config.yaml").write_text(sign(OmegaConf.to_yaml(cfg)))  # the user's own: the values are used, and not told
+    code, said, errors = call("export", f"run={run}", f"to={tmp_path / 'out'}", "formats=[safetensors]")
+    assert code == 0 and "hunter2" not in said + errors, errors
+    assert "${oc.env:SECRET}" in (tmp_path / "out" / "model.json").read_text()
+    assert not any(b"hunter2" in path.read_bytes() for path in (tmp_path / "out").iterdir())
 
 
 def test_the_description_says_how_a_file_becomes_an_image(finished, model, call, tmp_path):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch.distributed as dist
 
 from hybrid import distributed
 from hybrid.distributed import meeting
-from hybrid.errors import LOST
+from hybrid.distributed.launch import Launch
+from hybrid.errors import LOST, UserError
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +35,24 @@ def test_who_is_missing_is_said_and_the_ranks_meet_when_it_comes(ranks, late):
     group = ranks(2, meet_as({late: 2}))
     assert [result[0] for result in group.results()] == [[0, 1], [0, 1]]
     assert f"up to 10 minutes, for rank {late} of 2 processes" in group.said(1 - late) and group.said(late) == ""
+
+
+def test_the_first_process_that_stays_alone_says_so_every_minute_and_gives_up_after_ten(monkeypatch, capsys):
+    """By a clock that moves when somebody sleeps. So waits a single process with the variables of `srun -n 4`."""
+    clock = SimpleNamespace(
+        now=0.0, monotonic=lambda: clock.now, sleep=lambda pause: setattr(clock, "now", clock.now + pause)
+    )
+    monkeypatch.setattr(meeting, "time", clock)
+    monkeypatch.setattr(meeting, "_SAY_AFTER", 10.0)
+    alone = object.__new__(meeting._Meeting)
+    alone.launch = Launch(rank=0, size=4, address="n1", port=5, manner="srun")
+    with pytest.raises(
+        UserError, match="rank 0 has waited in vain: .* for rank 1.*, rank 2.*, rank 3.* of 4 processes"
+    ):
+        alone._wait(lambda: False, lambda: [1, 2, 3])
+    lines = capsys.readouterr().err.splitlines()
+    assert 600 < clock.now < 602 and len(lines) == 10  # after 10 seconds, and every minute from then on
+    assert all("env -u SLURM_STEP_NUM_TASKS" in line for line in lines)
 
 
 def test_a_rank_that_dies_while_another_is_waited_for_ends_the_others_at_once(ranks):

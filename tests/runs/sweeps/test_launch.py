@@ -77,6 +77,15 @@ def test_a_sweep_of_one_run_is_told_in_the_singular_and_the_run_has_a_name(quick
     assert capfd.readouterr().out.startswith("1 run, finished already\n")
 
 
+def test_a_glob_of_models_is_the_models_of_that_name(quick_train, tmp_path, call):
+    code, said, errors = call("train", "-m", f"run.root={tmp_path / 'runs'}", "model=glob(scat_l*)")
+    assert code == 0 and said.startswith("1 run, not finished yet\n") and "the run is finished" in said, errors
+    (run,) = SweepFolder.find("last", root=tmp_path / "runs").runs()
+    assert run.read_config().choices.model == "scat_linear"
+    code, said, errors = call("train", "-m", f"run.root={tmp_path / 'runs'}", "model=glob(nothing*)")
+    assert (code, said, errors.count("\n")) == (2, "", 1) and errors.startswith("error: "), errors
+
+
 def test_a_run_without_overrides_is_called_by_its_name(make_sweep):
     sweep = make_sweep("seed=0")
     (run,) = sweep.runs()
