@@ -1,20 +1,29 @@
 """Measure what it costs to distrust files and other ranks: processor time in ms, the median of several tries.
 
     python scripts/measure_trust.py
+    python scripts/measure_trust.py before=COMMIT repeats=5      # whole processes of that commit and of the working tree
 
-It makes a small run in a temporary folder and times: reading its configuration, checking the classes that it names, loading a
-checkpoint of 64 MB with and without its checksum, and the checksums of 64 MB of kept features. Of several ranks it times the
+Without `before` it makes a small run in a temporary folder and times: reading its configuration, checking the classes that it
+names, loading a checkpoint of 64 MB with and without its checksum, and the checksums of 64 MB of kept features. Of several ranks it times the
 computation of each before its first step, by which all can be compared (settings, sources and versions; the pixels of 60,000
 images of 32×32), and at a checkpoint (the sums over all weights' bits, for models of two sizes). The messages between ranks are
 not timed: they are some hundred bytes.
+
+With `before` the two trees take turns at starting the processes of `WHOLE`; a first round, which fills the caches, is not
+counted.
 """
 
 from __future__ import annotations
 
+import os
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +31,48 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
+from hybrid.configuration.arguments import check_at_least, command, option
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import model_from
 from hybrid.configuration.kept import as_kept, read_kept
 from hybrid.configuration.trust import check_trusted
 from hybrid.training import agreement, checkpoint
 from hybrid.training.feature_cache.file import checksums
+
+_SMALL = [
+    "data=digits", "model=scat_linear", "data.subset.n=100", "trainer.batch_size=10", "analysis=none", "augmentation=none",
+    "optimizer.lr=0.05", "trainer.tensorboard=false", "trainer.progress=none", "trainer.device=cpu",
+]  # fmt: skip
+_CHECKPOINT = """
+import pathlib, torch
+from hybrid.training import checkpoint
+path = pathlib.Path("last.pt")
+checkpoint.save(path, {"step": 1, "model": {"weight": torch.rand(1 << 24)}})
+checkpoint.load(path)
+"""
+# what -> the arguments of Python. A run of the same folder is continued, so each has a root of its own.
+WHOLE = {
+    "import hybrid": ("-c", "import hybrid"),
+    "import hybrid.training.run": ("-c", "import hybrid.training.run"),
+    "a run of one step": ("-m", "hybrid", "train", *_SMALL, "trainer.duration=1 steps"),
+    "a checkpoint of 64 MB, written and read": ("-c", _CHECKPOINT),
+    "a run that keeps features": (
+        "-m", "hybrid", "train", *_SMALL, "trainer.duration=10 steps", "trainer.feature_cache=disk",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of the command line."""
+
+    before: str | None = option(
+        "a commit to compare the working tree with; null: what the checks cost today", default=None
+    )
+    repeats: int = option("processes of each tree that are counted", default=5)
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "repeats")
 
 
 def milliseconds(function: Callable[[], object], tries: int = 9) -> float:
@@ -41,6 +86,7 @@ def milliseconds(function: Callable[[], object], tries: int = 9) -> float:
     return statistics.median(found)
 
 
+<<<<<<< HEAD
 def costs_of_agreement() -> dict[str, Callable[[], object]]:
     """What a rank computes so that all ranks can be compared."""
     cfg = compose(["model=scat_resnet"])
@@ -61,6 +107,47 @@ def costs_of_agreement() -> dict[str, Callable[[], object]]:
 
 
 def main() -> None:
+=======
+def compare(before: str, repeats: int) -> None:
+    """Print the median processor time of each process in both trees, which take turns."""
+    root = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "before"
+        subprocess.run(["git", "-C", root, "worktree", "add", "--quiet", "--detach", tree, before], check=True)
+        try:
+            print(f"{'processor time, s':42} {'before':>8} {'after':>8}", flush=True)
+            for name, arguments in WHOLE.items():
+                seconds: dict[Path, list[float]] = {tree: [], root: []}
+                for _ in range(repeats + 1):
+                    for each, found in seconds.items():
+                        found.append(_processor_seconds(arguments, each))
+                medians = (statistics.median(found[1:]) for found in seconds.values())
+                print(f"{name:42} " + " ".join(f"{median:8.2f}" for median in medians), flush=True)
+        finally:
+            subprocess.run(["git", "-C", root, "worktree", "remove", "--force", tree], check=True)
+
+
+def _processor_seconds(arguments: tuple[str, ...], tree: Path) -> float:
+    """User and system time of a process with the hybrid of this tree, in an empty folder."""
+    earlier = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    with tempfile.TemporaryDirectory() as empty:
+        subprocess.run([sys.executable, *arguments], cwd=empty, env=environment, check=True, capture_output=True)
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return now.ru_utime + now.ru_stime - earlier.ru_utime - earlier.ru_stime
+
+
+@command(Options)
+def measure_trust(options: Options) -> None:
+    """Print a line for each."""
+    if options.before is not None:
+        compare(options.before, options.repeats)
+    else:
+        measure()
+
+
+def measure() -> None:
+>>>>>>> 8a1e849 (The fuzz program in three files by subject, kills with a fair share of its time; measure_trust compares whole processes with those of a commit; boundary counts of NumPy's k with torch 2.6)
     """Print a line for each."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -83,4 +170,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    measure_trust()

@@ -229,7 +229,7 @@ def guarded(
 def _logging_in_one_line() -> Iterator[None]:
     """A context in which what is logged, and has no handler of the user's own, is printed as one harmless line each."""
     before = logging.lastResort.formatter
-    logging.lastResort.setFormatter(OneLine())
+    logging.lastResort.setFormatter(before or OneLine())
     try:
         yield
     finally:

@@ -64,7 +64,7 @@ def nearest_neighbours(
     if queries is None:
         place = torch.arange(len(features), device=features.device)
         itself = torch.stack([place, place + 1], 1)
-    return Neighbours(*Search(features, searched, k, memory_bytes, forbidden=itself).run())
+    return Neighbours(*Search(features, searched, int(k), int(memory_bytes), forbidden=itself).run())
 
 
 def nearest_of_another_class(features: Tensor, labels: Tensor, samples: Tensor, *, memory_bytes: int = 2**30) -> Tensor:
