@@ -4,10 +4,10 @@
     python scripts/measure_trust.py before=COMMIT repeats=5      # whole processes of that commit and of the working tree
 
 Without `before` it makes a small run in a temporary folder and times: reading its configuration, checking the classes that it
-names, loading a checkpoint of 64 MB with and without its checksum, and the checksums of 64 MB of kept features. Of several ranks it times the
-computation of each before its first step, by which all can be compared (settings, sources and versions; the pixels of 60,000
-images of 32×32), and at a checkpoint (the sums over all weights' bits, for models of two sizes). The messages between ranks are
-not timed: they are some hundred bytes.
+names, loading a checkpoint of 64 MB with and without its checksum, and the checksums of 64 MB of kept features. Of several
+ranks it times the computation of each before its first step, by which all can be compared (settings, sources and versions; the
+pixels of 60,000 images of 32×32), and at a checkpoint (the sums over all weights' bits, for models of two sizes). The messages
+between ranks are not timed: they are some hundred bytes.
 
 With `before` the two trees take turns at starting the processes of `WHOLE`; a first round, which fills the caches, is not
 counted.
@@ -86,7 +86,6 @@ def milliseconds(function: Callable[[], object], tries: int = 9) -> float:
     return statistics.median(found)
 
 
-<<<<<<< HEAD
 def costs_of_agreement() -> dict[str, Callable[[], object]]:
     """What a rank computes so that all ranks can be compared."""
     cfg = compose(["model=scat_resnet"])
@@ -106,8 +105,6 @@ def costs_of_agreement() -> dict[str, Callable[[], object]]:
     return costs
 
 
-def main() -> None:
-=======
 def compare(before: str, repeats: int) -> None:
     """Print the median processor time of each process in both trees, which take turns."""
     root = Path(__file__).resolve().parents[1]
@@ -147,7 +144,6 @@ def measure_trust(options: Options) -> None:
 
 
 def measure() -> None:
->>>>>>> 8a1e849 (The fuzz program in three files by subject, kills with a fair share of its time; measure_trust compares whole processes with those of a commit; boundary counts of NumPy's k with torch 2.6)
     """Print a line for each."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
