@@ -124,6 +124,9 @@ def _keys(section: DictConfig, prefix: str = "") -> Iterator[str]:
 
 
 def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfig], groups: Sequence[str]) -> str:
+    its_own = f"{key} is a setting of its own, neither to be added nor removed: write {key}=… without a sign in front."
+    if "already at" in text:
+        return its_own
     try:
         node = compose_without(key)
     except Exception:  # the rest of the command line is wrong too: then say only what Hydra says
@@ -144,7 +147,7 @@ def _unknown_key(key: str, text: str, compose_without: Callable[[str], DictConfi
             new = depth == len(parts) - 1 and "Could not override" in text
             return words + (_how_to_add(place, node) if new else "")
         node = node[part]
-    return f"{key} is a setting of its own, neither to be added nor removed: write {key}=… without a sign in front."
+    return its_own
 
 
 def _how_to_add(place: str, section: DictConfig) -> str:

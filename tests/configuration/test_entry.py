@@ -38,6 +38,7 @@ MISTAKES = [
     (["trainer.batch_size.x=3"], "trainer.batch_size is a single value"),
     (["+trainer.bach_size=3"], "unknown key in trainer: bach_size"),
     (["~trainer.ema"], "trainer.ema is a setting of its own"),
+    (["optimizer._target_=torch.optim.RAdam", "+optimizer.lr=0.001"], "optimizer.lr is a setting of its own"),
     (["+nonsense=3"], "nonsense has no effect"),
     (["~trainer.nothing"], "unknown key in trainer: nothing"),
     (["~trainer.batch_size"], "trainer.batch_size is missing"),
