@@ -334,7 +334,7 @@ def try_sweep_rank_killed_elsewhere(lab: Lab) -> str:
     said = end(sweep, code=1)
     check("1 of 3 runs are not finished" in said, said)
     check_sweep(lab, lab.sweep(seeds()), begun=(2, 2, 1))
-    return "before a checkpoint: left; after an evaluation: requeued; after the summary: finished"
+    return "at step 3: left; after an evaluation: requeued; after the summary: finished"
 
 
 def try_sweep_power_cut(lab: Lab) -> str:
