@@ -20,7 +20,16 @@ def _run(path, name: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "page", ["guide/models", "guide/my-model", "guide/my-loss", "guide/data", "guide/training", "guide/scattering"]
+    "page",
+    [
+        "guide/models",
+        "guide/my-model",
+        "guide/my-loss",
+        "guide/data",
+        "guide/training",
+        "guide/scattering",
+        "guide/rotation",
+    ],
 )
 def test_the_examples_of_a_page_run(page, root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
