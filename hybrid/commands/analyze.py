@@ -170,10 +170,13 @@ def _settings(options: Options) -> AnalysisSettings:
 
 def _finish(analysis: Analysis, folder: Path, name: str) -> Analysis:
     """Print the table, write the analysis."""
+    from hybrid.reports.captions import svm_in_words
     from hybrid.reports.layer_table import layer_table, write_layer_csv
 
     rows = analysis.rows()
     print(f"\n{layer_table([_main_columns(row) for row in rows])}\n")
+    if words := svm_in_words(analysis):
+        print(f"probe.svm: {words}")
     for problem in analysis.problems:
         say(f"note: {problem}")
     analysis.save(folder / f"{name}.npz")

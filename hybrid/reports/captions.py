@@ -64,7 +64,16 @@ def _facts(analysis: Analysis, figure: str) -> str:
         return ", ".join(filter(None, [about.get("data"), images, "the layers as they are"]))
     images = f"{about['images']:,} {split}images" if about.get("images") else ""
     standardised = "standardised" if settings.get("standardize") else "not standardised"
-    return ", ".join(filter(None, [about.get("data"), images, *_poolings(analysis), standardised]))
+    probed = svm_in_words(analysis) if figure == "accuracy_by_depth" else ""
+    return ", ".join(filter(None, [about.get("data"), images, *_poolings(analysis), standardised, probed]))
+
+
+def svm_in_words(analysis: Analysis) -> str:
+    """Say how many of the measured images the SVM probe learned from; nothing where there is none."""
+    images, most = analysis.about.get("images"), analysis.about["settings"].get("svm_images")
+    if images is None or not any("probe.svm" in each["numbers"] for each in analysis.about["layers"]):
+        return ""
+    return f"SVM trained on {min(images, most or images):,} images"
 
 
 def _poolings(analysis: Analysis) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 
 from hybrid.analysis.result import Analysis
 from hybrid.reports.analysis_figures import MAIN_FIGURES, analysis_figures
+from hybrid.reports.captions import svm_in_words
 
 SIZES = {"pixels": 3, "S0": 3, "scattering": 48, "relu": 12}
 
@@ -91,6 +92,19 @@ def test_every_figure_says_of_which_images_and_vectors_it_is():
     assert caption_of(both, "within_between").startswith("a: cifar10, 10 training images") and "; b: digits" in (
         caption_of(both, "within_between")
     )
+
+
+def test_the_accuracy_says_how_many_images_the_svm_learned_from():
+    settings = {"standardize": True, "svm_images": 4}
+    told = record(data="digits", settings=settings)
+    assert "SVM" not in caption_of(analysis_figures({"": told}, only=["accuracy_by_depth"]), "accuracy_by_depth")
+    for layer in told.about["layers"]:
+        layer["numbers"]["probe.svm"] = 60.0
+    drawn = analysis_figures({"": told})
+    assert caption_of(drawn, "accuracy_by_depth").endswith(", SVM trained on 4 images")
+    assert "SVM" not in caption_of(drawn, "within_between")
+    settings["svm_images"] = None
+    assert svm_in_words(told) == "SVM trained on 10 images"
 
 
 def test_the_pixels_of_earlier_analyses_are_called_what_was_measured():
