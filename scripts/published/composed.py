@@ -98,7 +98,8 @@ class Composed:
         return f"{sum(p.numel() for p in self.model.parameters() if p.requires_grad):,}"
 
     def _gmac(self) -> str:
-        return f"{describe(self.model).macs / 1e9:.2f}"
+        billions = describe(self.model).macs / 1e9
+        return f"{billions:.2f}" if billions >= 0.1 else f"{billions:.3g}"
 
     def _std(self, layer: str) -> str:
         return f"{self._module(layer).weight.std().item():.2g}"
@@ -130,10 +131,10 @@ class Composed:
         return str(getattr(self.data.augmentation, name))
 
     def _images(self) -> str:
-        labels = torch.arange(self.protocol.classes).repeat_interleave(
-            -(-_LABELS.get(str(self.cfg.choices.data), self.protocol.train_images) // self.protocol.classes)
-        )
-        train, held_out = self.data._division.divide(labels, None, num_classes=self.protocol.classes, seed=0)
+        count = _LABELS.get(str(self.cfg.choices.data), self.protocol.train_images)
+        classes = self.protocol.classes
+        labels = torch.arange(classes).repeat_interleave(-(-count // classes))[:count]
+        train, held_out = self.data._division.divide(labels, None, num_classes=classes, seed=0)
         return f"{len(train):,} train, {len(held_out):,} validate"
 
     def _setting(self, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,45 @@ def test_the_objects_of_a_recipe_have_the_settings_of_its_table(name):
     composed = Composed(PROTOCOLS[name])
     found = {setting.setting: composed.read(setting.reads) for setting in PROTOCOLS[name].settings}
     assert found == {setting.setting: setting.ours for setting in PROTOCOLS[name].settings}
+
+
+KINDS = (  # every table reads these, under one of the names
+    ("steps",), ("lr",), ("batch",), ("momentum",), ("nesterov",), ("decay",), ("precision",), ("parameters",), ("GMAC",),
+    ("std",), ("norm",), ("pixels",), ("augmentation", "geometries"), ("images", "setting data.validation"),
+    ("setting data.subset", "setting data.fold"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(PROTOCOLS))
+def test_a_table_reads_every_kind_of_setting(name):
+    read = [setting.reads for setting in PROTOCOLS[name].settings]
+    assert not [kind for kind in KINDS if not any(each.startswith(kind) for each in read)]
+
+
+@pytest.mark.parametrize(
+    ("change", "settings"),
+    [
+        ("optimizer.weight_decay=1e-4", {"weight decay of a weight"}),
+        ("optimizer.momentum=0.8", {"momentum"}),
+        ("optimizer.nesterov=true", {"Nesterov"}),
+        ("augmentation.pad=3", {"padding", "geometries of crop and flip"}),
+        ("augmentation.flip=0", {"geometries of crop and flip"}),
+        ("schedule.early=1 step", {"rate at step 7,819"}),
+        ("data.subset.n=500", {"labels", "images"}),
+        ("data.validation=0.1", {"images"}),
+        ("model.normalization.eps=1e-3", {"norm of the coefficients"}),
+        ("model.normalization.momentum=0.2", {"norm of the coefficients"}),
+        ("model.head.initial_gain=2", {"initial std of the layer"}),
+        ("model.frontend.max_order=1", {"parameters", "multiply-adds of an image, GMAC"}),
+        ("data.normalize=none", {"pixels"}),
+        ("trainer.precision=bf16", {"precision"}),
+        ("trainer.batch_size=64", {"batch", "steps"}),
+    ],
+)
+def test_a_changed_recipe_is_noticed_by_its_table(change, settings):
+    table = PROTOCOLS["cifar10_linear"]
+    composed = Composed(dataclasses.replace(table, command=(*table.command, change)))
+    assert settings <= {each.setting for each in table.settings if composed.read(each.reads) != each.ours}
 
 
 def test_every_recipe_has_a_table():
