@@ -25,12 +25,13 @@ from published.rows import Page, Row, Section
 
 _DURATION = "trainer.duration"
 _SCHEDULE = (_DURATION, "trainer.evaluate_every", "schedule")
+_BUDGET = (_DURATION, "trainer.batch_size")  # on which the number of steps depends
 _MACHINE = ("trainer.precision", "model.frontend.engine")  # how the same thing is computed
 _CUT = (  # what debug=fast, overfit and profile set, and nothing else does
     "trainer.max_train_steps_per_epoch", "trainer.max_evaluation_batches", "trainer.overfit_batches", "trainer.profile",
 )  # fmt: skip
 _NO_DIFFERENCE = ("experiment", "analysis")  # the name of a recipe; what is measured beside the training
-_TRAINING_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000, "stl10": 5_000}
+_TRAINING_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000, "stl10": 5_000, "digits": 1_437}
 _QUOTED = set(' ,[](){}*;&|<>$"')
 _LETTERS = 40  # of a row's value: of a longer list the first entries say enough
 
@@ -93,10 +94,18 @@ class Entry(NamedTuple):
         return sum("not finite" in (run.error or "") for run in self.group.of("failed"))
 
     @property
-    def steps(self) -> tuple[int, int] | None:
-        """Return the steps that a run made and those of its row's command; None where they are not known."""
-        made, whole = self.group.mean_std("steps"), steps_of(self.row)
-        return None if made is None or whole is None else (round(made.mean), whole)
+    def steps(self) -> tuple[int | None, int | None]:
+        """Return the steps that a run made and those of its row's command; None for each that is not known."""
+        made = self.group.mean_std("steps")
+        return None if made is None else round(made.mean), steps_of(self.row)
+
+    @property
+    def has_own_budget(self) -> bool:
+        """Return whether it learned for as many steps as its row says; where nobody counted, whether its settings say so."""
+        made, whole = self.steps
+        if made is None or whole is None:
+            return not any(change.name in _BUDGET for change in self.changes)
+        return made == whole
 
 
 def steps_of(row: Row) -> int | None:
@@ -157,7 +166,12 @@ def in_short(changes: Sequence[Change], *, beside_the_row: bool = False) -> list
 
 def in_full(changes: Sequence[Change]) -> str:
     """Write every override and the row's own value, as Markdown."""
-    return "; ".join(f"`{change.override}` instead of {_cut(change.wanted)}" for change in changes)
+    return "; ".join(f"`{change.override}`{_instead(change)}" for change in changes)
+
+
+def _instead(change: Change) -> str:
+    """Return the row's own value, but for a value that the row has, too, and that another change would have replaced."""
+    return "" if change.value == change.wanted else f" instead of {_cut(change.wanted)}"
 
 
 def quoted(override: str) -> str:

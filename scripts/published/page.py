@@ -189,11 +189,12 @@ def _accuracy(entry: Entry) -> str:
 
 
 def _steps(entry: Entry) -> str:
-    """Write the steps done, and those of the row where they differ: 300 of 20,000 ‡."""
-    if entry.steps is None:
-        return ""
+    """Write the steps done, and those of the row with a ‡ where they differ: 300 of 20,000 ‡."""
     made, whole = entry.steps
-    return f"{made:,}" if made == whole else f"{made:,} of {whole:,} ‡"
+    words = "not known" if made is None else f"{made:,}"
+    if not entry.has_own_budget:
+        return f"{words}{'' if whole is None else f' of {whole:,}'} ‡"
+    return "" if made is None or whole is None else words
 
 
 def _count(entry: Entry) -> str:

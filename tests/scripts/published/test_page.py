@@ -94,6 +94,35 @@ def test_the_main_table_has_shorter_schedules_and_no_other_settings(
     assert "| 80.00 | 1 |" in results.page
 
 
+@pytest.mark.parametrize(
+    ("overrides", "more", "shown"),
+    [
+        ((), {"steps": 80}, "80"),
+        (("trainer.duration=10 epochs",), {"steps": 40}, "40 of 80 ‡"),
+        (("trainer.duration=10 epochs",), {}, "not known of 80 ‡"),
+        (("trainer.precision=bf16",), {"steps": 79}, "79 of 80 ‡"),
+    ],
+)
+def test_other_steps_than_the_row_s_are_marked_on_the_page_and_in_the_readme(
+    places, archive, write_run, cells, overrides, more, shown
+):
+    write_run("a", *RECIPE, *overrides, top1=80.0, epochs=10.0, **more)
+    archive()
+    results = make_results(places)
+    assert [line[-1] for line in cells(results.page, "") if "80.00" in line] == [shown]
+    assert f"| {shown} |" in next(line for line in results.readme.splitlines() if "80.00" in line)
+
+
+def test_what_is_left_of_runs_that_diverged_is_no_accuracy(places, archive, write_run, cells):
+    write_run("a", *RECIPE, seed=0, top1=90.0)
+    error = "hybrid.errors.UserError: the loss is not finite at step 3: training stops\n"
+    (write_run("b", *RECIPE, seed=1) / "error.txt").write_text(error)
+    archive()
+    results = make_results(places)
+    assert cells(results.page, "first, 100 labels")[0][2:4] == ["no mean: 1 of 2 diverged", "1 of 2 (1 failed)"]
+    assert "90.00" not in results.page and "90.00" not in results.readme
+
+
 def test_the_main_table_has_the_main_rows_that_have_runs(places, archive, write_run):
     write_run("a", "experiment=digits", "data.subset.n=1000", "trainer.duration=30 epochs", top1=80.0)
     archive()
