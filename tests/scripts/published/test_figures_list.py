@@ -27,9 +27,12 @@ def numbers(figures) -> re.Pattern:
 def test_no_other_place_holds_a_published_figure(root, figures):
     pattern = numbers(figures.values())
     table = re.compile(r"<!-- main table.*<!-- end of the main table -->", re.DOTALL)
+    pages = [path for path in (root / "docs").rglob("*.md") if path != Places(root).page]
     places = [
         *(root / "configs").rglob("*.yaml"),
-        *(root / "docs/guide").glob("*.md"),
+        *pages,
+        *(root / "docs/tutorials").glob("*.py"),
+        *Places(root).protocols.glob("*.yaml"),
         Places(root).rows,
         root / "README.md",
     ]
