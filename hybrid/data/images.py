@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -32,6 +33,8 @@ LARGEST_SIDE = 16384  # pixels of a side that images are resized to, at most
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 _PILLOWS_LIMIT = 178_956_970  # pixels
 _BITS, _COLOURS = 258, 262  # tags of TIFF files: BitsPerSample, PhotometricInterpretation
+_LONG = 16  # times the pixels of the result
+_REACH = 2  # pixels to each side that bicubic interpolation looks at
 ORIENTATION = 0x0112  # the tag of EXIF
 
 
@@ -199,8 +202,30 @@ class ImageReader:
         if self.interpolation == "opencv_bicubic":
             pixels = resized_as_opencv(to_tensor(image), height, width)
             return pixels[:, top : top + self.size[0], left : left + self.size[1]].contiguous()
+        if height * width > _LONG * self.size[0] * self.size[1]:
+            return self._framed_part(image, (height, width), (top, left))
         image = image.resize((width, height), resample=self._filter)
         return to_tensor(image.crop((left, top, left + self.size[1], top + self.size[0])))
+
+    def _framed_part(self, image: Image, whole: tuple[int, int], corner: tuple[int, int]) -> Tensor:
+        """As `_framed`, of an image so long that most of it is cut off: no more is resized than the result depends on.
+
+        It can differ a little from the whole image's, because Pillow resizes rows or columns first as the sizes tell.
+        """
+        natural = image.size[::-1]
+        begins, ends = [], []
+        for side, native, first, kept in zip(whole, natural, corner, self.size, strict=True):
+            margin = 1 + math.ceil(_REACH * max(1.0, side / native))
+            begins.append(max(0, first - margin))
+            ends.append(min(side, first + kept + margin))
+        factors = [native / side for native, side in zip(natural, whole, strict=True)]
+        (y0, x0), (y1, x1) = (
+            [place * by for place, by in zip(places, factors, strict=True)] for places in (begins, ends)
+        )
+        size = (ends[1] - begins[1], ends[0] - begins[0])
+        part = image.resize(size, resample=self._filter, box=(x0, y0, min(x1, natural[1]), min(y1, natural[0])))
+        top, left = corner[0] - begins[0], corner[1] - begins[1]
+        return to_tensor(part.crop((left, top, left + self.size[1], top + self.size[0])))
 
     @property
     def _filter(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hybrid.data import images
 from hybrid.data.images import ImageReader
 from hybrid.errors import UserError
 
@@ -181,3 +183,24 @@ def test_pillow_images_of_other_colours(mode, tolerance):
         reader = ImageReader(channels=channels, size=(4, 4), resize=(4, 4))
         found = reader.convert(image)[:, 0, 0].numpy().astype(int)
         assert np.abs(found - expected).max() <= tolerance
+
+
+@pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (20, 3000), (7, 901)], ids=str)
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_a_very_long_image_is_cropped_before_it_is_resized(monkeypatch, shape, interpolation):
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    reader = ImageReader(channels=3, size=(56, 56), resize=(64, 64), interpolation=interpolation)
+    monkeypatch.setattr(images, "_LONG", math.inf)
+    whole = reader.convert(Image.fromarray(pixels))
+    monkeypatch.setattr(images, "_LONG", 16)
+    monkeypatch.setattr(Image.Image, "resize", _small(Image.Image.resize))
+    part = reader.convert(Image.fromarray(pixels))
+    assert (part.int() - whole.int()).abs().max() <= 1
+
+
+def _small(resize):
+    def checked(self, size, *args, **kwargs):
+        assert size[0] * size[1] < 100_000
+        return resize(self, size, *args, **kwargs)
+
+    return checked
