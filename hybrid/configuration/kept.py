@@ -8,6 +8,7 @@ decides.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -42,9 +43,7 @@ def read_kept(path: Path, *, live: bool = False, upgraded: bool = True) -> Any:
     try:
         text = _text(path)
         _check_size(path, text)
-        content = yaml.load(
-            text, Loader=get_yaml_loader()
-        )  # OmegaConf's own, a SafeLoader: its numbers are read as in configs/
+        content = yaml.load(text, Loader=_loader())
         if not isinstance(content, dict):
             return content
         own = live and is_signed(text)
@@ -58,6 +57,22 @@ def read_kept(path: Path, *, live: bool = False, upgraded: bool = True) -> Any:
     except Exception as error:  # whatever a hostile or damaged file makes a reader raise
         reason = getattr(error, "strerror", None) or " ".join(first_line(error).split())[:120]
         raise UserError(f"{path} cannot be read: {reason}.") from error
+
+
+@functools.cache
+def _loader() -> Any:
+    """OmegaConf's own, a SafeLoader, so that numbers are read as in configs/; with libyaml's parser, where there is one."""
+    own = get_yaml_loader()
+    if not hasattr(yaml, "CSafeLoader"):
+        return own
+
+    class Loader(yaml.cyaml.CParser, own):
+        def __init__(self, stream: str) -> None:
+            yaml.cyaml.CParser.__init__(self, stream)
+            yaml.constructor.SafeConstructor.__init__(self)
+            yaml.resolver.Resolver.__init__(self)
+
+    return Loader
 
 
 def is_own(path: Path) -> bool:
