@@ -11,7 +11,7 @@ the same command gave before: its folder is that of a run which an earlier versi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -37,7 +37,6 @@ _MOVED = {
     "hybrid.callbacks.early_stopping": "hybrid.training.early_stopping",
     "hybrid.callbacks.freezing": "hybrid.training.freezing",
 }
-_Config = TypeVar("_Config")
 
 
 def class_path_now(value: Any) -> Any:
@@ -56,9 +55,16 @@ def is_of_an_earlier_version(cfg: Any) -> bool:
     return isinstance(cfg, DictConfig) and "trainer" in cfg and "averages_begin" not in cfg.trainer
 
 
-def has_torchvision_head(cfg: DictConfig) -> bool:
+def has_torchvision_head(cfg: Mapping[str, Any] | DictConfig) -> bool:
     """Whether the model's head is a network of torchvision, which has a stem."""
-    return OmegaConf.select(cfg, "model.head._target_") == _TORCHVISION
+    return _at(cfg, "model.head._target_") == _TORCHVISION
+
+
+def _at(cfg: Any, name: str) -> Any:
+    """The value under a dotted name; None where there is none."""
+    for key in name.split("."):
+        cfg = cfg.get(key) if isinstance(cfg, Mapping) else None
+    return cfg
 
 
 def with_earlier_defaults(cfg: DictConfig) -> DictConfig:
@@ -75,28 +81,35 @@ def with_earlier_defaults(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def upgrade(cfg: _Config) -> _Config:
-    """Bring a kept configuration up to date, in place, and return it. Anything but a DictConfig stays as it is.
+def upgrade(content: dict[str, Any]) -> dict[str, Any]:
+    """Bring the content of a kept configuration up to date, in place, and return it.
 
     Old settings get their new names, and settings that came later the values that change nothing.
     """
-    if not isinstance(cfg, DictConfig):
-        return cfg
     for new, old in _RENAMED.items():
         section, _, key = old.rpartition(".")
-        node = OmegaConf.select(cfg, section)
-        if isinstance(node, DictConfig) and key in node and _is_ours(new, lambda name: OmegaConf.select(cfg, name)):
-            OmegaConf.update(cfg, new, node.pop(key), force_add=True)
-    if OmegaConf.select(cfg, "data._target_") == _FOLDER and OmegaConf.select(cfg, "choices.data") == "imagenet":
-        cfg.data._target_ = _IMAGENET
-    if OmegaConf.select(cfg, "choices.analysis") == "none" and OmegaConf.select(cfg, "analysis.enabled") is None:
-        OmegaConf.update(cfg, "analysis.enabled", False, force_add=True)  # the choice alone switched it off
-    later = {**_LATER, **({_STEM: "imagenet"} if has_torchvision_head(cfg) else {})}
+        node = _at(content, section)
+        if isinstance(node, dict) and key in node and _is_ours(new, lambda name: _at(content, name)):
+            _put(content, new, node.pop(key))
+    if _at(content, "data._target_") == _FOLDER and _at(content, "choices.data") == "imagenet":
+        content["data"]["_target_"] = _IMAGENET
+    if _at(content, "choices.analysis") == "none" and _at(content, "analysis.enabled") is None:
+        _put(content, "analysis.enabled", False)  # the choice alone switched it off
+    later = {**_LATER, **({_STEM: "imagenet"} if has_torchvision_head(content) else {})}
     for name, value in later.items():
         section, _, key = name.rpartition(".")
-        if isinstance(node := OmegaConf.select(cfg, section), DictConfig) and key not in node:
-            OmegaConf.update(cfg, name, value, force_add=True)
-    return cfg
+        if isinstance(node := _at(content, section), dict) and key not in node:
+            node[key] = value
+    return content
+
+
+def _put(content: dict[str, Any], name: str, value: Any) -> None:
+    *sections, key = name.split(".")
+    for section in sections:
+        if not isinstance(content.get(section), dict):
+            content[section] = {}
+        content = content[section]
+    content[key] = value
 
 
 def renamed(name: str) -> UserError | None:

@@ -80,14 +80,16 @@ def identity(cfg: DictConfig, *, known_only: bool = False) -> dict[str, Any]:
     known_only: nothing is imported, because the configuration may be somebody else's: of classes that this process has not
     imported, it is not asked what they say of themselves.
     """
-    settings = _settings(cfg, plain(cfg), known_only=known_only)
-    later = _AS_BEFORE | ({_STEM: "imagenet"} if has_torchvision_head(cfg) else {})
-    return later | settings
+    return identity_of(plain(cfg), known_only=known_only)
 
 
-def _settings(
-    cfg: DictConfig, whole: dict[str, Any], *, known_only: bool = False, as_written: bool = False
-) -> dict[str, Any]:
+def identity_of(whole: dict[str, Any], *, known_only: bool = False) -> dict[str, Any]:
+    """The same of a configuration that is plain data."""
+    later = _AS_BEFORE | ({_STEM: "imagenet"} if has_torchvision_head(whole) else {})
+    return later | _settings(whole, known_only=known_only)
+
+
+def _settings(whole: dict[str, Any], *, known_only: bool = False, as_written: bool = False) -> dict[str, Any]:
     whole = class_path_now(whole)
     values = {key: _spelt(value) for key, value in flattened(whole, without=INCIDENTAL)}
     if "callbacks" in whole:
@@ -95,7 +97,7 @@ def _settings(
     data = whole.get("data") or {}
     if data.get("_target_") == _ARRAYS and "data.in_memory" in values and not as_written:
         values["data.in_memory"] = None  # both ways give the same batches
-    if values.get(_STEM) == "auto" and has_torchvision_head(cfg) and _is_large(data.get("size")):
+    if values.get(_STEM) == "auto" and has_torchvision_head(whole) and _is_large(data.get("size")):
         values[_STEM] = "imagenet"
     if data.get("root") is not None and not _is_published(str(data.get("_target_")), known_only):
         values["data.root"] = str(Path(str(data["root"])).resolve())
@@ -108,7 +110,7 @@ def run_name(cfg: DictConfig, *, own_parts: bool = True, as_written: bool = Fals
     Parts of the user's own are named too, and data of his own by data.name, unless `own_parts` is False, as in earlier
     versions. `as_written`: data.in_memory counts, as it did in earlier versions.
     """
-    written = _settings(cfg, OmegaConf.to_container(cfg, resolve=True), as_written=as_written)
+    written = _settings(OmegaConf.to_container(cfg, resolve=True), as_written=as_written)
     values = {key: value for key, value in written.items() if not _is_as_before(key, value, cfg)}
     digest = hashlib.sha256(json.dumps(old_names(values), sort_keys=True).encode()).hexdigest()[:8]
     chosen = cfg.get("choices", {})

@@ -17,14 +17,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from hybrid.configuration.hydra_arguments import Script, script_of
-from hybrid.configuration.kept import is_own
+from hybrid.configuration.kept import is_own, read_plain
 from hybrid.errors import UserError, first_line, unknown_name
-from hybrid.runs.folder import RunFolder, identity
+from hybrid.runs.folder import RunFolder
+from hybrid.runs.identity import identity, identity_of
 from hybrid.runs.jsonl import read_metrics
 
 if TYPE_CHECKING:  # loads Hydra
@@ -168,9 +169,9 @@ def _folders(folder: Path) -> Iterator[Path]:
 def _read_run(path: Path) -> StoredRun | None:
     folder = RunFolder(path)
     try:
-        cfg = folder.read_config()
+        cfg = read_plain(folder.config)
         _check_is_run(cfg)
-        settings = identity(cfg, known_only=not is_own(folder.config))
+        settings = identity_of(cfg, known_only=not is_own(folder.config))
         seed = settings.pop("seed")
         choices = {str(group): str(option) for group, option in cfg.get("choices", {}).items()}
         if type(seed) is not int:
@@ -187,7 +188,7 @@ def _read_run(path: Path) -> StoredRun | None:
 
 
 def _check_is_run(cfg: Any) -> None:
-    if not isinstance(cfg, DictConfig) or not {"model", "data", "seed"} <= cfg.keys():
+    if not isinstance(cfg, dict) or not {"model", "data", "seed"} <= cfg.keys():
         raise UserError("it is no configuration of a run (model, data, seed).")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from hydra.errors import HydraException
@@ -147,21 +149,20 @@ def test_an_old_run_is_restored_found_finished_repeated_and_reported(old_run, ti
 
 def test_upgrading_twice_changes_nothing_more():
     cfg = OmegaConf.create(OmegaConf.to_container(compose(["model=scat_resnet"]), resolve=True))  # as a file has it
-    assert upgrade(as_before(cfg.copy())) == cfg == upgrade(upgrade(as_before(cfg.copy())))
+    old, now = (OmegaConf.to_container(each) for each in (as_before(cfg.copy()), cfg))
+    assert upgrade(old) == now == upgrade(upgrade(old))
 
 
 def test_names_of_a_users_own_class_stay():
     head = {"_target_": "my.Head", "bn_momentum": 0.5, "norm": {"momentum": 0.1}}
-    cfg = OmegaConf.create({"model": {"head": head}})
-    assert upgrade(cfg.copy()) == cfg
+    assert upgrade({"model": {"head": dict(head)}}) == {"model": {"head": head}}
     settings = {"model.head._target_": "my.Head", "model.head.norm.momentum": 0.1}
     assert old_names(settings) == settings
 
 
-@pytest.mark.parametrize("content", [None, [1, 2], {}, {"model": None}, {"model": {"head": 3}}])
+@pytest.mark.parametrize("content", [{}, {"model": None}, {"model": {"head": 3}}])
 def test_what_is_no_configuration_passes(content):
-    cfg = OmegaConf.create(content) if content is not None else None
-    assert upgrade(cfg) == (OmegaConf.create(content) if content is not None else None)
+    assert upgrade(copy.deepcopy(content)) == content
 
 
 def test_an_old_name_on_the_command_line_is_one_line_that_says_the_new_one():
