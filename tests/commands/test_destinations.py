@@ -60,6 +60,7 @@ def test_a_picture_is_written_into_a_folder_that_is_made(call, tmp_path):
         ("bench_distributed", ["ranks=[]"], "ranks=[] is not valid"),
         ("bench_boundary", ["samples=[]"], "nothing to measure"),
         ("bench_boundary", ["repeats=0"], "repeats=0 is not valid"),
+        ("bench_boundary", ["clock=sun"], "clock"),
         ("bench_neighbours", ["cases=[12x]"], "a case is samples x features"),
         ("bench_neighbours", ["cases=[31x2]"], "k=31 neighbours need more samples"),
     ],
