@@ -110,13 +110,13 @@ def analyze(options: Options) -> None:
     from hybrid.runs.folder import RunFolder
     from hybrid.training.restore import read_config
 
+    settings, began = _settings(options), time.monotonic()
     for place in options.run:
         if not place.endswith(".npz"):
             read_config(RunFolder(place))
     from hybrid.analysis.result import Analysis  # now: a wrong folder is said without torch
     from hybrid.training.analysis.offline import Request, analyse_model, analyse_run
 
-    settings, began = _settings(options), time.monotonic()
     reading = {name: getattr(options, name) for name in _READING}
     analyses: dict[str, Analysis] = {}
     folder = Path(options.to) if options.to else Path(options.run[0]) / "analysis" / options.preset
