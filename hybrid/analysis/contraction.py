@@ -125,7 +125,8 @@ def class_distances(features: Tensor, labels: Tensor, *, memory_bytes: int = 2**
     about 1e-8 of the spread of a class are rounding. The features are copied in float64 beside them. It takes N²·D flops.
     Raises UserError for features that are not finite or all equal, fewer than two classes, and a class with one sample.
     """
-    features, labels = checked_features(features).flatten(1), checked_labels(labels, len(features)).to(features.device)
+    features = checked_features(features).flatten(1)
+    labels = checked_labels(labels, len(features)).to(features.device)
     order, bounds = class_order(labels)
     starts = [start for start, _ in bounds]
     classes, counts = labels[order[starts]], torch.tensor([stop - start for start, stop in bounds])
