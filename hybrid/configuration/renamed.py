@@ -57,10 +57,10 @@ def is_of_an_earlier_version(cfg: Any) -> bool:
 
 def has_torchvision_head(cfg: Mapping[str, Any] | DictConfig) -> bool:
     """Whether the model's head is a network of torchvision, which has a stem."""
-    return _at(cfg, "model.head._target_") == _TORCHVISION
+    return value_at(cfg, "model.head._target_") == _TORCHVISION
 
 
-def _at(cfg: Any, name: str) -> Any:
+def value_at(cfg: Any, name: str) -> Any:
     """The value under a dotted name; None where there is none."""
     for key in name.split("."):
         cfg = cfg.get(key) if isinstance(cfg, Mapping) else None
@@ -88,17 +88,17 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
     """
     for new, old in _RENAMED.items():
         section, _, key = old.rpartition(".")
-        node = _at(content, section)
-        if isinstance(node, dict) and key in node and _is_ours(new, lambda name: _at(content, name)):
+        node = value_at(content, section)
+        if isinstance(node, dict) and key in node and _is_ours(new, lambda name: value_at(content, name)):
             _put(content, new, node.pop(key))
-    if _at(content, "data._target_") == _FOLDER and _at(content, "choices.data") == "imagenet":
+    if value_at(content, "data._target_") == _FOLDER and value_at(content, "choices.data") == "imagenet":
         content["data"]["_target_"] = _IMAGENET
-    if _at(content, "choices.analysis") == "none" and _at(content, "analysis.enabled") is None:
+    if value_at(content, "choices.analysis") == "none" and value_at(content, "analysis.enabled") is None:
         _put(content, "analysis.enabled", False)  # the choice alone switched it off
     later = {**_LATER, **({_STEM: "imagenet"} if has_torchvision_head(content) else {})}
     for name, value in later.items():
         section, _, key = name.rpartition(".")
-        if isinstance(node := _at(content, section), dict) and key not in node:
+        if isinstance(node := value_at(content, section), dict) and key not in node:
             node[key] = value
     return content
 

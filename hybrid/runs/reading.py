@@ -25,7 +25,7 @@ from hybrid.configuration.hydra_arguments import Script, script_of
 from hybrid.configuration.kept import is_own, read_plain
 from hybrid.errors import UserError, first_line, unknown_name
 from hybrid.runs.folder import RunFolder
-from hybrid.runs.identity import identity, identity_of
+from hybrid.runs.identity import identity_of
 from hybrid.runs.jsonl import read_metrics
 
 if TYPE_CHECKING:  # loads Hydra
@@ -127,10 +127,10 @@ def sweep_runs(sweep: SweepFolder, *, where: Sequence[str] = ()) -> list[StoredR
 
 
 def _missing(planned: SweepRun) -> StoredRun:
-    cfg = planned.read_config()
-    settings = identity(cfg, known_only=not is_own(planned.config))
+    cfg = read_plain(planned.config)
+    settings = identity_of(cfg, known_only=not is_own(planned.config))
     seed = settings.pop("seed")
-    return StoredRun(path=planned.path, state="missing", seed=seed, settings=settings, choices=dict(cfg.choices))
+    return StoredRun(path=planned.path, state="missing", seed=seed, settings=settings, choices=dict(cfg["choices"]))
 
 
 def full_name(name: str, valid: Iterable[str], *, what: str) -> str:

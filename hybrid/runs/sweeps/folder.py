@@ -17,7 +17,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from hybrid.configuration.kept import as_kept, read_kept
+from hybrid.configuration.kept import as_kept, read_kept, read_plain
+from hybrid.configuration.renamed import value_at
 from hybrid.errors import UserError
 from hybrid.files import read_json, write_json, write_text
 from hybrid.locks import FileLock, is_locked
@@ -56,6 +57,10 @@ class SweepRun:
     def read_config(self) -> DictConfig:
         """The configuration at submission."""
         return read_kept(self.config)
+
+    def setting(self, name: str) -> Any:
+        """One of its settings, by its dotted name; None where it has none. It is read much faster than the whole."""
+        return value_at(read_plain(self.config), name)
 
 
 class SweepFolder:
@@ -136,9 +141,13 @@ class SweepFolder:
 
     def label(self, run: SweepRun) -> str:
         """The overrides that tell a run from the sweep's others; all for a single run; the run's name if it has none."""
+        return self.labels([run])[0]
+
+    def labels(self, runs: Sequence[SweepRun]) -> list[str]:
+        """The label of each of these runs."""
         others = [set(other.overrides) for other in self.runs()]
         shared = set.intersection(*others) if len(others) > 1 else set()
-        return " ".join(override for override in run.overrides if override not in shared) or run.name
+        return [" ".join(each for each in run.overrides if each not in shared) or run.name for run in runs]
 
     def note_jobs(self, jobs: Mapping[str, str]) -> None:
         """Write down each run's SLURM job number: run's name -> "12_3"."""

@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from omegaconf import OmegaConf
-
 import hybrid
 from hybrid.errors import LOST
 from hybrid.locks import locked_for_a_child
@@ -75,7 +73,7 @@ class Job:
         if code is None:
             return None
         if self.run.folder.finished:
-            asked = OmegaConf.select(self.run.read_config(), "trainer.best_metric")
+            asked = self.run.setting("trainer.best_metric")
             return Outcome("finished", f"test {headline(self.run.folder.read_summary()['test'], asked=asked)}")
         if code in _STOPPED:
             return Outcome("stopped", self._where_it_goes_on())

@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from omegaconf import OmegaConf
-
 from hybrid.durations import RunLength
 from hybrid.errors import UserError, first_line
 from hybrid.files import read_json
@@ -99,16 +97,10 @@ def time_left(statuses: Sequence[Status]) -> float | None:
 
 def status_lines(sweep: SweepFolder, statuses: Sequence[Status]) -> list[str]:
     """One line for each run, then the counts."""
+    labels = sweep.labels([status.run for status in statuses])
     rows = [
-        (
-            status.state,
-            f"{status.done:.0%}",
-            _duration(status),
-            sweep.label(status.run),
-            status.words,
-            str(status.run.path),
-        )
-        for status in statuses
+        (status.state, f"{status.done:.0%}", _duration(status), label, status.words, str(status.run.path))
+        for status, label in zip(statuses, labels, strict=True)
     ]
     widths = [max(len(row[k]) for row in rows) for k in range(5)]
     lines = [
@@ -141,7 +133,7 @@ def _done(records: Sequence[dict[str, Any]], run: SweepRun) -> float:
         return 0.0
     step, epoch = records[-1]["step"], records[-1]["epoch"]
     try:
-        duration = run.read_config().trainer.duration
+        duration = run.setting("trainer.duration")
         length = RunLength.of(duration, path="trainer.duration", steps_per_epoch=round(step / epoch))
     except UserError:
         return 0.0
@@ -164,7 +156,7 @@ def _left(run: SweepRun, records: Sequence[dict[str, Any]], done: float) -> floa
 
 def _asked(run: SweepRun) -> str | None:
     """The number that says which weights of the run are best, where its command names one."""
-    return OmegaConf.select(run.read_config(), "trainer.best_metric")
+    return run.setting("trainer.best_metric")
 
 
 def _last_validation(records: Sequence[dict[str, Any]], asked: str | None = None) -> str:
