@@ -212,12 +212,14 @@ def is_stalled() -> bool:
 def dead_worker() -> UserError | None:
     """The error for a worker process that has died in this epoch or the last one; None while all are well.
 
-    torch raises a RuntimeError about it at any moment of the main thread, not only where the loader is asked for a batch.
+    torch raises a RuntimeError about it at any moment of the main thread, not only where the loader is asked for a batch. A
+    death is told once: it does not explain an error of a later run in the same program.
     """
     usual = (None, 0, -signal.SIGTERM)  # it runs, it is done, torch has ended it
     died = [worker for worker in _workers if worker.exitcode not in usual]
     if not died:
         return None
+    _workers[:] = [worker for worker in _workers if worker not in died]
     code = died[0].exitcode
     end = f"exit code {code}" if code > 0 else signal.Signals(-code).name
     return UserError(

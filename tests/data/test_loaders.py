@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from hybrid.data.file_loader import dead_worker
 from hybrid.data.folder import Folder
 from hybrid.errors import UserError
 
@@ -199,6 +200,7 @@ def test_dead_worker_is_explained(make_folder, monkeypatch):
     monkeypatch.setattr(Folder, "open_image", Dying.open_image)
     with pytest.raises(UserError, match=r"died.*data\.num_workers"):
         epoch(make_folder(num_workers=1))
+    assert dead_worker() is None  # it has nothing to do with the next error
 
 
 def test_digits_do_not_import_torchvision(root):

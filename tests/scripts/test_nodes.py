@@ -1,6 +1,6 @@
 """Runs whose ranks are on nodes of their own: hostname, process table and network, simulated on this machine.
 
-The ranks are forked, and move to the nodes: no second of imports. With SLURM there is one scenario, of a sweep; all others are in
+The ranks are forked, and move to the nodes: no second of imports. With SLURM and torchrun there are some of the tries of
 scripts/cluster/try_nodes.py.
 """
 
@@ -63,7 +63,7 @@ def whole(tmp_path_factory):
     return {"folder": tmp_path_factory.mktemp("whole")}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """Two nodes with SLURM."""
     if reason := machines.missing(slurm=True):
@@ -228,19 +228,10 @@ def _check_as_undisturbed(ranks, whole, folder: RunFolder, *, steps: list[int], 
 
 @pytest.mark.slow
 @pytest.mark.slurm
-def test_a_sweep_over_nodes(lab, ranks, whole):
-    """Rank 1 of the first run is killed, the middle run is cancelled, and the last one is preempted by a signal, at step 12."""
-    sweep, there = lab.sweep(try_nodes.seeds()), try_nodes.places("step12")
-    lab.hold(*there)
-    for place in there:
-        lab.held(place, alive=[sweep])
-    first, middle, last = lab.runs()
-    lab.tell(last, "scancel", "--signal=TERM", release=there[2])
-    lab.tell(middle, "scancel", release=there[1])
-    try_nodes.until(lambda: lab.state(middle) == "CANCELLED", "it is not cancelled")
-    lab.kill(there[0])
-    said = try_nodes.end(sweep, code=1)
-    assert "1 of 3 runs are not finished" in said and not middle.folder.finished
-    assert len(try_nodes.sessions(middle.folder)) == 1
-    _check_as_undisturbed(ranks, whole, first.folder, steps=[0, 10])
-    _check_as_undisturbed(ranks, whole, last.folder, steps=[0, 13], seed=2)
+@pytest.mark.parametrize(
+    "name", ["sweep preempted by a signal", "sweep cancelled", "sweep rank killed", "torchrun rank killed"]
+)
+def test_a_try_of_the_program_is_right(lab, name):
+    """First, middle and last element of a sweep are preempted, cancelled, or lose a rank; two agents restart their ranks."""
+    lab.use(name.replace(" ", "-"))
+    try_nodes.TRIES[name](lab)
