@@ -109,7 +109,8 @@ def test_every_room_imports_what_it_may():
 
 
 def test_there_is_no_circle_of_rooms():
-    graphlib.TopologicalSorter(ARROWS).prepare()
+    order = [*graphlib.TopologicalSorter(ARROWS).static_order()]  # CycleError names the circle
+    assert set(order) >= set(ARROWS)
 
 
 def test_models_and_data_know_no_configuration():

@@ -338,4 +338,5 @@ def _is_many_gradients(gradients: Tensor) -> bool:
 
 
 def records_gradients(tensor: Tensor) -> bool:
+    """Whether autograd records what is computed from this tensor."""
     return torch.is_grad_enabled() and tensor.requires_grad

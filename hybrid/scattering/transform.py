@@ -29,6 +29,7 @@ class ImageTransform(nn.Module):
     paths: tuple[Any, ...]
     output_shape: tuple[int, ...]
     engine: nn.Module
+    fourier_flops: int  # about, of the Fourier transforms of one image (hybrid/scattering/costs.py)
 
     @property
     def J(self) -> int:
@@ -54,11 +55,6 @@ class ImageTransform(nn.Module):
     def padded_shape(self) -> tuple[int, int]:
         """(H, W) of the padded images."""
         return self.settings.padded
-
-    @property
-    def fourier_flops(self) -> int:
-        """About how many operations the Fourier transforms of one image take (`hybrid.scattering.costs`)."""
-        raise NotImplementedError
 
     def own_filters(self) -> MorletBank | None:
         """The filters, where they are not those of `hybrid.scattering.filters.morlet_bank`: None."""

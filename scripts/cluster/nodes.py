@@ -1,6 +1,6 @@
 """Several nodes on one machine, to try what happens on a cluster: each has a hostname, a process table and a network of its own.
 
-    python scripts/cluster/nodes.py to=/tmp/nodes nodes=3 slots=2     starts them with a real SLURM, until Ctrl-C
+    python scripts/cluster/nodes.py to=nodes nodes=3 slots=2     starts them with a real SLURM, until Ctrl-C
 
 A login node and node1, node2 … are Linux namespaces on one bridge; they share all folders. The login node holds the process
 tables of the others, so that the end of its first process ends all, and leaves no process, link or bridge behind. What is

@@ -364,28 +364,25 @@ def _without_a_node(lab: Lab, *, rank: int) -> str:
 
 def try_sweep_link_down(lab: Lab) -> str:
     """The link of rank 1's node is down for longer than rank_timeout, from step 12 on."""
-    sweep, place = lab.sweep("seed=0"), "seed0.rank1.step12"
-    lab.hold(place)
-    node, _ = lab.held(place, alive=[sweep])
-    lab.nodes.link(node, "down")
-    lab.let_go(place)
-    time.sleep(25)
-    lab.nodes.link(node, "up")
-    check_sweep(lab, sweep, begun=(2,))
+    _with_a_link_down(lab, seconds=25, sessions=2)
     return "both ends find out; requeued, the same weights"
 
 
 def try_sweep_link_down_shortly(lab: Lab) -> str:
     """The link of rank 1's node is down for three seconds, from step 12 on."""
+    _with_a_link_down(lab, seconds=3, sessions=1)
+    return "the run waits and goes on; the same weights"
+
+
+def _with_a_link_down(lab: Lab, *, seconds: float, sessions: int) -> None:
     sweep, place = lab.sweep("seed=0"), "seed0.rank1.step12"
     lab.hold(place)
     node, _ = lab.held(place, alive=[sweep])
     lab.nodes.link(node, "down")
     lab.let_go(place)
-    time.sleep(3)
+    time.sleep(seconds)
     lab.nodes.link(node, "up")
-    check_sweep(lab, sweep, begun=(1,))
-    return "the run waits and goes on; the same weights"
+    check_sweep(lab, sweep, begun=(sessions,))
 
 
 def try_srun_configurations(lab: Lab) -> str:

@@ -163,7 +163,10 @@ def test_an_exported_program_needs_no_compiler():
 def test_the_operators_registrations():
     images = torch.rand(5, *SHAPE, requires_grad=True)
     numbers = (2, *SHAPE, 4, 2, False)
-    torch.library.opcheck(torch.ops.hybrid.scattering.default, (images, *numbers))
+    found = torch.library.opcheck(torch.ops.hybrid.scattering.default, (images, *numbers))
     gradients = torch.rand(5, 25, 4, 5, requires_grad=True)
     tests = ("test_schema", "test_faketensor", "test_autograd_registration")
-    torch.library.opcheck(torch.ops.hybrid.scattering_backward.default, (images, gradients, *numbers), test_utils=tests)
+    found |= torch.library.opcheck(
+        torch.ops.hybrid.scattering_backward.default, (images, gradients, *numbers), test_utils=tests
+    )
+    assert set(found.values()) == {"SUCCESS"}
