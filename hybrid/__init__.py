@@ -5,6 +5,7 @@
     hybrid.Scattering2D(J=2, shape=(32, 32))          # the transform, a plain torch module with kymatio's values
     hybrid.LearnedScattering2D(J=2, shape=(32, 32))   # the same, whose wavelets are parameters to train
     hybrid.RotoTranslationScattering2D(J=2, shape=(32, 32))   # scattering on rotations and translations together
+    hybrid.AffineClassifier(dimension=10)             # an estimator of scikit-learn: the nearest affine space wins
     hybrid.build_model("scat_wrn", image_shape=(3, 32, 32), num_classes=10)
     hybrid.load_data("cifar10", subset=500)           # the images: splits and loaders
     hybrid.train("model=scat_wrn", "data=cifar10")    # what the command `hybrid train` does
@@ -24,11 +25,13 @@ from hybrid.version import __version__
 if TYPE_CHECKING:  # for editors and type checkers
     from hybrid.analysis import Analysis, analyse
     from hybrid.api import Run, load_run, train
+    from hybrid.classification import AffineClassifier
     from hybrid.configuration.by_name import build_model, load_data
     from hybrid.reports.runs import read_runs
     from hybrid.scattering import LearnedScattering2D, RotoTranslationScattering2D, Scattering2D
 
 __all__ = [
+    "AffineClassifier",
     "Analysis",
     "LearnedScattering2D",
     "RotoTranslationScattering2D",
@@ -47,6 +50,7 @@ __all__ = [
 _get, _dir = lazy_names(
     __name__,
     {
+        "AffineClassifier": "hybrid.classification",
         "Analysis": "hybrid.analysis",
         "LearnedScattering2D": "hybrid.scattering",
         "RotoTranslationScattering2D": "hybrid.scattering",

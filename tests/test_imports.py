@@ -41,6 +41,7 @@ ARROWS = {
     "training": {
         "analysis", "callbacks", "configuration", "data", "distributed", "models", "objective", "reports", "runs", "scattering",
     },
+    "classification": set(),
     "svm": {"configuration", "data", "distributed", "models", "runs", "scattering", "training"},
     "prediction": {"data"},
     "export": {"configuration", "data", "models", "scattering"},
