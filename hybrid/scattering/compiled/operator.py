@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hybrid.scattering.compiled.cpu.kernels import kernel_for
 from hybrid.scattering.compiled.cuda.devices import transform_for
@@ -77,17 +77,20 @@ def _gradient(ctx: Any, gradients: Tensor) -> tuple[Any, ...]:
 
 
 def _gradient_of_gradient(ctx: Any, cotangents: Tensor) -> tuple[Any, ...]:
-    """With respect to the images and to the gradients that came in, through the torch engine."""
     engine = TorchEngine(_settings(ctx.numbers)).to(cotangents.device)
+    return *second_derivatives(engine, ctx.saved_tensors, cotangents), *[None] * len(ctx.numbers)
+
+
+def second_derivatives(
+    engine: nn.Module, saved: tuple[Tensor, Tensor], cotangents: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """With respect to the images and to the gradients that came in, which are `saved`, through a torch engine."""
     further = torch.is_grad_enabled()  # a third derivative will be asked for
     with torch.enable_grad():
         # New tensors: the gradients that came in usually depend on the images, and that path is autograd's, not ours.
-        images, gradients = (
-            t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in ctx.saved_tensors
-        )
+        images, gradients = (t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in saved)
         first = torch.autograd.grad(engine(images), images, gradients, create_graph=True)
-        second = torch.autograd.grad(first, (images, gradients), cotangents, create_graph=further, allow_unused=True)
-    return *second, *[None] * len(ctx.numbers)
+        return torch.autograd.grad(first, (images, gradients), cotangents, create_graph=further, allow_unused=True)
 
 
 _library.impl("scattering", _forward_on_cpu, "CPU")

@@ -6,7 +6,8 @@ struct Fold { const int *count, *base, *offset; const float *re, *im; };
 struct Alias { int offset; float re, im; };  // one e
 
 // One factor of the low-pass: out[i] = sum over t < taps of weights[t] * in[(start + step * i + t) mod size].
-// The same in frequency: the inverse transform of the half spectrum times gains, folded to outputs + 2 samples, without the outermost two.
+// The same in frequency: the inverse transform of the half spectrum times gains, folded to outputs + 2 * DROPPED samples, without
+// the outermost ones.
 struct Smoothing { int taps, start, step, outputs; const float *weights, *gains; };
 
 struct Plan {

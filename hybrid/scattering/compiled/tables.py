@@ -50,10 +50,13 @@ class Tables:
     kept: list[object] = field(default_factory=list)
 
 
-def make_tables(settings: Settings, lanes: int, *, by_rows: bool) -> Tables:
-    """Fill the tables of one transform. With `by_rows` lanes are neighbouring columns of one map, else they are images."""
+def make_tables(settings: Settings, lanes: int, *, by_rows: bool, bank: MorletBank | None = None) -> Tables:
+    """Fill the tables of one transform. With `by_rows` lanes are neighbouring columns of one map, else they are images.
+
+    bank: other filters of the same sizes, in place of the Morlet bank.
+    """
     tables = Tables(Plan())
-    bank = morlet_bank(settings.J, settings.padded, settings.L, dtype=np.float32)
+    bank = bank or morlet_bank(settings.J, settings.padded, settings.L, dtype=np.float32)
     plan, keep = tables.plan, tables.kept
     plan.height, plan.width = settings.input_shape
     sources = [source_positions(settings, axis) for axis in (0, 1)]
@@ -62,14 +65,17 @@ def make_tables(settings: Settings, lanes: int, *, by_rows: bool) -> Tables:
     gather = _row_fold if by_rows else image_fold
     plan.first, plan.second = _filters(settings, bank, functools.partial(gather, lanes=lanes), keep)
     for name, axis in (("vertical", 0), ("horizontal", 1)):
-        windows = [_smoothing(keep, factors[axis], 2 ** (settings.J - level)) for level, factors in enumerate(bank.phi)]
+        windows = [
+            _smoothing(keep, factors[axis], 2 ** (settings.J - level), settings.dropped)
+            for level, factors in enumerate(bank.phi)
+        ]
         setattr(plan, name, _array(keep, Smoothing, windows))
     return tables
 
 
 def source_positions(settings: Settings, axis: int) -> np.ndarray:
     """Return the pixel that stands at each padded position of an axis (0 rows, 1 columns)."""
-    if settings.pre_pad:
+    if settings.boundary != "reflect":
         return np.arange(settings.padded[axis], dtype=np.int32)
     before, after = margins(settings.shape, settings.J)[axis]
     return np.pad(np.arange(settings.shape[axis], dtype=np.int32), (before, after), mode="reflect")
@@ -97,10 +103,10 @@ def _filters(
     return _array(keep, Fold, first), _array(keep, Fold, second)
 
 
-def lowpass_window(spectrum: np.ndarray, step: int) -> tuple[int, np.ndarray]:
+def lowpass_window(spectrum: np.ndarray, step: int, dropped: int = 1) -> tuple[int, np.ndarray]:
     """Return (start, taps) of a low-pass: tap t of output i is for sample start + step · i + t, wrapped.
 
-    Output i stands on sample step · (i + 1): the outermost samples are padding.
+    Output i stands on sample step · (i + dropped): the outermost samples are padding.
     """
     size = len(spectrum)
     kernel = np.fft.ifft(spectrum).real
@@ -108,15 +114,15 @@ def lowpass_window(spectrum: np.ndarray, step: int) -> tuple[int, np.ndarray]:
     reach = int(distance[abs(kernel) > _NEGLIGIBLE_TAP * abs(kernel).max()].max())
     taps = min(2 * reach + 1, size)
     offsets = np.arange(taps) - taps // 2
-    return step - taps // 2, kernel[-offsets % size].astype(np.float32)
+    return step * dropped - taps // 2, kernel[-offsets % size].astype(np.float32)
 
 
-def _smoothing(keep: list[object], spectrum: np.ndarray, step: int) -> Smoothing:
+def _smoothing(keep: list[object], spectrum: np.ndarray, step: int, dropped: int) -> Smoothing:
     size = len(spectrum)
-    start, weights = lowpass_window(spectrum, step)
+    start, weights = lowpass_window(spectrum, step, dropped)
     gains = (spectrum / size).astype(np.float32)  # with the inverse transform's factor
     pointers = _pointer(keep, weights), _pointer(keep, gains)
-    return Smoothing(len(weights), start, step, size // step - 2, *pointers)
+    return Smoothing(len(weights), start, step, size // step - 2 * dropped, *pointers)
 
 
 def filter_weights(spectrum: np.ndarray) -> np.ndarray:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hybrid.scattering.costs import rotation_flops
-from hybrid.scattering.geometry import Boundary
+from hybrid.scattering.geometry import Boundary, check_word
 from hybrid.scattering.rotation.engine import RotationEngine
-from hybrid.scattering.rotation.parameters import Normalization, Output, check_rotation
+from hybrid.scattering.rotation.parameters import Normalization, Output, RotationSettings, check_rotation
 from hybrid.scattering.rotation.paths import RotationPath
 from hybrid.scattering.rotation.scatnet import factors
 from hybrid.scattering.transform import Images, ImageTransform
+
+RotationEngineName = Literal["auto", "torch", "cpu"]
 
 
 class RotoTranslationScattering2D(ImageTransform):
@@ -34,9 +36,9 @@ class RotoTranslationScattering2D(ImageTransform):
         RotationPath(order=2, j1=0, j2=None, theta2=None, k2=0, theta1=None)
 
     The spatial wavelets and φ are those of `Scattering2D`, with kymatio's values and angles. With boundary="periodic" an image
-    that is turned by 90 degrees about pixel (0, 0) has the turned maps, up to rounding. It computes with torch operations, on
-    every device. It has nothing to train, is differentiable (the modulus has gradient 0 at 0), may be pickled, compiled and
-    exported, and keeps its precision under `.half()` and autocast.
+    that is turned by 90 degrees about pixel (0, 0) has the turned maps, up to rounding. It has nothing to train, is
+    differentiable (the modulus has gradient 0 at 0), may be pickled, compiled and exported, and keeps its precision under
+    `.half()` and autocast.
 
     Args:
         J: the largest scale is 2^J pixels; 1 ≤ J and 2^J ≤ min(H, W).
@@ -50,6 +52,9 @@ class RotoTranslationScattering2D(ImageTransform):
         output: "maps", or "mean" for their means over space: (..., P).
         boundary: "reflect", "periodic" or "none", as in `Scattering2D`.
         normalization: "kymatio" means filters of gain 1. "scatnet" multiplies by the factors of ScatNet, which `factors` lists.
+        engine: "auto" takes code that is compiled for this size and machine where the images are on a CPU and it can be built,
+            else "torch", which uses torch operations alone. "cpu" is the compiled engine by name; it warns and uses torch
+            where it cannot be built. Angles that are kept (average_angles=False) are computed by torch.
 
     Raises:
         ScatteringError: parameters or images do not fit; one line says what would fit. It is a ValueError.
@@ -67,14 +72,16 @@ class RotoTranslationScattering2D(ImageTransform):
         output: Output = "maps",
         boundary: Boundary = "reflect",
         normalization: Normalization = "kymatio",
+        engine: RotationEngineName = "auto",
     ) -> None:
         super().__init__()
+        check_word("engine", engine, get_args(RotationEngineName))
         chosen: dict[str, Any] = {"joint": joint, "average_angles": average_angles, "boundary": boundary}
         self.rotation = check_rotation(J, shape, L, K, output=output, normalization=normalization, **chosen)
         self.settings = self.rotation.plane
         self.paths: tuple[RotationPath, ...] = self.rotation.paths
         self.output_shape = self.rotation.output_shape
-        self.engine = RotationEngine(self.rotation)
+        self.engine_name, self.engine = engine, _make_engine(engine, self.rotation)
         product = np.prod(list(self.factors.values()), axis=0) if self.factors else np.ones(1)
         self.register_buffer("_factors", torch.from_numpy(product)[:, None, None], persistent=False)
 
@@ -114,6 +121,15 @@ class RotoTranslationScattering2D(ImageTransform):
         words = [f"J={self.J}", f"shape={self.shape}", f"L={self.L}", f"K={self.K}"]
         defaults = {"joint": True, "average_angles": True, "output": "maps", "normalization": "kymatio"}
         chosen = {name: getattr(self.rotation, name) for name in defaults} | {"boundary": self.boundary}
-        defaults["boundary"] = "reflect"
+        chosen |= {"engine": self.engine_name}
+        defaults |= {"boundary": "reflect", "engine": "auto"}
         words += [f"{name}={value}" for name, value in chosen.items() if value != defaults[name]]
         return f"RotoTranslationScattering2D({', '.join(words)})"
+
+
+def _make_engine(name: RotationEngineName, settings: RotationSettings) -> nn.Module:
+    if name == "torch" or (name == "auto" and not settings.average_angles):
+        return RotationEngine(settings)
+    from hybrid.scattering.compiled.rotation_engine import CompiledRotationEngine
+
+    return CompiledRotationEngine(settings, named=name == "cpu")

@@ -40,12 +40,12 @@ def transform_program(kind: Kind, size: int) -> Program:
         inputs = [half[min(k, size - k)] if k <= size // 2 else half[size - k].conjugate() for k in range(size)]
         inputs = [Complex(z.re, 0.0) if 2 * k % size == 0 else z for k, z in enumerate(inputs)]
         outputs = [Complex(value.re, 0.0) for value in dft(inputs, 1)]
-        return _schedule(size, real, outputs)
+        return schedule(size, real, outputs)
     inputs = [Complex(graph.input(k, "re"), 0.0 if real else graph.input(k, "im")) for k in range(size)]
     outputs = dft(inputs, 1 if kind == "inverse" else -1)
     if real:
         outputs = [_cheaper(outputs, k) for k in range(size // 2 + 1)]
-    return _schedule(size, real, outputs)
+    return schedule(size, real, outputs)
 
 
 def _cheaper(outputs: Sequence[Complex], k: int) -> Complex:
@@ -58,7 +58,7 @@ def _written(value: Complex) -> int:
     return max((part.number for part in value if isinstance(part, Expression)), default=0)
 
 
-def _schedule(size: int, real: bool, outputs: Sequence[Complex]) -> Program:
+def schedule(size: int, real: bool, outputs: Sequence[Complex]) -> Program:
     """Compute in the order of creation, which is the algorithm's; load at the first use, store as soon as both parts are known.
 
     A compiler's registers hold more this way than when following each output down to its inputs.

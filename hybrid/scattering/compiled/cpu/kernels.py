@@ -36,7 +36,9 @@ class Kernel:
     def __init__(self, settings: Settings, lanes: int, layout: Layout, direction: Direction) -> None:
         self.settings, self.direction, self.device = settings, direction, torch.device("cpu")
         height, width = settings.padded
-        source = cpu_source(settings.padded, settings.J, lanes, layout, direction, stages=self.stages)
+        source = cpu_source(
+            settings.padded, settings.J, lanes, layout, direction, dropped=settings.dropped, stages=self.stages
+        )
         self._library = load_library(source, f"{direction}-{height}x{width}-J{settings.J}-{layout}{lanes}")
         self.file = self._library._name
         self._tables: Tables = make_tables(settings, lanes, by_rows=layout == "rows")

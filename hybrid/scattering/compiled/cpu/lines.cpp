@@ -17,7 +17,7 @@ template <int N, class Number> static ALWAYS_INLINE inline Number row_sum(Number
   return rest + (mean - reference) * (float)N;
 }
 
-// The low-pass of a line of N samples in frequency: `outputs` = M - 2 results, `stride` vectors apart like the samples.
+// The low-pass of a line of N samples in frequency: `outputs` = M - 2 * DROPPED results, `stride` vectors apart like the samples.
 template <int N, int M>
 static ALWAYS_INLINE inline void smooth_by_transform(const float* gains, const Vector* in, int stride, Vector* out) {
   constexpr int HALF = N / 2 + 1;
@@ -33,5 +33,5 @@ static ALWAYS_INLINE inline void smooth_by_transform(const float* gains, const V
     }
     return sum;
   };
-  RealInverse<M>::run(folded, [&](int q, Vector re, Vector) ALWAYS_INLINE { if (q > 0 && q < M - 1) out[(q - 1) * stride] = re; });
+  RealInverse<M>::run(folded, [&](int q, Vector re, Vector) ALWAYS_INLINE { if (q >= DROPPED && q < M - DROPPED) out[(q - DROPPED) * stride] = re; });
 }

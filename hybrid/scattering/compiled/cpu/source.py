@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Literal
 
@@ -19,29 +20,62 @@ STAGES = (
 )  # fmt: skip
 
 
+_PASSES: dict[tuple[Layout, Direction], tuple[str, ...]] = {
+    ("images", "forward"): ("images.cpp", "images_forward.cpp"),
+    ("images", "backward"): ("images.cpp", "images_adjoint.cpp", "images_backward.cpp"),
+    ("rows", "forward"): ("rows.cpp", "rows_front.cpp", "rows_forward.cpp"),
+}
+
+
 def cpu_source(
-    padded: tuple[int, int], J: int, lanes: int, layout: Layout, direction: Direction, *, stages: bool = False
+    padded: tuple[int, int],
+    J: int,
+    lanes: int,
+    layout: Layout,
+    direction: Direction,
+    *,
+    dropped: int = 1,
+    stages: bool = False,
 ) -> str:
     """Return the whole translation unit. It depends on nothing else: L, the order, the image's size and the filters are data.
 
-    stages: it also counts the time of each of `STAGES`.
+    dropped: how many samples of the last low-pass are left out at each end. stages: it also counts the time of each of `STAGES`.
+    """
+    constants = {"STAGES": ", ".join(STAGES)} if stages else {}
+    texts = [text_of(name) for name in _PASSES[layout, direction]]
+    return translation_unit(padded, J, lanes, layout, texts, dropped=dropped, constants=constants)
+
+
+def translation_unit(
+    padded: tuple[int, int],
+    J: int,
+    lanes: int,
+    layout: Layout,
+    passes: Sequence[str],
+    *,
+    dropped: int,
+    constants: Mapping[str, object],
+    more: Sequence[tuple[Kind, int]] = (),
+) -> str:
+    """The constants and codelets of all maps of these sizes, then the passes, in C++.
+
+    constants: further ones. more: transforms that the passes need beside those of the maps.
     """
     kinds: tuple[Kind, ...] = ("inverse", "forward", "real")
     wanted = [(kind, size) for size in map_sizes(padded, J) for kind in kinds]
     samples: Kind = "real_inverse"
     ends = [side >> J for side in sorted(set(padded)) if _smoothed_by_transform(side, J)]
-    transforms = print_transforms([*wanted, *[(samples, end) for end in ends]])
-    constants: dict[str, object] = {"LANES": lanes, "HEIGHT": padded[0], "WIDTH": padded[1], "OCTAVES": J}
-    constants |= {"HEIGHT_BY_TRANSFORM": _smoothed_by_transform(padded[0], J)}
-    constants |= {"WIDTH_BY_TRANSFORM": _smoothed_by_transform(padded[1], J)}
-    constants |= {"REVERSED_LANES": _list(list(reversed(range(lanes))))}
-    constants |= {"STAGES": ", ".join(STAGES)} if stages else {}
-    head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
-    passes = [_text("stages.cpp"), _text("lines.cpp"), _text(f"{layout}.cpp"), _text(f"{layout}_{direction}.cpp")]
-    if layout == "images":
-        passes.insert(0, shared_text("image_lanes.h"))
-    foundation = [shared_text("tables.h"), _text("vectors.cpp"), transpose_function(lanes)]
-    return "\n".join([head, *foundation, transforms, *passes])
+    transforms = print_transforms([*wanted, *more, *[(samples, end) for end in ends]])
+    defined: dict[str, object] = {"LANES": lanes, "HEIGHT": padded[0], "WIDTH": padded[1], "OCTAVES": J}
+    defined |= {"DROPPED": dropped}
+    defined |= {"HEIGHT_BY_TRANSFORM": _smoothed_by_transform(padded[0], J)}
+    defined |= {"WIDTH_BY_TRANSFORM": _smoothed_by_transform(padded[1], J)}
+    defined |= {"REVERSED_LANES": _list(list(reversed(range(lanes))))} | dict(constants)
+    head = "".join(f"#define {name} {value}\n" for name, value in defined.items())
+    shared = [shared_text("image_lanes.h")] if layout == "images" else []
+    foundation = [shared_text("tables.h"), text_of("vectors.cpp"), transpose_function(lanes)]
+    lines = [text_of("stages.cpp"), text_of("lines.cpp")]
+    return "\n".join([head, *foundation, transforms, *shared, *lines, *passes])
 
 
 def _smoothed_by_transform(side: int, J: int) -> int:
@@ -87,5 +121,5 @@ def _list(indices: list[int]) -> str:
     return ", ".join(map(str, indices))
 
 
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
     return (files("hybrid.scattering.compiled.cpu") / name).read_text()
