@@ -13,8 +13,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "hybrid"
 
 LEAVES = {
-    "durations", "errors", "escaping", "files", "graphs", "lazy", "locks", "plain", "ranges", "seeding", "stratified",
-    "streams", "taps", "version",
+    "cache_folder", "durations", "errors", "escaping", "files", "graphs", "lazy", "locks", "plain", "ranges", "seeding",
+    "stratified", "streams", "taps", "version",
 }  # fmt: skip
 LEAF_TO_LEAF = {
     "durations": {"errors"},

@@ -105,7 +105,7 @@ def _cuda_engine() -> Iterator[tuple[str, str]]:
 
 
 def _cache() -> str:
-    from hybrid.scattering.compiled.cache import NoCacheFolder, cache_folder
+    from hybrid.cache_folder import NoCacheFolder, cache_folder
 
     try:
         folder = cache_folder()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hybrid.data.file_names import numbered_names
 from hybrid.data.array_files import find_array, open_array, text_of
 from hybrid.data.images import Fit, ImageReader, Size, check_size, sides
 from hybrid.data.pixels import ValueRange, as_bytes, check_value_range
@@ -166,7 +167,7 @@ class Arrays(Source):
         found = checked_labels(found, task=self.task, outputs=self.num_classes, count=len(images), where=where)
         numbers = torch.arange(len(images))
         if not self._reads_whole:
-            return FileSplit([f"{part}:{number}" for number in range(len(images))], found, numbers)
+            return FileSplit(numbered_names(part, len(images)), found, numbers)
         pixels = torch.cat([self._pixels(part, slice(at, at + _CHUNK)) for at in range(0, len(images), _CHUNK)])
         self._kept.pop(self._names[part][0], None)
         return MemorySplit(pixels, found, numbers)

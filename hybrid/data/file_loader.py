@@ -41,8 +41,7 @@ class _DecodedFiles(Dataset):
     """
 
     def __init__(self, paths: Sequence[str], source: Source, augmentation: Augmentation, *, train: bool, seed: int):
-        # One block of memory: a list of a million texts would be copied into every forked worker.
-        self.paths = np.array(paths)
+        self.paths = paths
         self.source, self.augmentation, self.train, self.seed = source, augmentation, train, seed
         self.policy = make_policy(augmentation) if train and augmentation.policy else None
 
@@ -52,7 +51,7 @@ class _DecodedFiles(Dataset):
     def __getitem__(self, address: tuple[int, int]) -> Tensor | str:
         epoch, position = address
         try:
-            image = self._open(str(self.paths[position]), epoch, position)
+            image = self._open(self.paths[position], epoch, position)
         except UserError as error:
             return str(error)
         if self.policy is None:

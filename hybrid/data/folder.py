@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from hybrid.data.folder_index import Found, find_images
 from hybrid.data.images import EXTENSIONS, Fit, Interpolation, Size, box_around, check_size, shown, sides
 from hybrid.data.pixels import ValueRange, check_value_range
 from hybrid.data.sources import Files, FileSource
@@ -110,37 +111,47 @@ class Folder(FileSource):
         stray = sorted(set(_subfolders(folder)) - set(self.class_names))
         if stray:
             raise UserError(f"{self.name}: {folder / stray[0]} is a class that {self._folders['train']} does not have.")
-        files = _FoundFiles(folder)
-        for label, name in enumerate(self.class_names):
-            found = files.of_class(name, label)
-            if not found and part == "train":
-                raise UserError(f"{self.name}: no image in {folder / name} (known: {', '.join(EXTENSIONS)}).")
-        if not files.paths:
+        found = find_images(folder, self.class_names)
+        empty = [name for name, count in zip(self.class_names, found.counts, strict=True) if not count]
+        if empty and part == "train":
+            raise UserError(f"{self.name}: no image in {folder / empty[0]} (known: {', '.join(EXTENSIONS)}).")
+        if not found.names:
             raise UserError(f"{self.name}: no image in the class folders of {folder.absolute()}.")
-        files.tell(self.name)
-        found_files = Files(files.paths, files.labels)
-        return self._readable(found_files) if self.skip_unreadable else found_files
+        self._tell(folder, found)
+        files = Files(found.names, np.repeat(np.arange(len(found.counts)), found.counts))
+        return self._readable(files) if self.skip_unreadable else files
+
+    def _tell(self, folder: Path, found: Found) -> None:
+        """Say in one line what is left out."""
+        kinds = (
+            "hidden files or folders",
+            "files that are no images in a class folder",
+            "links to folders that were read already",
+        )
+        said = [
+            f"{each.number:,} {words} ({folder / each.first}{' …' if each.number > 1 else ''})"
+            for each, words in zip(found.left_out, kinds, strict=True)
+            if each.number
+        ]
+        if said:
+            _log.warning("%s: left out: %s.", self.name, " and ".join(said))
 
     def _readable(self, files: Files) -> Files:
-        names = [os.path.relpath(path, self.root) for path in files.paths]
         if self._left_out is None:
             self._faults |= self.unreadable(files.paths)
-            damaged = {name for name, path in zip(names, files.paths, strict=True) if path in self._faults}
+            damaged = set(self._faults)
         else:
-            damaged = set(self._left_out) & set(names)
-        if damaged:
-            first = min(damaged)
-            why = self._faults.get(str(self.root / first), f"{first}, when the run began")
-            _log.warning(
-                "%s: %d of %d images are left out, which cannot be read: %s%s",
-                self.name,
-                len(damaged),
-                len(names),
-                why,
-                " …" if len(damaged) > 1 else "",
-            )
-        kept = [position for position, name in enumerate(names) if name not in damaged]
-        return Files([files.paths[position] for position in kept], [files.labels[position] for position in kept])
+            damaged = {str(self.root / name) for name in self._left_out}
+        kept = [position for position, path in enumerate(files.paths) if path not in damaged] if damaged else []
+        if not damaged or len(kept) == len(files.paths):
+            return files
+        names = [os.path.relpath(path, self.root) for path in files.paths if path in damaged]
+        first = min(names)
+        why = self._faults.get(str(self.root / first), f"{first}, when the run began")
+        more = " …" if len(names) > 1 else ""
+        words = "%s: %d of %d images are left out, which cannot be read: %s%s"
+        _log.warning(words, self.name, len(names), len(files.paths), why, more)
+        return Files(files.paths.take(np.array(kept)), files.labels[kept])
 
 
 class ImageNet(Folder):
@@ -166,76 +177,3 @@ def check_crop(size: Size, resize: Size) -> None:
 def _subfolders(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-
-
-class _FoundFiles:
-    """The image files below the class folders of one folder, and the number of the other things that are there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.paths: list[str] = []
-        self.labels: list[int] = []
-        self._folder, self._hidden, self._others, self._again = folder, _Count(), _Count(), _Count()
-        for entry in os.scandir(folder):
-            if entry.name.startswith("."):
-                self._hidden.add(entry.path)
-            elif not entry.is_dir():
-                self._others.add(entry.path)
-
-    def of_class(self, name: str, label: int) -> int:
-        """Adds the files of a class, sorted; their number."""
-        found = sorted(self._images(self._folder / name)) if (self._folder / name).is_dir() else []
-        self.paths += found
-        self.labels += [label] * len(found)
-        return len(found)
-
-    def _images(self, folder: Path) -> Iterator[str]:
-        above = {os.path.realpath(folder)}  # a link to a folder that holds it would have no end
-        for place, subfolders, names in os.walk(folder, followlinks=True):
-            for name in subfolders:
-                if name.startswith("."):
-                    self._hidden.add(os.path.join(place, name))
-            shown = [name for name in subfolders if not name.startswith(".")]
-            subfolders[:] = [name for name in shown if is_new(place, name, above)]
-            for name in set(shown) - set(subfolders):
-                self._again.add(os.path.join(place, name))
-            for name in names:
-                path = os.path.join(place, name)
-                if name.startswith("."):
-                    self._hidden.add(path)
-                elif not name.lower().endswith(EXTENSIONS):
-                    self._others.add(path)
-                else:
-                    yield path
-
-    def tell(self, name: str) -> None:
-        """Says in one line what was left out."""
-        counts = (self._hidden, "hidden files or folders"), (self._others, "files that are no images in a class folder")
-        again = (self._again, "links to folders that were read already")
-        said = [
-            f"{count.number:,} {words} ({count.first}{' …' if count.number > 1 else ''})"
-            for count, words in (*counts, again)
-            if count.number
-        ]
-        if said:
-            _log.warning("%s: left out: %s.", name, " and ".join(said))
-
-
-@dataclass
-class _Count:
-    """A number of paths, and the first of them."""
-
-    number: int = 0
-    first: str = ""
-
-    def add(self, path: str) -> None:
-        self.number += 1
-        self.first = min(self.first or path, path)
-
-
-def is_new(place: str, name: str, seen: set[str]) -> bool:
-    """Whether a subfolder is no link to one that was read before."""
-    real = os.path.realpath(os.path.join(place, name))
-    if real in seen:
-        return False
-    seen.add(real)
-    return True

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hybrid.data.file_names import numbered_names
 from hybrid.data.folder import check_crop
 from hybrid.data.images import Box, Fit, Interpolation, Size, check_size
 from hybrid.data.pixels import ValueRange, check_value_range
@@ -68,7 +69,7 @@ class IndexedSource(FileSource):
         labels = self.labels_of(part)
         if labels is None:
             return None
-        return Files([f"{part}:{number}" for number in range(len(labels))], labels)
+        return Files(numbered_names(part, len(labels)), labels)
 
     def item(self, key: str) -> Tensor:
         return self.reader.convert(self._pillow(key), where=f"{self.name}, {key}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from hybrid.data.file_names import FileNames
 from hybrid.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class FileSplit:
     """The image files of one split.
 
     Attributes:
-        paths: of n files.
+        paths: of n files; any sequence of texts is kept as `hybrid.data.file_names.FileNames`.
         labels: as the data set's task has them (`hybrid.data.tasks`): (n,) int64 classes, or (n, K) float32.
         indices: (n,) int64, the position of each file in the data set's own list.
     """
@@ -60,13 +61,15 @@ class FileSplit:
     labels: Tensor
     indices: Tensor
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", FileNames.of(self.paths))
+
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, positions: Tensor) -> FileSplit:
         """A split of the files at these positions."""
-        paths = [self.paths[position] for position in positions.tolist()]
-        return FileSplit(paths, self.labels[positions], self.indices[positions])
+        return FileSplit(self.paths.take(positions.numpy()), self.labels[positions], self.indices[positions])
 
 
 Split = MemorySplit | FileSplit
@@ -79,4 +82,4 @@ def joined(splits: Sequence[Split]) -> Split:
     indices = torch.cat([split.indices + start for split, start in zip(splits, starts, strict=False)])
     if isinstance(splits[0], MemorySplit):
         return MemorySplit(torch.cat([split.images for split in splits]), labels, indices)  # type: ignore[union-attr]
-    return FileSplit([path for split in splits for path in split.paths], labels, indices)  # type: ignore[union-attr]
+    return FileSplit(FileNames.joined([split.paths for split in splits]), labels, indices)  # type: ignore[union-attr]

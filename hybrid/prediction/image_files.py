@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hybrid.data.folder import is_new
+from hybrid.data.folder_index import is_new
 from hybrid.data.images import EXTENSIONS
 from hybrid.errors import UserError
 

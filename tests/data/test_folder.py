@@ -224,7 +224,8 @@ def test_a_folder_of_classes_is_split_when_it_is_asked_for(make_folder, classes)
     sizes = {name: len(split) for name, split in make_folder(test=0.25, validation=2).splits.items()}
     assert sizes == {"train": 16, "validation": 2, "test": 6}
     tested = [make_folder(folds=4, fold=fold).splits["test"].paths for fold in range(4)]
-    assert sorted(sum(tested, [])) == sorted(str(path) for path in classes.glob("*/*")) and set(map(len, tested)) == {6}
+    every = [path for paths in tested for path in paths]
+    assert sorted(every) == sorted(str(path) for path in classes.glob("*/*")) and set(map(len, tested)) == {6}
     few = make_folder(per_class=3, validation=None).splits
     assert torch.bincount(few["train"].labels).tolist() == [3, 3] and len(few["test"]) == 18 and "validation" not in few
     with pytest.raises(UserError, match=r"folder has no test images of its own\. data\.test=0\.2 draws"):

@@ -1,15 +1,13 @@
-"""The folder for compiled code: files are found by the hash of all that they are made of, and built once by many processes.
+"""Compiled code in the cache folder: files are found by the hash of all that they are made of, and built once by many processes.
 
-The folder is $HYBRID_CACHE, else $XDG_CACHE_HOME/hybrid, else ~/.cache/hybrid; where that cannot be used, one in the temporary
-folder. Deleting it costs only compile time. Code is loaded from it: so the folder and its files must be this user's, and others
-must not be able to write them.
+Deleting them costs only compile time. Code is loaded from them, so that they must be this user's, and others must not be able
+to write them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import getpass
 import hashlib
 import logging
 import os
@@ -20,17 +18,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hybrid.cache_folder import OTHERS_WRITE, cache_folder
 from hybrid.files import put_in_place
 from hybrid.locks import FileLock
 
 _log = logging.getLogger(__name__)
 _SOURCES = {".py", ".h", ".cpp", ".cu"}
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _SAY_AFTER, _PATIENCE = 5.0, 600.0  # seconds
-
-
-class NoCacheFolder(RuntimeError):
-    """There is no folder that can be written. The message is one line that names the folders that were tried."""
 
 
 def cached_file(name: str, made_of: str, suffix: str, build: Callable[[Path], None], *, again: bool = False) -> Path:
@@ -71,49 +65,11 @@ def _waiting(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def cache_folder() -> Path:
-    """An existing folder that can be written. Raises NoCacheFolder if there is none."""
-    chosen = os.environ.get("HYBRID_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = Path(chosen) if chosen else Path(base, "hybrid")
-    fallback = Path(tempfile.gettempdir(), f"hybrid-{_user()}")
-    for candidate in (folder, fallback):
-        if _is_ours(candidate):
-            return candidate
-    raise NoCacheFolder(f"neither {folder} nor {fallback} can be written")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether the folder exists or can be made, and is writable by this user and by nobody else: code is loaded from it."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.is_symlink() and folder.lstat().st_uid not in (os.getuid(), 0):
-            return False
-        state = folder.stat()
-        if state.st_uid != os.getuid():
-            return False
-        if state.st_mode & _OTHERS_WRITE:
-            words = f"{folder} is not used for compiled code, because others may write it: chmod go-w changes that"
-            warnings.warn(words, stacklevel=4)
-            return False
-        with tempfile.NamedTemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
-
-
 def is_intact(file: Path) -> bool:
     """Whether the file is this user's own and has its checksum. A truncated library may kill the process that loads it."""
     try:
         state = file.lstat()
-        if not stat.S_ISREG(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & _OTHERS_WRITE:
+        if not stat.S_ISREG(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & OTHERS_WRITE:
             return False
         return _checksum_file(file).read_text() == checksum(file)
     except (OSError, UnicodeDecodeError):
@@ -126,7 +82,7 @@ def _build(build: Callable[[Path], None], file: Path) -> None:
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         built = Path(folder, file.name)
         build(built)
-        built.chmod(built.stat().st_mode & ~_OTHERS_WRITE)  # which a careless umask allows
+        built.chmod(built.stat().st_mode & ~OTHERS_WRITE)  # which a careless umask allows
         written = _checksum_file(built)
         written.write_text(checksum(built))
         put_in_place(built, file)

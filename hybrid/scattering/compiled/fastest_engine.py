@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from hybrid.scattering.compiled.cache import NoCacheFolder, cached_file, sources
+from hybrid.cache_folder import NoCacheFolder
+from hybrid.scattering.compiled.cache import cached_file, sources
 from hybrid.scattering.compiled.cpu.compiler import find_compiler, identity
 from hybrid.scattering.compiled.operator import apply
 from hybrid.scattering.geometry import Settings

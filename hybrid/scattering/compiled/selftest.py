@@ -22,8 +22,9 @@ from pathlib import Path
 
 import torch
 
+from hybrid.cache_folder import NoCacheFolder, cache_folder
 from hybrid.scattering.compiled import CompilerError
-from hybrid.scattering.compiled.cache import NoCacheFolder, cache_folder, cached_file, is_intact, sources
+from hybrid.scattering.compiled.cache import cached_file, is_intact, sources
 from hybrid.scattering.compiled.cuda.compiler import version
 from hybrid.scattering.geometry import Settings
 from hybrid.version import __version__

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hybrid.cache_folder import NoCacheFolder, cache_folder
 from hybrid.errors import UserError
 from hybrid.files import put_in_place, write_json
 from hybrid.locks import FileLock
-from hybrid.scattering.compiled.cache import NoCacheFolder, cache_folder
 
 _BLOCK = 64 * 2**20
 

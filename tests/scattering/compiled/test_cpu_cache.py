@@ -10,11 +10,11 @@ import sys
 import pytest
 import torch
 
+from hybrid.cache_folder import NoCacheFolder
 from hybrid.locks import FileLock
 from hybrid.scattering import Scattering2D, TorchScattering2D
 from hybrid.scattering.compiled import CompilerError, cache
 from hybrid.scattering.compiled import engine as compiled_engine
-from hybrid.scattering.compiled.cache import NoCacheFolder
 from hybrid.scattering.compiled.cpu import compiler, kernels
 from hybrid.scattering.compiled.cpu.compiler import find_compiler, load_library
 
@@ -111,7 +111,7 @@ def test_a_folder_that_others_can_write_is_not_used(tmp_path, monkeypatch):
     (tmp_path / "open").chmod(0o777)
     monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "open"))
     monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
-    with pytest.warns(UserWarning, match="open is not used for compiled code, because others may write it: chmod go-w"):
+    with pytest.warns(UserWarning, match="open is not used as a cache, because others may write it: chmod go-w"):
         assert cache.cache_folder() != tmp_path / "open"
 
 

@@ -7,10 +7,10 @@ import logging
 import pytest
 import torch
 
+from hybrid.cache_folder import NoCacheFolder
 from hybrid.scattering import Scattering2D, TorchScattering2D
 from hybrid.scattering.compiled import CompilerError, fastest_engine
 from hybrid.scattering.compiled import engine as compiled_engine
-from hybrid.scattering.compiled.cache import NoCacheFolder
 from hybrid.scattering.compiled.cpu.compiler import find_compiler
 from hybrid.scattering.geometry import Settings
 

@@ -13,8 +13,9 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+from hybrid.cache_folder import NoCacheFolder
 from hybrid.scattering.compiled import CompilerError
-from hybrid.scattering.compiled.cache import NoCacheFolder, cached_file
+from hybrid.scattering.compiled.cache import cached_file
 
 # -ffp-contract: a product and a sum become one instruction. No -ffast-math: NaN and infinity must go through.
 _FLAGS = [

@@ -7,9 +7,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hybrid.cache_folder import NoCacheFolder
 from hybrid.errors import first_line
 from hybrid.scattering.compiled import CompilerError
-from hybrid.scattering.compiled.cache import NoCacheFolder, cached_file
+from hybrid.scattering.compiled.cache import cached_file
 
 _OPTIONS = ["--std=c++17", "--disable-warnings"]
 
