@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hybrid.data.file_names import numbered_names
 from hybrid.data.array_files import find_array, open_array, text_of
+from hybrid.data.file_names import numbered_names
 from hybrid.data.images import Fit, ImageReader, Size, check_size, sides
 from hybrid.data.pixels import ValueRange, as_bytes, check_value_range
 from hybrid.data.resizing import resize, tell_of_cropping
