@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from hybrid.errors import UserError
 from hybrid.reports.layer_names import short_names
+from hybrid.reports.sheet import Place, Sheet
 from hybrid.reports.style import COLUMN, PAGE, SMALL, paper_style, plain
 
 _TEXT = SMALL - 1.5
@@ -29,11 +28,10 @@ def contact_sheet(images: Tensor, captions: Sequence[str], *, columns: int = 8) 
         captions: N of them; a line break is kept.
     """
     _check(images, captions)
-    rows = -(-len(images) // columns)
-    grid = _grid(rows, columns, _lines(captions), _aspect(images))
-    for axes, image, words in zip(grid.flat, images, captions, strict=False):
-        _picture(axes, image, words)
-    return grid[0, 0].figure
+    grid = _Grid(-(-len(images) // columns), columns, lines=_lines(captions), aspect=_aspect(images))
+    for k, (image, words) in enumerate(zip(images, captions, strict=True)):
+        grid.image(divmod(k, columns), image, words)
+    return grid.figure
 
 
 @paper_style
@@ -48,12 +46,12 @@ def confusion_sheet(pairs: Sequence[tuple[str, Tensor, Sequence[str]]], *, colum
     for _, images, captions in pairs:
         _check(images, captions)
     lines = max(_lines(captions) for _, _, captions in pairs)
-    grid = _grid(len(pairs), columns, lines, _aspect(pairs[0][1]), above=2)
-    for row, (name, images, captions) in zip(grid, pairs, strict=True):
-        row[0].set_title(plain(name, 90), loc="left", size=SMALL)
-        for axes, image, words in zip(row, images, captions, strict=False):
-            _picture(axes, image, words)
-    return grid[0, 0].figure
+    grid = _Grid(len(pairs), columns, lines=lines, aspect=_aspect(pairs[0][1]), above=2)
+    for row, (name, images, captions) in enumerate(pairs):
+        grid.heading((row, 0), plain(name, 90), ha="left", size=SMALL)
+        for column, (image, words) in enumerate(zip(images[:columns], captions[:columns], strict=True)):
+            grid.image((row, column), image, words)
+    return grid.figure
 
 
 @paper_style
@@ -68,15 +66,15 @@ def saliency_figure(images: Tensor, captions: Sequence[str], gradients: Sequence
     _check(images, captions)
     across = max(1, 6 // (1 + len(gradients)))  # images side by side
     rows, each = -(-len(images) // across), 1 + len(gradients)
-    grid = _grid(rows, across * each, _lines(captions), _aspect(images), heading=True)
+    grid = _Grid(rows, across * each, lines=_lines(captions), aspect=_aspect(images), heading=True)
     for k, (image, words) in enumerate(zip(images, captions, strict=True)):
-        first, *others = grid[k // across, (k % across) * each : (k % across + 1) * each]
-        _picture(first, image, words)
-        for axes, (heading, maps) in zip(others, gradients, strict=True):
-            _map(axes, maps[k])
-            if k < across:
-                axes.set_title(heading, size=_TEXT, pad=2)
-    return grid[0, 0].figure
+        row, first = k // across, (k % across) * each
+        grid.image((row, first), image, words)
+        for column, (heading, maps) in enumerate(gradients, start=first + 1):
+            grid.map((row, column), maps[k])
+            if row == 0:
+                grid.heading((row, column), heading, ha="center", size=_TEXT)
+    return grid.figure
 
 
 @paper_style
@@ -94,20 +92,18 @@ def map_figure(image: Tensor, layers: Sequence[tuple[str, Tensor]], *, heading: 
         raise UserError("no layer of this model has maps to draw: their outputs have no positions.")
     chosen = np.linspace(0, len(layers) - 1, min(len(layers), _MOST_LAYERS)).round().astype(int)
     names = short_names([name for name, _ in layers])
-    grid = _grid(1 + len(chosen), _CHANNELS, 0, image.shape[1] / image.shape[2], names=True, heading=True)
-    _picture(grid[0, 0], image, "")
-    grid[0, 0].set_title(plain(heading, 90), loc="left", size=SMALL)
-    for row, k in zip(grid[1:], chosen, strict=True):
+    aspect = image.shape[1] / image.shape[2]
+    grid = _Grid(1 + len(chosen), _CHANNELS, lines=0, aspect=aspect, names=True, heading=True)
+    grid.image((0, 0), image, "")
+    grid.heading((0, 0), plain(heading, 90), ha="left", size=SMALL)
+    for row, k in enumerate(chosen, start=1):
         maps = layers[k][1]
         low, high = float(maps.min()), float(np.quantile(maps.numpy(), 0.995))
         spread = maps.flatten(1).var(1, correction=0)
-        for axes, channel in zip(row, spread.sort(descending=True, stable=True).indices.tolist(), strict=False):
-            _map(axes, maps[channel], low=low, high=high)
-        size = "×".join(map(str, maps.shape))
-        row[0].text(
-            -0.06, 0.5, f"{plain(names[k])}\n{size}", size=_TEXT, ha="right", va="center", transform=row[0].transAxes
-        )
-    return grid[0, 0].figure
+        for column, channel in enumerate(spread.sort(descending=True, stable=True).indices.tolist()[:_CHANNELS]):
+            grid.map((row, column), maps[channel], low=low, high=high)
+        grid.name(row, f"{plain(names[k])}\n{'×'.join(map(str, maps.shape))}")
+    return grid.figure
 
 
 def _check(images: Tensor, captions: Sequence[str]) -> None:
@@ -125,39 +121,63 @@ def _lines(captions: Sequence[str]) -> int:
     return max(words.count("\n") + 1 for words in captions)
 
 
-def _grid(
-    rows: int, columns: int, lines: int, aspect: float, *, above: int = 0, heading: bool = False, names: bool = False
-) -> np.ndarray:
-    """Make (rows, columns) empty axes for pictures of this height / width, with room for text.
+class _Grid:
+    """A table of pictures that fills the width of a column, or of a page where it has more than four columns.
 
-    lines: of the captions below. above: lines above each row. heading: a line above the first row. names: room on the left.
+    Its places are (row, column).
     """
-    width, margin = COLUMN if columns <= 4 else PAGE, 1.05 if names else 0.05
-    cell = (width - margin - 0.05) / columns
-    below, over = 0.05 + _CAPTION * lines, 0.03 + _CAPTION * above
-    head = 0.05 + 1.3 * _CAPTION if heading else 0.0
-    height = head + rows * (cell * 0.94 * aspect + below + over)
-    figure = Figure(figsize=(width, height))
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for (row, column), axes in np.ndenumerate(grid):
-        top = height - head - row * (height - head) / rows - over
-        place = (margin + column * cell, top - cell * 0.94 * aspect, cell * 0.94, cell * 0.94 * aspect)
-        axes.set_position((place[0] / width, place[1] / height, place[2] / width, place[3] / height))
-        axes.set_axis_off()
-    return grid
 
+    def __init__(
+        self,
+        rows: int,
+        columns: int,
+        *,
+        lines: int,
+        aspect: float,
+        above: int = 0,
+        heading: bool = False,
+        names: bool = False,
+    ) -> None:
+        """lines: of the captions below the pictures. aspect: of a picture, height / width. above: lines above each row.
 
-def _picture(axes: Axes, image: Tensor, words: str) -> None:
-    colours = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)  # of satellites the first three bands
-    axes.imshow(colours.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest", aspect="auto")
-    if words:
-        inches = axes.get_position().width * axes.figure.get_figwidth()
-        cut = "\n".join(plain(line, max(4, int(_LETTERS_PER_INCH * inches))) for line in words.split("\n"))
-        axes.text(0.5, -0.03, cut, size=_TEXT, ha="center", va="top", transform=axes.transAxes)
+        heading: there is a line above the first row. names: there is room on the left.
+        """
+        width, self._margin = COLUMN if columns <= 4 else PAGE, 1.05 if names else 0.05
+        self._cell = (width - self._margin - 0.05) / columns
+        self._size = self._cell * 0.94, self._cell * 0.94 * aspect
+        self._over, self._head = 0.03 + _CAPTION * above, 0.05 + 1.3 * _CAPTION if heading else 0.0
+        self._row = self._over + self._size[1] + 0.05 + _CAPTION * lines
+        self._sheet = Sheet(width, self._head + rows * self._row)
+        self.figure = self._sheet.figure
 
+    def image(self, at: tuple[int, int], image: Tensor, words: str) -> None:
+        """Show (C, H, W) in [0, 1], and words below it."""
+        colours = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)  # of satellites the first three bands
+        place = self._place(*at)
+        self._sheet.picture(colours.permute(1, 2, 0).clamp(0, 1).numpy(), place, interpolation="nearest")
+        if words:
+            cut = "\n".join(plain(line, max(4, int(_LETTERS_PER_INCH * place.width))) for line in words.split("\n"))
+            left, top = place.left + place.width / 2, place.top + 1.03 * place.height
+            self._sheet.words(cut, left, top, size=_TEXT, ha="center", va="top")
 
-def _map(axes: Axes, values: Tensor, *, low: float = 0.0, high: float | None = None) -> None:
-    top = float(torch.as_tensor(np.quantile(values.numpy(), 0.995))) if high is None else high
-    axes.imshow(
-        values.numpy(), cmap="magma", vmin=low, vmax=max(top, low + 1e-12), interpolation="nearest", aspect="auto"
-    )
+    def map(self, at: tuple[int, int], values: Tensor, *, low: float = 0.0, high: float | None = None) -> None:
+        """Show (H, W) values on a scale from `low` to `high`, by default to their 99.5 % quantile."""
+        top = float(np.quantile(values.numpy(), 0.995)) if high is None else high
+        look = {"cmap": "magma", "vmin": low, "vmax": max(top, low + 1e-12), "interpolation": "nearest"}
+        self._sheet.picture(values.numpy(), self._place(*at), **look)
+
+    def heading(self, at: tuple[int, int], words: str, *, ha: str, size: float) -> None:
+        """Write words above a picture."""
+        place = self._place(*at)
+        left = place.left + (place.width / 2 if ha == "center" else 0)
+        self._sheet.words(words, left, place.top - 0.04, ha=ha, va="baseline", size=size)
+
+    def name(self, row: int, words: str) -> None:
+        """Write words on the left of a row."""
+        place = self._place(row, 0)
+        left, middle = place.left - 0.06 * place.width, place.top + place.height / 2
+        self._sheet.words(words, left, middle, size=_TEXT, ha="right", va="center")
+
+    def _place(self, row: int, column: int) -> Place:
+        top = self._head + row * self._row + self._over
+        return Place(self._margin + column * self._cell, top, *self._size)

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure, SubFigure
 
+from hybrid.reports.sheet import Place, Sheet
 from hybrid.scattering import Path
 
 _HEIGHT, _TITLE, _POINTS = 4.2, 0.4, 15  # inches of the maps and of the line above them; points of its letters
 _GAP = 0.06  # between the image, order 1 and order 2, as a share of the height
 _SHARE_OF_IMAGE = 0.72  # of the height; order 0 has the rest
+_CELL, _GAP_OF_FILTERS, _TITLE_OF_FILTER = 1.05, 0.05, 0.2  # inches: a filter's picture, between two, the line above
 
 
 def scattering_figure(image: torch.Tensor, coefficients: torch.Tensor, paths: Sequence[Path]) -> Figure:
@@ -73,20 +75,23 @@ def filter_bank_figure(filters: Sequence[tuple[str, torch.Tensor]], *, columns: 
         filters: (title, Fourier transform of the filter) pairs, real or complex, each (H, W) with frequency 0 at [0, 0].
         columns: filters per row.
     """
-    rows = -(-len(filters) // columns)
-    figure = Figure(figsize=(1.1 * columns, 2.3 * rows), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
-    grid = figure.subplots(2 * rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for k, (title, spectrum) in enumerate(filters):
-        space = torch.fft.fftshift(torch.fft.ifft2(spectrum).real).numpy()
-        above, below = grid[2 * (k // columns), k % columns], grid[2 * (k // columns) + 1, k % columns]
-        limit = np.abs(space).max()
-        above.imshow(_middle(space), cmap="RdBu_r", vmin=-limit, vmax=limit)
-        below.imshow(torch.fft.fftshift(spectrum.abs()).numpy(), cmap="cividis", vmin=0)
-        above.set_title(title, size=10, pad=3)
-    return figure
+    pairs = [_in_space_and_frequency(spectrum) for _, spectrum in filters]
+    heights = [_CELL * picture.shape[0] / picture.shape[1] for picture in pairs[0]]
+    cell, row = _CELL + _GAP_OF_FILTERS, _TITLE_OF_FILTER + sum(heights) + 2 * _GAP_OF_FILTERS
+    sheet = Sheet(cell * columns + _GAP_OF_FILTERS, row * -(-len(filters) // columns))
+    for k, ((title, _), (space, modulus)) in enumerate(zip(filters, pairs, strict=True)):
+        left, top = _GAP_OF_FILTERS + cell * (k % columns), _TITLE_OF_FILTER + row * (k // columns)
+        sheet.words(title, left + _CELL / 2, top - 0.04, size=10, ha="center", va="baseline")
+        limit, below = np.abs(space).max(), top + heights[0] + _GAP_OF_FILTERS
+        sheet.picture(space, Place(left, top, _CELL, heights[0]), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        sheet.picture(modulus, Place(left, below, _CELL, heights[1]), cmap="cividis", vmin=0)
+    return sheet.figure
+
+
+def _in_space_and_frequency(spectrum: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The middle of a filter's real part, and the modulus of its Fourier transform."""
+    space = torch.fft.fftshift(torch.fft.ifft2(spectrum).real).numpy()
+    return _middle(space), torch.fft.fftshift(spectrum.abs()).numpy()
 
 
 def wavelet_parameters_figure(parameters: Mapping[str, torch.Tensor]) -> Figure:
