@@ -32,11 +32,14 @@ COMMANDS = {
     "completion": "print a script that completes commands and settings in bash, zsh or fish",
 }
 USER_ERROR = 2
+_FORKS = "--forks"  # an order of hybrid/runs/sweeps/forks.py, for nobody to type
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Start the command that the arguments (by default sys.argv's) name, and end the process."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == [_FORKS]:
+        given = importlib.import_module("hybrid.commands.forks").forked_with(int(given[1]))  # goes on in forks
     with outliving_readers():
         if not given or given[0] in ("--help", "-h", "help"):
             print(help_text())

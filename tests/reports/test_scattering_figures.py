@@ -38,7 +38,10 @@ def test_no_filter_lies_on_another(shape):
     drawn(figure)
     (axes,) = figure.axes
     boxes = [each.get_window_extent() for each in (*axes.images, *axes.texts)]
-    apart = [one.x1 <= two.x0 or two.x1 <= one.x0 or one.y1 <= two.y0 or two.y1 <= one.y0 for one, two in combinations(boxes, 2)]
+    apart = [
+        one.x1 <= two.x0 or two.x1 <= one.x0 or one.y1 <= two.y0 or two.y1 <= one.y0
+        for one, two in combinations(boxes, 2)
+    ]
     assert all(apart) and all(box.y0 >= 0 and box.y1 <= figure.bbox.y1 for box in boxes)
     assert boxes[1].height / boxes[1].width == pytest.approx(shape[0] / shape[1], rel=1e-6)
 

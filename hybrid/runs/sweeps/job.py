@@ -6,6 +6,7 @@ first moment that the run is being worked on (`SweepRun.in_use`), and no two pro
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import signal
@@ -20,12 +21,14 @@ from hybrid.errors import LOST
 from hybrid.locks import locked_for_a_child
 from hybrid.runs.numbers import headline
 from hybrid.runs.sweeps.folder import SweepRun
+from hybrid.runs.sweeps.forks import POSSIBLE, Forked, ForkServer
 
 _ASKS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 _STOPPED = {128 + number for number in _ASKS} | {-number for number in _ASKS}  # negative: Python was starting or ending
 _LINES_KEPT = 60
 _SAFE = ("-P",) if sys.version_info >= (3, 11) else ()  # no file of the current folder takes a module's place
-_TRAIN = (sys.executable, *_SAFE, "-m", "hybrid", "train")
+_HYBRID = (sys.executable, *_SAFE, "-m", "hybrid")
+_TRAIN = (*_HYBRID, "train")
 
 
 class Outcome(NamedTuple):
@@ -41,9 +44,26 @@ class Outcome(NamedTuple):
 class Job:
     """The process of one run; it reads its configuration from the sweep's folder."""
 
-    def __init__(self, run: SweepRun, *, environment: Mapping[str, str] | None = None, log: Path | None = None) -> None:
-        """Start it. `environment` is added to this process's own; `log` takes what it prints instead of the run's log."""
+    def __init__(
+        self,
+        run: SweepRun,
+        *,
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        server: ForkServer | None = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            run: of a sweep or a search.
+            environment: added to this process's own.
+            log: takes what it prints instead of the run's log.
+            server: is forked for it; None: it loads torch itself.
+
+        Raises OSError if the server has ended.
+        """
         self.run = run
+        self.process: subprocess.Popen[bytes] | Forked
         self._log = log or run.log
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as file, locked_for_a_child(self._log) as lock:
@@ -51,12 +71,17 @@ class Job:
             file.write(f"--- {now} on {os.uname().nodename}: {' '.join(run.overrides)}\n".encode())
             file.flush()
             self._begin = file.tell()
+            arguments = ["--from", str(run.config)]
+            if server is not None:
+                what = {"environment": environment or {}, "output": file.fileno(), "lock": lock}
+                self.process = server.start(["train", *arguments], **what)
+                return
             self.process = subprocess.Popen(
-                [*_TRAIN, "--from", str(run.config)],
+                [*_TRAIN, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={"PYTHONUNBUFFERED": "1", "HYBRID_TRACEBACK": "1", **_environment(), **(environment or {})},
+                env=_environment(environment),
                 pass_fds=[lock],
                 start_new_session=True,  # Ctrl-C reaches it through us alone, once
                 preexec_fn=_ignore_warning,
@@ -111,11 +136,42 @@ def import_path() -> list[str]:
     return [] if folder.name in ("site-packages", "dist-packages") else [str(folder)]
 
 
-def _environment() -> dict[str, str]:
-    """This process's environment, in which a checkout that is not installed is found too."""
+class Jobs:
+    """Starts jobs: each as a fork of a process that has torch loaded, or as a process that loads it itself."""
+
+    def __init__(self, *, warm: bool, environment: Mapping[str, str] | None = None) -> None:
+        """warm: fork, where the system can. environment: is added to this process's own for all jobs."""
+        self._warm, self._environment = warm and POSSIBLE, dict(environment or {})
+        self._server: ForkServer | None = None
+
+    def warm_up(self) -> None:
+        """Begin to load what runs need; some seconds pass until the first can be forked. A server that has died is replaced."""
+        if self._warm and (self._server is None or not self._server.alive):
+            self.close()
+            self._server = ForkServer(hybrid=_HYBRID, environment=_environment(self._environment))
+
+    def start(self, run: SweepRun, *, environment: Mapping[str, str] | None = None) -> Job:
+        """Start a run: as a fork after `warm_up`, and else as a process of its own. `environment`: for this run."""
+        environment = {**self._environment, **(environment or {})}
+        if self._server is not None:
+            self.warm_up()
+            with contextlib.suppress(OSError):  # it dies at this moment
+                return Job(run, environment=environment, server=self._server)
+        return Job(run, environment=environment)
+
+    def close(self) -> None:
+        """End the process that jobs are forked from; the jobs go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+
+def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
+    """The variables of a run's process: this process's own, with which a checkout that is not installed is found too."""
     known = os.environ.get("PYTHONPATH")
     places = [*import_path(), *([known] if known else [])]
-    return {**os.environ, **({"PYTHONPATH": os.pathsep.join(places)} if places else {})}
+    found = {"PYTHONPATH": os.pathsep.join(places)} if places else {}
+    return {"PYTHONUNBUFFERED": "1", "HYBRID_TRACEBACK": "1", **os.environ, **found, **(more or {})}
 
 
 def _ignore_warning() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import warnings
@@ -29,14 +30,20 @@ def launch(arguments: Sequence[str]) -> None:
     """
     cluster = [text for text in arguments if _key(text).split(".")[0] == "cluster"]
     settings = cluster_settings(cluster)
-    runs = plan_runs(_training_arguments(arguments, cluster))
-    sweep = SweepFolder.of(runs, name=settings.name)
-    sweep.lock()
-    try:
+    with contextlib.ExitStack() as stack:
+        pool = LocalPool(settings) if isinstance(settings, LocalSettings) else None
+
+        def several(run: Planned) -> None:  # torch is loaded while the others are composed
+            if pool is not None and not run.folder.finished:
+                pool.jobs.warm_up()
+                stack.callback(pool.jobs.close)
+
+        runs = plan_runs(_training_arguments(arguments, cluster), several=several)
+        sweep = SweepFolder.of(runs, name=settings.name)
+        sweep.lock()
+        stack.callback(sweep.unlock)
         sweep.write(runs, command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
-        code = _launch(sweep, runs, settings)
-    finally:
-        sweep.unlock()
+        code = _launch(sweep, runs, settings if pool is None else pool)
     if code:
         raise SystemExit(code)
 
@@ -64,11 +71,11 @@ def _training_arguments(arguments: Sequence[str], cluster: Sequence[str]) -> lis
     return [text for text in arguments if text not in cluster]
 
 
-def _launch(sweep: SweepFolder, planned: Sequence[Planned], settings: LocalSettings | SlurmSettings) -> int:
+def _launch(sweep: SweepFolder, planned: Sequence[Planned], place: LocalPool | SlurmSettings) -> int:
     runs = sweep.runs()
     busy = [run for run in runs if not run.folder.finished and run.in_use]
     waiting = [run for run in runs if not run.folder.finished and run not in busy]
-    if isinstance(settings, SlurmSettings):
+    if isinstance(place, SlurmSettings):
         from hybrid.runs.sweeps.slurm import not_in_queue, run_on_slurm
 
         unfinished = [*busy, *waiting]
@@ -77,12 +84,12 @@ def _launch(sweep: SweepFolder, planned: Sequence[Planned], settings: LocalSetti
         if len(waiting) < len(unfinished):
             print(f"{counted(len(unfinished) - len(waiting))} in the queue or running already", flush=True)
         _submit(sweep, planned, waiting)
-        return run_on_slurm(sweep, waiting, settings, report=_report)
+        return run_on_slurm(sweep, waiting, place, report=_report)
     _announce(sweep, finished=len(runs) - len(busy) - len(waiting))
     for run in busy:
         warnings.warn(f"another process is working on {run.path}: it is left alone.", stacklevel=2)
     _submit(sweep, planned, waiting)
-    with LocalPool(settings) as pool:
+    with place as pool:
         for count, (run, outcome) in enumerate(pool.run(waiting), start=1):
             say(f"[{count}/{len(waiting)}] {outcome.state}: {sweep.label(run)}: {outcome.words}")
     return _report(sweep, interrupted=int(pool.signal or 0))

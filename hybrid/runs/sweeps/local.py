@@ -1,4 +1,4 @@
-"""Runs on this machine, several at a time, each a process of its own.
+"""Runs on this machine, several at a time, each a process of its own: by default a fork of one that has torch loaded.
 
 hydra-joblib-launcher (1.2.0, of 2022) is not used: it composes a run when its turn comes, so that an edit meanwhile changes
 the run; a killed run ends its whole sweep; and it assigns no GPUs.
@@ -16,20 +16,24 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from hybrid.runs.sweeps.folder import SweepRun
-from hybrid.runs.sweeps.job import Job, Outcome
+from hybrid.runs.sweeps.job import Job, Jobs, Outcome
 from hybrid.runs.sweeps.settings import LocalSettings
 
-_PAUSE = 0.1  # seconds between two looks at the processes
+_PAUSE = 0.02  # seconds between two looks at the processes
 
 
 class LocalPool:
-    """A context that runs jobs and passes Ctrl-C, SIGTERM and SIGHUP on to them; `signal` is the signal that came, if any."""
+    """A context that runs jobs and passes Ctrl-C, SIGTERM and SIGHUP on to them; `signal` is the signal that came, if any.
+
+    jobs: starts them; `jobs.warm_up()` says beforehand that there are several, and `jobs.close()` belongs to the caller.
+    """
 
     def __init__(self, settings: LocalSettings) -> None:
         self.signal: signal.Signals | None = None
         self._settings = settings
         self._devices = _devices() if settings.devices == "auto" else [str(k) for k in settings.devices]
         self._jobs: dict[int, Job] = {}  # worker -> its job
+        self.jobs = Jobs(warm=settings.warm, environment=self._threads())
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> LocalPool:
@@ -51,7 +55,7 @@ class LocalPool:
             free = [worker for worker in range(self._settings.workers) if worker not in self._jobs]
             while waiting and free and self.signal is None:
                 worker = free.pop(0)
-                self._jobs[worker] = Job(waiting.popleft(), environment=self.environment(worker))
+                self._jobs[worker] = self.jobs.start(waiting.popleft(), environment=self.environment(worker))
             if not self._jobs:
                 return
             for worker, job in list(self._jobs.items()):
@@ -63,12 +67,13 @@ class LocalPool:
 
     def environment(self, worker: int) -> dict[str, str]:
         """The variables that give a worker a GPU of its own and its share of the processor's cores."""
-        variables = {}
-        if self._devices:
-            variables["CUDA_VISIBLE_DEVICES"] = self._devices[worker % len(self._devices)]
-        if self._settings.workers > 1 and "OMP_NUM_THREADS" not in os.environ:
-            variables["OMP_NUM_THREADS"] = str(max(1, _cores() // self._settings.workers))
-        return variables
+        devices = {"CUDA_VISIBLE_DEVICES": self._devices[worker % len(self._devices)]} if self._devices else {}
+        return {**self._threads(), **devices}
+
+    def _threads(self) -> dict[str, str]:
+        if self._settings.workers == 1 or "OMP_NUM_THREADS" in os.environ:
+            return {}
+        return {"OMP_NUM_THREADS": str(max(1, _cores() // self._settings.workers))}
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)

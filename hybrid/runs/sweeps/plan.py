@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -30,8 +30,10 @@ class Planned:
         return RunFolder.of(self.cfg)
 
 
-def plan_runs(arguments: Sequence[str]) -> list[Planned]:
+def plan_runs(arguments: Sequence[str], *, several: Callable[[Planned], None] = lambda run: None) -> list[Planned]:
     """Compose every run of a sweep; nothing is written.
+
+    several: is called once it is clear that there are several runs, and that they can be composed: with the second one.
 
     Raises UserError, which names the combination, if one of them cannot be composed: a typo costs no run. Two combinations
     that make the same run become one run; one warning says which settings made the difference.
@@ -43,6 +45,8 @@ def plan_runs(arguments: Sequence[str]) -> list[Planned]:
             run = plan_run(overrides)
         there = runs.setdefault(run.name, run)
         if there is run:
+            if len(runs) == 2:
+                several(run)
             continue
         if identity(there.cfg) != identity(run.cfg):
             raise UserError(

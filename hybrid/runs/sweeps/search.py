@@ -6,6 +6,7 @@ sweep's folder.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from hybrid.errors import UserError, first_line
 from hybrid.files import write_text
 from hybrid.runs.jsonl import read_metrics
 from hybrid.runs.sweeps.folder import SweepRun
-from hybrid.runs.sweeps.job import Job
+from hybrid.runs.sweeps.job import Job, Jobs
 from hybrid.runs.sweeps.plan import Planned, plan_run
 from hybrid.runs.sweeps.search_space import Search
 from hybrid.runs.sweeps.settings import check_name
@@ -44,10 +45,22 @@ def run_search(search: Search, *, name: str | None, trials: int, tell: Callable[
     _try_again_what_was_cut_off(study)
     tell(str(folder))
     tell(f"{_count(study)} of {trials} trials are done")
+    with contextlib.closing(Jobs(warm=True)) as jobs:
+        if trials - _count(study) > 1:
+            jobs.warm_up()
+        _try_until(study, search, trials, folder=folder, jobs=jobs, tell=tell)
+    return study
+
+
+def _try_until(
+    study: Study, search: Search, trials: int, *, folder: Path, jobs: Jobs, tell: Callable[[str], None]
+) -> None:
+    import optuna
+
     while _count(study) < trials:
         trial = study.ask(search.space)
         try:
-            state, value, words = _run_trial(search, trial, folder)
+            state, value, words = _run_trial(search, trial, folder, jobs)
         except UserError as error:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             raise UserError(f"trial {trial.number} ({_values(trial.params)}): {error}") from error
@@ -58,7 +71,6 @@ def run_search(search: Search, *, name: str | None, trials: int, tell: Callable[
         study.tell(trial, value, state=state)
         tell(f"[{_count(study)}/{trials}] {state.name.lower()}: {_values(trial.params)}: {words}")
         _stop_if_nothing_works(study)
-    return study
 
 
 def _folder(search: Search, name: str | None) -> Path:
@@ -115,7 +127,7 @@ def _try_again_what_was_cut_off(study: Study) -> None:
         study.enqueue_trial(trial.params)
 
 
-def _run_trial(search: Search, trial: Trial, folder: Path) -> tuple[Any, float | None, str]:
+def _run_trial(search: Search, trial: Trial, folder: Path, jobs: Jobs) -> tuple[Any, float | None, str]:
     """Train one trial; report every validation to Optuna, which may stop it. Returns its state, value and a line of words."""
     from optuna.trial import TrialState
 
@@ -128,7 +140,7 @@ def _run_trial(search: Search, trial: Trial, folder: Path) -> tuple[Any, float |
         time.sleep(_PAUSE)
     if planned.folder.finished:
         return TrialState.COMPLETE, _value(search, planned), "finished already"
-    job = Job(run)
+    job = jobs.start(run)
     try:
         pruned = _watch(job, search, trial)
     finally:

@@ -19,6 +19,7 @@ class LocalSettings:
     where: Literal["local"]
     name: str | None
     workers: Count
+    warm: bool
     devices: Literal["auto"] | list[Level]
 
     def __post_init__(self) -> None:

@@ -73,6 +73,7 @@ def quick_train(tmp_path, monkeypatch, quick_compose):
     script = tmp_path / "quick_train.py"
     script.write_text(_TRAIN)
     monkeypatch.setattr(job, "_TRAIN", (sys.executable, str(script)))
+    monkeypatch.setattr(job, "POSSIBLE", False)
 
 
 @pytest.fixture

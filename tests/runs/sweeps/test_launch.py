@@ -252,7 +252,7 @@ def test_settings_become_sbatch_s():
 def test_workers_take_gpus_in_turn_and_share_the_cores(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(8))
-    pool = LocalPool(LocalSettings(where="local", name=None, workers=3, devices=[0, 5]))
+    pool = LocalPool(LocalSettings(where="local", name=None, workers=3, warm=False, devices=[0, 5]))
     assert [pool.environment(k)["CUDA_VISIBLE_DEVICES"] for k in range(3)] == ["0", "5", "0"]
     assert pool.environment(0)["OMP_NUM_THREADS"] == "2"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")

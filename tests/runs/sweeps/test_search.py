@@ -13,6 +13,7 @@ from hybrid.errors import UserError
 optuna = pytest.importorskip("optuna", reason="needs the extra search")
 
 from hybrid.runs.sweeps import search as module  # noqa: E402
+from hybrid.runs.sweeps.job import Jobs  # noqa: E402
 from hybrid.runs.sweeps.search_space import Search, split_space  # noqa: E402
 
 
@@ -126,7 +127,7 @@ def test_a_pruned_trial_is_stopped_at_once(quick_train, tmp_path, make_sweep):
 
     trial = Pessimist()
     what = make("model=scat_linear", f"run.root={tmp_path / 'runs'}", "optimizer.lr=0.0625,0.1")
-    state, value, _ = module._run_trial(what, trial, tmp_path / "search")
+    state, value, _ = module._run_trial(what, trial, tmp_path / "search", Jobs(warm=False))
     assert state.name == "PRUNED" and value is None
     assert trial.reported == [(1, 7.25), (2, 8.25)]
     log = next((tmp_path / "search" / "logs").glob("*.log")).read_text()
