@@ -27,6 +27,7 @@ _RENAMED = {
 _LATER = {"trainer.averages_begin": "initial"}
 # default -> earlier default, of settings whose default is another one now
 _DEFAULTS = {"trainer.averages_begin": ("mean", "initial")}
+_DROPOUT, _DROPOUTS = "model.head.dropout", {"regular_cnn": 0.4, "vgg16": 0.5}  # configs/model/head -> rate; 0 now
 _TORCHVISION, _STEM = "hybrid.models.torchvision_head.TorchvisionClassifier", "model.head.stem"
 _RATES = {"hybrid.training.optimizer.sgd": 0.1, "hybrid.training.optimizer.adamw": 0.001}  # in place of lr: auto
 # ImageNet was read by the class for any folder of images, and data=imagenet alone told it from a user's own.
@@ -75,6 +76,9 @@ def with_earlier_defaults(cfg: DictConfig) -> DictConfig:
             OmegaConf.update(cfg, name, before)
     if OmegaConf.select(cfg, _STEM) == "auto" and has_torchvision_head(cfg):
         cfg.model.head.stem = "imagenet"
+    dropout = _DROPOUTS.get(str(cfg.get("choices", {}).get("model/head")))
+    if dropout is not None and OmegaConf.select(cfg, _DROPOUT) == 0:
+        cfg.model.head.dropout = dropout
     rate = _RATES.get(str(OmegaConf.select(cfg, "optimizer._target_")))
     if rate is not None and OmegaConf.select(cfg, "optimizer.lr") == "auto":
         cfg.optimizer.lr = rate

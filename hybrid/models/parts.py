@@ -73,8 +73,8 @@ class Head(Part, Protocol):
 
     prefers_channels_last: whether it is faster on features in the memory format channels_last. Without it, a head with a
         torch.nn.Conv2d is; other heads flatten the features, which costs nothing in the contiguous format alone.
-    learning_rate: the largest rate of SGD with momentum 0.9 that suits it from the first step on (optimizer.lr=auto). Without
-        it, 0.1, which suits convolutions with batch norm and a linear layer on averaged maps.
+    learning_rate: the largest rate of SGD with momentum 0.9 that suits it from the first step on, with 128 images in a step
+        (optimizer.lr=auto). Without it, 0.1, which suits convolutions with batch norm and a linear layer on averaged maps.
     """
 
     prefers_channels_last: bool
@@ -123,13 +123,13 @@ def prefers_channels_last(head: nn.Module) -> bool:
 def learning_rate(model: nn.Module, *, images: float = _USUAL_BATCH, curvature: float = 1.0) -> float:
     """The rate of SGD with momentum 0.9 that suits a model: that of its part with the lowest, and 0.1 at most.
 
-    0.1 is the published networks' rate for 128 images in a step. With fewer `images` (on average) it is less in proportion
-    (Goyal et al. 2017), because their gradient is noisier; with more it stays, as larger ones need a warm-up.
+    These are rates for 128 images in a step, as published networks have. With fewer `images` (on average) a rate is less in
+    proportion (Goyal et al. 2017), because their gradient is noisier; with more it stays, as larger ones need a warm-up.
 
     curvature: second derivative of the loss by an output, over that of the cross-entropy. The largest stable rate falls with it.
     """
-    usual = _USUAL_RATE * min(1.0, images / _USUAL_BATCH)
-    return min([usual, *(getattr(part, "learning_rate", usual) for part in model.children())]) / curvature
+    largest = min([_USUAL_RATE, *(getattr(part, "learning_rate", _USUAL_RATE) for part in model.children())])
+    return largest * min(1.0, images / _USUAL_BATCH) / curvature
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:

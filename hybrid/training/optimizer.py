@@ -171,10 +171,12 @@ def adamw(
     weight_decay: Annotated[float, NOT_NEGATIVE] = 0.01,
     decay: Decayed = "weights",
     rates: Annotated[dict[str, float], POSITIVE] | None = None,
-    images: float = 128,
 ) -> torch.optim.Optimizer:
-    """torch.optim.AdamW over `parameter_groups`. lr=auto is 0.001, or a tenth of the rate of `sgd` where that is less."""
-    lr = min(_ADAMW_RATE, parts.learning_rate(model, images=images) / 10) if lr == "auto" else lr
+    """torch.optim.AdamW over `parameter_groups`.
+
+    lr=auto is 0.001, or a tenth of the rate of `sgd` for 128 images in a step where that is less.
+    """
+    lr = min(_ADAMW_RATE, parts.learning_rate(model) / 10) if lr == "auto" else lr
     groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, decay=decay, rates=rates)
     return torch.optim.AdamW(groups, lr=lr, betas=betas)
 

@@ -67,7 +67,7 @@ def test_a_network_that_is_not_contractive_keeps_its_first_relu(make):
 
 
 def test_dropout_drops_two_fifths_after_each_block(make):
-    model = make("regular_cnn").train()
+    model = make("regular_cnn", "experiment=regular_boundary").train()
     dropouts = [f"{block}.6" for block in BLOCKS]
     assert len(only(model, nn.Dropout)) == 6
     with torch.no_grad(), capture(model, [*TAPS, *dropouts]) as outputs:

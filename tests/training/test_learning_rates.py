@@ -46,7 +46,7 @@ def test_the_rate_that_suits_a_head(head, of_sgd, of_adamw):
 
 
 @pytest.mark.parametrize(
-    ("images", "of_wrn", "of_cnn"), [(512, 0.1, 0.03), (128, 0.1, 0.03), (64, 0.05, 0.03), (28.8, 0.0225, 0.0225)]
+    ("images", "of_wrn", "of_cnn"), [(512, 0.1, 0.03), (128, 0.1, 0.03), (64, 0.05, 0.015), (8, 0.00625, 0.001875)]
 )
 def test_fewer_images_in_a_step_have_a_lower_rate(images, of_wrn, of_cnn):
     for head, rate in ((wide_resnet(SHAPE, 10, k=1), of_wrn), (CNN(SHAPE, 10, widths=((8,), (8,))), of_cnn)):
@@ -55,6 +55,12 @@ def test_fewer_images_in_a_step_have_a_lower_rate(images, of_wrn, of_cnn):
         section = {"_target_": "hybrid.training.optimizer.sgd", "lr": "auto"}
         assert optimizer_from(section, model, images=images).defaults["lr"] == pytest.approx(rate)
         assert optimizer_from({**section, "lr": 0.2}, model, images=images).defaults["lr"] == 0.2
+        assert (
+            optimizer_from({**section, "_target_": "hybrid.training.optimizer.adamw"}, model, images=images).defaults[
+                "lr"
+            ]
+            == 0.001
+        )
 
 
 def test_a_number_is_taken_as_it_is():
@@ -87,7 +93,7 @@ def test_one_layer_trains_from_the_first_step_whatever_the_number_of_inputs(side
 NARROW = {
     "scat_linear": {}, "scat_mlp": {"hidden": [64]}, "scat_cnn": {"widths": [[32], [32]]},
     "scat_sle": {"encoder": [64], "hidden": [64]}, "scat_resnet": {"widths": [16, 32]}, "scat_wrn": {"k": 1},
-    "wrn_16_8": {"k": 1}, "regular_cnn": {"width": 32, "dropout": 0.0}, "vgg16": {"widths": [[16, 16], [32, 32]], "hidden": [64]},
+    "wrn_16_8": {"k": 1}, "regular_cnn": {"width": 32}, "vgg16": {"widths": [[16, 16], [32, 32]], "hidden": [64]},
 }  # fmt: skip
 LARGER = ("scat_linear", "scat_resnet")
 
@@ -157,4 +163,4 @@ def test_the_loss_changes_the_rate_of_sgd_alone():
 
 def test_a_run_says_its_rate_and_keeps_the_number(train, capsys):
     train("optimizer.lr=auto", "trainer.progress=lines", "trainer.duration=1 step")
-    assert "learning rate 0.026 (optimizer.lr=auto" in capsys.readouterr().out
+    assert "learning rate 0.012 (optimizer.lr=auto" in capsys.readouterr().out
