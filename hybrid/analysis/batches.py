@@ -99,6 +99,7 @@ def _measure_sample(work: Measurements, images: Images) -> dict[str, Stability]:
     device = next((parameter.device for parameter in work.model.parameters()), torch.device("cpu"))
     pictures, labels = (each.to(device) for each in sample)
     work.measure_maps(images.preprocessing(pictures), labels)
+    work.measure_rotation(pictures, images.preprocessing)
     return work.measure_stability(pictures, images.preprocessing)
 
 

@@ -17,11 +17,23 @@ from hybrid.analysis.boundary import BoundaryCounts
 from hybrid.analysis.contraction import ClassDistances, ContractionRatios
 from hybrid.analysis.jacobian import JacobianNorms
 from hybrid.analysis.layers import Layer
+from hybrid.analysis.rotation import RotationChange
 from hybrid.analysis.separation import Separation
 from hybrid.analysis.spectra import ClassSpectra
 
 _SPECTRA = 20_000  # eigenvalues that are kept of each layer; above it, their mean over the classes
-_ORDER = ("contraction", "step", "classes", "spectra", "separation", "boundary", "probe", "jacobian", "stability")
+_ORDER = (
+    "contraction",
+    "step",
+    "classes",
+    "spectra",
+    "separation",
+    "boundary",
+    "probe",
+    "jacobian",
+    "stability",
+    "rotation",
+)
 OF_VECTORS = ("classes", "spectra", "separation", "boundary", "probe")  # measured on one vector per image
 
 Numbers, Arrays = dict[str, float], dict[str, Any]
@@ -108,6 +120,11 @@ def _jacobian(found: JacobianNorms) -> tuple[Numbers, Arrays]:
     return numbers, {"values": found.values, "converged": found.converged}
 
 
+def _rotation(found: RotationChange) -> tuple[Numbers, Arrays]:
+    medians = found.changes.median(1).values
+    return {"change": float(medians.mean())}, {"angles": found.angles, "change": medians}
+
+
 _PREFIX = {"released_boundary": "boundary", "probes": "probe"}
 _KEPT: Mapping[str, Callable[[Any], tuple[Numbers, Arrays]]] = {
     "contraction": _ratios,
@@ -119,4 +136,5 @@ _KEPT: Mapping[str, Callable[[Any], tuple[Numbers, Arrays]]] = {
     "released_boundary": lambda counts: ({}, {"released": counts}),
     "probes": lambda accuracies: (accuracies, {}),
     "jacobian": _jacobian,
+    "rotation": _rotation,
 }

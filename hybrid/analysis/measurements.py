@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hybrid.analysis.boundary import boundary_counts, released_boundary_counts
 from hybrid.analysis.columns import OF_VECTORS, LayerFound, measure_of
 from hybrid.analysis.contraction import class_distances, contraction_ratios
-from hybrid.analysis.features import Features, Projection, Standardizer, collect
+from hybrid.analysis.features import Features, Projection, Standardizer, collect, pooled
 from hybrid.analysis.jacobian import JacobianNorms, jacobian_norm
 from hybrid.analysis.layers import Layer, fixed_layers
 from hybrid.analysis.nearest import Neighbours, nearest_neighbours
@@ -24,6 +24,7 @@ from hybrid.analysis.observation import observe
 from hybrid.analysis.pairs import distances_of, sample_pairs
 from hybrid.analysis.probes import probe_accuracies
 from hybrid.analysis.result import Analysis
+from hybrid.analysis.rotation import measure_rotation
 from hybrid.analysis.separation import class_separation
 from hybrid.analysis.settings import AnalysisSettings
 from hybrid.analysis.spectra import class_spectra
@@ -176,6 +177,33 @@ class Measurements:
                 self.problems.append(f"stability against {kind}: {error}")
         return found
 
+    def measure_rotation(self, images: Tensor, preprocessing: Callable[[Tensor], Tensor]) -> None:
+        """Measure how far the averages over positions move when the images are turned."""
+        settings = self.settings
+        if "rotation" not in settings.measures:
+            return
+        self.host.say("rotation")
+
+        def vectors(pictures: Tensor) -> dict[str, Tensor]:
+            blocks = self._until_stopped(pictures.split(_BLOCK))
+            parts = [self._observe(preprocessing(block), keep=_averaged) for block in blocks]
+            return {layer.name: torch.cat([part[layer.name] for part in parts]) for layer in self.layers}
+
+        how = {
+            "standardize": settings.standardize,
+            "together": [each.name for each in self.layers if each.kind == "pixels"],
+        }
+        try:
+            found = measure_rotation(vectors, images[: settings.stability_images], **how, seed=settings.seed)
+        except ValueError as error:
+            self.problems.append(f"rotation: {error}")
+            return
+        for name, own in self.found.items():
+            if name in found:
+                own.add("rotation", found[name])
+            else:
+                self.problems.append(f"{name}: rotation: all images are alike, so there is no distance to compare with")
+
     def _table(self, name: str, values: Tensor) -> Neighbours | None:
         """Neighbours enough for every measure that wants them; None if there is none or it cannot be made."""
         settings = self.settings
@@ -236,6 +264,11 @@ class Measurements:
         for part in parts:
             self._go_on()
             yield part
+
+
+def _averaged(values: Tensor, layer: Layer) -> Tensor:
+    """One vector for each image; the pixels, whose average is a mean colour, are flattened."""
+    return pooled(values, "flatten" if layer.kind == "pixels" else "average", channels=layer.channels).clone()
 
 
 def _before(layer: Layer, layers: tuple[Layer, ...]) -> str:

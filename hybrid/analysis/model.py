@@ -57,8 +57,9 @@ def analyse(
         batch_size: images at a time, where images is no DataLoader.
         say: is called with a line before each measurement.
         **settings: the other fields of `AnalysisSettings`, by name: layers, measures (of "contraction", "classes",
-            "spectra", "separation", "boundary", "released_boundary", "probes", "jacobian", "stability"; by default all but
-            the two last and "released_boundary"), neighbours (the largest k of the boundary counts, 30), pooling, seed, …
+            "spectra", "separation", "boundary", "released_boundary", "probes", "jacobian", "stability", "rotation"; by default
+            all but the three last and "released_boundary"), neighbours (the largest k of the boundary counts, 30),
+            pooling, seed, …
 
     Returns an Analysis: `.table` is a pandas DataFrame with a row a layer, `.plot()` draws figures, `.save(path)` keeps it,
     `.problems` says what could not be measured. Raises UserError for what does not fit.

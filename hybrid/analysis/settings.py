@@ -19,6 +19,7 @@ Measure = Literal[
     "probes",
     "jacobian",
     "stability",
+    "rotation",
 ]
 Probe = Literal["1nn", "knn", "linear", "svm"]
 Pooling = Literal["average", "flatten"]
@@ -44,7 +45,8 @@ class AnalysisSettings:
     svm_images: training images of "svm", whose time grows with the square of their number; None: all.
     pairs: pairs of images for the contraction ratios, drawn among `pair_images` images.
     jacobian_images: images at which the Jacobian is measured. jacobian_iterations: of its Lanczos iteration, at most.
-    stability: kinds of perturbation, each with its usual strengths. stability_images: how many images are perturbed.
+    stability: kinds of perturbation, each with its usual strengths. stability_images: how many images are perturbed, and
+        turned by "rotation", which compares averages over positions with the distance of two images.
     memory_mib: the most memory for a block of distances, in MiB. seed: of all random choices, at least 0.
 
     Raises UserError for an unknown name and a number out of its range.
@@ -96,7 +98,7 @@ class AnalysisSettings:
     def sample_images(self) -> int:
         """How many images are measured as they are, not as vectors: the most that one of these measures wants."""
         wanted = {"contraction": self.pair_images, "jacobian": self.jacobian_images}
-        wanted["stability"] = self.stability_images if self.stability else 0
+        wanted |= {"stability": self.stability_images if self.stability else 0, "rotation": self.stability_images}
         return max((count for measure, count in wanted.items() if measure in self.measures), default=0)
 
     def without_classes(self) -> AnalysisSettings:
@@ -106,7 +108,7 @@ class AnalysisSettings:
             asked = ", ".join(self.measures)
             raise UserError(
                 f"analysis.measures: {asked} need classes, and the images have none. Valid here: contraction, jacobian, "
-                "stability; or analysis=none."
+                "stability, rotation; or analysis=none."
             )
         return replace(self, measures=left)
 

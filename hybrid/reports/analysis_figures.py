@@ -32,7 +32,9 @@ MAIN_FIGURES = (
     "contraction",
     "jacobian",
     "stability",
+    "rotation",
 )
+ROTATION_LABEL, ROTATION_YLABEL = "rotation (degrees)", "change / distance of two images"
 PROBES = {"probe.1nn": "1-NN", "probe.knn": "k-NN", "probe.linear": "linear", "probe.svm": "SVM"}
 
 
@@ -62,6 +64,8 @@ def analysis_figures(
         own = analyses if name in OF_MAPS else named
         if (only is None or name in only) and (figure := make(own)) is not None:
             drawn[name] = captioned(figure, own, name)
+    if (only is None or "rotation" in only) and (figure := _rotation(analyses)) is not None:
+        drawn["rotation"] = captioned(figure, analyses, "rotation")
     if only is None or "stability" in only:
         drawn |= _stability(analyses, stacked=stacked)
     return drawn
@@ -157,6 +161,37 @@ def _stability(analyses: Analyses, *, stacked: bool) -> dict[str, Figure]:
             figure = captioned(stability_curves(panels, stacked=stacked), {"": analysis}, "stability")
             found[f"stability_{run}" if run else "stability"] = figure
     return found
+
+
+def _rotation(analyses: Analyses) -> Figure | None:
+    """Draw the change by rotations: of one run all layers, of several runs beside one another a few of each.
+
+    These are the pixels, once, and of each run its scattering and its last non-linearity.
+    """
+    curves = {
+        run: {name: (analysis.array(name, "rotation.angles"), change) for name, change in own}
+        for run, own in _in_sequence(analyses, _arrays(analyses, "rotation.change")).items()
+        for analysis in [analyses[run]]
+    }
+    if not curves:
+        return None
+    angles = next(angles for own in curves.values() for angles, _ in own.values())
+    chosen = [
+        (f"{run}: {name}" if run and kind != "pixels" else name, curves[run][name][1])
+        for run, own in curves.items()
+        for name, kind in _shown(analyses[run], own, all_of_them=len(analyses) == 1, first=run == next(iter(curves)))
+        if np.array_equal(curves[run][name][0], angles)
+    ]
+    return stability_curves({ROTATION_LABEL: StabilityPanel(angles, chosen)}, ylabel=ROTATION_YLABEL)
+
+
+def _shown(analysis: Analysis, own: Mapping[str, Any], *, all_of_them: bool, first: bool) -> list[tuple[str, str]]:
+    """(name, kind) of the layers that the figure of rotations shows of one run."""
+    kinds = [(each["name"], each["kind"]) for each in analysis.about["layers"] if each["name"] in own]
+    if all_of_them:
+        return kinds
+    last = [each for each in kinds if each[1] not in ("pixels", "scattering", "logits")][-1:]
+    return [each for each in kinds if each[1] == "scattering" or (each[1] == "pixels" and first)] + last
 
 
 def _layer_medians(analysis: Analysis, kind: str) -> list[tuple[str, np.ndarray]]:

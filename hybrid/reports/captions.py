@@ -20,6 +20,7 @@ OF_MAPS = {
     "contraction_step": "pair_images",
     "jacobian": "jacobian_images",
     "stability": "stability_images",
+    "rotation": "stability_images",
 }
 _LETTERS_PER_INCH, _LINE = 17, 0.15  # of the caption's letters; the height of a line in inches
 
@@ -61,7 +62,8 @@ def _facts(analysis: Analysis, figure: str) -> str:
     if figure in OF_MAPS:
         count = settings.get(OF_MAPS[figure])
         images = f"up to {count:,} {split}images" if count else ""
-        return ", ".join(filter(None, [about.get("data"), images, "the layers as they are"]))
+        how = "maps averaged over positions" if figure == "rotation" else "the layers as they are"
+        return ", ".join(filter(None, [about.get("data"), images, how]))
     images = f"{about['images']:,} {split}images" if about.get("images") else ""
     standardised = "standardised" if settings.get("standardize") else "not standardised"
     probed = svm_in_words(analysis) if figure == "accuracy_by_depth" else ""

@@ -19,7 +19,7 @@ from hybrid.scattering import TorchScattering2D
 EVERYTHING = AnalysisSettings(
     measures=[
         "contraction", "classes", "spectra", "separation", "boundary", "released_boundary", "probes", "jacobian",
-        "stability",
+        "stability", "rotation",
     ],
     probes=["1nn", "linear"], neighbours=5, pairs=40, pair_images=30, jacobian_images=2, jacobian_iterations=5,
     stability=["translate", "noise"], stability_images=3,
@@ -76,7 +76,7 @@ def analysis(network, images):
 def test_every_layer_has_every_measure(analysis):
     assert analysis.layers == ["pixels", "S0", "S1", "scattering", "relu", "logits"]
     assert analysis.about["images"] == 60 and analysis.about["test_images"] == 20 and analysis.problems == []
-    measures = {"contraction", "step", "classes", "spectra", "separation", "boundary", "probe", "jacobian"}
+    measures = {"contraction", "step", "classes", "spectra", "separation", "boundary", "probe", "jacobian", "rotation"}
     for row in analysis.rows():
         assert {name.partition(".")[0] for name in row if "." in name} == measures
         assert {"probe.1nn", "probe.linear"} < set(row)

@@ -115,3 +115,23 @@ def test_the_pixels_of_earlier_analyses_are_called_what_was_measured():
     assert names["within_between"] == "mean colour" and names["contraction"] == "pixels"
     assert "the mean colour for the pixels" in caption_of(drawn, "within_between")
     assert old.layers[0] == "pixels"
+
+
+def test_rotations_of_several_runs_are_beside_one_another():
+    def turned(sizes):
+        told = record(sizes, settings={"standardize": True, "stability_images": 8})
+        for layer in told.about["layers"]:
+            layer["kind"] = layer["name"] if layer["name"] in ("pixels", "scattering") else "nonlinearity"
+            told.arrays[f"{layer['name']}: rotation.angles"] = np.array([0.0, 45.0, 90.0])
+            told.arrays[f"{layer['name']}: rotation.change"] = np.array([0.0, 0.2, 0.4])
+        return told
+
+    one = analysis_figures({"": turned(SIZES)}, only=["rotation"])["rotation"]
+    assert [line.get_label() for line in one.axes[0].lines] == ["pixels", "scattering", "relu"]
+    assert caption_of({"rotation": one}, "rotation") == "up to 8 images, maps averaged over positions"
+    both = {"plain": turned({"pixels": 3, "relu": 3, "last": 3}), "turning": turned(SIZES), "old": record()}
+    drawn = analysis_figures(both, only=["rotation"])["rotation"]
+    labels = [line.get_label() for line in drawn.axes[0].lines]
+    assert labels == ["pixels", "plain: last", "turning: scattering", "turning: relu"]
+    assert drawn.axes[0].get_xlabel() == "rotation (degrees)"
+    assert "rotation" not in analysis_figures({"": record()})
