@@ -8,8 +8,8 @@ The programs of a case take turns, after a call each to warm up; times are media
 until the device has finished, and suffers from whatever else the machine does; cpu is the processor time of the process, divided
 by the threads, and suffers less. × is the time of the definition (`rotation_by_definition.py`) divided by the program's.
 translation is `Scattering2D` with the engine that auto takes, and translation-torch with the torch engine; likewise
-roto-translation. l2 is the relative
-error over all coefficients against the definition in float64; the exit code is 1 where that of roto-translation is over 3e-7.
+roto-translation. l2 is the relative error over all coefficients against the definition in float64; the exit code is 1
+where that of either roto-translation is over 3e-7.
 """
 
 from __future__ import annotations

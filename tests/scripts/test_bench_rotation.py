@@ -17,7 +17,7 @@ def test_rows(monkeypatch, tmp_path, capsys):
     assert rows[0]["wall_ratio"] == rows[0]["cpu_ratio"] == 1 and 0 < rows[1]["l2"] <= program.LARGEST_ERROR
     assert rows[1]["wall_ratio"] == pytest.approx(rows[0]["wall_ms"] / rows[1]["wall_ms"])
     program.write_rows(options, rows)
-    assert json.loads((tmp_path / "rows.json").read_text())["rows"] == rows and "4 rows" in capsys.readouterr().out
+    assert json.loads((tmp_path / "rows.json").read_text())["rows"] == rows and "5 rows" in capsys.readouterr().out
     assert program.line(rows[1]).split()[:2] == ["digits", "roto-translation"]
 
 
