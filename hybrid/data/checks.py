@@ -22,6 +22,7 @@ from hybrid.data.dataset import Data
 from hybrid.data.sources import FileSource
 from hybrid.data.statistics import class_counts
 from hybrid.data.stored import FileSplit, MemorySplit, Split
+from hybrid.data.turned_copies import turned_files, turned_images
 from hybrid.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -44,9 +45,10 @@ def oddities(data: Data) -> list[str]:
     """A line for each oddity of the data, in an order of importance.
 
     They are: one class alone, classes without images that train or test, images that train and also validate or test (exactly
-    the same pixels, or the same bytes of a file), and images of one colour. (Labels that are no class are errors.)
+    the same pixels, or the same bytes of a file), turned or mirrored copies of training images (of images that are not
+    published, in memory or up to 1000 files of 64 MiB), and images of one colour. (Labels that are no class are errors.)
     """
-    return [*_classes(data), *_repeated(data), *_constant(data)]
+    return [*_classes(data), *_repeated(data), *_turned(data), *_constant(data)]
 
 
 def refuse_damaged(data: Data) -> None:
@@ -116,6 +118,26 @@ def _repeated(data: Data) -> Iterator[str]:
             first, second = pairs[0]
             example = f"{_name(data, other, first)} is {_name(data, train, second)}"
             yield f"{words} among the training images, too ({example}): the {name} accuracy is too high for that"
+
+
+def _turned(data: Data) -> Iterator[str]:
+    train = data.splits["train"]
+    for name in ("validation", "test") if not data.source.published else ():
+        other = data.splits.get(name)
+        if other is None:
+            continue
+        if isinstance(train, FileSplit):
+            pairs = turned_files(train, other, data.source) if isinstance(data.source, FileSource) else []
+        elif max(_step(train.images), _step(other.images)) == 1:
+            pairs = turned_images(train.images, other.images)
+        else:
+            pairs = []
+        if pairs:
+            are = "is a turned or mirrored copy" if len(pairs) == 1 else "are turned or mirrored copies"
+            first, second = pairs[0]
+            example = f"{_name(data, other, first)} of {_name(data, train, second)}"
+            words = f"{len(pairs)} of {len(other)} {name} images {are} of training images ({example})"
+            yield f"{words}: the {name} accuracy may be too high"
 
 
 def _name(data: Data, split: Split, position: int) -> str:

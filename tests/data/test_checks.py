@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import hybrid
-from hybrid.data import MemorySource, Subset, build, checks
+from hybrid.data import MemorySource, Subset, build, checks, turned_copies
 from hybrid.data.checks import oddities, refuse_damaged
 from hybrid.errors import UserError
 
@@ -27,6 +27,7 @@ class Noise(MemorySource):
             for part, count in (("train", 60), ("test", 30))
         }
         change(self.parts)
+        self.size = tuple(self.parts["train"][0].shape[-2:])
 
     def read(self, part):
         return tuple(self.parts[part])
@@ -39,6 +40,20 @@ def _copy(parts):
 def _nearly_copy(parts):
     _copy(parts)
     parts["test"][0][[4, 9], 2, 4, 6] ^= 1  # the last byte alone
+
+
+def _turn(parts):
+    square = torch.from_numpy(np.random.RandomState(1).randint(0, 256, (90, 3, 6, 6)).astype(np.uint8))
+    for part, images in zip(("train", "test"), square.split([60, 30]), strict=True):
+        parts[part][0] = images.clone()
+    parts["test"][0][4] = parts["train"][0][50].rot90(1, (-2, -1))
+    parts["test"][0][9] = parts["train"][0][7].flip(-1)
+    parts["test"][0][10] = parts["train"][0][8].rot90(3, (-2, -1))
+    parts["test"][0][10, 1, 0, 0] ^= 1
+
+
+def _mirror(parts):
+    parts["test"][0][3] = parts["train"][0][2].flip(-2)
 
 
 def _blank(parts):
@@ -63,6 +78,16 @@ def _only(part, classes):
              "the test accuracy is too high for that"],
         ),
         (_nearly_copy, []),
+        (
+            _turn,
+            ["2 of 30 test images are turned or mirrored copies of training images (image 4 of image 50): "
+             "the test accuracy may be too high"],
+        ),
+        (
+            _mirror,
+            ["1 of 30 test images is a turned or mirrored copy of training images (image 3 of image 2): "
+             "the test accuracy may be too high"],
+        ),
         (_blank, ["1 of 60 training images is of one colour, without any structure (image 11)"]),
         (_only("train", [0, 0, 2]), ["no image of 1 of 3 classes trains: the network cannot learn b"]),
         (_only("test", [1, 1, 1]), ["no image of 2 of 3 classes tests: the results say nothing about a, c"]),
@@ -71,7 +96,7 @@ def _only(part, classes):
             ["all training images are of one class: accuracy and loss say nothing about what the network has learned"],
         ),
     ],
-    ids=["sound", "repeated", "nearly repeated", "blank", "not trained", "not tested", "one class"],
+    ids=["sound", "repeated", "nearly repeated", "turned", "mirrored", "blank", "not trained", "not tested", "one class"],
 )  # fmt: skip
 def test_each_oddity_is_a_line(change, lines):
     assert oddities(build(Noise(change))) == lines
@@ -102,6 +127,24 @@ def test_files_are_compared_by_their_bytes_and_some_are_decoded(make_folder, pho
     assert repeated.startswith("1 of 9 test images is among the training images, too (")
     assert "val/cat/again.jpg is " in repeated and "train/dog/1_06.jpeg)" in repeated
     assert blank.startswith("6 of 12 training images are of one colour") and "train/cat" in blank
+
+
+def test_turned_files_are_found_though_they_are_encoded_anew(tmp_path, monkeypatch):
+    draw = np.random.RandomState(0)
+    for number in range(8):
+        folder = tmp_path / ("train" if number < 4 else "val") / f"class{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(draw.randint(0, 256, (6, 6, 3)).astype(np.uint8))
+        image = coarse.resize((48, 48), Image.Resampling.BICUBIC)
+        image.save(folder / f"{number}.png")
+        if number == 1:
+            image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", quality=90)
+    shutil.move(tmp_path / "turned.jpg", tmp_path / "val" / "class1" / "turned.jpg")
+    (line,) = oddities(hybrid.load_data("folder", root=tmp_path, size=48, validation=0))
+    assert line.startswith("1 of 5 test images is a turned or mirrored copy of training images (")
+    assert "val/class1/turned.jpg of " in line and "train/class1/1.png): the test accuracy may be too high" in line
+    monkeypatch.setattr(turned_copies, "_MOST_FILES", 8)
+    assert oddities(hybrid.load_data("folder", root=tmp_path, size=48, validation=0)) == []
 
 
 def test_files_that_are_cut_off_are_found_before_training_and_sound_ones_are_not_blamed(tmp_path):
