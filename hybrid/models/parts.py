@@ -9,7 +9,7 @@ attribute but `output_shape` may be missing. The functions below read these attr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -38,6 +38,9 @@ class Part(Protocol):
         "weight_decay" (in place of optimizer.weight_decay), or both. A "tag" is a name by which `optimizer.rates` finds the
         group in any model, such as "filters".
         """
+
+    def after_step(self) -> None:
+        """Called after each update of the weights, which it may change: a constraint, for example; by default nothing is done."""
 
     def records(self) -> Mapping[str, float]:
         """Numbers about the part that are logged at the end of each epoch; by default there are none."""
@@ -151,6 +154,11 @@ def tagged(model: nn.Module) -> dict[str, list[nn.Parameter]]:
         if "tag" in group:
             found.setdefault(group["tag"], []).extend(p for p in group["params"] if p.requires_grad)
     return {tag: parameters for tag, parameters in found.items() if parameters}
+
+
+def constraints(model: nn.Module) -> list[Callable[[], None]]:
+    """What the parts of a model do after each update of the weights (`Part.after_step`)."""
+    return [part.after_step for part in model.children() if hasattr(part, "after_step")]
 
 
 def records(model: nn.Module) -> dict[str, float]:

@@ -72,9 +72,9 @@ def wavelet(
     Its envelope has standard deviation 0.8·2^j pixels along the wave vector and L/4 times that across it.
     """
     sigma, slant = 0.8 * 2**j, 4 / L
-    gabor = _gabor(shape, sigma, slant, angle(theta, L), centre_frequency(j), dtype)
-    envelope = _gabor(shape, sigma, slant, angle(theta, L), 0.0, dtype)
-    morlet = gabor - gabor.sum() / envelope.sum() * envelope
+    wave = gabor(shape, sigma, slant, angle(theta, L), centre_frequency(j), dtype)
+    envelope = gabor(shape, sigma, slant, angle(theta, L), 0.0, dtype)
+    morlet = wave - wave.sum() / envelope.sum() * envelope
     return np.fft.fft2(morlet).real  # the imaginary part is rounding: morlet(-u) is the conjugate of morlet(u)
 
 
@@ -89,10 +89,19 @@ def coarsen(spectrum: np.ndarray, level: int, *, axis: int = -1) -> np.ndarray:
     return np.take(spectrum, kept, axis=axis)
 
 
-def _gabor(
-    shape: tuple[int, int], sigma: float, slant: float, alpha: float, frequency: float, dtype: type[np.floating]
+def gabor(
+    shape: tuple[int, int],
+    sigma: float,
+    slant: float,
+    alpha: float,
+    frequency: float,
+    dtype: type[np.floating] = np.float64,
 ) -> np.ndarray:
-    """A Gaussian times a plane wave, summed over copies shifted by whole images, which makes it periodic."""
+    """A Gaussian times a plane wave, summed over copies shifted by whole images, which makes it periodic: (H, W) complex.
+
+    sigma: standard deviation in pixels along the wave vector; across it, it is sigma / slant. alpha: its direction in radians
+    (`angle`). frequency: in radians per pixel. The sum of the Gaussian is 1 but for rounding and sampling.
+    """
     height, width = shape
     reach = math.sqrt(2 * _NEGLIGIBLE_EXPONENT) * sigma / min(1.0, slant)
     cosine, sine = float(dtype(math.cos(alpha))), float(dtype(math.sin(alpha)))  # of the envelope only, as in kymatio

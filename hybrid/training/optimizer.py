@@ -36,7 +36,18 @@ def optimizer_from(
     `instantiate` refuses, and for an optimizer that no step of ours can drive.
 
     images: in a step, on average; lr=auto depends on it, and on the curvature of the loss (`Objective.curvature`).
+
+    After each of its steps come the constraints of the model's parts (`hybrid.models.parts`).
     """
+    optimizer = _optimizer(section, model, images=images, curvature=curvature)
+    for constraint in parts.constraints(model):
+        optimizer.register_step_post_hook(lambda *_, after=constraint: after())
+    return optimizer
+
+
+def _optimizer(
+    section: Mapping[str, Any] | DictConfig, model: nn.Module, *, images: float, curvature: float
+) -> torch.optim.Optimizer:
     values = given(section, path=_PATH)
     arguments = signature_of(values, path=_PATH)
     if "rates" not in arguments and not values.get("rates"):
