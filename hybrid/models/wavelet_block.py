@@ -23,7 +23,7 @@ from hybrid.models.wavelets import Bank, Engine, Wavelets
 
 Nonlinearity = Literal["modulus", "phases", "threshold"]
 Weights = Literal["complex", "real"]
-Normalise = Literal["norm", "relu"]
+Normalize = Literal["norm", "relu"]
 Concentrate = Literal["none", "threshold", "relu"]
 InitialMixture = Literal["orthonormal", "uniform"]
 PARSEVAL_STEP = 5e-4
@@ -223,7 +223,7 @@ class BlockSettings:
     skip: bool = True
     projection: Weights = "complex"
     initial: InitialMixture = "orthonormal"
-    normalise: Normalise = "norm"
+    normalize: Normalize = "norm"
     concentrate: Concentrate = "none"
     engine: Engine = "auto"
 
@@ -235,23 +235,23 @@ class BlockSettings:
         if self.nonlinearity == "phases" and self.skip:
             raise ValueError("skip=true has no effect with nonlinearity=phases, which loses nothing; leave it false")
         if self.nonlinearity == "threshold" and not self.complex_maps:
-            raise ValueError("nonlinearity=threshold gives complex maps, and normalise=relu takes real ones")
+            raise ValueError("nonlinearity=threshold gives complex maps, and normalize=relu takes real ones")
         if not self.complex_maps and (self.skip or self.projection == "complex"):
-            raise ValueError("the maps are real with nonlinearity=phases or normalise=relu: skip=false projection=real")
+            raise ValueError("the maps are real with nonlinearity=phases or normalize=relu: skip=false projection=real")
         if self.complex_maps and self.concentrate != "none":
-            raise ValueError("concentrate takes real maps: nonlinearity=phases or normalise=relu, or concentrate=none")
+            raise ValueError("concentrate takes real maps: nonlinearity=phases or normalize=relu, or concentrate=none")
 
     @property
     def complex_maps(self) -> bool:
         """Whether the blocks give complex maps."""
-        return self.nonlinearity != "phases" and self.normalise != "relu"
+        return self.nonlinearity != "phases" and self.normalize != "relu"
 
 
 _WORDS: dict[str, Any] = {
     "nonlinearity": Nonlinearity,
     "projection": Weights,
     "initial": InitialMixture,
-    "normalise": Normalise,
+    "normalize": Normalize,
     "concentrate": Concentrate,
     "engine": Engine,
 }
@@ -270,7 +270,7 @@ class WaveletBlock(nn.Module):
         complex_input: whether the maps are complex.
         atoms: of the concentration, where there is one.
         settings: L; nonlinearity: ρ, "modulus", "phases" or "threshold"; skip; projection: "complex" or "real" weights;
-            initial: their initial values, "orthonormal" or "uniform" within ±1/√inputs; normalise: "norm" (`PixelNorm`) or
+            initial: their initial values, "orthonormal" or "uniform" within ±1/√inputs; normalize: "norm" (`PixelNorm`) or
             "relu", batch norm and a ReLU; concentrate: "none", "threshold" or "relu" (`Concentration`); engine: of the wavelets.
 
     Attributes:
@@ -300,15 +300,15 @@ class WaveletBlock(nn.Module):
         self.norm = Standardize(of_complex, of_real)
         mixture: dict[str, Any] = {"weights": chosen.projection, "initial": chosen.initial}
         self.projection = Projection(of_complex, of_real, width, complex_output=chosen.complex_maps, **mixture)
-        norm = [nn.BatchNorm2d(width), nn.ReLU()] if chosen.normalise == "relu" else [PixelNorm()]
-        self.normalise = nn.Sequential(*norm)
+        norm = [nn.BatchNorm2d(width), nn.ReLU()] if chosen.normalize == "relu" else [PixelNorm()]
+        self.normalize = nn.Sequential(*norm)
         coded = chosen.concentrate != "none"
         self.concentration = Concentration(width, atoms, form=chosen.concentrate) if coded else nn.Identity()
         self.output_shape = (width, *self.wavelets.output_shape[1:])
 
     def forward(self, maps: Tensor) -> Tensor:
         mixed = self._parts(self.wavelets(maps))
-        return self.concentration(self.normalise(self.projection(self.norm(*mixed), *mixed, of_batch=self.norm.of_batch)))
+        return self.concentration(self.normalize(self.projection(self.norm(*mixed), *mixed, of_batch=self.norm.of_batch)))
 
     def _parts(self, coefficients: Tensor) -> list[Tensor]:
         """The complex maps and the real maps that are mixed."""

@@ -18,7 +18,7 @@ from hybrid.models.wavelet_block import (
     Concentration,
     InitialMixture,
     Nonlinearity,
-    Normalise,
+    Normalize,
     PixelNorm,
     Projection,
     Standardize,
@@ -70,7 +70,7 @@ class WaveletNetwork(_Mixed):
         skip: whether the wavelet coefficients also go around it.
         projection: whether the weights are "complex" or "real".
         initial: their initial values, "orthonormal" or "uniform".
-        normalise: after the mixture, "norm" or "relu".
+        normalize: after the mixture, "norm" or "relu".
         concentrate: "none", or the step of sparse coding after it, "threshold" or "relu".
         atoms: of each concentration; empty without one.
         parseval: Parseval steps in place of weight decay.
@@ -96,7 +96,7 @@ class WaveletNetwork(_Mixed):
         skip: bool = True,
         projection: Weights = "complex",
         initial: InitialMixture = "orthonormal",
-        normalise: Normalise = "norm",
+        normalize: Normalize = "norm",
         concentrate: Concentrate = "none",
         atoms: Widths = (),
         parseval: bool = False,
@@ -110,7 +110,7 @@ class WaveletNetwork(_Mixed):
         if parseval and projection == "complex":
             raise ValueError("parseval=true is for real matrices: projection=real")
         settings = BlockSettings(
-            L=L, nonlinearity=nonlinearity, skip=skip, projection=projection, initial=initial, normalise=normalise,
+            L=L, nonlinearity=nonlinearity, skip=skip, projection=projection, initial=initial, normalize=normalize,
             concentrate=concentrate, engine=engine,
         )  # fmt: skip
         self.parseval = parseval
@@ -177,13 +177,13 @@ class Projected(_Mixed):
         self.parseval = parseval
         self.standardize = Standardize(0, channels)
         self.projection = Projection(0, channels, width, complex_output=False, initial=initial)
-        self.normalise = PixelNorm()
+        self.normalize = PixelNorm()
         last = (width, size[0], size[1])
         self.norm, self.pool, self.classifier = _classifier(last, num_classes, norm=norm, bias=bias, window=window)
 
     def forward(self, features: Tensor) -> Tensor:
         statistics = self.standardize(features)
-        mixed = self.normalise(self.projection(statistics, features, of_batch=self.standardize.of_batch))
+        mixed = self.normalize(self.projection(statistics, features, of_batch=self.standardize.of_batch))
         return self.classifier(self.pool(self.norm(mixed)).flatten(1))
 
 

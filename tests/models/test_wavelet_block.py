@@ -90,7 +90,7 @@ def test_a_phase_of_the_input_turns_what_skips_and_leaves_the_moduli():
         ({"skip": False}, True, 2 * 5),
         ({"nonlinearity": "threshold"}, True, 2 * 2 * 5),
         ({"nonlinearity": "phases", "skip": False, "projection": "real", "L": 8}, False, 2 * 33),
-        ({"normalise": "relu", "skip": False, "projection": "real", "L": 6}, False, 2 * 7),
+        ({"normalize": "relu", "skip": False, "projection": "real", "L": 6}, False, 2 * 7),
     ],
     ids=str,
 )
@@ -106,8 +106,8 @@ def test_the_channels_that_are_mixed(settings, complex_input, inputs):
     [
         ({"nonlinearity": "phases"}, "skip=true has no effect"),
         ({"nonlinearity": "phases", "skip": False}, "projection=real"),
-        ({"normalise": "relu", "projection": "real"}, "skip=false"),
-        ({"normalise": "relu", "nonlinearity": "threshold"}, "threshold gives complex maps"),
+        ({"normalize": "relu", "projection": "real"}, "skip=false"),
+        ({"normalize": "relu", "nonlinearity": "threshold"}, "threshold gives complex maps"),
         ({"concentrate": "relu"}, "concentrate takes real maps"),
         ({"nonlinearity": "moduls"}, "Did you mean modulus"),
     ],
