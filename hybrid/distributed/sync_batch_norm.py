@@ -16,11 +16,17 @@ from hybrid.graphs import outside_graphs
 
 
 def synchronize_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
-    """Replace every batch norm in place, keeping parameters, buffers and names; the model is returned (or its replacement)."""
-    if device.type != "cpu":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    if isinstance(model, _BatchNorm) and not isinstance(model, CPUSyncBatchNorm):
-        return CPUSyncBatchNorm.like(model)
+    """Replace every batch norm in place, keeping parameters, buffers and names; the model is returned (or its replacement).
+
+    One of another kind, which has a method `synchronize`, is told how to add up tensors of all ranks, and stays.
+    """
+    if isinstance(model, _BatchNorm):
+        if hasattr(model, "synchronize"):
+            model.synchronize(distributed.sum_)
+            return model
+        if device.type != "cpu":
+            return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return model if isinstance(model, CPUSyncBatchNorm) else CPUSyncBatchNorm.like(model)
     for name, child in model.named_children():
         setattr(model, name, synchronize_batch_norm(child, device))
     return model

@@ -11,6 +11,7 @@ large matrices.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -26,6 +27,7 @@ Weights = Literal["complex", "real"]
 Normalize = Literal["norm", "relu"]
 Concentrate = Literal["none", "threshold", "relu"]
 InitialMixture = Literal["orthonormal", "uniform"]
+Sum = Callable[[Tensor], Tensor]
 PARSEVAL_STEP = 5e-4
 _EPS_OF_THE_NORM = 1e-12
 
@@ -83,37 +85,46 @@ class Standardize(_BatchNorm):
     product after it applies both, and no tensor holds standardized maps:
     maps (N, 2C, H, W) complex, or none, and (N, R, H, W) real -> (1, 2, 2C + R), the means and 1 / √(variance + eps).
 
-    The result has no gradient. `Projection` knows the derivative of standardized maps where `of_batch`.
+    The result has no gradient. `Projection` knows the derivative of standardized maps where they are of the batch.
     """
 
     def __init__(self, complex_channels: int, real_channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(2 * complex_channels + real_channels, eps=eps, momentum=momentum, affine=False)
         self.complex_channels, self.real_channels = complex_channels, real_channels
+        self._sum: Sum = _own
 
     @property
-    def of_batch(self) -> bool:
-        """Whether the statistics are those of the batch, not the running ones."""
-        return self.training or self.running_mean is None
+    def of_batch(self) -> Sum | None:
+        """The sum of a tensor over the ranks whose batches the statistics are of; None where they are the running ones."""
+        return self._sum if self.training or self.running_mean is None else None
+
+    def synchronize(self, sum_over_ranks: Sum) -> None:
+        """Take the statistics over the batches of all ranks (`hybrid.distributed.sync_batch_norm`)."""
+        self._sum = sum_over_ranks
 
     @torch.no_grad()
     def forward(self, *maps: Tensor) -> Tensor:
         mean, variance = self.running_mean, self.running_var
-        if self.of_batch:
+        if self.of_batch is not None:
             rows = [_rows(each) for each in maps]
-            mean = torch.cat([each.mean(1) for each in rows])
-            squares = torch.cat([torch.linalg.vector_norm(each, dim=1).square() / each.shape[1] for each in rows])
+            squares = [torch.linalg.vector_norm(each, dim=1).square() for each in rows]
+            sums = torch.cat([*(each.sum(1) for each in rows), *squares, rows[0].new_full((1,), rows[0].shape[1])])
+            count = (sums := self._sum(sums))[-1]
+            mean, squares = (sums[:-1] / count).chunk(2)
             variance = (squares - mean.square()).clamp_min(0)
-            self._track(mean, variance, rows[0].shape[1])
-        variance = torch.cat([_sums_of_pairs(variance[: 2 * self.complex_channels]), variance[2 * self.complex_channels :]])
+            self._track(mean, variance * count / (count - 1).clamp_min(1))
+        variance = torch.cat(
+            [_sums_of_pairs(variance[: 2 * self.complex_channels]), variance[2 * self.complex_channels :]]
+        )
         return torch.stack([mean, torch.rsqrt(variance + self.eps)])[None]
 
-    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
         if self.running_mean is None or not self.track_running_stats:
             return
         self.num_batches_tracked.add_(1)
         momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean), momentum)
-        self.running_var.lerp_((variance * count / max(count - 1, 1)).to(self.running_var), momentum)
+        self.running_var.lerp_(variance.to(self.running_var), momentum)
 
 
 class Projection(nn.Module):
@@ -141,19 +152,19 @@ class Projection(nn.Module):
         shape = (outputs, complex_channels + real_channels)
         self.weight = nn.Parameter(_initial((2, *shape) if weights == "complex" else shape, initial))
 
-    def forward(self, statistics: Tensor, *maps: Tensor, of_batch: bool = False) -> Tensor:
-        """statistics: of `Standardize`; of_batch: whether they are functions of these maps."""
+    def forward(self, statistics: Tensor, *maps: Tensor, of_batch: Sum | None = None) -> Tensor:
+        """statistics, of_batch: of `Standardize`; with the latter the former are functions of these maps."""
         counts = [each.shape[1] for each in maps]
         rows = [_rows(each)[:, None] for each in maps]
         means, scales = (each.split(counts) for each in statistics[0])
         means = [mean[:, None] for mean in means]
         paired = [count == 2 * self.complex_channels and number == 0 for number, count in enumerate(counts)]
-        if self.complex_output and self.weight.dim() == 2:  # real weights leave the parts apart: as columns of one product
+        if self.complex_output and self.weight.dim() == 2:  # real weights leave the parts apart: columns of one product
             rows[0], means[0] = rows[0].view(self.complex_channels, 2, -1), means[0].view(-1, 2)
             scales, paired[0] = (scales[0][::2], *scales[1:]), False
         inputs = zip(rows, self._weights(), means, scales, paired, strict=True)
-        if of_batch:
-            products = [_StandardizedProduct.apply(*each) for each in inputs]
+        if of_batch is not None:
+            products = [_StandardizedProduct.apply(*each, of_batch) for each in inputs]
         else:
             products = [_product(*each[:-1]) for each in inputs]
         return _maps(_sum(products).flatten(0, 1), maps[0])
@@ -290,9 +301,7 @@ class WaveletBlock(nn.Module):
         super().__init__()
         channels, chosen = input_shape[0], settings
         self.settings, self.filters = chosen, 1 + chosen.L
-        self.wavelets = Wavelets(
-            input_shape, bank=bank, L=chosen.L, complex_input=complex_input, engine=chosen.engine
-        )
+        self.wavelets = Wavelets(input_shape, bank=bank, L=chosen.L, complex_input=complex_input, engine=chosen.engine)
         bent = channels * (self.filters if chosen.skip else chosen.L)
         kept = channels * (self.filters if chosen.skip else 1)
         self.nonlinearity = _nonlinearity(chosen.nonlinearity, bent)
@@ -308,7 +317,9 @@ class WaveletBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         mixed = self._parts(self.wavelets(maps))
-        return self.concentration(self.normalize(self.projection(self.norm(*mixed), *mixed, of_batch=self.norm.of_batch)))
+        return self.concentration(
+            self.normalize(self.projection(self.norm(*mixed), *mixed, of_batch=self.norm.of_batch))
+        )
 
     def _parts(self, coefficients: Tensor) -> list[Tensor]:
         """The complex maps and the real maps that are mixed."""
@@ -347,16 +358,16 @@ def parseval_step(weight: Tensor, beta: float = PARSEVAL_STEP) -> None:
 def _initial(shape: tuple[int, ...], initial: InitialMixture) -> Tensor:
     """(outputs, inputs) real, or (2, outputs, inputs) the parts of complex weights.
 
-    orthonormal: the rows are, or the columns where there are fewer of them: the nearest such matrix to a normal one.
+    orthonormal: the rows are, or the columns where there are fewer of them, and all such matrices are equally likely.
     """
     if initial == "uniform":
         return torch.empty(shape).uniform_(-1, 1) / math.sqrt(shape[-1])
     if len(shape) == 2:
         return nn.init.orthogonal_(torch.empty(shape))
-    if torch.empty(0).device.type == "meta":
-        return torch.empty(shape)
-    left, _, right = torch.linalg.svd(torch.complex(*torch.randn(shape)), full_matrices=False)
-    return torch.view_as_real(left @ right).movedim(-1, 0).contiguous()
+    _, outputs, inputs = shape
+    columns, triangle = torch.linalg.qr(torch.randn(max(outputs, inputs), min(outputs, inputs), dtype=torch.complex64))
+    columns = columns * triangle.diagonal().sgn()
+    return torch.view_as_real(columns.T if outputs < inputs else columns).movedim(-1, 0).contiguous()
 
 
 def modulus(maps: Tensor, *, fast: bool = False) -> Tensor:
@@ -407,6 +418,11 @@ def _sum(products: list[Tensor]) -> Tensor:
     return torch.stack([first[:, 0] + second[:, 0], first[:, 1]], 1)
 
 
+def _own(values: Tensor) -> Tensor:
+    """The sum over the one rank that there is."""
+    return values
+
+
 def _sums_of_pairs(values: Tensor) -> Tensor:
     """(2C,) -> (2C,): at both places of a pair its sum."""
     return values.view(-1, 2).sum(1, keepdim=True).expand(-1, 2).flatten()
@@ -416,14 +432,15 @@ class _StandardizedProduct(torch.autograd.Function):
     """Σ_i weight[o, i] · scale[i] · (rows[i, p] - mean[i, p]): rows (I, P, M), weight (O, I) -> (O, P, M).
 
     mean: (I, P), scale: (I,). They are the moments of the rows, over M and, for the scale, over P, and with pairs over two
-    neighbours of I as well; the gradient goes through them. With x the standardized rows it is, as for batch norm,
-    scale · (g - mean(g) - x · Σ(g · x) / M), and both sums are known from the gradient of the weights.
+    neighbours of I as well, of all ranks whose tensors `total` adds up. The gradient goes through them. With x the standardized
+    rows it is, as for batch norm, scale · (g - mean(g) - x · Σ(g · x) / M), and both sums are known from the gradient of the
+    weights.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, pairs: bool) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, pairs: bool, total: Sum) -> Tensor:
         ctx.save_for_backward(rows, weight, mean, scale)
-        ctx.pairs = pairs
+        ctx.pairs, ctx.total = pairs, total
         return _product(rows, weight, mean, scale)
 
     @staticmethod
@@ -433,13 +450,13 @@ class _StandardizedProduct(torch.autograd.Function):
         flat = gradient.flatten(1)
         of_weight = (flat.mm(rows.flatten(1).T) - of_columns @ mean.T) * scale
         if not ctx.needs_input_grad[0]:
-            return None, of_weight, None, None, None
-        scaled = (weight * scale).T
-        along = (weight * of_weight).sum(0) / rows.shape[2]
-        along = -scale.square() * (_sums_of_pairs(along) if ctx.pairs else along)
-        offset = -along[:, None] * mean - scaled @ of_columns / rows.shape[2]
+            return None, of_weight, None, None, None, None
+        own = [(weight * of_weight).sum(0), (weight.T @ of_columns).flatten(), rows.new_full((1,), rows.shape[2])]
+        along, columns, count = ctx.total(torch.cat(own)).split([len(each) for each in own])
+        along = -scale.square() * (_sums_of_pairs(along) if ctx.pairs else along) / count
+        offset = -along[:, None] * mean - scale[:, None] * columns.view_as(mean) / count
         of_rows = torch.addcmul(offset[:, :, None], rows, along[:, None, None])
-        return of_rows.flatten(1).addmm_(scaled, flat).view_as(rows), of_weight, None, None, None
+        return of_rows.flatten(1).addmm_((weight * scale).T, flat).view_as(rows), of_weight, None, None, None, None
 
 
 def _product(rows: Tensor, weight: Tensor, mean: Tensor, scale: Tensor) -> Tensor:

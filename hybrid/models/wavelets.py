@@ -114,6 +114,9 @@ class Wavelets(nn.Module):
         if engine == "fft":
             bank_spectra = spectra(bank, L, tuple(line.padded for line in self._lines))
             self.register_buffer("spectra", _single(bank_spectra), persistent=False)
+            for name, line in zip(("rows", "columns"), self._lines, strict=True):
+                self.register_buffer(f"{name}_reflected", torch.from_numpy(line.reflected), persistent=False)
+                self.register_buffer(f"{name}_kept", torch.from_numpy(line.kept), persistent=False)
             return
         for name, matrix in self._matrices(max(sides) <= _SMALL):
             self.register_buffer(name, _single(matrix), persistent=False)
@@ -136,7 +139,10 @@ class Wavelets(nn.Module):
         named = []
         for number, (left, right) in enumerate(factors):
             of_rows = left.transpose(1, 2, 0).reshape(rows.outputs, -1)  # (h, H · r)
-            named += [(f"columns{number}", right.reshape(-1, columns.side)), (f"rows{number}", _real(of_rows, self.parts))]
+            named += [
+                (f"columns{number}", right.reshape(-1, columns.side)),
+                (f"rows{number}", _real(of_rows, self.parts)),
+            ]
         return named
 
     def _by_matrices(self, maps: Tensor) -> Tensor:
@@ -156,12 +162,11 @@ class Wavelets(nn.Module):
         return _images_first(torch.stack(found, 1), self.channels, filters, rows.outputs, columns.outputs)
 
     def _by_fourier(self, maps: Tensor) -> Tensor:
-        rows, columns = self._lines
-        padded = maps[:, :, rows.reflected[:, None], columns.reflected]
+        padded = maps[:, :, self.rows_reflected[:, None], self.columns_reflected]
         if self.parts == 2:
             padded = torch.complex(padded[:, 0::2].contiguous(), padded[:, 1::2].contiguous())
         filtered = torch.fft.fft2(padded)[:, :, None] * self.spectra
-        result = torch.fft.ifft2(filtered)[..., rows.kept[:, None], columns.kept]
+        result = torch.fft.ifft2(filtered)[..., self.rows_kept[:, None], self.columns_kept]
         return torch.view_as_real(result).movedim(-1, 3).flatten(1, 3)
 
 
@@ -175,19 +180,16 @@ class _Line:
     side: int
     padded: int
     outputs: int
-    reflected: Tensor
-    kept: Tensor
+    reflected: np.ndarray
+    kept: np.ndarray
 
     @classmethod
     def of(cls, side: int, stride: int) -> _Line:
         before, after = margins((side, side), 1)[0]
         outputs = max(side // stride, 1)
-        places = torch.arange(-before, side + after)
-        if side > 1:
-            places = (places % (2 * side - 2)).sub(side - 1).abs().neg().add(side - 1)
-        else:
-            places = torch.zeros_like(places)
-        return cls(side, side + before + after, outputs, places, before + stride * torch.arange(outputs))
+        places = np.arange(-before, side + after) % max(2 * side - 2, 1)
+        reflected = side - 1 - abs(places - (side - 1))
+        return cls(side, side + before + after, outputs, reflected, before + stride * np.arange(outputs))
 
     def matrix(self, taps: np.ndarray) -> np.ndarray:
         """(r, outputs, side): convolutions with filters (r, 2R + 1), whose centre is tap R, of the padded and periodic side."""

@@ -10,6 +10,9 @@ from hybrid.models import describe
 C32, C96, C224, G28 = (3, 32, 32), (3, 96, 96), (3, 224, 224), (1, 28, 28)
 K, N4, POOL2 = "model.head.k={}".format, "model.head.n=4", "model.head.pool=2"
 AFFINE = "model/normalization=batch_norm_affine"
+IMAGENET_BANKS = f"model.head.banks=[octave{',half_octave,half_octave_subsampled' * 5}]"
+IMAGENET_WIDTHS = "model.head.widths=[32,64,64,128,256,512,512,512,512,512,256]"
+OCTAVES = f"model.head.banks=[octave{',octave' * 5}]"
 
 COUNTS = [
     ("scat_resnet", C224, 1000, [], 12_768_744),
@@ -48,6 +51,35 @@ COUNTS = [
     ("regular_cnn", C32, 10, ["model.head.width=512"], 28_330_506),
     ("regular_cnn", C32, 100, ["model.head.width=512"], 28_376_676),
     ("regular_cnn", C32, 10, ["model.head.alpha=0.0", "model.head.dropout=0.0"], 111_786),
+    ("phase_collapse", C32, 10, [], 24_459_018),
+    ("phase_collapse", C32, 10, ["model.head.skip=false"], 12_251_018),
+    ("phase_collapse", C32, 10, ["model.head.projection=real"], 12_251_018),
+    ("phase_collapse", C32, 10, ["model.head.projection=real", "model.head.skip=false"], 6_147_018),
+    ("phase_collapse", C224, 1000, [IMAGENET_BANKS, IMAGENET_WIDTHS, "model.head.L=8"], 53_495_144),
+    (
+        "phase_collapse",
+        C224,
+        1000,
+        [IMAGENET_BANKS, IMAGENET_WIDTHS, "model.head.L=8", "model.head.skip=false"],
+        29_052_584,
+    ),
+    ("phase_collapse", C224, 1000, [IMAGENET_BANKS, IMAGENET_WIDTHS], 31_768_424),
+    ("phase_collapse_real", C32, 10, [], 196_080),
+    ("phase_collapse_real", C32, 10, ["model.head.width=0.25"], 773_600),
+    ("phase_collapse_real", C32, 10, ["model.head.width=0.5"], 3_072_960),
+    ("phase_collapse_real", C32, 10, ["model.head.width=1.0"], 12_248_960),
+    ("separation_concentration", C32, 10, [], 11_275_466),
+    ("separation_concentration", C32, 10, ["model.head.concentrate=none", "model.head.atoms=[]"], 5_704_906),
+    (
+        "separation_concentration",
+        C224,
+        1000,
+        [OCTAVES, "model.head.widths=[64,128,256,512,512,512]", "model.head.atoms=[512,1024,1024,2048,2048,2048]"],
+        31_166_632,
+    ),
+    ("learned_scatternet", C32, 10, [], 330_442),
+    ("scattering_tree", C32, 10, [], 104_074),
+    ("scattering_tree", G28, 10, ["model.head.width=128"], 39_562),
 ]
 
 
@@ -86,6 +118,8 @@ def test_configs_and_docs_state_the_count(root):
         ("scat_mlp", C32, 10, 0.017, 3),
         ("vgg16", C32, 10, 0.314, 16),
         ("regular_cnn", C32, 10, 0.050, 14),
+        ("phase_collapse_real", C32, 10, 0.011, 9),
+        ("separation_concentration", C32, 10, 0.188, 13),
     ],
 )
 def test_macs_and_depth(make, name, shape, classes, gmac, depth):

@@ -71,7 +71,9 @@ def test_a_first_block_takes_real_maps_as_complex_ones_without_imaginary_part():
     own, same = block(complex_input=False), block(complex_input=True)
     same.load_state_dict(own.state_dict())
     maps = torch.randn(3, 2, 8, 8)
-    torch.testing.assert_close(own(maps), same(as_pairs(torch.complex(maps, torch.zeros_like(maps)))), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        own(maps), same(as_pairs(torch.complex(maps, torch.zeros_like(maps)))), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_a_phase_of_the_input_turns_what_skips_and_leaves_the_moduli():
@@ -175,7 +177,7 @@ def test_the_gradient_goes_through_the_statistics_of_the_batch(complex_channels,
 
     def mixed(weight, *maps):
         changed = {"weight": weight}
-        return torch.func.functional_call(projection, changed, (norm(*maps), *maps), {"of_batch": True})
+        return torch.func.functional_call(projection, changed, (norm(*maps), *maps), {"of_batch": norm.of_batch})
 
     assert torch.autograd.gradcheck(mixed, (projection.weight, *maps))
 
@@ -203,6 +205,20 @@ def test_evaluation_and_training_are_one_formula():
     count = 4 * 4 * 4
     own.norm.running_var.mul_((count - 1) / count)
     torch.testing.assert_close(own.eval()(maps), trained, rtol=1e-4, atol=1e-5)
+
+
+def test_two_ranks_with_halves_of_a_batch_are_one_with_all_of_it():
+    own, maps = block(projection="complex").double(), torch.randn(2, 4, 8, 8, dtype=DOUBLE)
+    found = []
+    for images in (torch.cat([maps, maps]), maps):
+        images = images.clone().requires_grad_()
+        result = own(images)
+        result.pow(3).sum().backward()
+        found.append((result[:2].detach(), images.grad[:2], own.norm.running_var.clone()))
+        own.norm.reset_running_stats()
+        own.norm.synchronize(lambda sums: 2 * sums)  # the other rank has the same images
+    for whole, half in zip(*found, strict=True):
+        torch.testing.assert_close(whole, half)
 
 
 @pytest.mark.parametrize(("outputs", "inputs"), [(3, 7), (7, 3)])
