@@ -42,7 +42,7 @@ class Augmentation:
             released code of "Building a Regular Decision Boundary").
         flip: the probability of a horizontal flip.
         policy: one of torchvision's policies, or "psn", that of the released parametric scattering networks with their
-            Cutout (`hybrid.data.psn_policy`). They work on the CPU, image by image.
+            Cutout (`hybrid.data.psn_policy`). They work on the CPU.
         magnitude: the strength of randaugment, 0 to 30; None: 9.
         operations: randaugment's operations for an image; None: 2.
         cutout: the side in pixels of a square that is filled with the mean pixel, its centre anywhere in the image (DeVries
@@ -116,6 +116,10 @@ class Augmentation:
             raise UserError(
                 f"augmentation.pad={self.pad} is too large for {height}x{width} images with pad_mode={self.pad_mode}: at most "
                 f"{limit}"
+            )
+        if self.policy == "psn" and min(height, width) <= 8:
+            raise UserError(
+                f"augmentation.policy=psn cuts squares of 16 pixels: {height}x{width} images are too small."
             )
         if self.cutout > 2 * max(height, width):
             raise UserError(f"augmentation.cutout={self.cutout} would cover {height}x{width} images wherever it falls")

@@ -56,7 +56,7 @@ class _DecodedFiles(Dataset):
             return str(error)
         if self.policy is None:
             return image
-        return apply_seeded(self.policy, [image], [number(self.seed, "policy", epoch, position)])[0]
+        return apply_seeded(self.policy, image[None], [number(self.seed, "policy", epoch, position)])[0]
 
     def _open(self, path: str, epoch: int, position: int) -> Tensor:
         area, source = self.augmentation.random_resized_crop, self.source

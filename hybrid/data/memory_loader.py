@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from hybrid.data.batch import Batch, Batching, Loader
@@ -45,5 +44,5 @@ class MemoryLoader(Loader):
             images = self._augmenter.crop_and_flip(images, draws)
         if self._policy is not None and len(images):
             seeds = [number(self.seed, "policy", epoch, position) for position in positions.tolist()]
-            images = torch.stack(apply_seeded(self._policy, images, seeds))
+            images = apply_seeded(self._policy, images, seeds)
         return self._augmenter.cutout(images, draws)

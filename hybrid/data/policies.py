@@ -13,10 +13,11 @@ from hybrid.data.psn_policy import ReleasedPolicy
 
 
 def make_policy(augmentation: Augmentation) -> Any:
-    """torchvision's transform for `augmentation.policy`: uint8 (C, H, W) → the same shape.
+    """What `apply_seeded` applies for `augmentation.policy`: torchvision's transform of one image, or `ReleasedPolicy`.
 
-    It draws from torch's global generator. AutoAugment: Cubuk et al. 2019. RandAugment: Cubuk et al. 2020, by default 2
-    operations of magnitude 9. TrivialAugmentWide: Müller and Hutter 2021. Pixels that a rotation or shift brings in are black.
+    The transform draws from torch's global generator. AutoAugment: Cubuk et al. 2019. RandAugment: Cubuk et al. 2020, by
+    default 2 operations of magnitude 9. TrivialAugmentWide: Müller and Hutter 2021. Pixels that a rotation or shift brings in
+    are black.
     """
     name = augmentation.policy or ""
     if name == "psn":
@@ -31,12 +32,14 @@ def make_policy(augmentation: Augmentation) -> Any:
     return v2.RandAugment(num_ops=augmentation.operations or 2, magnitude=magnitude)
 
 
-def apply_seeded(policy: Any, images: Tensor | Sequence[Tensor], seeds: Sequence[int]) -> list[Tensor]:
-    """Apply a policy to each image (C, H, W) under a seed of its own.
+def apply_seeded(policy: Any, images: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Apply a policy to each image of a batch, uint8 (N, C, H, W) of at least one, under a seed of its own.
 
     torchvision draws from torch's global CPU generator, which is set for each image and restored at the end.
     (`torch.manual_seed` would set those of the GPUs, too.)
     """
+    if isinstance(policy, ReleasedPolicy):
+        return policy(images, seeds)
     generator = torch.default_generator
     before = generator.get_state()
     try:
@@ -44,6 +47,6 @@ def apply_seeded(policy: Any, images: Tensor | Sequence[Tensor], seeds: Sequence
         for image, seed in zip(images, seeds, strict=True):
             generator.manual_seed(seed)
             results.append(policy(image))
-        return results
+        return torch.stack(results)
     finally:
         generator.set_state(before)
