@@ -65,8 +65,9 @@ _DRIVER = """
 import importlib, json, pathlib, sys, time, warnings
 from hybrid.configuration.composition import compose
 warnings.simplefilter("ignore")
-for name, program, config_names, overrides in json.loads(sys.argv[1]):
+for name, programs, config_names, overrides in json.loads(sys.argv[1]):
     began = time.monotonic()
+    program = next(each for each in programs if pathlib.Path(each.replace(".", "/") + ".py").exists())
     config_name = next(each for each in config_names if pathlib.Path("configs", each + ".yaml").exists())
     importlib.import_module(program).run(compose(overrides, config_name=config_name))
     print(f"{name}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
@@ -120,14 +121,14 @@ def fingerprints(checkout: Path, names: Iterable[str]) -> dict[str, dict[str, st
         return {name: fingerprint(runs / name) for name in names}
 
 
-def _task(name: str, photos: Path, runs: Path) -> tuple[str, str, list[str], list[str]]:
+def _task(name: str, photos: Path, runs: Path) -> tuple[str, list[str], list[str], list[str]]:
     place = [f"run.root={runs}", f"run.name={name}"]
     if name == "svm":
-        return name, "hybrid.svm.run", ["svm", "fit_svm"], [*shlex.split(_SVM), *place]
+        return name, ["hybrid.classification.run", "hybrid.svm.run"], ["svm", "fit_svm"], [*shlex.split(_SVM), *place]
     recipe = shlex.split(RECIPES[name].format(photos=photos))
     dropped = {text[1:] for text in recipe if text.startswith("~")}
     few = [text for text in shlex.split(_FEW) if text.split("=")[0] not in dropped]
-    return name, "hybrid.training.run", ["train"], [*few, *(text for text in recipe if text[0] != "~"), *place]
+    return name, ["hybrid.training.run"], ["train"], [*few, *(text for text in recipe if text[0] != "~"), *place]
 
 
 def draw_photos(folder: Path) -> None:

@@ -41,15 +41,14 @@ ARROWS = {
     "training": {
         "analysis", "callbacks", "configuration", "data", "distributed", "models", "objective", "reports", "runs", "scattering",
     },
-    "classification": set(),
-    "svm": {"configuration", "data", "distributed", "models", "runs", "scattering", "training"},
+    "classification": {"configuration", "data", "distributed", "models", "runs", "scattering", "training"},
     "prediction": {"data"},
     "export": {"configuration", "data", "models", "scattering"},
     # the doors
     "api": {"analysis", "callbacks", "configuration", "export", "prediction", "runs", "training"},
     "commands": {
         "analysis", "configuration", "data", "export", "models", "objective", "prediction", "reports", "runs", "scattering",
-        "svm", "training",
+        "classification", "training",
     },
     "__main__": {"commands"},
 }  # fmt: skip

@@ -15,6 +15,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid.analysis.settings import AnalysisSettings
+from hybrid.classification.kernel_machine import KernelMachine
 from hybrid.configuration.class_paths import find_class
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import _Shared, data_from
@@ -24,7 +25,6 @@ from hybrid.data import Augmentation, Holdout, PixelStatistics, Subset
 from hybrid.errors import UserError
 from hybrid.ranges import Count, OutOfRange, Range, check_ranges, range_of
 from hybrid.runs.sweeps.settings import LocalSettings, SlurmSettings
-from hybrid.svm.kernel_machine import KernelMachine
 from hybrid.training.settings import LiveSettings, RunSettings, Settings, TrainerSettings
 
 # Sections whose class is not named in the yaml: the records that take their keys.

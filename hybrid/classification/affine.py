@@ -55,6 +55,8 @@ class AffineClassifier(ClassifierMixin, BaseEstimator):
         ValueError: a parameter is out of range, or X and y do not fit.
     """
 
+    takes_several_vectors = True
+
     def __init__(
         self,
         dimension: int | Literal["samples", "search"] = "search",
@@ -67,7 +69,7 @@ class AffineClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> AffineClassifier:
         """Compute the spaces of the classes of X (n, p) or (n, v, p), whose labels are y (n,)."""
-        self._check_parameters()
+        self.check_parameters()
         X, y = self._checked(X, y, fitting=True)
         self.classes_, codes = np.unique(y, return_inverse=True)
         counts = np.bincount(codes)
@@ -93,6 +95,14 @@ class AffineClassifier(ClassifierMixin, BaseEstimator):
         """(n, p) or (n, v, p) -> (n,) the labels of the nearest spaces."""
         nearest = self.distances(X).argmin(1)
         return self.classes_[nearest]
+
+    def about(self) -> dict[str, Any]:
+        """The largest dimension of a class, and after "search" its accuracy there in the cross-validation, in %."""
+        searched = getattr(self, "accuracies_", None)
+        return {
+            "dimension": int(self.dimensions_.max()),
+            "cross_validation": None if searched is None else 100 * float(searched.max()),
+        }
 
     def scores(self, X: Any, y: Any) -> np.ndarray:
         """The accuracy in [0, 1] on X, y for every dimension D = 0, 1, … at once; beyond a class's own all of its directions."""
@@ -125,7 +135,8 @@ class AffineClassifier(ClassifierMixin, BaseEstimator):
             hits += _hits(X[fold], codes[fold], spaces, len(hits) - 1)
         return hits / len(codes)
 
-    def _check_parameters(self) -> None:
+    def check_parameters(self) -> None:
+        """Raises ValueError for a parameter that is out of range; `fit` does so, too."""
         whole = isinstance(self.dimension, numbers.Integral) and not isinstance(self.dimension, bool)
         if not (whole and self.dimension >= 0) and self.dimension not in ("samples", "search"):
             raise ValueError(f"dimension={self.dimension!r} is not valid: a number from 0, 'samples' or 'search'")

@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train a network, or go on with a run that was stopped; -m trains many",
     "find-lr": "find a learning rate: a hundred steps while the rate grows",
     "svm": "fit a support vector machine to the fixed coefficients of a model",
+    "classify": "fit a classifier to features of a fixed front-end, in many random divisions of the images",
     "search": "search over settings with Optuna",
     "sweep-status": "show how far the runs of a sweep are",
     "report": "compare runs: a table of mean and standard deviation over seeds, curves",

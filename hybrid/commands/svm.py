@@ -19,9 +19,10 @@ from hybrid.configuration.entry import main
 @main("svm")
 def svm(cfg: DictConfig) -> None:
     """Fit and test."""
-    from hybrid.training.early_checks import check_svm  # after the command line is read: a typo is answered at once
+    # after the command line is read: a typo is answered at once
+    from hybrid.training.early_checks import check_classifier
 
-    check_svm(cfg)
-    from hybrid.svm.run import run  # after the settings are checked: it loads torch
+    check_classifier(cfg)
+    from hybrid.classification.run import run  # after the settings are checked: it loads torch
 
     run(cfg)

@@ -20,8 +20,8 @@ from hybrid.configuration.resolvers import folder as output_folder
 
 # Commands whose arguments compose a configuration -> its name.
 CONFIGURATIONS = {
-    "train": "train", "find-lr": "train", "search": "train", "svm": "svm", "describe": "describe", "data-stats": "data_stats",
-    "prepare-data": "prepare_data",
+    "train": "train", "find-lr": "train", "search": "train", "svm": "svm", "classify": "classify", "describe": "describe",
+    "data-stats": "data_stats", "prepare-data": "prepare_data",
 }  # fmt: skip
 _FLAGS = ("--help", "--version", "--config-dir", "--from", "--cfg", "-m")
 

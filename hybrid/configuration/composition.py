@@ -36,6 +36,7 @@ _STATE = (
 # Commands beside training that take a recipe: the sections that it gives them, and what the command itself fixes there.
 _OF_RECIPE = {
     "svm": (("model", "data", "seed"), ("model/normalization=statistics", "data.validation=0")),
+    "classify": (("model", "data", "seed"), ("model/normalization=none", "data.validation=0")),
     "describe": (("model", "data", "augmentation"), ()),
     "data_stats": (("data", "augmentation", "seed"), ()),
     "prepare_data": (("data", "augmentation"), ()),

@@ -22,12 +22,12 @@ _FLAGS = {*_DISPLAYS, "--multirun", "-m", "--package", "-p", "--resolve"}
 _FOLDER_FLAGS = ("--config-dir", "-cd")
 
 
-Script = Literal["train", "svm"]  # the commands that make a run's folder
+Script = Literal["train", "svm", "classify"]  # the commands that make a run's folder
 
 
 def script_of(sections: Container[str]) -> Script:
-    """The command that a configuration with these sections is for: one of `hybrid svm` has a section svm."""
-    return "svm" if "svm" in sections else "train"
+    """The command that a configuration with these sections is for: `hybrid svm` has svm, `hybrid classify` has classifier."""
+    return "svm" if "svm" in sections else "classify" if "classifier" in sections else "train"
 
 
 def program_of(script: Script) -> str:

@@ -33,6 +33,8 @@ _MOST_CONFIRMED = 256  # files that look damaged, which are decoded
 _ENDS = {".png": (b"\x89PNG", b"IEND")} | dict.fromkeys((".jpg", ".jpeg"), (b"\xff\xd8", b"\xff\xd9"))
 _TAIL = 4096  # bytes in which the end of an image is looked for: programs append notes
 _NAMED = 5  # classes that a line names
+_MOST_TURNED = 2_000  # files that are compared with turned ones
+_ALIKE, _GREY_LEVELS, _LEAST_STRUCTURE = 0.98, 3, 16 * 4  # correlation, difference of two pixels, norm without the mean
 
 
 def warn_of_oddities(data: Data) -> None:
@@ -243,3 +245,39 @@ def _blank_files(data: Data, split: FileSplit, positions: Iterable[int]) -> Iter
                 yield position
         except UserError:  # reading it in training will say so
             continue
+
+
+def turned_copies(data: Data, images: Split) -> list[tuple[int, int]]:
+    """Pairs of positions in some images of the data that are turned by 90, 180 or 270 degrees from one another.
+
+    Of image files alone, and not of published ones. At most 2,000, evenly spaced, are decoded, and compared at 16 x 16 pixels.
+    """
+    if not isinstance(images, FileSplit) or data.source.published:
+        return []
+    chosen = range(0, len(images), max(1, -(-len(images) // _MOST_TURNED)))
+    small = torch.stack([_small(data, images.paths[position]) for position in chosen])
+    pairs: set[tuple[int, int]] = set()
+    for quarters in (1, 2):  # three quarters back are one quarter forth
+        turned = small.rot90(quarters, (1, 2))
+        for one, other in (_shapes(turned) @ _shapes(small).T > _ALIKE).nonzero().tolist():
+            same = _differ(small[one], small[other]) <= _GREY_LEVELS  # without a turn, too: another line tells that
+            if one != other and not same and _differ(turned[one], small[other]) <= _GREY_LEVELS:
+                pairs.add((chosen[min(one, other)], chosen[max(one, other)]))
+    return sorted(pairs)
+
+
+def _shapes(images: Tensor) -> Tensor:
+    """(n, 16, 16) -> (n, 256) without the mean, of norm 1 where there is some structure."""
+    flat = (images - images.mean((1, 2), keepdim=True)).flatten(1)
+    return flat / flat.norm(dim=1, keepdim=True).clamp_min(_LEAST_STRUCTURE)
+
+
+def _differ(one: Tensor, other: Tensor) -> float:
+    """The largest difference of two pixels."""
+    return float((one - other).abs().max())
+
+
+def _small(data: Data, path: str) -> Tensor:
+    """(16, 16) grey levels, from 0 to 255, of an image file as evaluation sees it."""
+    image = data.source.open_checked(path).float().mean(0)
+    return torch.nn.functional.adaptive_avg_pool2d(image[None], 16)[0]

@@ -157,6 +157,24 @@ class Data:
         if self._scale == "auto" and facts.measured is not None:
             self.measured = facts.measured
 
+    @property
+    def draws_test(self) -> bool:
+        """Whether test images are drawn from the data set, and are not those that it brings."""
+        return self._division.holdout.draws
+
+    def redrawn(self, number: int) -> Data:
+        """The same data set in another random division, that of split_seed + number and seed + number; 0 is this one."""
+        division = dataclasses.replace(self._division, split_seed=self._division.split_seed + number)
+        kept = {"scale": self._scale, "augmentation": self.augmentation, "division": division}
+        return Data(self.source, **kept, seed=self._seed + number)
+
+    def holding(self, images: Split) -> Data:
+        """Data with these images alone, as the split "train", and everything else as here."""
+        held = copy.copy(self)
+        held._resident = {}
+        held.splits = {"train": images}
+        return held
+
     def allow_no_test(self) -> None:
         """Let the data be described without test images; all images then train, unless data.validation names a number."""
         validation = 0 if self._division.validation is None else self._division.validation

@@ -160,6 +160,16 @@ class ImageNet(Folder):
     published = True
 
 
+class KthTips(Folder):
+    """KTH-TIPS (Fritz, Hayman, Caputo, Eklundh): 10 textures at 9 scales, 81 grey images each, in the archive's own folder.
+
+    There are no test images: `data.per_class` draws those that train. 747 images have 200 x 200 pixels; the others are
+    resized. It is never downloaded.
+    """
+
+    published = True
+
+
 def check_crop(size: Size, resize: Size) -> None:
     """Raises UserError where the crop is larger than the image that it is cut from; warns where it is much smaller."""
     parts = [cut / side for cut, side in zip(sides(size), box_around(size, resize), strict=True)]

@@ -25,7 +25,7 @@ PLACES = (
     "data.labels",
     "data.dataset",
 )  # where data lie: told where nothing else tells rows apart
-_METHOD = "svm"  # the choice that runs of a support vector machine have and trained ones have not
+_METHODS = ("svm", "classifier", "features")  # choices of runs that train no network
 FEW = 3  # so many settings are told of every group; of more, each group tells those that are its own
 
 
@@ -148,7 +148,7 @@ def _varying(groups: Sequence[Group], kind: str) -> list[str]:
 def is_own(name: str, group: Group) -> bool:
     """Return whether a group has this setting or choice by itself, and not because another choice brings it."""
     if name in group.choices:
-        return name == _METHOD or _brought(group).get(name, ABSENT) != group.choices[name]
+        return name in _METHODS or _brought(group).get(name, ABSENT) != group.choices[name]
     return _is_chosen(name, group)
 
 
@@ -158,7 +158,7 @@ def _is_implied(choice: str, groups: Sequence[Group]) -> bool:
     Older runs have no choice where there was no such group: they are as they would be without one. A support vector machine is
     no such group, but another method than training.
     """
-    return choice != _METHOD and all(
+    return choice not in _METHODS and all(
         _brought(group).get(choice, ABSENT) == group.choices[choice] for group in groups if choice in group.choices
     )
 

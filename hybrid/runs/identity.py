@@ -26,7 +26,7 @@ INCIDENTAL = {
     "choices", "analysis", "metrics", "run.root", "run.name", "run.restart", "data.root", "data.download", "data.num_workers",
     "trainer.device", "trainer.log_every", "trainer.checkpoint_every", "trainer.keep_best",
     "trainer.progress", "trainer.tensorboard", "trainer.rank_timeout", "trainer.feature_cache", "trainer.winograd",
-    "trainer.gradient_checkpointing", "loggers", "device",
+    "trainer.gradient_checkpointing", "loggers", "device", "cache",
 }  # fmt: skip
 # Settings that came later: with these values a run is the run that it was without them, in the same folder.
 _AS_BEFORE: dict[str, Any] = {
@@ -66,8 +66,8 @@ _ARRAYS = "hybrid.data.arrays.Arrays"
 _STEM, _LARGEST_SMALL = "model.head.stem", 64  # of a network of torchvision, whose pixels decide what auto is
 # hybrid's own sources of published images (`Source.published`), listed here because folders of runs are read without torch.
 PUBLISHED = {
-    "hybrid.data.cifar.Cifar10", "hybrid.data.cifar.Cifar100", "hybrid.data.folder.ImageNet", "hybrid.data.mnist.Mnist",
-    "hybrid.data.stl10.Stl10",
+    "hybrid.data.cifar.Cifar10", "hybrid.data.cifar.Cifar100", "hybrid.data.folder.ImageNet",
+    "hybrid.data.folder.KthTips", "hybrid.data.mnist.Mnist", "hybrid.data.stl10.Stl10",
 }  # fmt: skip
 
 
@@ -121,6 +121,7 @@ def run_name(cfg: DictConfig, *, own_parts: bool = True, as_written: bool = Fals
         *(_own_parts(cfg) if own_parts else ()),
         chosen.get("debug"),
         f"svm_{chosen.svm}" if "svm" in chosen else None,
+        *(chosen.get(group) for group in ("classifier", "features")),
         f"seed{cfg.seed}",
         digest,
     ]

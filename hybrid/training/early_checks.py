@@ -43,8 +43,8 @@ def check_run(cfg: DictConfig) -> None:
             check_weights(Path(str(cfg.run.init_from)), given="run.init_from")
 
 
-def check_svm(cfg: DictConfig) -> None:
-    """Check the configuration of a support vector machine, as `check_run` does that of a training."""
+def check_classifier(cfg: DictConfig) -> None:
+    """Check the configuration of a classifier on fixed coefficients, as `check_run` does that of a training."""
     if Launch.read().size == 1:
         with _in_silence():
             build_record(FolderSettings, cfg.run, path="run")

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid.configuration import build_record
 from hybrid.configuration.class_paths import use_recorded_folders
 from hybrid.configuration.from_config import data_from, model_from
-from hybrid.configuration.hydra_arguments import script_of
+from hybrid.configuration.hydra_arguments import program_of, script_of
 from hybrid.configuration.paths import ConfigFolders
 from hybrid.configuration.resolvers import folder as folder_of
 from hybrid.configuration.trust import check_trusted
@@ -135,9 +135,10 @@ def read_config(folder: RunFolder, *, live: bool = False) -> DictConfig:
     if not folder.config.is_file() and (inside := _runs_in(folder.path)):
         raise UserError(f"{folder.path} is not a run's folder. Runs in it: {_shown(inside)}.")
     cfg = folder.read_config(live=live)
-    if isinstance(cfg, DictConfig) and script_of(cfg) == "svm":
+    if isinstance(cfg, DictConfig) and (script := script_of(cfg)) != "train":
+        what = "a support vector machine" if script == "svm" else "a classifier"
         raise UserError(
-            f"{folder.path} is a run of `hybrid svm`: a support vector machine on a fixed front-end has no weights of a "
+            f"{folder.path} is a run of `{program_of(script)}`: {what} on a fixed front-end has no weights of a "
             "network to restore. Its results are in summary.json; `hybrid report` shows them."
         )
     parts = ("model", "data", "augmentation", "trainer", "seed", "choices")

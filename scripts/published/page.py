@@ -29,8 +29,8 @@ change by hand is lost: see [how this page is written](../lab/results-page.md). 
 measurements layer by layer are in [measurements](../lab/measurements.md).
 
 Accuracies are top-1 on the test images, in %, as mean ± standard deviation over seeds (n - 1), of the weights of the last
-step. Where the published number after ± is a standard error (s.e.), ours is given too. Runs of which some diverged have no mean.
-An ᵐ marks a published
+step; of a run over random divisions of the images, over these. Where the published number after ± is a standard error
+(s.e.), ours is given too. Runs of which some diverged have no mean. An ᵐ marks a published
 accuracy that is quoted from memory and not verified; all others were read in the source that is named. **not run** is
 followed by what a run would take. Runs that are not finished are counted, but are in no mean. A ‡ marks a line whose
 steps are not those of its row: compare lines of equal steps alone. Below a row, ↳ names the
@@ -182,6 +182,8 @@ def _accuracy(entry: Entry) -> str:
         return f"no mean: {entry.diverged} of {len(entry.group.runs)} diverged"
     if figure is None:
         return "not finished"
+    if figure.std is None and (within := entry.group.mean_std("test.std")):
+        figure = figure._replace(std=within.mean)  # of one run, over its random divisions
     error = ""
     if entry.row.standard_error and figure.std is not None:
         error = f" (s.e. {figure.std / math.sqrt(len(entry.group.finished)):.2f})"

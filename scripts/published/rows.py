@@ -28,7 +28,7 @@ class Row:
     Attributes:
         name: the network, in the words of the publication.
         run: the command's overrides, as typed after `program`; None: no recipe repeats this figure.
-        script: the command: train, or svm.
+        script: the command: train, svm or classify.
         takes: what a run would take (hardware, time), or why there is no recipe.
         labels: how many labelled images it learns from, in tables by that number.
         published: accuracy in %, "38.9 ± 1.2", and words after it; None: nothing is published.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hybrid.classification.run import run
 from hybrid.configuration.composition import compose
-from hybrid.svm.run import run
 
 TINY = ["data=digits", "data.size=16", "data.subset.n=100", "model.frontend.J=1", "device=cpu"]
 

@@ -9,6 +9,6 @@ Possible where the front-end says that it is fixed and the augmentation at most 
 without, up to the rounding of the front-end (on a CPU, where that does not depend on the batch, bit for bit).
 """
 
-from hybrid.training.feature_cache.cache import CachePlan, FeatureCache, plan_cache
+from hybrid.training.feature_cache.cache import CachePlan, FeatureCache, digest_images, plan_cache
 
-__all__ = ["CachePlan", "FeatureCache", "plan_cache"]
+__all__ = ["CachePlan", "FeatureCache", "digest_images", "plan_cache"]

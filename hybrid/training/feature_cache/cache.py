@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hybrid import distributed
 from hybrid.data import Data, Loader
 from hybrid.data.augmentation import BatchAugmenter
-from hybrid.data.stored import FileSplit
+from hybrid.data.stored import FileSplit, Split
 from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 from hybrid.models import HybridModel
@@ -102,13 +102,17 @@ class CachePlan:
             normalize = measured and {"mean": list(measured.mean), "std": list(measured.std)}
             about.append({"image_shape": list(self.data.image_shape), "normalize": normalize})
         digest.update(json.dumps(about, sort_keys=True).encode())
-        chosen = self.data.splits[split]
-        if isinstance(chosen, FileSplit):
-            for path in chosen.paths:
-                digest.update(self.data.source.content(path))
-        else:
-            digest.update(np.ascontiguousarray(chosen.images.cpu().numpy()))
+        digest_images(digest, self.data, self.data.splits[split])
         return digest.hexdigest()
+
+
+def digest_images(digest: Any, data: Data, split: Split) -> None:
+    """Add the images of a split, in their order, to a digest of hashlib: their pixels, or the bytes of their files."""
+    if isinstance(split, FileSplit):
+        for path in split.paths:
+            digest.update(data.source.content(path))
+    else:
+        digest.update(np.ascontiguousarray(split.images.cpu().numpy()))
 
 
 class FeatureCache:

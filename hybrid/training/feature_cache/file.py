@@ -26,21 +26,25 @@ from hybrid.files import put_in_place, write_json
 from hybrid.locks import FileLock
 
 _BLOCK = 64 * 2**20
+_ASKED = "trainer.feature_cache=disk"  # the setting that asks for a file
 
 
-def feature_folder() -> Path:
-    """The cache folder; UserError if there is none that can be written."""
+def feature_folder(asked: str = _ASKED) -> Path:
+    """The cache folder; UserError, naming the setting that asked for it, if there is none that can be written."""
     try:
         return cache_folder()
     except NoCacheFolder as error:
-        raise UserError(f"trainer.feature_cache=disk is not possible: {error}.") from error
+        raise UserError(f"{asked} is not possible: {error}.") from error
 
 
 class FeatureFile:
-    """A float32 array of this shape, features-KEY.npy, and its checksums; there whole or not at all."""
+    """A float32 array of this shape, features-KEY.npy, and its checksums; there whole or not at all.
 
-    def __init__(self, key: str, shape: tuple[int, ...]) -> None:
-        self.path, self.shape = feature_folder() / f"features-{key}.npy", tuple(shape)
+    asked: the setting that asked for the file, which errors name.
+    """
+
+    def __init__(self, key: str, shape: tuple[int, ...], *, asked: str = _ASKED) -> None:
+        self.path, self.shape, self._asked = feature_folder(asked) / f"features-{key}.npy", tuple(shape), asked
 
     def rows(self, first: Generator[Tensor], every: Callable[[], Iterable[Tensor]]) -> tuple[Tensor, bool]:
         """The array, and whether it had to be written: `every()` gives its parts, `first` a few rows that it must begin with.
@@ -57,7 +61,7 @@ class FeatureFile:
             self._write(every())
             rows = self._read()
         if rows is None:
-            raise UserError(f"{self.path} was written and cannot be read. Valid: trainer.feature_cache=memory, off.")
+            raise UserError(f"{self._asked} is not possible: {self.path} was written and cannot be read.")
         return rows, True
 
     def _read(self) -> Tensor | None:
@@ -105,7 +109,7 @@ class FeatureFile:
 
     def _no_room(self, reason: str) -> UserError:
         return UserError(
-            f"trainer.feature_cache=disk is not possible: {self.path.parent} cannot hold the features ({reason}). "
+            f"{self._asked} is not possible: {self.path.parent} cannot hold the features ({reason}). "
             "HYBRID_CACHE names another folder."
         )
 

@@ -9,12 +9,12 @@ from published.files import PREFIX, Places, make_results
 from published.matching import entries
 from published.rows import read_page
 
+from hybrid.classification.plan import ClassifierPlan
 from hybrid.configuration.composition import compose
 from hybrid.configuration.paths import CONFIGS
-from hybrid.svm import run as svm_run
 from hybrid.training.settings import Settings
 
-CHECKS = {"train": Settings.of, "svm": svm_run.SvmPlan.of}
+CHECKS = {"train": Settings.of, "svm": ClassifierPlan.of, "classify": ClassifierPlan.of}
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.svm import SVC
 
+from hybrid.classification import kernel_machine
+from hybrid.classification.kernel_machine import KernelMachine, bytes_needed, fit
 from hybrid.errors import UserError
-from hybrid.svm import kernel_machine
-from hybrid.svm.kernel_machine import KernelMachine, bytes_needed, fit
 
 
 def settings(**changed) -> KernelMachine:

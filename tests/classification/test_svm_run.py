@@ -8,14 +8,14 @@ import pytest
 import torch
 from sklearn.svm import SVC
 
+from hybrid.classification import run as svm_run
+from hybrid.classification.run import coefficients, run
 from hybrid.configuration.composition import compose
 from hybrid.configuration.from_config import data_from, model_from
 from hybrid.data import Data
 from hybrid.errors import UserError
 from hybrid.runs import RunFolder
 from hybrid.runs.folder import identity
-from hybrid.svm import run as svm_run
-from hybrid.svm.run import coefficients, run
 
 TINY = ["data=digits", "data.size=16", "data.subset.n=100", "model.frontend.J=1", "device=cpu"]
 

@@ -11,7 +11,7 @@ dimensions that scattering coefficients have some ten times slower than matrix p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -28,26 +28,33 @@ _BLOCK = 1024  # rows, and columns, of the Gram matrix that are computed at a ti
 
 @dataclass(frozen=True, kw_only=True)
 class KernelMachine:
-    """The settings of configs/svm/*.yaml, which say what each means.
+    """The settings of configs/svm/*.yaml, which say what each means. `place` is their section, which errors name.
 
     gamma is in units of 1/D for features (N, D); the linear kernel is divided by D, too, so that C means much the same in both.
     """
 
+    place: ClassVar[str] = "svm"
+    both_linear: ClassVar[str] = "svm=linear chooses both"
+    takes_several_vectors: ClassVar[bool] = False
     kernel: Literal["rbf", "linear"]
     C: Positive | tuple[Positive, ...]
     gamma: Positive | None
     folds: Annotated[int, Range(2, 2**31 - 1)]
 
     def __post_init__(self) -> None:
-        check_ranges(self, path="svm")
+        check_ranges(self, path=self.place)
         if not self.candidates:
-            raise UserError(f"svm.C={_listed(self.C)} is not valid: it must be a number above 0, or a list of such.")
+            raise UserError(
+                f"{self.place}.C={_listed(self.C)} is not valid: it must be a number above 0, or a list of such."
+            )
         if len(set(self.candidates)) < len(self.candidates):
-            raise UserError(f"svm.C={_listed(self.C)} is not valid: it names a number twice.")
+            raise UserError(f"{self.place}.C={_listed(self.C)} is not valid: it names a number twice.")
         if self.kernel == "linear" and self.gamma is not None:
-            raise UserError(f"svm.gamma={self.gamma} has no effect with svm.kernel=linear: svm=linear chooses both.")
+            raise UserError(
+                f"{self.place}.gamma={self.gamma} has no effect with {self.place}.kernel=linear: {self.both_linear}."
+            )
         if self.kernel == "rbf" and self.gamma is None:
-            raise UserError("svm.gamma=null is not valid: it must be a number above 0.")
+            raise UserError(f"{self.place}.gamma=null is not valid: it must be a number above 0.")
 
     @property
     def candidates(self) -> tuple[float, ...]:
@@ -58,6 +65,10 @@ class KernelMachine:
     def searches(self) -> bool:
         """Whether C is to be chosen."""
         return len(self.candidates) > 1
+
+    def fit(self, train: Tensor, labels: Tensor, *, seed: int) -> Fitted:
+        """Fit to features (N, D) and their classes (N,)."""
+        return fit(train, labels, self, seed=seed)
 
     def gram(self, rows: Tensor, columns: Tensor) -> np.ndarray:
         """The kernel between features (N, D) and (M, D): (N, M) float64, on the CPU.
@@ -79,6 +90,13 @@ class KernelMachine:
         return torch.exp(squares.clamp_min_(0) * (-self.gamma / dimensions))
 
 
+class SupportVectorMachine(KernelMachine):
+    """The same settings as a `classifier` of `hybrid classify`."""
+
+    place: ClassVar[str] = "classifier"
+    both_linear: ClassVar[str] = "classifier.gamma=null goes with it"
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A support vector machine, and how its C was chosen.
@@ -96,6 +114,16 @@ class Fitted:
     def support_vectors(self) -> int:
         """How many of the training images decide anything."""
         return int(self.machine.n_support_.sum())
+
+    def about(self) -> dict[str, Any]:
+        """C, and how it was chosen: accuracies in % by cross-validation, None where it was given."""
+        searched = {f"{C:g}": accuracy for C, accuracy in self.accuracies.items()}
+        return {
+            "C": self.C,
+            "cross_validation": self.accuracies.get(self.C),
+            "candidates": searched or None,
+            "support_vectors": self.support_vectors,
+        }
 
     def predict(self, features: Tensor) -> Tensor:
         """(M, D) features -> (M,) int64 classes, on the CPU: of every two classes one gets a vote, the most votes win."""
@@ -155,10 +183,11 @@ def _check(train: Tensor, labels: np.ndarray, settings: KernelMachine) -> None:
         raise UserError(f"all training images are of class {classes[0]}: a support vector machine needs two or more.")
     least = int(counts.min())
     if settings.searches and least < settings.folds:
-        folds = f"svm.folds={least}, or " if least > 1 else ""
+        place = settings.place
+        folds = f"{place}.folds={least}, or " if least > 1 else ""
         raise UserError(
-            f"class {classes[counts.argmin()]} has {least} training images, too few for svm.folds={settings.folds}, which "
-            f"choose svm.C: {folds}one number as svm.C."
+            f"class {classes[counts.argmin()]} has {least} training images, too few for {place}.folds={settings.folds}, which "
+            f"choose {place}.C: {folds}one number as {place}.C."
         )
 
 

@@ -1,1 +1,0 @@
-"""Support vector machines on fixed coefficients, in a run's folder."""
