@@ -22,7 +22,7 @@ from hybrid.scattering import (
 )
 from hybrid.scattering.geometry import Boundary
 from hybrid.scattering.learned import Form, Init
-from hybrid.scattering.rotation import Normalization, Output
+from hybrid.scattering.rotation import Normalization, Output, RotationEngineName
 
 
 class Scattering(nn.Module):
@@ -42,11 +42,15 @@ class Scattering(nn.Module):
         J: Literal["auto"] | Annotated[int, Range(1, 30)] = "auto",
         L: Annotated[int, Range(1, 128)] = 8,
         max_order: Literal[1, 2] = 2,
+        boundary: Boundary = "reflect",
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
         self.transform = _transform(
-            lambda octaves, sides: Scattering2D(octaves, sides, L, max_order, engine=engine), image_shape, J
+            lambda octaves, sides: Scattering2D(octaves, sides, L, max_order, boundary=boundary, engine=engine),
+            image_shape,
+            J,
+            boundary,
         )
         self.output_shape = _maps(self.transform, image_shape)
 
@@ -111,13 +115,17 @@ class RotoTranslation(nn.Module):
         output: Output = "maps",
         boundary: Boundary = "reflect",
         normalization: Normalization = "kymatio",
+        engine: RotationEngineName = "auto",
     ) -> None:
         super().__init__()
         chosen: dict[str, Any] = {"joint": joint, "average_angles": average_angles, "output": output}
-        chosen |= {"boundary": boundary, "normalization": normalization}
+        chosen |= {"boundary": boundary, "normalization": normalization, "engine": engine}
         scales = None if K == "auto" else K
         self.transform = _transform(
-            lambda octaves, sides: RotoTranslationScattering2D(octaves, sides, L, scales, **chosen), image_shape, J
+            lambda octaves, sides: RotoTranslationScattering2D(octaves, sides, L, scales, **chosen),
+            image_shape,
+            J,
+            boundary,
         )
         self.output_shape = _maps(self.transform, image_shape)
 
@@ -140,13 +148,33 @@ _Transform = TypeVar("_Transform", bound=ImageTransform)
 
 
 def _transform(
-    make: Callable[[int, tuple[int, int]], _Transform], image_shape: tuple[int, int, int], J: int | Literal["auto"]
+    make: Callable[[int, tuple[int, int]], _Transform],
+    image_shape: tuple[int, int, int],
+    J: int | Literal["auto"],
+    boundary: Boundary = "reflect",
 ) -> _Transform:
     _, height, width = image_shape
+    octaves = auto_octaves(min(height, width)) if J == "auto" else J
+    sides = without_padding((height, width), octaves) if boundary == "none" else (height, width)
     try:
-        return make(auto_octaves(min(height, width)) if J == "auto" else J, (height, width))
+        return make(octaves, sides)
     except UserError as error:  # the transform does not know which part of which configuration it is in
         raise ValueError(str(error)) from error
+
+
+def without_padding(padded: tuple[int, int], J: int) -> tuple[int, int]:
+    """The size of the images whose padding to `padded` is in the pixels already: 2^J less on every side.
+
+    Raises ValueError where nothing would be left, or where a transform of these images would be padded to another size.
+    """
+    step = 2**J
+    if any(side % step or side < 3 * step for side in padded):
+        height, width = padded
+        raise ValueError(
+            f"boundary='none' takes images whose padding is in their pixels: sides that 2^J={step} divides, from {3 * step}; "
+            f"they are {height}x{width}"
+        )
+    return padded[0] - 2 * step, padded[1] - 2 * step
 
 
 def _maps(transform: ImageTransform, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:

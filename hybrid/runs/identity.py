@@ -18,7 +18,7 @@ from hybrid.configuration.class_paths import find_class
 from hybrid.configuration.instantiate import class_path
 from hybrid.configuration.kept import plain
 from hybrid.configuration.paths import CONFIGS
-from hybrid.configuration.renamed import class_path_now, has_torchvision_head, old_names
+from hybrid.configuration.renamed import class_path_now, has_torchvision_head, old_names, value_at
 from hybrid.durations import in_one_spelling
 
 # These settings change no result: moving the data or logging more often continues the run.
@@ -53,6 +53,11 @@ _AS_BEFORE: dict[str, Any] = {
     "model.head.initial_gain": None,
     "data.subset.validate_from": "others",
 }
+# The same for the settings of one class of front-end.
+_OF_FRONTEND: dict[str, dict[str, Any]] = {
+    "hybrid.models.frontends.Scattering": {"model.frontend.boundary": "reflect"},
+    "hybrid.models.frontends.RotoTranslation": {"model.frontend.engine": "auto"},
+}
 _PARTS = (
     "data",
     "model/frontend",
@@ -85,7 +90,7 @@ def identity(cfg: DictConfig, *, known_only: bool = False) -> dict[str, Any]:
 
 def identity_of(whole: dict[str, Any], *, known_only: bool = False) -> dict[str, Any]:
     """The same of a configuration that is plain data."""
-    later = _AS_BEFORE | ({_STEM: "imagenet"} if has_torchvision_head(whole) else {})
+    later = _AS_BEFORE | _of_frontend(whole) | ({_STEM: "imagenet"} if has_torchvision_head(whole) else {})
     return later | _settings(whole, known_only=known_only)
 
 
@@ -138,7 +143,12 @@ def _is_as_before(key: str, value: Any, cfg: DictConfig) -> bool:
     """Whether a setting came later and has its neutral value. One of a data set of a user's own may be older than ours."""
     if key.startswith("data.") and "folds" not in (cfg.get("data") or {}):
         return False
-    return (key, value) in _AS_BEFORE.items() or ((key, value) == (_STEM, "imagenet") and has_torchvision_head(cfg))
+    neutral = (_AS_BEFORE | _of_frontend(cfg)).items()
+    return (key, value) in neutral or ((key, value) == (_STEM, "imagenet") and has_torchvision_head(cfg))
+
+
+def _of_frontend(cfg: Any) -> dict[str, Any]:
+    return _OF_FRONTEND.get(value_at(cfg, "model.frontend._target_"), {})
 
 
 def _is_large(size: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 
-from hybrid.scattering.geometry import ScatteringError, Settings, check_parameters
+from hybrid.scattering.geometry import Boundary, ScatteringError, Settings, check_parameters
 from hybrid.scattering.module import Engine, Scattering2D
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             for rows of C channels. None takes it from the images, which then cannot be flat.
         L: the number of angles over half a turn.
         max_order: 1 or 2.
-        pre_pad: the images come already padded.
+        pre_pad: the images come already padded, as with boundary="none".
+        boundary: how an image goes on beyond its border: "reflect", "periodic" or "none", as in `Scattering2D`.
         engine: who computes, as in `Scattering2D`.
         dtype: the type in which coefficients are computed and returned. Their relative error is 1e-7 in float32; float64 takes
             the torch engine, which is several times slower.
@@ -50,11 +51,12 @@ class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         max_order: Literal[1, 2] = 2,
         *,
         pre_pad: bool = False,
+        boundary: Boundary = "reflect",
         engine: Engine = "auto",
         dtype: Literal["float32", "float64"] = "float32",
     ) -> None:
         self.J, self.shape, self.L, self.max_order = J, shape, L, max_order
-        self.pre_pad, self.engine, self.dtype = pre_pad, engine, dtype
+        self.pre_pad, self.boundary, self.engine, self.dtype = pre_pad, boundary, engine, dtype
 
     def fit(self, X: Any, y: Any = None) -> ScatteringTransformer2D:
         """Check that the parameters fit the images; nothing is learned."""
@@ -80,7 +82,7 @@ class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         if flat and self.shape is None:
             raise ScatteringError(f"X has rows of {images.shape[1]} pixels: give shape=(H, W), or images (n, H, W)")
         shape = tuple(self.shape) if self.shape is not None else images.shape[-2:]
-        settings = check_parameters(self.J, shape[-2:], self.L, self.max_order, self.pre_pad)
+        settings = check_parameters(self.J, shape[-2:], self.L, self.max_order, self.pre_pad, self.boundary)
         height, width = settings.input_shape
         colour = flat and images.shape[1] == 3 * height * width  # as kymatio's transformer takes them
         channels = shape[0] if len(shape) == 3 else images.shape[1] if images.ndim == 4 else 3 if colour else 1
@@ -111,6 +113,5 @@ class ScatteringTransformer2D(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
 @lru_cache(maxsize=8)  # a cross-validation clones its transformer many times
 def _module(settings: Settings, engine: Engine) -> Scattering2D:
-    return Scattering2D(
-        settings.J, settings.shape, settings.L, settings.max_order, pre_pad=settings.pre_pad, engine=engine
-    )
+    chosen = {"boundary": settings.boundary, "engine": engine}
+    return Scattering2D(settings.J, settings.shape, settings.L, settings.max_order, **chosen)

@@ -40,6 +40,7 @@ NAMES = {
     "model=scat_mlp model.head.batch_norm=true": "digits-scat_mlp-seed0-6d5d0c90",
     "model=scat_wrn model/normalization=statistics": "digits-scat_wrn-seed0-4a571a63",
     "model/head=cnn model/frontend=identity": "digits-scat_resnet-seed0-b3037715",
+    "model=scat_linear model/frontend=roto_translation": "digits-scat_linear-seed0-0883e6dc",
     "model/normalization=log": "digits-scat_resnet-seed0-923f7208",
     "data=cifar100 augmentation=mixup": "cifar100-scat_resnet-seed0-7d98e2e6",
     "model=scat_wrn model/head=torchvision model/frontend=identity": "digits-scat_wrn-seed0-cc39c14e",

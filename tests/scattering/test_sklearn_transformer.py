@@ -60,6 +60,12 @@ def test_the_size_may_come_from_the_images(images):
 def test_pre_padded_images():
     padded = ScatteringTransformer2D(J=1, shape=(4, 4), L=2, pre_pad=True, engine="torch")
     assert padded.fit_transform(np.ones((2, 8, 8))).shape == (2, 3 * 2 * 2)
+    images = np.random.RandomState(0).rand(2, 8, 8)
+    none = ScatteringTransformer2D(J=1, shape=(4, 4), L=2, boundary="none", engine="torch")
+    np.testing.assert_array_equal(none.transform(images), padded.transform(images))
+    periodic = ScatteringTransformer2D(J=1, L=2, boundary="periodic", dtype="float64")
+    maps, moved = (periodic.transform(each).reshape(2, 3, 4, 4) for each in (images, np.roll(images, 2, -1)))
+    np.testing.assert_allclose(moved, np.roll(maps, 1, -1), atol=1e-14)
 
 
 def test_no_images_give_no_rows():
