@@ -27,6 +27,10 @@ MODELS = {
     "resnet18": {},
     "vgg16": {},
     "wrn_16_8": {"head": {"k": 1}},
+    "phase_collapse_real": {},
+    "separation_concentration": {"head": {"width": 0.1}},
+    "learned_scatternet": {},
+    "scattering_tree": TORCH,
 }
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # for editors, type checkers and the site
     from hybrid.analysis.boundary import BoundaryCounts, boundary_counts, released_boundary_counts
     from hybrid.analysis.contraction import ClassDistances, ContractionRatios, class_distances, contraction_ratios
     from hybrid.analysis.features import Features, Standardizer, collect, pooled
+    from hybrid.analysis.fisher import FisherRatio, fisher_ratio
     from hybrid.analysis.gradients import saliency
     from hybrid.analysis.jacobian import JacobianNorms, jacobian_norm
     from hybrid.analysis.layers import Layer, layers_of
@@ -29,9 +30,9 @@ if TYPE_CHECKING:  # for editors, type checkers and the site
 
 __all__ = [
     "PERTURBATIONS", "Analysis", "AnalysisSettings", "BoundaryCounts", "ClassDistances", "ClassSpectra", "ContractionRatios",
-    "Features", "JacobianNorms", "Layer", "Neighbours", "Pairs", "Separation", "Stability", "Standardizer", "analyse",
+    "Features", "FisherRatio", "JacobianNorms", "Layer", "Neighbours", "Pairs", "Separation", "Stability", "Standardizer", "analyse",
     "boundary_counts", "class_distances", "class_separation", "class_spectra", "collect", "contraction_ratios",
-    "distances_of", "jacobian_norm", "knn_accuracy", "layers_of", "measure_stability", "nearest_neighbours", "observe",
+    "distances_of", "fisher_ratio", "jacobian_norm", "knn_accuracy", "layers_of", "measure_stability", "nearest_neighbours", "observe",
     "pair_distances", "perturb", "pooled", "probe_accuracies", "released_boundary_counts", "saliency",
     "sample_pairs",
 ]  # fmt: skip
@@ -40,6 +41,7 @@ _MODULES = {
     "boundary": ("BoundaryCounts", "boundary_counts", "released_boundary_counts"),
     "contraction": ("ClassDistances", "ContractionRatios", "class_distances", "contraction_ratios"),
     "features": ("Features", "Standardizer", "collect", "pooled"),
+    "fisher": ("FisherRatio", "fisher_ratio"),
     "jacobian": ("JacobianNorms", "jacobian_norm"),
     "layers": ("Layer", "layers_of"),
     "model": ("analyse",),

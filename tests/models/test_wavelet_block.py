@@ -18,7 +18,7 @@ from hybrid.models.wavelet_block import (
     WaveletBlock,
     parseval_step,
 )
-from tests.fixtures.released_wavelets import ReleasedBlock
+from released_wavelet_block import ReleasedBlock
 
 DOUBLE = torch.float64
 

@@ -20,6 +20,7 @@ HEADS = {
     "scat_cnn": {"widths": [[8, 256], [256]], "dropout": 0.3},
     "regular_cnn": {},
     "resnet18": {},
+    "phase_collapse_real": {},
 }
 ARITHMETIC = (Arithmetic(), Arithmetic(winograd=True), Arithmetic("bf16"))
 

@@ -94,6 +94,8 @@ NARROW = {
     "scat_linear": {}, "scat_mlp": {"hidden": [64]}, "scat_cnn": {"widths": [[32], [32]]},
     "scat_sle": {"encoder": [64], "hidden": [64]}, "scat_resnet": {"widths": [16, 32]}, "scat_wrn": {"k": 1},
     "wrn_16_8": {"k": 1}, "regular_cnn": {"width": 32}, "vgg16": {"widths": [[16, 16], [32, 32]], "hidden": [64]},
+    "phase_collapse_real": {}, "learned_scatternet": {"width": 0.25}, "scattering_tree": {"width": 32},
+    "separation_concentration": {"width": 0.1, "concentrate": "none", "atoms": []},
 }  # fmt: skip
 LARGER = ("scat_linear", "scat_resnet")
 
