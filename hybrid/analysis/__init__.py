@@ -29,12 +29,12 @@ if TYPE_CHECKING:  # for editors, type checkers and the site
     from hybrid.analysis.stability import Stability, measure_stability
 
 __all__ = [
-    "PERTURBATIONS", "Analysis", "AnalysisSettings", "BoundaryCounts", "ClassDistances", "ClassSpectra", "ContractionRatios",
-    "Features", "FisherRatio", "JacobianNorms", "Layer", "Neighbours", "Pairs", "Separation", "Stability", "Standardizer", "analyse",
-    "boundary_counts", "class_distances", "class_separation", "class_spectra", "collect", "contraction_ratios",
-    "distances_of", "fisher_ratio", "jacobian_norm", "knn_accuracy", "layers_of", "measure_stability", "nearest_neighbours", "observe",
-    "pair_distances", "perturb", "pooled", "probe_accuracies", "released_boundary_counts", "saliency",
-    "sample_pairs",
+    "PERTURBATIONS", "Analysis", "AnalysisSettings", "BoundaryCounts", "ClassDistances", "ClassSpectra",
+    "ContractionRatios", "Features", "FisherRatio", "JacobianNorms", "Layer", "Neighbours", "Pairs", "Separation",
+    "Stability", "Standardizer", "analyse", "boundary_counts", "class_distances", "class_separation", "class_spectra",
+    "collect", "contraction_ratios", "distances_of", "fisher_ratio", "jacobian_norm", "knn_accuracy", "layers_of",
+    "measure_stability", "nearest_neighbours", "observe", "pair_distances", "perturb", "pooled", "probe_accuracies",
+    "released_boundary_counts", "saliency", "sample_pairs",
 ]  # fmt: skip
 
 _MODULES = {

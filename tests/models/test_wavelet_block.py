@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from released_wavelet_block import ReleasedBlock
 from torch import nn
 
 from hybrid.models.wavelet_block import (
@@ -18,7 +19,6 @@ from hybrid.models.wavelet_block import (
     WaveletBlock,
     parseval_step,
 )
-from released_wavelet_block import ReleasedBlock
 
 DOUBLE = torch.float64
 
