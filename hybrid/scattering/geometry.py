@@ -36,7 +36,7 @@ class Settings:
     L: int = 8
     max_order: int = 2
     pre_pad: bool = False
-    periodic: bool = field(default=False, repr=False)  # compiled code, which has no such, is kept under these words
+    periodic: bool = field(default=False, repr=False)  # what is measured of others is kept under these words
 
     @property
     def boundary(self) -> Boundary:

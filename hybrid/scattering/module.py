@@ -43,8 +43,8 @@ class Scattering2D(ImageTransform):
         max_order: 1 or 2.
         pre_pad: the images come already padded to `padded_shape`, so no reflection is added: kymatio's word for boundary="none".
         boundary: how an image goes on beyond its border. "reflect" mirrors it, without repeating the edge. "periodic" repeats it:
-            convolutions are then circular, which theory and synthesis need; 2^J must divide H and W, and "auto" takes the
-            torch engine. "none" adds nothing, because the images come already padded to `padded_shape`.
+            convolutions are then circular, which theory and synthesis need; 2^J must divide H and W. "none" adds nothing,
+            because the images come already padded to `padded_shape`.
         engine: "auto" takes code that is compiled for this size and machine where it can be built and a short measurement
             at the first call finds it faster, else "torch". "torch" uses torch operations alone. "cpu" and "cuda" are the
             compiled engines by name; they warn and use torch where they cannot be built. "kymatio" is kymatio's own code.
@@ -180,11 +180,11 @@ def engines_of(model: nn.Module, device: torch.device) -> list[str]:
 
 def _make_engine(name: Engine, settings: Settings) -> nn.Module:
     """The engine of this name. The imports are here because few programs need all of them."""
-    if name == "torch" or (name == "auto" and settings.periodic):
+    if name == "torch":
         return TorchEngine(settings)
-    if settings.periodic:
-        raise ScatteringError(f"boundary='periodic' is computed by engine='torch', which 'auto' takes, not by {name!r}")
     if name == "kymatio":
+        if settings.periodic:
+            raise ScatteringError("engine='kymatio' knows no boundary='periodic'; every other engine does")
         from hybrid.scattering.kymatio_engine import KymatioEngine
 
         return KymatioEngine(settings)

@@ -51,7 +51,8 @@ def _conditions(settings: Settings, device: str, index: int) -> str:
         machine = f"{torch.cuda.get_device_name(index)} {torch.version.cuda}"
     else:
         machine = f"{identity(tuple(find_compiler()))} {torch.get_num_threads()}"
-    return f"{settings} {machine} {torch.__version__} {__version__} {sources()}"
+    boundary = " periodic" * settings.periodic  # which the words of the settings do not say
+    return f"{settings}{boundary} {machine} {torch.__version__} {__version__} {sources()}"
 
 
 @_disable_current_modes()  # a compiler that traces the caller would see these tensors

@@ -18,7 +18,7 @@ from hybrid.scattering.torch_engine import TorchEngine
 
 # Not torch.library.custom_op: its operators import torch._dynamo at their first call, which takes as long as torch itself.
 _library = torch.library.Library("hybrid", "FRAGMENT")
-_SETTINGS = "int J, int height, int width, int L, int max_order, bool pre_pad"
+_SETTINGS = "int J, int height, int width, int L, int max_order, bool pre_pad, bool periodic"
 for _schema in (
     f"scattering(Tensor images, {_SETTINGS}) -> Tensor",
     f"scattering_backward(Tensor images, Tensor gradients, {_SETTINGS}) -> Tensor",
@@ -29,7 +29,7 @@ for _schema in (
 def apply(images: Tensor, settings: Settings) -> Tensor:
     """(B, H, W) float32 on a CPU or a CUDA device -> (B, P, h, w), differentiable."""
     return torch.ops.hybrid.scattering.default(
-        images, settings.J, *settings.shape, settings.L, settings.max_order, settings.pre_pad
+        images, settings.J, *settings.shape, settings.L, settings.max_order, settings.pre_pad, settings.periodic
     )
 
 
@@ -52,8 +52,8 @@ def _backward_on_cuda(images: Tensor, gradients: Tensor, *numbers: int) -> Tenso
 
 
 def _settings(numbers: tuple[int, ...]) -> Settings:
-    J, height, width, L, max_order, pre_pad = numbers
-    return Settings(J, (height, width), L, max_order, bool(pre_pad))
+    J, height, width, L, max_order, pre_pad, periodic = numbers
+    return Settings(J, (height, width), L, max_order, bool(pre_pad), bool(periodic))
 
 
 def _empty_coefficients(images: Tensor, *numbers: int) -> Tensor:

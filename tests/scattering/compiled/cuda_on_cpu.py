@@ -100,7 +100,7 @@ class OnCpu:
     def __init__(self, settings, direction, *, backwards=False):
         self.backwards, self.launches = backwards, 0
         names = [f"{name}_{level}" for name, level in kernel_names(settings.J, direction)]
-        source = _SHIM + cuda_source(settings.padded, settings.J, direction)
+        source = _SHIM + cuda_source(settings.padded, settings.J, direction, dropped=settings.dropped)
         source += "".join(_KERNEL.replace("NAME", name) for name in names)
         self._library = load_library(source, "cuda-on-cpu")
 

@@ -116,6 +116,23 @@ def test_pre_padded_images(channel_error):
         compiled(images[..., :28, :28])
 
 
+@pytest.mark.parametrize(("shape", "J"), [((12, 8), 2), pytest.param((8, 24), 3, marks=pytest.mark.slow)])
+def test_periodic_images(shape, J):
+    images, exact = torch.rand(5, *shape), TorchScattering2D(J, shape, 2, boundary="periodic")
+    compiled = Scattering2D(J, shape, 2, boundary="periodic", engine="cpu")
+    expected = exact(images.double())
+    for layout in LAYOUTS:
+        values = Kernel(compiled.settings, native_lanes(), layout, "forward").forward(images)
+        assert (values - expected).norm() <= 3e-7 * expected.norm()
+    moved = compiled(images.roll(2**J, -1).requires_grad_())
+    torch.testing.assert_close(moved, compiled(images).roll(1, -1), rtol=0, atol=1e-6)
+    leaves = images.clone().requires_grad_(), images.double().requires_grad_()
+    ours, theirs = (
+        torch.autograd.grad(each(x).square().sum(), x)[0] for each, x in zip((compiled, exact), leaves, strict=True)
+    )
+    assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_nan_and_infinity_stay_in_their_image(value, layout):

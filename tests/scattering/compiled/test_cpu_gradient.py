@@ -162,7 +162,7 @@ def test_an_exported_program_needs_no_compiler():
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # opcheck's own doing
 def test_the_operators_registrations():
     images = torch.rand(5, *SHAPE, requires_grad=True)
-    numbers = (2, *SHAPE, 4, 2, False)
+    numbers = (2, *SHAPE, 4, 2, False, False)
     found = torch.library.opcheck(torch.ops.hybrid.scattering.default, (images, *numbers))
     gradients = torch.rand(5, 25, 4, 5, requires_grad=True)
     tests = ("test_schema", "test_faketensor", "test_autograd_registration")

@@ -27,7 +27,7 @@ except CompilerError as error:
     NO_NVRTC = str(error)
 needs_nvrtc = pytest.mark.skipif(bool(NO_NVRTC), reason=NO_NVRTC)
 SHAPE = (16, 20)
-NUMBERS = (2, *SHAPE, 4, 2, False)
+NUMBERS = (2, *SHAPE, 4, 2, False, False)
 
 
 @pytest.fixture(autouse=True)

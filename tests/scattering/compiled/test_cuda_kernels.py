@@ -33,7 +33,7 @@ MANY = [
 
 
 def gradient(settings, images, weights):
-    engine = TorchScattering2D(settings.J, settings.shape, settings.L, settings.max_order, pre_pad=settings.pre_pad)
+    engine = TorchScattering2D(settings.J, settings.shape, settings.L, settings.max_order, boundary=settings.boundary)
     leaf = images.double().requires_grad_()
     return torch.autograd.grad((engine(leaf) * weights.double()).sum(), leaf)[0]
 
@@ -86,7 +86,9 @@ def test_a_team_that_does_not_wait_is_noticed(on_cpu, cuda_on_cpu, monkeypatch, 
     """Of the test itself: every wait left out gives wrong values in one of the two orders of warps."""
     source = cuda_on_cpu.cuda_source
     wait = "team.meet();\n    for (int k1"  # between the two passes of a transform
-    monkeypatch.setattr(cuda_on_cpu, "cuda_source", lambda *a: source(*a).replace(wait, wait.partition("\n")[2]))
+    monkeypatch.setattr(
+        cuda_on_cpu, "cuda_source", lambda *a, **k: source(*a, **k).replace(wait, wait.partition("\n")[2])
+    )
     with pytest.raises(AssertionError):
         check_values(on_cpu, TWO_PASSES, 1, channel_error, exact)
 
@@ -95,6 +97,14 @@ def test_pre_padded_images(on_cpu, channel_error):
     settings = Settings(2, (28, 28), 4, 2, True)
     images = torch.rand(3, 36, 36)
     expected = TorchScattering2D(2, (28, 28), 4, pre_pad=True)(images.double())
+    assert channel_error(on_cpu(settings).forward(images), expected) <= 2e-6
+    check_gradient(on_cpu, settings, 3)
+
+
+def test_periodic_images(on_cpu, channel_error):
+    settings = Settings(2, (12, 8), 2, 2, periodic=True)
+    images = torch.rand(3, 12, 8)
+    expected = TorchScattering2D(2, (12, 8), 2, boundary="periodic")(images.double())
     assert channel_error(on_cpu(settings).forward(images), expected) <= 2e-6
     check_gradient(on_cpu, settings, 3)
 

@@ -37,7 +37,10 @@ def _transform(settings: Settings, direction: Direction, device: torch.device) -
     needed = shared_bytes(settings)
     if needed > getattr(properties, "shared_memory_per_block_optin", 48 * 1024):  # torch 2.6 may not know
         raise CompilerError(f"{properties.name} has too little shared memory for images padded to {height}x{width}")
-    source, names = cuda_source(settings.padded, settings.J, direction), kernel_names(settings.J, direction)
+    source, names = (
+        cuda_source(settings.padded, settings.J, direction, dropped=settings.dropped),
+        kernel_names(settings.J, direction),
+    )
     name = f"cuda-{direction}-{height}x{width}-J{settings.J}"
     code = load_code(source, name, (properties.major, properties.minor))
     kernels = Kernels(code, [f"{kernel}_{level}" for kernel, level in names], needed, device)

@@ -56,7 +56,8 @@ template <int SIZE, class Out> INLINE void real(const Team& team, Line<SIZE>& li
 }
 
 // The low-pass has ROWS x COLUMNS outputs at every level, STEP_AT(level) samples apart.
-static constexpr int ROWS = (HEIGHT >> OCTAVES) - 2, COLUMNS = (WIDTH >> OCTAVES) - 2, TILE = COLUMNS < 8 ? COLUMNS : 8;
+static constexpr int ROWS = (HEIGHT >> OCTAVES) - 2 * DROPPED, COLUMNS = (WIDTH >> OCTAVES) - 2 * DROPPED;
+static constexpr int TILE = COLUMNS < 8 ? COLUMNS : 8;
 static constexpr int TILES = (COLUMNS + TILE - 1) / TILE;
 INLINE constexpr int STEP_AT(int level) { return 1 << (OCTAVES - level); }
 INLINE constexpr int WRAPPED(int x, int size) { return x < 0 ? x + size : x < size ? x : x - size; }

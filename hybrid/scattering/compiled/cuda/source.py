@@ -31,25 +31,28 @@ def kernel_names(J: int, direction: Direction) -> list[tuple[str, int]]:
     return [(name, level) for name, levels in passes.items() for level in levels]
 
 
-def cuda_source(padded: tuple[int, int], J: int, direction: Direction) -> str:
-    """Return the whole translation unit. L, the order, the image's size and the wavelets are data, so they are not in it."""
+def cuda_source(padded: tuple[int, int], J: int, direction: Direction, *, dropped: int = 1) -> str:
+    """Return the whole translation unit. L, the order, the image's size and the wavelets are data, so they are not in it.
+
+    dropped: how many samples of the last low-pass are left out at each end.
+    """
     kinds: tuple[Kind, ...] = ("inverse", "forward", "real")
     transforms = print_device_transforms([(kind, size) for size in map_sizes(padded, J) for kind in kinds])
-    constants = {"HEIGHT": padded[0], "WIDTH": padded[1], "OCTAVES": J, "LANES": LANES}
+    constants = {"HEIGHT": padded[0], "WIDTH": padded[1], "OCTAVES": J, "LANES": LANES, "DROPPED": dropped}
     constants |= {"LONGEST_STRAIGHT": LONGEST_STRAIGHT, "LARGEST_TEAM": LARGEST_TEAM}
     head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
     passes = [_text("forward.cu"), *([_text("backward.cu")] if direction == "backward" else [])]
     kernels = "".join(f"KERNEL({name}, {level})\n" for name, level in kernel_names(J, direction))
     foundation = [shared_text("tables.h"), _text("device.cu"), shared_text("image_lanes.h"), transforms]
-    return "\n".join([head, *foundation, _windows(padded, J), _text("lines.cu"), *passes, kernels])
+    return "\n".join([head, *foundation, _windows(padded, J, dropped), _text("lines.cu"), *passes, kernels])
 
 
-def _windows(padded: tuple[int, int], J: int) -> str:
+def _windows(padded: tuple[int, int], J: int, dropped: int) -> str:
     """Return the structures Across<level> and Down<level>: the low-pass of rows and of columns, as constants."""
     text = "template <int> struct Across;\ntemplate <int> struct Down;\n"
     for level, spectra in enumerate(lowpass_spectra(J, padded)):
         for name, spectrum in zip(("Down", "Across"), spectra, strict=True):
-            text += _window(name, level, *lowpass_window(spectrum, 2 ** (J - level)))
+            text += _window(name, level, *lowpass_window(spectrum, 2 ** (J - level), dropped))
     return text
 
 
