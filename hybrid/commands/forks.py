@@ -19,6 +19,8 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
+from hybrid.lazy import collecting_later
+
 _LOADED = (
     "hybrid.commands.train",
     "hybrid.training.run",
@@ -35,7 +37,7 @@ def forked_with(descriptor: int) -> list[str]:
     Returns in the forks alone: the arguments of `hybrid` in this one.
     """
     handlers = {number: signal.signal(number, signal.SIG_IGN) for number in _OF_THE_LAUNCHER}
-    with contextlib.suppress(ImportError):  # the run says what is missing
+    with contextlib.suppress(ImportError), collecting_later():  # the run says what is missing
         for name in _LOADED:
             importlib.import_module(name)
     gc.collect()

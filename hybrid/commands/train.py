@@ -13,11 +13,13 @@ The same command finds the same folder in outputs/: an unfinished run continues,
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
 from hybrid.configuration.entry import main
+from hybrid.lazy import collecting_later
 
 
 def _sweep(arguments: Sequence[str]) -> None:
@@ -32,6 +34,8 @@ def train(cfg: DictConfig) -> None:
     from hybrid.training.early_checks import check_run  # after the command line is read: a typo is answered at once
 
     check_run(cfg)
-    from hybrid.training.run import run  # after the settings are checked: it loads torch
+    with collecting_later():
+        from hybrid.training.run import run  # after the settings are checked: it loads torch
+    gc.freeze()  # no collection looks at the objects of modules again
 
     run(cfg)

@@ -118,6 +118,7 @@ def log_scale(axes: Axes, which: Literal["x", "y"] = "y", *, crowded: bool = Fal
     most = 2.5 if crowded else 3
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < most - 1 else (1, 3) if decades < most else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axis.set_minor_locator(LogLocator(subs=(2, 5)) if decades >= most else LogLocator(subs=range(2, 10)))
     axis.set_minor_formatter(NullFormatter())
 
 

@@ -164,7 +164,7 @@ def _train(session: Session) -> dict[str, Any]:
     summary = summarize(session, test)
     table = {**session.plan.table, "optimizer.lr": session.learning_rate}  # a number, also for auto
     session.tracker.results(table, final_numbers(summary))
-    warning = statistics_warning(session)  # all ranks are needed for it, and for nothing after it
+    warning = statistics_warning(session, test)  # all ranks are needed for it, and for nothing after it
     distributed.from_main(lambda: _store(session, test, summary))
     distributed.done()
     if warning:

@@ -11,16 +11,20 @@ from torch import nn
 from hybrid import distributed
 from hybrid.data import Batch
 from hybrid.training.averages import batch_statistics
-from hybrid.training.evaluation import evaluate
+from hybrid.training.evaluation import Evaluation, evaluate
 from hybrid.training.session import Session
 
 _COMPARED, _FEWEST, _POINTS = 256, 8, 15.0  # training images, in batches of at least so many; difference in points
+_HALF = 50.0  # % of the test images: a network that classifies more of them right is taken to be trained
 
 
-def statistics_warning(session: Session) -> str | None:
+def statistics_warning(session: Session, test: Evaluation) -> str | None:
     """A line where batch norm's running statistics are why evaluation is worse than training; None where all is well.
 
-    A few training images, as they are, are evaluated twice: with these statistics, and with those of the batch.
+    A few training images, as they are, are evaluated with these statistics, and with those of the batch; once where one of
+    the two shows that they cannot differ by so much.
+
+    test: the result of the test images, which says what to evaluate first.
     """
     data, plan, model = session.data, session.plan, session.state.evaluated
     settings = plan.trainer
@@ -33,14 +37,21 @@ def statistics_warning(session: Session) -> str | None:
     with batch_statistics(model) as has_batch_norm:
         if not has_batch_norm or size < _FEWEST:
             return None
-        result = evaluate(evaluated, batches(), **rest)
-    by_batch, images = result.top1, result.images // distributed.size()
-    by_running = evaluate(evaluated, batches(), **rest).top1
-    if by_batch - by_running < _POINTS:
+        by_batch = evaluate(evaluated, batches(), **rest) if test.top1 < _HALF else None
+    if by_batch is not None and by_batch.top1 < _POINTS:
         return None
+    by_running = evaluate(evaluated, batches(), **rest)
+    if by_running.top1 > 100 - _POINTS:
+        return None
+    if by_batch is None:
+        with batch_statistics(model):
+            by_batch = evaluate(evaluated, batches(), **rest)
+    if by_batch.top1 - by_running.top1 < _POINTS:
+        return None
+    images = by_batch.images // distributed.size()
     return (
-        f"batch norm's running statistics do not fit yet: of {images} training images {by_running:.0f} % are classified "
-        f"right with them, and {by_batch:.0f} % with the statistics of the batch, as in training. So the accuracies of "
+        f"batch norm's running statistics do not fit yet: of {images} training images {by_running.top1:.0f} % are classified "
+        f"right with them, and {by_batch.top1:.0f} % with the statistics of the batch, as in training. So the accuracies of "
         f"evaluation say little. What helps: {', '.join(_remedies(session))}."
     )
 
