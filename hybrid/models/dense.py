@@ -12,6 +12,7 @@ from hybrid.ranges import Range, Rate, Widths
 # A step of rate lr changes an output of a layer with n normalised inputs by lr · n times its gradient. So the rate that a
 # flattened layer stands falls with n: measured from 5,184 to 510,384 inputs (scripts/measure_first_steps.py).
 _RATE_OF_ONE_LAYER, _RATE_OF_SEVERAL = 50.0, 500.0  # the gradient of the first of several layers is smaller
+_LARGEST_RATE = 0.1
 
 
 class Linear(nn.Module):
@@ -44,7 +45,7 @@ class Linear(nn.Module):
         if initial_gain is not None:
             nn.init.normal_(self.classifier.weight, std=initial_gain / inputs**0.5)
             nn.init.zeros_(self.classifier.bias)
-        self.learning_rate = _RATE_OF_ONE_LAYER / inputs
+        self.learning_rate = min(_LARGEST_RATE, _RATE_OF_ONE_LAYER / inputs)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.classifier(self.dropout(features.flatten(1)))
@@ -82,7 +83,7 @@ class MLP(nn.Module):
         if not batch_norm and norm != USUAL_NORM:
             raise ValueError("the settings of norm have no effect with batch_norm=false")
         if not batch_norm:
-            self.learning_rate = _RATE_OF_SEVERAL / sizes[0]
+            self.learning_rate = min(_LARGEST_RATE, _RATE_OF_SEVERAL / sizes[0])
         self.layers = fully_connected(sizes, dropout_rate=dropout, norm=norm if batch_norm else None)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -124,14 +124,15 @@ def prefers_channels_last(head: nn.Module) -> bool:
 
 
 def learning_rate(model: nn.Module, *, images: float = _USUAL_BATCH, curvature: float = 1.0) -> float:
-    """The rate of SGD with momentum 0.9 that suits a model: that of its part with the lowest, and 0.1 at most.
+    """The rate of SGD with momentum 0.9 that suits a model: the lowest that a part of it says, and 0.1 where none says one.
 
     These are rates for 128 images in a step, as published networks have. With fewer `images` (on average) a rate is less in
     proportion (Goyal et al. 2017), because their gradient is noisier; with more it stays, as larger ones need a warm-up.
 
     curvature: second derivative of the loss by an output, over that of the cross-entropy. The largest stable rate falls with it.
     """
-    largest = min([_USUAL_RATE, *(getattr(part, "learning_rate", _USUAL_RATE) for part in model.children())])
+    rates = (getattr(part, "learning_rate", None) for part in model.children())
+    largest = min((rate for rate in rates if rate is not None), default=_USUAL_RATE)
     return largest * min(1.0, images / _USUAL_BATCH) / curvature
 
 

@@ -78,12 +78,14 @@ class RegularCNN(nn.Module):
         width: channels of every convolution.
         alpha: the share in [0, 1] of channels that ρ rectifies: see `PartialReLU`.
         contractive: False takes `ExpansiveRoot` for ρ, on all channels.
-        dropout: rate in [0, 1) after each block.
+        dropout: rate in [0, 1) after each block; 0.4 as published.
         norm: the settings of all batch norm layers.
 
     Raises:
         ValueError: a value is out of range, `alpha` has no effect, or the images are too small.
     """
+
+    learning_rate = 0.25  # as published; its batch norm without a scale holds the first steps small
 
     def __init__(
         self,
@@ -93,7 +95,7 @@ class RegularCNN(nn.Module):
         width: Width = 32,
         alpha: Share = 1.0,
         contractive: bool = True,
-        dropout: Rate = 0.4,
+        dropout: Rate = 0.0,
         norm: BatchNorm = PUBLISHED_NORM,
     ) -> None:
         super().__init__()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from hybrid.models import convolutions
+from hybrid.models.convolutions import ALL_HARMONICS, Convolution
 from hybrid.models.layers import (
     BatchNorm,
     Initial,
@@ -28,11 +30,13 @@ from hybrid.ranges import Range
 
 Blocks = Annotated[int, Range(1, 1000)]
 Strides = Annotated[tuple[int, ...], Range(1, 1024)]
+Block = Literal["basic", "bottleneck"]
+_EXPANSION = 4  # of a bottleneck block
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a residual network: `blocks` basic blocks of `width` channels, the first of them with a stride."""
+    """A stage of a residual network: `blocks` blocks of `width` channels, the first of them with a stride."""
 
     width: int
     blocks: int
@@ -91,6 +95,37 @@ class PreactivationBlock(nn.Module):
         return self.conv2(y) + self.shortcut(activated if self.changes else x)
 
 
+class BottleneckBlock(nn.Module):
+    """conv1x1 - norm - ReLU - conv3x3 - norm - ReLU - dropout - conv1x1 - norm, plus the shortcut, then ReLU (He et al. 2016).
+
+    (N, inputs, H, W) -> (N, 4 width, H / stride, W / stride), rounded up. The 3x3 convolution has the stride, as in torchvision.
+    """
+
+    def __init__(self, inputs: int, width: int, *, stride: int, norm: BatchNorm, dropout_rate: float) -> None:
+        super().__init__()
+        outputs = _EXPANSION * width
+        self.conv1 = convolution(inputs, width, kernel=1)
+        self.norm1 = norm.over_maps(width)
+        self.relu1 = nn.ReLU()
+        self.conv2 = convolution(width, width, stride=stride)
+        self.norm2 = norm.over_maps(width)
+        self.relu2 = nn.ReLU()
+        self.dropout = dropout_layer(dropout_rate)
+        self.conv3 = convolution(width, outputs, kernel=1)
+        self.norm3 = norm.over_maps(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                convolution(inputs, outputs, kernel=1, stride=stride), norm.over_maps(outputs)
+            )
+        self.relu3 = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu1(self.norm1(self.conv1(x)))
+        y = self.dropout(self.relu2(self.norm2(self.conv2(y))))
+        return self.relu3(self.norm3(self.conv3(y)) + self.shortcut(x))
+
+
 class ResidualNetwork(nn.Module):
     """A residual network: (N, C, H, W) -> logits (N, num_classes).
 
@@ -108,6 +143,8 @@ class ResidualNetwork(nn.Module):
             follow the last stage.
         stem_stride: of the first convolution.
         initial: the initial weights, as `layers.initialise` describes.
+        block: "basic", or "bottleneck", whose stages end in four times their width.
+        conv: the convolutions of 3x3 filters; harmonics, levels: of "harmonic" and "wtconv" (`hybrid.models.convolutions`).
 
     Raises:
         ValueError: a value is out of range, or a stride is larger than its map.
@@ -128,9 +165,14 @@ class ResidualNetwork(nn.Module):
         preactivation: bool = False,
         stem_stride: int = 1,
         initial: Initial = "fan_out",
+        block: Block = "basic",
+        conv: Convolution = "standard",
+        harmonics: int = ALL_HARMONICS,
+        levels: int = 1,
     ) -> None:
         super().__init__()
         check_positive(stem_width=stem_width, stem_stride=stem_stride)
+        kind = _block(block, preactivation)
         channels, height, width = input_shape
         if preactivation:
             self.stem: nn.Module = convolution(channels, stem_width, stride=stem_stride, bias=stem_bias)
@@ -138,18 +180,18 @@ class ResidualNetwork(nn.Module):
             self.stem = convolution_norm_relu(channels, stem_width, norm, stride=stem_stride, bias=stem_bias)
         channels = stem_width
         height, width = after_stride(height, stem_stride), after_stride(width, stem_stride)
-        block = PreactivationBlock if preactivation else BasicBlock
         built = []
         for number, stage in enumerate(stages, start=1):
             _check_stage(number, stage, height, width)
-            built.append(_blocks(block, channels, stage, norm, dropout_rate))
-            channels = stage.width
+            built.append(_blocks(kind, channels, stage, norm, dropout_rate))
+            channels = stage.width * (_EXPANSION if kind is BottleneckBlock else 1)
             height, width = after_stride(height, stage.stride), after_stride(width, stage.stride)
         self.stages = nn.Sequential(*built)
         self.last = nn.Sequential(norm.over_maps(channels), nn.ReLU()) if preactivation else nn.Identity()
         self.pool = average_pool((height, width), pool)
         self.dropout = dropout_layer(classifier_dropout)
         self.classifier = nn.Linear(channels * pool**2, num_classes)
+        convolutions.replace(self, conv, harmonics=harmonics, levels=levels)
         initialise(self, initial)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -157,14 +199,20 @@ class ResidualNetwork(nn.Module):
         return self.classifier(self.dropout(torch.flatten(pooled, 1)))
 
 
-def _blocks(
-    block: type[BasicBlock] | type[PreactivationBlock], inputs: int, stage: Stage, norm: BatchNorm, dropout_rate: float
-) -> nn.Sequential:
-    first = block(inputs, stage.width, stride=stage.stride, norm=norm, dropout_rate=dropout_rate)
-    others = [
-        block(stage.width, stage.width, stride=1, norm=norm, dropout_rate=dropout_rate) for _ in range(stage.blocks - 1)
-    ]
-    return nn.Sequential(first, *others)
+def _block(name: str, preactivation: bool) -> type[nn.Module]:
+    if name not in get_args(Block):
+        raise ValueError(f"block is {name}; it is one of {', '.join(get_args(Block))}")
+    if name == "bottleneck" and preactivation:
+        raise ValueError("preactivation has no bottleneck blocks here; block=basic has it")
+    return BottleneckBlock if name == "bottleneck" else PreactivationBlock if preactivation else BasicBlock
+
+
+def _blocks(block: type[nn.Module], inputs: int, stage: Stage, norm: BatchNorm, dropout_rate: float) -> nn.Sequential:
+    outputs = stage.width * (_EXPANSION if block is BottleneckBlock else 1)
+    sizes = [(inputs, stage.stride), *[(outputs, 1)] * (stage.blocks - 1)]
+    return nn.Sequential(
+        *(block(size, stage.width, stride=stride, norm=norm, dropout_rate=dropout_rate) for size, stride in sizes)
+    )
 
 
 def _check_stage(number: int, stage: Stage, height: int, width: int) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from hybrid.models.convolutions import ALL_HARMONICS, Convolution, Harmonics, Levels
 from hybrid.models.layers import USUAL_NORM, BatchNorm, after_stride, check_positive
-from hybrid.models.residual import Blocks, ResidualNetwork, Stage, Strides
+from hybrid.models.residual import Block, Blocks, ResidualNetwork, Stage, Strides
 from hybrid.ranges import Rate, Side, Width, Widths
 
 
@@ -26,6 +27,10 @@ def resnet(
     dropout: Rate = 0.0,
     classifier_dropout: Rate = 0.0,
     norm: BatchNorm = USUAL_NORM,
+    block: Block = "basic",
+    conv: Convolution = "standard",
+    harmonics: Harmonics = ALL_HARMONICS,
+    levels: Levels = 1,
 ) -> ResidualNetwork:
     """A residual network on coefficients, by default that of Scat + ResNet-10: (N, C, H, W) -> logits (N, num_classes).
 
@@ -42,6 +47,10 @@ def resnet(
         dropout: rate in [0, 1) between the two convolutions of a block.
         classifier_dropout: rate in [0, 1) on the pooled features.
         norm: the settings of all batch norm layers.
+        block: "basic", or "bottleneck", whose stages end in four times their width.
+        conv: the 3x3 convolutions: "standard", "harmonic" or "wtconv" (`hybrid.models.convolutions`).
+        harmonics: of harmonic filters: the cosines whose orders i + j are below this; 5 is all nine, 3 has six, 2 three.
+        levels: of the wavelets of wtconv.
 
     Raises:
         ValueError: a value is out of range, or the lists differ in length.
@@ -66,6 +75,10 @@ def resnet(
         pool=pool,
         dropout_rate=dropout,
         classifier_dropout=classifier_dropout,
+        block=block,
+        conv=conv,
+        harmonics=harmonics,
+        levels=levels,
     )
 
 

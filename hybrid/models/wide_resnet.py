@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from hybrid.models.convolutions import ALL_HARMONICS, Convolution, Harmonics, Levels
 from hybrid.models.layers import USUAL_NORM, BatchNorm, Initial, check_positive
 from hybrid.models.residual import Blocks, ResidualNetwork, Stage, Strides
 from hybrid.ranges import Range, Rate, Side, Width, Widths
@@ -32,6 +33,9 @@ def wide_resnet(
     stem_stride: Annotated[int, Range(1, 10_000)] = 1,
     initial: Initial = "fan_out",
     norm: BatchNorm = USUAL_NORM,
+    conv: Convolution = "standard",
+    harmonics: Harmonics = ALL_HARMONICS,
+    levels: Levels = 1,
 ) -> ResidualNetwork:
     """A wide residual network on coefficients or pixels: (N, C, H, W) -> logits (N, num_classes).
 
@@ -51,6 +55,9 @@ def wide_resnet(
         stem_stride: of the first convolution.
         initial: the initial weights: "fan_out" of the released hybrids, "fan_in", or "torch", its default.
         norm: the settings of all batch norm layers.
+        conv: the 3x3 convolutions: "standard", "harmonic" or "wtconv" (`hybrid.models.convolutions`).
+        harmonics: of harmonic filters: the cosines whose orders i + j are below this; 5 is all nine, 3 has six, 2 three.
+        levels: of the wavelets of wtconv.
 
     Raises:
         ValueError: a value is out of range, or `widths` and `strides` differ in length.
@@ -70,4 +77,7 @@ def wide_resnet(
         preactivation=preactivation,
         stem_stride=stem_stride,
         initial=initial,
+        conv=conv,
+        harmonics=harmonics,
+        levels=levels,
     )

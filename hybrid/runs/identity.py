@@ -51,6 +51,10 @@ _AS_BEFORE: dict[str, Any] = {
     "model.head.stem_stride": 1,
     "model.head.initial": "fan_out",
     "model.head.initial_gain": None,
+    "model.head.block": "basic",
+    "model.head.conv": "standard",
+    "model.head.harmonics": 5,
+    "model.head.levels": 1,
     "data.subset.validate_from": "others",
 }
 # The same for the settings of one class of front-end.

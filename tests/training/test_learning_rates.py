@@ -11,6 +11,7 @@ from hybrid.configuration.composition import compose
 from hybrid.models.cnn import CNN
 from hybrid.models.dense import MLP, Linear
 from hybrid.models.parts import learning_rate
+from hybrid.models.regular_cnn import RegularCNN
 from hybrid.models.sle import SharedLocalEncoder
 from hybrid.models.torchvision_head import TorchvisionClassifier
 from hybrid.models.wide_resnet import wide_resnet
@@ -37,9 +38,10 @@ def rates(head):
         (lambda: CNN((3, 32, 32), 10, widths=((8,),), hidden=(8,)), 0.01, 0.001),
         (lambda: SharedLocalEncoder(SHAPE, 10, encoder=(8,), hidden=(8,)), 0.01, 0.001),
         (lambda: wide_resnet(SHAPE, 10, k=1), 0.1, 0.001),
+        (lambda: RegularCNN((3, 32, 32), 10), 0.25, 0.001),
         (lambda: TorchvisionClassifier((3, 32, 32), 10, name="squeezenet1_1"), 0.03, 0.001),
     ],
-    ids=["linear", "linear64", "linear-few", "mlp", "mlp-norm", "cnn", "vgg", "sle", "wrn", "torchvision"],
+    ids=["linear", "linear64", "linear-few", "mlp", "mlp-norm", "cnn", "vgg", "sle", "wrn", "regular", "torchvision"],
 )
 def test_the_rate_that_suits_a_head(head, of_sgd, of_adamw):
     assert rates(head()) == pytest.approx([of_sgd, of_adamw])
