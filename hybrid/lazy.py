@@ -51,4 +51,6 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self._name), name)
+        if (module := self.__dict__.get("module")) is None:
+            module = self.__dict__["module"] = importlib.import_module(self._name)
+        return getattr(module, name)

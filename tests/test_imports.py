@@ -30,7 +30,7 @@ ARROWS = {
     "scattering": set(),
     "analysis": {"scattering", "reports"},  # reports: Analysis.plot() draws
     # the framework
-    "data": {"distributed"},  # which part of a batch a rank takes, how many processes share the cores
+    "data": {"distributed", "scattering"},  # a rank's part of a batch, and of the cores; the compiler, for resizing
     "models": {"scattering"},
     "distributed": set(),
     "configuration": {"data", "models", "distributed"},

@@ -23,6 +23,7 @@ from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.images import Box
 from hybrid.data.policies import apply_seeded, make_policy
 from hybrid.data.randomness import number, numpy_generator, torch_generator
+from hybrid.data.resampling import resampler
 from hybrid.data.sources import Source
 from hybrid.data.stored import FileSplit
 from hybrid.distributed.launch import Launch
@@ -147,6 +148,7 @@ class FileLoader(Loader):
 
     def _decode(self, epoch: int, addresses: _Addresses) -> Iterator[Tensor]:
         workers = min(self.num_workers, len(addresses))
+        resampler()  # here, and not in every worker
         batches = DataLoader(
             self._decoded,
             batch_sampler=addresses,

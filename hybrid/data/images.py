@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hybrid.data import jpeg
 from hybrid.data.pixels import ValueRange, as_bytes
+from hybrid.data.resampling import Piece, resampler
 from hybrid.errors import UserError
 from hybrid.lazy import LazyModule
 from hybrid.ranges import Side
@@ -114,6 +117,9 @@ def centre(height: int, width: int, *, size: tuple[int, int]) -> tuple[int, int]
 class ImageReader:
     """Turns an image file into the pixels that a model is evaluated on: uint8 (channels, *size).
 
+    The pixels are those that Pillow gives, bit for bit. Usual JPEG files are decoded and resized by faster libraries
+    (`hybrid.data.jpeg`, `hybrid.data.resampling`), and everything else by Pillow itself.
+
     Every kind of file becomes 8 bits of grey or RGB as `standard_mode` says. Then it is scaled to cover the box `resize`, and
     its centre of `size` is cut out: ImageNet's evaluation, with a box of 256 and a centre of 224. Scaling
     is antialiased, but for "opencv_bicubic".
@@ -138,7 +144,8 @@ class ImageReader:
 
     def open(self, path: str | PathLike[str]) -> Tensor:
         """An image file as uint8 (channels, *size). Raises UserError, naming the file, if it cannot be read."""
-        return self._framed(self.decode(path))
+        quick = self.quick(_begins_as_jpeg(path))
+        return self._framed(self.decode(path)) if quick is None else quick
 
     def convert(self, image: Image, *, where: str = "image") -> Tensor:
         """A Pillow image as uint8 (channels, *size). Raises UserError, naming `where`, for numbers without a range."""
@@ -154,7 +161,27 @@ class ImageReader:
         `choose_box(width, height)` gives the box, (left, top, right, bottom) in pixels. Raises UserError, naming the file, if
         it cannot be read.
         """
-        return self._boxed(self.decode(path), choose_box)
+        choose_box = functools.cache(choose_box)  # the same box again, where Pillow reads the file after all
+        quick = self.quick(_begins_as_jpeg(path), choose_box)
+        return self._boxed(self.decode(path), choose_box) if quick is None else quick
+
+    def quick(self, content: bytes | None, choose_box: Callable[[int, int], Box] | None = None) -> Tensor | None:
+        """What `open` or, with `choose_box`, `open_box` give of a file with this content; None where Pillow must read it."""
+        if content is None or self.channels != 3 or self.value_range is not None:
+            return None
+        file, library = jpeg.usual(content), resampler()
+        if file is None or library is None or file.width * file.height > most_pixels() // 2:
+            return None
+        size = file.width, file.height
+        piece = self._frame(*size) if choose_box is None else self._box(*size, choose_box(*size))
+        if self.interpolation == "opencv_bicubic":
+            pixels = jpeg.decoded(file, piece.box[3])
+            return None if pixels is None else self._as_opencv(_cut(pixels, piece.box), piece)
+        if choose_box is None and self._is_long(piece):
+            return None
+        work = library.start(piece)
+        pixels = jpeg.decoded(file, library.rows_needed(work))
+        return None if pixels is None else library.run(work, pixels)
 
     def decode(self, path: str | PathLike[str]) -> Image:
         """An image file at its own size, in mode L (1 channel) or RGB (3 channels), turned as the camera noted.
@@ -188,24 +215,45 @@ class ImageReader:
             image = ImageOps.exif_transpose(image)
         return standard_mode(image, channels=self.channels, value_range=self.value_range, where=where)
 
+    def _box(self, width: int, height: int, box: Box) -> Piece:
+        """A box of an image of this size, resized to `size`."""
+        across = self.size[::-1]
+        return Piece(width, height, box, across, (0, 0, *across), self.interpolation != "bilinear")
+
+    def _frame(self, width: int, height: int) -> Piece:
+        """The centre of an image of this size that is scaled to cover `resize`."""
+        whole = scaled(height, width, box=self.resize, fit=self.fit)
+        top, left = centre(*whole, size=self.size)
+        window = left, top, *self.size[::-1]
+        return Piece(width, height, (0, 0, width, height), whole[::-1], window, self.interpolation != "bilinear")
+
     def _boxed(self, image: Image, choose_box: Callable[[int, int], Box]) -> Tensor:
-        height, width = self.size
-        box = choose_box(*image.size)
-        if self.interpolation == "opencv_bicubic":
-            return resized_as_opencv(to_tensor(image.crop(box)), height, width)
-        return to_tensor(image.resize((width, height), resample=self._filter, box=box))
+        return self._resized(image, self._box(*image.size, choose_box(*image.size)))
 
     def _framed(self, image: Image) -> Tensor:
-        width, height = image.size
-        height, width = scaled(height, width, box=self.resize, fit=self.fit)
-        top, left = centre(height, width, size=self.size)
+        piece = self._frame(*image.size)
+        if self.interpolation != "opencv_bicubic" and self._is_long(piece):
+            return self._framed_part(image, piece.size[::-1], piece.window[1::-1])
+        return self._resized(image, piece)
+
+    def _is_long(self, piece: Piece) -> bool:
+        return math.prod(piece.size) > _LONG * math.prod(self.size)
+
+    def _resized(self, image: Image, piece: Piece) -> Tensor:
         if self.interpolation == "opencv_bicubic":
-            pixels = resized_as_opencv(to_tensor(image), height, width)
-            return pixels[:, top : top + self.size[0], left : left + self.size[1]].contiguous()
-        if height * width > _LONG * self.size[0] * self.size[1]:
-            return self._framed_part(image, (height, width), (top, left))
-        image = image.resize((width, height), resample=self._filter)
-        return to_tensor(image.crop((left, top, left + self.size[1], top + self.size[0])))
+            return self._as_opencv(to_tensor(image.crop(piece.box)), piece)
+        library = resampler() if image.mode == "RGB" else None
+        if library is not None:
+            pixels = np.frombuffer(image.tobytes("raw", "RGBX"), np.uint8)
+            return library.run(library.start(piece), pixels.reshape(piece.height, piece.width, 4))
+        left, top, width, height = piece.window
+        image = image.resize(piece.size, resample=self._filter, box=piece.box)
+        return to_tensor(image.crop((left, top, left + width, top + height)))
+
+    def _as_opencv(self, pixels: Tensor, piece: Piece) -> Tensor:
+        left, top, width, height = piece.window
+        resized = resized_as_opencv(pixels, *piece.size[::-1])
+        return resized[:, top : top + height, left : left + width].contiguous()
 
     def _framed_part(self, image: Image, whole: tuple[int, int], corner: tuple[int, int]) -> Tensor:
         """As `_framed`, of an image so long that most of it is cut off: no more is resized than the result depends on.
@@ -232,6 +280,22 @@ class ImageReader:
         from PIL import Image
 
         return {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[self.interpolation]
+
+
+def _begins_as_jpeg(path: str | PathLike[str]) -> bytes | None:
+    """The content of a file that begins as a JPEG file does; None of any other, and of one that cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(2)
+            return begin + file.read() if begin == b"\xff\xd8" else None
+    except OSError:  # Pillow will say so
+        return None
+
+
+def _cut(pixels: np.ndarray, box: Box) -> Tensor:
+    """A box of pixels (rows, width, 4) as uint8 (3, height, width)."""
+    left, top, right, bottom = box
+    return torch.from_numpy(np.ascontiguousarray(pixels[top:bottom, left:right, :3].transpose(2, 0, 1)))
 
 
 def standard_mode(image: Image, *, channels: int, value_range: ValueRange | None, where: str) -> Image:

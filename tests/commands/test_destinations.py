@@ -9,6 +9,7 @@ import pytest
     ("script", "arguments"),
     [
         ("bench_boundary", ["json=new/x.json"]),
+        ("bench_images", ["root=.", "json=new/x.json"]),
         ("bench_neighbours", ["json=new/x.json"]),
         ("bench_distributed", ["json=new/x.json"]),
         ("bench_scattering", ["json=new/x.json"]),
@@ -61,6 +62,8 @@ def test_a_picture_is_written_into_a_folder_that_is_made(call, tmp_path):
         ("bench_boundary", ["samples=[]"], "nothing to measure"),
         ("bench_boundary", ["repeats=0"], "repeats=0 is not valid"),
         ("bench_boundary", ["clock=sun"], "clock"),
+        ("bench_images", ["root=.", "sizes=[12x]"], "a size is width x height"),
+        ("bench_images", ["root=missing"], "root=missing is no folder"),
         ("bench_neighbours", ["cases=[12x]"], "a case is samples x features"),
         ("bench_neighbours", ["cases=[31x2]"], "k=31 neighbours need more samples"),
     ],
