@@ -9,7 +9,7 @@ import pytest
     ("script", "arguments"),
     [
         ("bench_boundary", ["json=new/x.json"]),
-        ("bench_images", ["root=.", "json=new/x.json"]),
+        ("bench_images", ["json=new/x.json", "root=."]),
         ("bench_neighbours", ["json=new/x.json"]),
         ("bench_distributed", ["json=new/x.json"]),
         ("bench_scattering", ["json=new/x.json"]),
