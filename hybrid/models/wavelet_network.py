@@ -129,7 +129,7 @@ class WaveletNetwork(_Mixed):
 
     def forward(self, features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
-            maps = self.blocks(features if features.dtype == torch.float64 else features.float())
+            maps = self.blocks(_at_least_single(features))
             return self.classifier(self.pool(self.norm(maps)).flatten(1))
 
     @staticmethod
@@ -146,7 +146,8 @@ class WaveletNetwork(_Mixed):
 class Projected(_Mixed):
     """A learned mixture of channels, its norm, batch norm and a linear layer: (N, C, H, W) -> logits (N, num_classes).
 
-    On scattering coefficients it is the scattering tree, the baseline of the networks of wavelets.
+    On scattering coefficients it is the scattering tree, the baseline of the networks of wavelets. It computes in float32, also
+    under autocast.
 
     Args:
         input_shape: (C, H, W) of the features.
@@ -182,9 +183,15 @@ class Projected(_Mixed):
         self.norm, self.pool, self.classifier = _classifier(last, num_classes, norm=norm, bias=bias, window=window)
 
     def forward(self, features: Tensor) -> Tensor:
-        statistics = self.standardize(features)
-        mixed = self.normalize(self.projection(statistics, features, of_batch=self.standardize.of_batch))
-        return self.classifier(self.pool(self.norm(mixed)).flatten(1))
+        with torch.autocast(features.device.type, enabled=False):
+            features = _at_least_single(features)
+            statistics = self.standardize(features)
+            mixed = self.normalize(self.projection(statistics, features, of_batch=self.standardize.of_batch))
+            return self.classifier(self.pool(self.norm(mixed)).flatten(1))
+
+
+def _at_least_single(features: Tensor) -> Tensor:
+    return features if features.dtype == torch.float64 else features.float()
 
 
 def _classifier(
