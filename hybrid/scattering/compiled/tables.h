@@ -2,7 +2,8 @@
 
 // How one filter is applied to a spectrum: element k of column group g of the folded product is the sum over
 // t < count[g] of weight[e] * spectrum[offset[e]] with e = base[g] + k * count[g] + t. The sum over aliases is in it.
-struct Fold { const int *count, *base, *offset; const float *re, *im; };
+// sign[e] is im[e] / re[e], 1 or -1, where the weights are learned; else there is none.
+struct Fold { const int *count, *base, *offset; const float *re, *im, *sign; };
 struct Alias { int offset; float re, im; };  // one e
 
 // One factor of the low-pass: out[i] = sum over t < taps of weights[t] * in[(start + step * i + t) mod size].

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from torch import Tensor
 
-from hybrid.scattering.filters import MorletBank, morlet_bank
+from hybrid.scattering.filters import MorletBank, lowpass_spectra, morlet_bank
 from hybrid.scattering.geometry import Settings, margins
 
 # What is left out, relative to the largest value. On 1/f images in float64, 1e-7 of the wavelets moves the worst channel by
@@ -21,7 +22,7 @@ _NEGLIGIBLE_TAP = 1e-8
 class Fold(ctypes.Structure):
     """See tables.h."""
 
-    _fields_ = [(name, ctypes.c_void_p) for name in ("count", "base", "offset", "re", "im")]
+    _fields_ = [(name, ctypes.c_void_p) for name in ("count", "base", "offset", "re", "im", "sign")]
 
 
 class Smoothing(ctypes.Structure):
@@ -44,10 +45,14 @@ class Plan(ctypes.Structure):
 
 @dataclass
 class Tables:
-    """A `Plan`, and the arrays to which its pointers point: they must live as long."""
+    """A `Plan`, and the arrays to which its pointers point: they must live as long.
+
+    weights: of learned filters, the numbers of which re of each Fold is a part.
+    """
 
     plan: Plan
     kept: list[object] = field(default_factory=list)
+    weights: Tensor | None = None
 
 
 def make_tables(settings: Settings, lanes: int, *, by_rows: bool, bank: MorletBank | None = None) -> Tables:
@@ -55,19 +60,26 @@ def make_tables(settings: Settings, lanes: int, *, by_rows: bool, bank: MorletBa
 
     bank: other filters of the same sizes, in place of the Morlet bank.
     """
-    tables = Tables(Plan())
+    tables = make_lowpass_tables(settings)
     bank = bank or morlet_bank(settings.J, settings.padded, settings.L, dtype=np.float32)
+    gather = functools.partial(row_fold if by_rows else image_fold, lanes=lanes)
+    tables.plan.first, tables.plan.second = _filters(settings, bank, gather, tables.kept)
+    return tables
+
+
+def make_lowpass_tables(settings: Settings) -> Tables:
+    """The tables of one transform without its wavelets."""
+    tables = Tables(Plan())
     plan, keep = tables.plan, tables.kept
     plan.height, plan.width = settings.input_shape
     sources = [source_positions(settings, axis) for axis in (0, 1)]
-    plan.source_row, plan.source_column = (_pointer(keep, source) for source in sources)
+    plan.source_row, plan.source_column = (pointer(keep, source) for source in sources)
     plan.angles, plan.order, plan.channels = settings.L, settings.max_order, settings.output_shape[0]
-    gather = _row_fold if by_rows else image_fold
-    plan.first, plan.second = _filters(settings, bank, functools.partial(gather, lanes=lanes), keep)
+    phi = lowpass_spectra(settings.J, settings.padded)
     for name, axis in (("vertical", 0), ("horizontal", 1)):
         windows = [
             _smoothing(keep, factors[axis], 2 ** (settings.J - level), settings.dropped)
-            for level, factors in enumerate(bank.phi)
+            for level, factors in enumerate(phi)
         ]
         setattr(plan, name, _array(keep, Smoothing, windows))
     return tables
@@ -87,10 +99,10 @@ def _filters(
     gather: Callable[[np.ndarray, int], tuple[np.ndarray, ...]],
     keep: list[object],
 ) -> tuple[int, int]:
-    """The arrays `first` and `second` of a Plan; gather(spectrum, step) gives the arrays of one filter."""
+    """The arrays `first` and `second` of a Plan; gather(weights, step) gives the arrays of one filter."""
 
     def structure(spectrum: np.ndarray, step: int) -> Fold:
-        return Fold(*[_pointer(keep, array) for array in gather(spectrum, step)])
+        return Fold(*[pointer(keep, array) for array in gather(filter_weights(spectrum), step)])
 
     J, angles = settings.J, range(settings.L)
     first = [structure(bank.psi[j, 0][theta], 2**j) for j in range(J) for theta in angles]
@@ -121,7 +133,7 @@ def _smoothing(keep: list[object], spectrum: np.ndarray, step: int, dropped: int
     size = len(spectrum)
     start, weights = lowpass_window(spectrum, step, dropped)
     gains = (spectrum / size).astype(np.float32)  # with the inverse transform's factor
-    pointers = _pointer(keep, weights), _pointer(keep, gains)
+    pointers = pointer(keep, weights), pointer(keep, gains)
     return Smoothing(len(weights), start, step, size // step - 2 * dropped, *pointers)
 
 
@@ -138,30 +150,29 @@ def filter_weights(spectrum: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _aliases(spectrum: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _aliases(weights: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return weights, rows and columns (w, h, step²) of the elements that add up to element (k, l) of the folded product."""
-    height, width = (size // step for size in spectrum.shape)
-    weights = filter_weights(spectrum)
+    height, width = (size // step for size in weights.shape)
     rows = np.arange(height)[None, :, None, None] + height * np.arange(step)[None, None, :, None]
     columns = np.arange(width)[:, None, None, None] + width * np.arange(step)[None, None, None, :]
     rows, columns = (index.reshape(width, height, -1) for index in np.broadcast_arrays(rows, columns))
     return weights[rows, columns], rows, columns
 
 
-def image_fold(spectrum: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray, ...]:
+def image_fold(multipliers: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray, ...]:
     """Make the gather lists of each column, into a half spectrum [row][column ≤ width / 2][re, im][lanes]."""
-    weights, rows, columns = _aliases(spectrum, step)
-    height, width = spectrum.shape
+    weights, rows, columns = _aliases(multipliers, step)
+    height, width = multipliers.shape
     mirrored = columns > width // 2
     rows, columns = np.where(mirrored, -rows % height, rows), np.where(mirrored, width - columns, columns)
     offsets = (rows * (width // 2 + 1) + columns) * 2 * lanes
     return _pack(weights != 0, offsets, weights, np.where(mirrored, -weights, weights))
 
 
-def _row_fold(spectrum: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray, ...]:
+def row_fold(multipliers: np.ndarray, step: int, lanes: int) -> tuple[np.ndarray, ...]:
     """Make the gather lists of `lanes` columns, into a spectrum with rows of SPECTRUM_STRIDE (rows.cpp)."""
-    weights, rows, columns = _aliases(spectrum, step)
-    stride = (-(-spectrum.shape[1] // lanes) + 1) * lanes
+    weights, rows, columns = _aliases(multipliers, step)
+    stride = (-(-multipliers.shape[1] // lanes) + 1) * lanes
     offsets = (rows * stride + columns)[::lanes]
     missing = -len(weights) % lanes
     weights = np.pad(weights, ((0, missing), (0, 0), (0, 0))).reshape(-1, lanes, *weights.shape[1:])
@@ -192,7 +203,7 @@ def _pack(present: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
     return counts.astype(np.int32), bases.astype(np.int32), *packed
 
 
-def _pointer(keep: list[object], array: np.ndarray) -> int:
+def pointer(keep: list[object], array: np.ndarray) -> int:
     array = np.ascontiguousarray(array)
     keep.append(array)
     return array.ctypes.data

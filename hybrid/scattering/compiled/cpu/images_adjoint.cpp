@@ -1,9 +1,13 @@
-// The gradient with respect to the images, with images as lanes: every map is computed again rather than stored, and each step
-// of the forward transform is followed by its adjoint. The adjoint of an unnormalised inverse transform is a forward one; that of
-// "real map -> half spectrum" is the real part of the inverse transform of that half.
+// The gradient with respect to the images and the filters, with images as lanes: every map is computed again rather than stored, and
+// each step of the forward transform is followed by its adjoint. The adjoint of an unnormalised inverse transform is a forward one; that
+// of "real map -> half spectrum" is the real part of the inverse transform of that half.
+
+// Where the gradients with respect to the filters are summed: that of a Fold's re[e] stands as far from `sums` as it from `weights`.
+struct OfFilters { const float* weights; float* sums; };
 
 struct Gradient {
   Work work;
+  OfFilters of_filters{};
   float *of_spectrum, *of_second, *map;  // map: a first-order map before its modulus
   Vector *spread_rows, *of_line;
   static constexpr size_t SIZE = Work::SIZE + 2 * SPECTRUM + MAPS + LANES * LONGEST_WINDOW * (WIDTH + HEIGHT * Work::COLUMNS) + 1024;
@@ -18,8 +22,9 @@ static void read_channel(const Plan& plan, const Block& block, const float* grad
   for (int i = 0; i < size; i += LANES) {
     float rows[LANES * LANES];
     for (int b = 0; b < LANES; b++) {
-      const float* from = gradients + ((block.first + block.lane(b)) * plan.channels + channel) * size + i;
-      std::memcpy(rows + b * LANES, from, sizeof(float) * (i + LANES <= size ? LANES : size - i));
+      const float* from = gradients + ((block.first + b) * plan.channels + channel) * size + i;
+      if (block.first + b < block.count) std::memcpy(rows + b * LANES, from, sizeof(float) * (i + LANES <= size ? LANES : size - i));
+      else std::memset(rows + b * LANES, 0, sizeof(float) * LANES);  // it repeats an image that already counts
     }
     transpose(rows, LANES, (Vector*)(out + (size_t)i * LANES));
   }
@@ -42,8 +47,29 @@ template <int LEVEL> static const Vector* spread_across(const Plan& plan, int y,
   return grad.of_line + across.lead;
 }
 
-// work.folded holds the gradient of a wavelet's map, its rows transformed: add that of the spectrum to `sum`.
-template <int LEVEL> static void add_columns(const Fold& f, const Work& work, float* sum) {
+// Adds the gradient of a column's weights, from entry e on. column: the gradient of its folded product, `count` weights an element.
+// COUNT: the count, 0 where it is not constant.
+template <int COUNT, int H> static void add_to_filter(const Fold& f, int e, int count, const Complex* column, const float* spectrum, OfFilters to) {
+  const int each = COUNT ? COUNT : count, weights = H * each;
+  float* sums = to.sums + (f.re - to.weights) + e;
+  Vector products[LANES];
+  for (int i = 0; i < weights; i += LANES) {
+    const int most = weights - i < LANES ? weights - i : LANES;
+    for (int b = 0; b < most; b++) {
+      const Complex g = column[(i + b) / each];
+      const float* x = spectrum + f.offset[e + i + b];
+      products[b] = g.re * load(x) + g.im * load(x + LANES) * f.sign[e + i + b];
+    }
+    for (int b = most; b < LANES; b++) products[b] = Vector{};
+    const Vector total = lane_sums(products);
+    for (int b = 0; b < most; b++) sums[i + b] += total[b];
+  }
+}
+
+// work.folded holds the gradient of a wavelet's map, its rows transformed: add that of the spectrum to `sum`, and that of the filter
+// to its sums; both where there are any.
+template <int LEVEL>
+static void add_columns(const Fold& f, const Work& work, float* sum, const float* spectrum = nullptr, OfFilters of_filters = {}) {
   constexpr int H = HEIGHT_AT(LEVEL), W = WIDTH_AT(LEVEL);
   for (int l = 0; l < W; l++) {
     const int count = f.count[l], e = f.base[l];
@@ -52,6 +78,12 @@ template <int LEVEL> static void add_columns(const Fold& f, const Work& work, fl
     Complex column[H];
     Forward<H>::run([&](int y) ALWAYS_INLINE { const float* p = from + (size_t)y * 2 * W * LANES; return Complex{load(p), load(p + LANES)}; },
       [&](int k, Vector re, Vector im) ALWAYS_INLINE { column[k] = Complex{re, im}; });
+    if (of_filters.sums) {
+      if (count == 1) add_to_filter<1, H>(f, e, count, column, spectrum, of_filters);
+      else if (count == 4) add_to_filter<4, H>(f, e, count, column, spectrum, of_filters);
+      else add_to_filter<0, H>(f, e, count, column, spectrum, of_filters);
+    }
+    if (!sum) continue;
     for (int k = 0; k < H; k++)
       for (int t = e + k * count; t < e + (k + 1) * count; t++) {
         float* p = sum + f.offset[t];

@@ -17,7 +17,7 @@ static void last_wavelet(const Plan& plan, const Block& block, const Fold& f, co
     Forward<W>::run([&](int x) ALWAYS_INLINE { return z[x]; },
       [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(row + 2 * k * LANES, re); store(row + (2 * k + 1) * LANES, im); });
   }
-  add_columns<LEVEL>(f, work, sum);
+  add_columns<LEVEL>(f, work, sum, spectrum, grad.of_filters);
 }
 
 using LastWavelet = void (*)(const Plan&, const Block&, const Fold&, const float*, const float*, int, float*, Gradient&);
@@ -28,7 +28,7 @@ template <int... LEVELS> static LastWavelet last_wavelet_at(int level, std::inte
 
 // A first-order modulus that goes on to order 2: its map is kept while the gradient of its spectrum is gathered.
 template <int LEVEL>
-static void inner_wavelet(const Plan& plan, const Block& block, int theta1, const float* spectrum, const float* gradients, Gradient& grad) {
+static void inner_wavelet(const Plan& plan, const Block& block, int theta1, const float* spectrum, const float* gradients, float* sum, Gradient& grad) {
   constexpr int H = HEIGHT_AT(LEVEL), W = WIDTH_AT(LEVEL), HALF = HALF_OF(W);
   const int L = plan.angles;
   const Fold& f = plan.first[LEVEL * L + theta1];
@@ -62,52 +62,63 @@ static void inner_wavelet(const Plan& plan, const Block& block, int theta1, cons
     Forward<W>::run([&](int x) ALWAYS_INLINE { return z[x]; },
       [&](int k, Vector re, Vector im) ALWAYS_INLINE { store(row + 2 * k * LANES, re); store(row + (2 * k + 1) * LANES, im); });
   }
-  add_columns<LEVEL>(f, work, grad.of_spectrum);
+  add_columns<LEVEL>(f, work, sum, spectrum, grad.of_filters);
 }
 
-using InnerWavelet = void (*)(const Plan&, const Block&, int, const float*, const float*, Gradient&);
+using InnerWavelet = void (*)(const Plan&, const Block&, int, const float*, const float*, float*, Gradient&);
 template <int... LEVELS> static InnerWavelet inner_wavelet_at(int level, std::integer_sequence<int, LEVELS...>) {
   static const InnerWavelet table[] = {inner_wavelet<LEVELS>..., nullptr};
   return table[level];
 }
 
-// All channels that begin with (j1, theta1) -> grad.of_spectrum.
-static void path_gradients(const Plan& plan, const Block& block, int j1, int theta1, const float* spectrum, const float* gradients, Gradient& grad) {
+// All channels that begin with (j1, theta1) -> `sum`, the gradient of the images' spectrum, if there is one.
+static void path_gradients(const Plan& plan, const Block& block, int j1, int theta1, const float* spectrum, const float* gradients, float* sum,
+                           Gradient& grad) {
   const int channel = 1 + j1 * plan.angles + theta1;
   if (plan.order == 2 && j1 < OCTAVES - 1)
-    inner_wavelet_at(j1, std::make_integer_sequence<int, OCTAVES - 1>())(plan, block, theta1, spectrum, gradients, grad);
+    inner_wavelet_at(j1, std::make_integer_sequence<int, OCTAVES - 1>())(plan, block, theta1, spectrum, gradients, sum, grad);
   else
     last_wavelet_at(j1, std::make_integer_sequence<int, OCTAVES>())(
-        plan, block, plan.first[j1 * plan.angles + theta1], spectrum, gradients, channel, grad.of_spectrum, grad);
+        plan, block, plan.first[j1 * plan.angles + theta1], spectrum, gradients, channel, sum, grad);
 }
 
-extern "C" void scatter_backward(const Plan* plan, const float* images, const float* gradients, float* of_images, long count, int threads) {
+// weights, of_filters: null, or where the re[e] of all filters stand, and `threads` rows of `size` sums that begin as 0. of_images may be null.
+// Which row a block or path adds to depends on its number alone, so that results repeat bit for bit.
+extern "C" void scatter_backward(const Plan* plan, const float* images, const float* gradients, const float* weights, float* of_images,
+                                 float* of_filters, long size, long count, int threads) {
   const long blocks = (count + LANES - 1) / LANES, whole = blocks / threads * threads, first_paths = OCTAVES * plan->angles;
+  const long rows = of_filters ? threads : whole;
   auto block_at = [&](long n) { return Block{n * LANES, count}; };
+  auto sums = [&](long row) { return OfFilters{weights, of_filters ? of_filters + row * size : nullptr}; };
   const float* spectrum = nullptr;
   float* sum = nullptr;
-  std::vector<const float*> parts(threads, nullptr);  // of each thread: added up in their order, so that results repeat bit for bit
+  std::vector<const float*> parts(threads, nullptr);  // of each thread: added up in their order
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
     arena.reserve(Gradient::SIZE);
     Gradient grad(arena);
-    parts[thread_number()] = grad.of_spectrum;
+    float* own = of_images ? grad.of_spectrum : nullptr;
+    parts[thread_number()] = own;
     auto clear = [&] { std::memset(grad.of_spectrum, 0, sizeof(float) * SPECTRUM); };
 #pragma omp for schedule(dynamic, 1)
-    for (long n = 0; n < whole; n++) {
-      clear();
-      front(*plan, block_at(n), images, nullptr, grad.work);
-      for (long i = 0; i < first_paths; i++)
-        path_gradients(*plan, block_at(n), i / plan->angles, i % plan->angles, grad.work.spectrum, gradients, grad);
-      front_gradient(*plan, block_at(n), gradients, of_images, grad);
+    for (long row = 0; row < rows; row++) {
+      grad.of_filters = sums(row);
+      for (long n = row; n < whole; n += rows) {
+        clear();
+        front(*plan, block_at(n), images, nullptr, grad.work);
+        for (long i = 0; i < first_paths; i++)
+          path_gradients(*plan, block_at(n), i / plan->angles, i % plan->angles, grad.work.spectrum, gradients, own, grad);
+        if (own) front_gradient(*plan, block_at(n), gradients, of_images, grad);
+      }
     }
+    grad.of_filters = sums(thread_number());
     for (long n = whole; n < blocks; n++) {
       clear();
 #pragma omp single
       { front(*plan, block_at(n), images, nullptr, grad.work); spectrum = grad.work.spectrum; sum = grad.of_spectrum; }
 #pragma omp for schedule(static, 1)
       for (long i = 0; i < first_paths; i++)
-        path_gradients(*plan, block_at(n), i / plan->angles, i % plan->angles, spectrum, gradients, grad);
+        path_gradients(*plan, block_at(n), i / plan->angles, i % plan->angles, spectrum, gradients, own, grad);
 #pragma omp for schedule(static)
       for (long i = 0; i < (long)SPECTRUM; i++) {
         float total = 0;
@@ -115,7 +126,7 @@ extern "C" void scatter_backward(const Plan* plan, const float* images, const fl
           if (part) total += part[i];
         sum[i] = total;
       }
-      if (sum == grad.of_spectrum) front_gradient(*plan, block_at(n), gradients, of_images, grad);
+      if (sum == own) front_gradient(*plan, block_at(n), gradients, of_images, grad);
 #pragma omp barrier
     }
   }

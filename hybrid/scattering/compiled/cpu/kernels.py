@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from hybrid.scattering.compiled.cache import cached_file, checksum
 from hybrid.scattering.compiled.check import check
 from hybrid.scattering.compiled.cpu.compiler import load_library, native_lanes
+from hybrid.scattering.compiled.cpu.learned_tables import LearnedTables
 from hybrid.scattering.compiled.cpu.source import Layout, cpu_source
 from hybrid.scattering.compiled.source_parts import Direction
 from hybrid.scattering.compiled.tables import Tables, make_tables
@@ -41,26 +42,47 @@ class Kernel:
         )
         self._library = load_library(source, f"{direction}-{height}x{width}-J{settings.J}-{layout}{lanes}")
         self.file = self._library._name
-        self._tables: Tables = make_tables(settings, lanes, by_rows=layout == "rows")
+        self.lanes, self.layout = lanes, layout
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, H, W) float32 on the CPU -> (B, P, h, w)."""
+    @cached_property
+    def _tables(self) -> Tables:
+        """Of the fixed filters."""
+        return make_tables(self.settings, self.lanes, by_rows=self.layout == "rows")
+
+    @cached_property
+    def _learned(self) -> LearnedTables:
+        return LearnedTables(self.settings, self.lanes, by_rows=self.layout == "rows")
+
+    def forward(self, images: Tensor, filters: Tensor | None = None) -> Tensor:
+        """(B, H, W) float32 on the CPU -> (B, P, h, w). filters: numbers as `LearnedTables` takes them, in place of the fixed ones."""
         coefficients = images.new_empty(len(images), *self.settings.output_shape)
-        self._call("scatter", images.contiguous(), coefficients)
+        tables = self._tables if filters is None else self._learned.filled(filters)
+        self._call("scatter", tables, images.contiguous(), coefficients)
         return coefficients
 
     def backward(self, images: Tensor, gradients: Tensor) -> Tensor:
         """Gradients (B, P, h, w) with respect to the coefficients -> (B, H, W) with respect to the images."""
         result = torch.empty_like(images, memory_format=torch.contiguous_format)
-        self._call("scatter_backward", images.contiguous(), gradients.contiguous(), result)
+        arrays = images.contiguous(), gradients.contiguous(), None, result, None
+        self._call("scatter_backward", self._tables, *arrays, size=0)
         return result
 
-    def _call(self, function: str, *tensors: Tensor) -> None:
-        count = len(tensors[0])
-        if count:
-            pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
+    def backward_to_filters(
+        self, images: Tensor, filters: Tensor, gradients: Tensor, *, of_images: bool
+    ) -> tuple[Tensor | None, Tensor]:
+        """The same with learned filters: with respect to the images, if that is wanted, and to the filters' numbers."""
+        result = torch.empty_like(images, memory_format=torch.contiguous_format) if of_images else None
+        tables, sums = self._learned.filled(filters), self._learned.sums(torch.get_num_threads())
+        arrays = images.contiguous(), gradients.contiguous(), tables.weights, result, sums
+        self._call("scatter_backward", tables, *arrays, size=sums.shape[1])
+        return result, self._learned.gradient(sums)
+
+    def _call(self, function: str, tables: Tables, images: Tensor, *arrays: Tensor | None, size: int | None = None) -> None:
+        if len(images):
+            pointers = [ctypes.c_void_p(None if a is None else a.data_ptr()) for a in (images, *arrays)]
+            numbers = [ctypes.c_long(number) for number in (size, len(images)) if number is not None]
             threads = ctypes.c_int(torch.get_num_threads())
-            getattr(self._library, function)(ctypes.byref(self._tables.plan), *pointers, ctypes.c_long(count), threads)
+            getattr(self._library, function)(ctypes.byref(tables.plan), *pointers, *numbers, threads)
 
 
 def kernel_for(settings: Settings, batch: int, direction: Direction = "forward") -> Kernel:

@@ -70,7 +70,9 @@ def translation_unit(
     defined |= {"DROPPED": dropped}
     defined |= {"HEIGHT_BY_TRANSFORM": _smoothed_by_transform(padded[0], J)}
     defined |= {"WIDTH_BY_TRANSFORM": _smoothed_by_transform(padded[1], J)}
-    defined |= {"REVERSED_LANES": _list(list(reversed(range(lanes))))} | dict(constants)
+    defined |= {"REVERSED_LANES": _list(list(reversed(range(lanes))))}
+    defined |= {"EVEN_LANES": _list(list(range(0, 2 * lanes, 2))), "ODD_LANES": _list(list(range(1, 2 * lanes, 2)))}
+    defined |= constants
     head = "".join(f"#define {name} {value}\n" for name, value in defined.items())
     shared = [shared_text("image_lanes.h")] if layout == "images" else []
     foundation = [shared_text("tables.h"), text_of("vectors.cpp"), transpose_function(lanes)]

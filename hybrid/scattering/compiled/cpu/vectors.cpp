@@ -41,6 +41,18 @@ static inline ALWAYS_INLINE Vector square_root(Vector v) {
 }
 static inline ALWAYS_INLINE Vector modulus(Vector re, Vector im) { return square_root(re * re + im * im); }
 
+// Lane i is the sum of the lanes of v[i]; v is written over.
+static inline ALWAYS_INLINE Vector lane_sums(Vector* v) {
+#pragma GCC unroll 4
+  for (int pairs = LANES / 2; pairs; pairs /= 2)
+#pragma GCC unroll 8
+    for (int i = 0; i < pairs; i++) {
+      const Vector a = v[2 * i], b = v[2 * i + 1];
+      v[i] = SHUFFLE(a, b, EVEN_LANES) + SHUFFLE(a, b, ODD_LANES);
+    }
+  return v[0];
+}
+
 static inline ALWAYS_INLINE Alias alias_at(const Fold& f, int e) { return Alias{f.offset[e], f.re[e], f.im[e]}; }
 
 // A circular signal in a buffer: [lead copies of its end][size elements][copies of its beginning], so that no window wraps.

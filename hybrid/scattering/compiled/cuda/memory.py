@@ -118,7 +118,7 @@ def _spectra(settings: Settings, bank: MorletBank) -> tuple[_Scales, _Scales]:
 
 def _filter(spectrum: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The arrays of a Filter."""
-    count, base, offset, re, im = image_fold(spectrum, step, LANES)
+    count, base, offset, re, im = image_fold(filter_weights(spectrum), step, LANES)
     words = np.stack([offset, re.view(np.int32), im.view(np.int32), np.zeros_like(offset)], -1)
     return count, base, words
 

@@ -1,0 +1,64 @@
+"""The tables of filters that come with each call: where the weights of learned wavelets stand in the lists of compiled code."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hybrid.scattering.compiled.tables import Plan, Tables, image_fold, make_lowpass_tables, pointer, row_fold
+from hybrid.scattering.geometry import Settings
+from hybrid.scattering.torch_engine import levels_of
+
+_FLOAT = 4  # bytes
+
+
+class LearnedTables:
+    """The tables of one transform without its filters, which are one row of numbers.
+
+    The numbers are the (L, H / 2^level, W / 2^level) multipliers of each (j, level) of `levels_of`, one after the other. None is
+    left out, whatever its value, because training may change each.
+    """
+
+    def __init__(self, settings: Settings, lanes: int, *, by_rows: bool) -> None:
+        self._tables = make_lowpass_tables(settings)
+        fold, L, J = row_fold if by_rows else image_fold, settings.L, settings.J
+        rows, sources, signs, begin, entries = [], [], [], 0, 0
+        numbers: dict[tuple[int, int], int] = {}  # of the Fold of the first angle
+        for j, level in levels_of(settings):
+            height, width = (side >> level for side in settings.padded)
+            positions = np.arange(1, height * width + 1).reshape(height, width)  # 0 fills up a vector's lanes
+            *lists, re, im = fold(positions, 2 ** (j - level), lanes)
+            addresses = [pointer(self._tables.kept, values) for values in lists]
+            numbers[j, level] = len(rows)
+            for _ in range(L):
+                rows.append([*addresses, *[_FLOAT * entries] * 3])
+                sources.append(np.where(re > 0, re - 1 + begin, 0).astype(np.int64))
+                signs.append(np.stack([np.sign(re), np.sign(im)]))
+                begin, entries = begin + height * width, entries + len(re)
+        self.size, self._rows = begin, np.array(rows, np.uint64)
+        self._source = torch.from_numpy(np.concatenate(sources))
+        self._present, self._sign = torch.from_numpy(np.concatenate(signs, -1)).float().contiguous()
+        angles = np.arange(L)
+        self._first = np.concatenate([numbers[j, 0] + angles for j in range(J)])
+        pairs = [(j2, j1) for j1 in range(J) for j2 in range(J)]  # of which those with j2 ≤ j1 are not read
+        self._second = np.concatenate([numbers.get(pair, 0) + angles for pair in pairs])
+
+    def filled(self, filters: Tensor) -> Tables:
+        """The tables for these numbers, float32."""
+        numbers = filters.detach()[self._source]
+        re, im = numbers * self._present, numbers * self._sign
+        rows = self._rows.copy()
+        rows[:, 3:] += np.array([weights.data_ptr() for weights in (re, im, self._sign)], np.uint64)
+        tables = Tables(Plan.from_buffer_copy(self._tables.plan), [im, self._tables], weights=re)
+        tables.plan.first = pointer(tables.kept, rows[self._first])
+        tables.plan.second = pointer(tables.kept, rows[self._second])
+        return tables
+
+    def sums(self, threads: int) -> Tensor:
+        """Zeros, to which each thread adds the gradients of the weights."""
+        return torch.zeros(threads, len(self._source))
+
+    def gradient(self, sums: Tensor) -> Tensor:
+        """What `sums` became, where lanes are images -> the gradient of the numbers."""
+        return torch.empty(self.size).index_copy_(0, self._source, sums.sum(0))
