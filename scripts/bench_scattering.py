@@ -9,9 +9,10 @@ shows until the device has finished, and suffers from whatever else the machine 
 divided by the threads, and suffers less. × is kymatio's median divided by the engine's. MB is by how much one call raises a
 process's peak memory (Linux), or what torch has given out of a GPU's, results included. l2 and worst are the relative errors
 over all coefficients and of the worst channel, against kymatio's code in float64. cifar-learned trains the wavelets: filters
-made, transform, gradients to their parameters; kymatio is its transform under autograd, torch is LearnedScattering2D, and cpu or
-cuda is the fixed transform, forward and backward. The exit code is 1 if an engine of this
-package misses l2 ≤ 3e-7 or worst ≤ 1e-6. Where pytorch_wavelets is installed, two of its layers (dtcwt) are measured beside J=2.
+made, transform, gradients to their parameters. There kymatio is its transform under autograd, torch and cpu are those engines
+of LearnedScattering2D, and fixed is the compiled transform that learns nothing, forward and backward to the images. The exit
+code is 1 if an engine of this package misses l2 ≤ 3e-7 or worst ≤ 1e-6. Where pytorch_wavelets is installed, two of its layers
+(dtcwt) are measured beside J=2.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class Options:
 
     cases: tuple[str, ...] = option(f"of {', '.join(CASES)}", default=tuple(CASES))
     device: Literal["cpu", "cuda"] = option("where the images are", default="cpu")
-    engines: tuple[Literal["kymatio", "torch", "cpu", "cuda", "dtcwt"], ...] | None = option(
-        "which; null: kymatio, torch, the device's own, and dtcwt if it is installed", default=None
+    engines: tuple[Literal["kymatio", "torch", "cpu", "cuda", "fixed", "dtcwt"], ...] | None = option(
+        "which; null: all that the device has, and dtcwt if it is installed", default=None
     )
     rounds: int = option("calls of each engine in a case", default=9)
     seconds: float = option("a case ends after this time, but not before three rounds", default=60.0)
@@ -87,7 +88,7 @@ class Options:
         other = {"cpu": "cuda", "cuda": "cpu"}[self.device]
         if other in self.chosen:
             raise UserError(
-                f"engines={other} computes nothing with device={self.device}. Valid: kymatio, torch, {self.device}, dtcwt."
+                f"engines={other} computes nothing with device={self.device}. Valid: kymatio, torch, {self.device}, fixed, dtcwt."
             )
         if "dtcwt" in self.chosen and not has_peer():
             raise UserError("engines=dtcwt needs pytorch_wavelets: pip install pytorch_wavelets 'setuptools<81'")
@@ -99,7 +100,7 @@ class Options:
         """The engines to measure."""
         if self.engines is not None:
             return self.engines
-        return ("kymatio", "torch", self.device, *["dtcwt"] * has_peer())
+        return ("kymatio", "torch", self.device, "fixed", *["dtcwt"] * has_peer())
 
 
 @command(Options)
@@ -125,9 +126,7 @@ def measure(name: str, options: Options) -> list[dict[str, Any]]:
     """One row per engine."""
     case = CASES[name]
     images = make_images(case).to(options.device)
-    engines = [
-        engine for engine in options.chosen if engine != "dtcwt" or (case.J, case.order, case.learned) == (2, 2, False)
-    ]
+    engines = [engine for engine in options.chosen if _has(case, engine)]
     modules = {engine: make(case, engine).to(options.device) for engine in engines}
     functions = {engine: call(module, case, images) for engine, module in modules.items()}
     times = alternate(functions, options)
@@ -146,6 +145,13 @@ def measure(name: str, options: Options) -> list[dict[str, Any]]:
             row["memory_mb"] = memory_in_new_process(name, engine, options.threads)
         rows.append(row)
     return rows
+
+
+def _has(case: Case, engine: str) -> bool:
+    """Whether an engine computes a case as no other engine does."""
+    if engine == "dtcwt":
+        return (case.J, case.order, case.learned) == (2, 2, False)
+    return engine != ("cuda" if case.learned else "fixed")
 
 
 def alternate(functions: dict[str, Callable[[], object]], options: Options) -> dict[str, tuple[float, float]]:

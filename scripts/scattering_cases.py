@@ -28,8 +28,8 @@ COLOURS = 3
 class Case:
     """A batch of colour images side × side; gradient: forward, and backward to the images; learned: to the filters instead.
 
-    The wavelets of a learned case are parameters, of which the filters are made in every call. The compiled engines cannot do
-    that: beside it they show how long the fixed transform takes, forward and backward to the images.
+    The wavelets of a learned case are parameters, of which the filters are made in every call. Its engine "fixed" is the
+    fixed transform in compiled code, forward and backward to the images.
     """
 
     side: int
@@ -82,9 +82,11 @@ def make(case: Case, engine: str) -> nn.Module:
         from pytorch_wavelets import ScatLayer
 
         return nn.Sequential(ScatLayer(), ScatLayer())
-    if case.learned and engine in ("kymatio", "torch"):
-        learned = LearnedScattering2D(case.J, (case.side, case.side), max_order=case.order)
-        return learned if engine == "torch" else LearnedKymatio(learned)
+    if case.learned and engine != "fixed":
+        own = "torch" if engine == "kymatio" else engine
+        learned = LearnedScattering2D(case.J, (case.side, case.side), max_order=case.order, engine=own)
+        return LearnedKymatio(learned) if engine == "kymatio" else learned
+    engine = "auto" if engine == "fixed" else engine
     try:
         return Scattering2D(case.J, (case.side, case.side), max_order=case.order, engine=engine)
     except ImportError as error:

@@ -21,7 +21,7 @@ from hybrid.scattering import (
     Scattering2D,
 )
 from hybrid.scattering.geometry import Boundary
-from hybrid.scattering.learned import Form, Init
+from hybrid.scattering.learned import Form, Init, LearnedEngineName
 from hybrid.scattering.rotation import Normalization, Output, RotationEngineName
 
 
@@ -75,9 +75,16 @@ class LearnedScattering(nn.Module):
         form: Form = "canonical",
         init: Init = "tight_frame",
         bounds: bool = True,
+        engine: LearnedEngineName = "auto",
     ) -> None:
         super().__init__()
-        chosen: dict[str, Any] = {"max_order": max_order, "form": form, "init": init, "bounds": bounds}
+        chosen: dict[str, Any] = {
+            "max_order": max_order,
+            "form": form,
+            "init": init,
+            "bounds": bounds,
+            "engine": engine,
+        }
         self.transform = _transform(
             lambda octaves, sides: LearnedScattering2D(octaves, sides, L, **chosen), image_shape, J
         )

@@ -61,6 +61,7 @@ _AS_BEFORE: dict[str, Any] = {
 _OF_FRONTEND: dict[str, dict[str, Any]] = {
     "hybrid.models.frontends.Scattering": {"model.frontend.boundary": "reflect"},
     "hybrid.models.frontends.RotoTranslation": {"model.frontend.engine": "auto"},
+    "hybrid.models.frontends.LearnedScattering": {"model.frontend.engine": "auto"},
 }
 _PARTS = (
     "data",

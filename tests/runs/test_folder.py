@@ -201,6 +201,16 @@ def test_the_hash_of_a_configuration_is_that_of_its_values(configure):
     assert identity(cfg) == run_identity._AS_BEFORE | plain and plain["schedule.milestones"] == ["30%", "60%", "80%"]
 
 
+def test_a_front_end_without_a_choice_of_engine_was_auto(configure):
+    learned = configure("model=scat_linear", "model/frontend=scattering_learned")
+    before = configure("model=scat_linear", "model/frontend=scattering_learned", "~model.frontend.engine")
+    other = configure("model=scat_linear", "model/frontend=scattering_learned", "model.frontend.engine=torch")
+    assert run_name(learned) == run_name(before) != run_name(other) and identity(learned) == identity(before)
+    assert run_name(configure("model=scat_linear")) != run_name(
+        configure("model=scat_linear", "~model.frontend.engine")
+    )
+
+
 def test_opening_writes_the_configuration_and_the_classes_and_opening_again_changes_nothing(configure):
     cfg = configure()
     folder = opened(cfg)

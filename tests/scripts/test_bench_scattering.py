@@ -46,9 +46,12 @@ def test_table_and_json(bench, tmp_path):
         ("engines=[cpu]", "must contain kymatio"),
         (
             "engines=[kymatio,gpu]",
-            "engines: 'gpu' is not kymatio or torch or cpu or cuda or dtcwt (did you mean cpu?).",
+            "engines: 'gpu' is not kymatio or torch or cpu or cuda or fixed or dtcwt (did you mean cpu?).",
         ),
-        ("engines=[kymatio,cuda]", "engines=cuda computes nothing with device=cpu. Valid: kymatio, torch, cpu, dtcwt."),
+        (
+            "engines=[kymatio,cuda]",
+            "engines=cuda computes nothing with device=cpu. Valid: kymatio, torch, cpu, fixed, dtcwt.",
+        ),
     ],
 )
 def test_mistakes_are_one_line(bench, argument, message):

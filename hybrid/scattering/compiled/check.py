@@ -15,7 +15,8 @@ from hybrid.scattering.torch_engine import TorchEngine
 
 # Errors of a working kernel are 1e-7 for values and 1e-6 to 1e-5 for gradients; those of a broken one are near 1.
 LARGEST_ERROR = 1e-3
-_STEP = 1e-4  # of the difference quotient, for pixels between 0 and 1
+# Of the difference quotient, for pixels between 0 and 1: no wave may pass through 0 on the way, where its modulus has a corner.
+_STEP = 1e-7
 
 
 class Transform(Protocol):

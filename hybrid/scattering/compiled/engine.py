@@ -16,11 +16,11 @@ from hybrid.scattering.compiled.codelets.plans import is_supported
 from hybrid.scattering.compiled.cpu.kernels import kernel_for
 from hybrid.scattering.compiled.cuda.devices import transform_for
 from hybrid.scattering.compiled.fastest_engine import speedup
-from hybrid.scattering.compiled.operator import apply
+from hybrid.scattering.compiled.operator import apply, apply_learned
 from hybrid.scattering.empty import is_exporting
 from hybrid.scattering.geometry import Settings, map_sizes
 from hybrid.scattering.spectral import is_transformed
-from hybrid.scattering.torch_engine import TorchEngine, keep_precision
+from hybrid.scattering.torch_engine import Filters, FourierEngine, TorchEngine, keep_precision, records_gradients
 
 _log = logging.getLogger(__name__)
 # Pixels of the largest padded images whose gradient is compiled: it keeps some 100 bytes per pixel and thread. The torch engine
@@ -50,7 +50,7 @@ class CompiledEngine(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, H, W) -> (B, P, h, w)."""
-        if self._suits(images) and is_usable(
+        if _suits(self.settings, images) and is_usable(
             self.settings, images.device.type, images.device.index or 0, self.devices, measured=self.measured
         ):
             return apply(images, self.settings)
@@ -62,16 +62,49 @@ class CompiledEngine(nn.Module):
             return self.torch_engine.words(device)
         return _choose(self.settings, device.type, device.index or 0, self.devices, self.measured).words
 
-    def _suits(self, images: Tensor) -> bool:
-        if images.dtype != torch.float32 or images.device.type not in ("cpu", "cuda"):
-            return False
-        if images.requires_grad and torch.is_grad_enabled() and math.prod(self.settings.padded) > _LARGEST_GRADIENT:
-            return False
-        # An exported program must run where no compiler is. An operator of torch.library has no forward derivative.
-        return not is_exporting() and not is_transformed()
-
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> CompiledEngine:
         return super()._apply(keep_precision(fn), recurse)
+
+
+class LearnedEngine(FourierEngine):
+    """`FourierEngine` in compiled code on a CPU: the code of `CompiledEngine`, with filters that come with each call.
+
+    It gives the gradients of the images and of the filters. Torch operations compute what they compute for `CompiledEngine`,
+    and everything on other devices than a CPU.
+
+    measured: compiled code must also be the faster one here.
+    """
+
+    def __init__(self, settings: Settings, *, measured: bool) -> None:
+        super().__init__(settings)
+        # the fixed engine's words, so that both are asked once
+        self.devices, self.measured = ("cpu", "cuda") if measured else ("cpu",), measured
+
+    def transform(self, images: Tensor, filters: Filters) -> Tensor:
+        """(B, H, W) -> (B, P, h, w)."""
+        if (
+            images.device.type == "cpu"
+            and _suits(self.settings, images, *filters.values())
+            and is_usable(self.settings, "cpu", 0, self.devices, measured=self.measured)
+        ):
+            return apply_learned(images, filters, self.settings)
+        return super().transform(images, filters)
+
+    def words(self, device: torch.device) -> str:
+        """Which engine computes float32 images on this device, and why."""
+        if device.type != "cpu":
+            return f"torch engine (learned wavelets on a device of type {device.type})"
+        return _choose(self.settings, "cpu", 0, self.devices, self.measured).words
+
+
+def _suits(settings: Settings, images: Tensor, *filters: Tensor) -> bool:
+    """Whether compiled code computes such a call at all."""
+    if images.dtype != torch.float32 or images.device.type not in ("cpu", "cuda"):
+        return False
+    if math.prod(settings.padded) > _LARGEST_GRADIENT and any(map(records_gradients, (images, *filters))):
+        return False
+    # An exported program must run where no compiler is. An operator of torch.library has no forward derivative.
+    return not is_exporting() and not is_transformed()
 
 
 def is_usable(

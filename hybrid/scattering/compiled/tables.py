@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from hybrid.scattering.filters import MorletBank, lowpass_spectra, morlet_bank
+from hybrid.scattering.filters import MorletBank, morlet_bank
 from hybrid.scattering.geometry import Settings, margins
 
 # What is left out, relative to the largest value. On 1/f images in float64, 1e-7 of the wavelets moves the worst channel by
@@ -60,22 +60,21 @@ def make_tables(settings: Settings, lanes: int, *, by_rows: bool, bank: MorletBa
 
     bank: other filters of the same sizes, in place of the Morlet bank.
     """
-    tables = make_lowpass_tables(settings)
     bank = bank or morlet_bank(settings.J, settings.padded, settings.L, dtype=np.float32)
+    tables = make_lowpass_tables(settings, bank.phi)
     gather = functools.partial(row_fold if by_rows else image_fold, lanes=lanes)
     tables.plan.first, tables.plan.second = _filters(settings, bank, gather, tables.kept)
     return tables
 
 
-def make_lowpass_tables(settings: Settings) -> Tables:
-    """The tables of one transform without its wavelets."""
+def make_lowpass_tables(settings: Settings, phi: tuple[tuple[np.ndarray, np.ndarray], ...]) -> Tables:
+    """The tables of one transform without its wavelets; phi: as in `MorletBank`."""
     tables = Tables(Plan())
     plan, keep = tables.plan, tables.kept
     plan.height, plan.width = settings.input_shape
     sources = [source_positions(settings, axis) for axis in (0, 1)]
     plan.source_row, plan.source_column = (pointer(keep, source) for source in sources)
     plan.angles, plan.order, plan.channels = settings.L, settings.max_order, settings.output_shape[0]
-    phi = lowpass_spectra(settings.J, settings.padded)
     for name, axis in (("vertical", 0), ("horizontal", 1)):
         windows = [
             _smoothing(keep, factors[axis], 2 ** (settings.J - level), settings.dropped)

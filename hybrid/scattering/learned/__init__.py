@@ -5,6 +5,6 @@ Read in this order: `morlet` (the spectra as functions of the parameters), `boun
 """
 
 from hybrid.scattering.learned.banks import Form, Init
-from hybrid.scattering.learned.module import LearnedScattering2D
+from hybrid.scattering.learned.module import LearnedEngineName, LearnedScattering2D
 
-__all__ = ["Form", "Init", "LearnedScattering2D"]
+__all__ = ["Form", "Init", "LearnedEngineName", "LearnedScattering2D"]

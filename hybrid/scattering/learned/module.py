@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from hybrid.scattering.geometry import Boundary, ScatteringError, check_word, tr
 from hybrid.scattering.learned.banks import Form, Init, make_bank
 from hybrid.scattering.module import Scattering2D
 from hybrid.scattering.torch_engine import Filters, FourierEngine, levels_of
+
+LearnedEngineName = Literal["auto", "torch", "cpu"]
 
 
 class LearnedScattering2D(Scattering2D):
@@ -26,9 +28,9 @@ class LearnedScattering2D(Scattering2D):
         >>> scattering.bank.width.grad.shape
         torch.Size([2, 8])
 
-    The filters are made of the parameters in every call, so a gradient reaches these; the low-pass is fixed. It computes with
-    torch operations. The parameters are in `bank`, and the properties `orientation`, `frequency`, `width` and `slant` give
-    their physical values. Source: Gauthier et al., "Parametric Scattering Networks", CVPR 2022.
+    The filters are made of the parameters in every call, so a gradient reaches these; the low-pass is fixed. The parameters
+    are in `bank`, and the properties `orientation`, `frequency`, `width` and `slant` give their physical values. Source:
+    Gauthier et al., "Parametric Scattering Networks", CVPR 2022.
 
     Args:
         J: the largest scale is 2^J pixels; 1 ≤ J and 2^J ≤ min(H, W).
@@ -42,6 +44,8 @@ class LearnedScattering2D(Scattering2D):
         init: "tight_frame" begins as the fixed bank. "random" draws all four parameters as the authors did, most of which are
             then far too wide; "random_orientation" draws the orientations only. torch's seed decides the draws.
         bounds: keeps width, frequency and slant within intervals. False lets them take any value.
+        engine: "auto" takes the code that is compiled for `Scattering2D`'s "cpu" where that is the fastest, else "torch"; "cpu"
+            and "torch" are the two by name. float64 and other devices are computed by torch operations.
 
     Raises:
         ScatteringError: parameters or images do not fit, or a setting has no effect with the form. It is a ValueError.
@@ -58,11 +62,13 @@ class LearnedScattering2D(Scattering2D):
         form: Form = "canonical",
         init: Init = "tight_frame",
         bounds: bool = True,
+        engine: LearnedEngineName = "auto",
     ) -> None:
         check_word("form", form, get_args(Form))
         check_word("init", init, get_args(Init))
+        check_word("engine of learned wavelets", engine, get_args(LearnedEngineName))
         bounds = truth(bounds, "bounds")
-        super().__init__(J, shape, L, max_order, boundary=boundary, engine="torch")
+        super().__init__(J, shape, L, max_order, boundary=boundary, engine=engine)
         self.form, self.init, self.bounds = form, init, bounds
         self.bank: nn.Module = make_bank(self.settings, form=form, init=init, bounds=bounds)
 
@@ -121,7 +127,11 @@ class LearnedScattering2D(Scattering2D):
         return self.bank.physical(name)
 
     def _make_engine(self) -> nn.Module:
-        return FourierEngine(self.settings)
+        if self.engine_name == "torch":
+            return FourierEngine(self.settings)
+        from hybrid.scattering.compiled.engine import LearnedEngine
+
+        return LearnedEngine(self.settings, measured=self.engine_name == "auto")
 
     def _transformed(self, images: Tensor) -> Tensor:
         return self.engine.transform(images, self._multipliers(images.dtype))

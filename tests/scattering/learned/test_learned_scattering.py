@@ -1,4 +1,5 @@
 import copy
+import functools
 import math
 import pickle
 
@@ -6,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid import LearnedScattering2D, Scattering2D
+import hybrid
+from hybrid import Scattering2D
 from hybrid.scattering import ScatteringError, TorchScattering2D
 from hybrid.scattering.learned.bounds import Interval
 from hybrid.scattering.learned.morlet import Wavelets, morlet_spectra, quadratic_form, rotated
 
+# By torch operations: tests/scattering/compiled/test_learned_engine.py compares compiled code with them.
+LearnedScattering2D = functools.partial(hybrid.LearnedScattering2D, engine="torch")
 FORMS = ("canonical", "equivariant", "pixelwise")
 
 

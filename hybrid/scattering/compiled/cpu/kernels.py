@@ -54,7 +54,7 @@ class Kernel:
         return LearnedTables(self.settings, self.lanes, by_rows=self.layout == "rows")
 
     def forward(self, images: Tensor, filters: Tensor | None = None) -> Tensor:
-        """(B, H, W) float32 on the CPU -> (B, P, h, w). filters: numbers as `LearnedTables` takes them, in place of the fixed ones."""
+        """(B, H, W) float32 on the CPU -> (B, P, h, w). filters: those of `LearnedTables`, in place of the fixed ones."""
         coefficients = images.new_empty(len(images), *self.settings.output_shape)
         tables = self._tables if filters is None else self._learned.filled(filters)
         self._call("scatter", tables, images.contiguous(), coefficients)
@@ -69,15 +69,17 @@ class Kernel:
 
     def backward_to_filters(
         self, images: Tensor, filters: Tensor, gradients: Tensor, *, of_images: bool
-    ) -> tuple[Tensor | None, Tensor]:
-        """The same with learned filters: with respect to the images, if that is wanted, and to the filters' numbers."""
-        result = torch.empty_like(images, memory_format=torch.contiguous_format) if of_images else None
+    ) -> tuple[Tensor, Tensor]:
+        """The same with learned filters: with respect to the images (else an empty tensor), and to the filters' numbers."""
+        result = torch.empty_like(images, memory_format=torch.contiguous_format) if of_images else images.new_empty(0)
         tables, sums = self._learned.filled(filters), self._learned.sums(torch.get_num_threads())
-        arrays = images.contiguous(), gradients.contiguous(), tables.weights, result, sums
+        arrays = images.contiguous(), gradients.contiguous(), tables.weights, result if of_images else None, sums
         self._call("scatter_backward", tables, *arrays, size=sums.shape[1])
         return result, self._learned.gradient(sums)
 
-    def _call(self, function: str, tables: Tables, images: Tensor, *arrays: Tensor | None, size: int | None = None) -> None:
+    def _call(
+        self, function: str, tables: Tables, images: Tensor, *arrays: Tensor | None, size: int | None = None
+    ) -> None:
         if len(images):
             pointers = [ctypes.c_void_p(None if a is None else a.data_ptr()) for a in (images, *arrays)]
             numbers = [ctypes.c_long(number) for number in (size, len(images)) if number is not None]

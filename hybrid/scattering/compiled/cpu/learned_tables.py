@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from hybrid.scattering.compiled.tables import Plan, Tables, image_fold, make_lowpass_tables, pointer, row_fold
+from hybrid.scattering.filters import lowpass_spectra
 from hybrid.scattering.geometry import Settings
 from hybrid.scattering.torch_engine import levels_of
 
@@ -21,7 +22,7 @@ class LearnedTables:
     """
 
     def __init__(self, settings: Settings, lanes: int, *, by_rows: bool) -> None:
-        self._tables = make_lowpass_tables(settings)
+        self._tables = make_lowpass_tables(settings, lowpass_spectra(settings.J, settings.padded))
         fold, L, J = row_fold if by_rows else image_fold, settings.L, settings.J
         rows, sources, signs, begin, entries = [], [], [], 0, 0
         numbers: dict[tuple[int, int], int] = {}  # of the Fold of the first angle
