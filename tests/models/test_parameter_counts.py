@@ -44,6 +44,8 @@ COUNTS = [
     ("scat_cnn", C32, 10, [], 21_848_048),
     ("scat_sle", C224, 1000, [], 13_480_296),
     ("vgg16", C32, 10, [], 15_254_602),
+    ("hierarchical_cnn", C32, 10, [], 102_330),
+    ("hierarchical_cnn", C32, 10, ["model.head.factorised=true"], 360_522),
     ("resnet18", C224, 1000, [], 11_689_512),
     ("regular_cnn", C32, 10, ["model.head.width=16"], 28_250),
     ("regular_cnn", C32, 10, [], 111_786),
