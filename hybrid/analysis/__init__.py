@@ -25,16 +25,17 @@ if TYPE_CHECKING:  # for editors, type checkers and the site
     from hybrid.analysis.result import Analysis
     from hybrid.analysis.separation import Separation, class_separation
     from hybrid.analysis.settings import AnalysisSettings
+    from hybrid.analysis.shift_consistency import ShiftConsistency, measure_shift_consistency
     from hybrid.analysis.spectra import ClassSpectra, class_spectra
     from hybrid.analysis.stability import Stability, measure_stability
 
 __all__ = [
     "PERTURBATIONS", "Analysis", "AnalysisSettings", "BoundaryCounts", "ClassDistances", "ClassSpectra",
     "ContractionRatios", "Features", "FisherRatio", "JacobianNorms", "Layer", "Neighbours", "Pairs", "Separation",
-    "Stability", "Standardizer", "analyse", "boundary_counts", "class_distances", "class_separation", "class_spectra",
-    "collect", "contraction_ratios", "distances_of", "fisher_ratio", "jacobian_norm", "knn_accuracy", "layers_of",
-    "measure_stability", "nearest_neighbours", "observe", "pair_distances", "perturb", "pooled", "probe_accuracies",
-    "released_boundary_counts", "saliency", "sample_pairs",
+    "ShiftConsistency", "Stability", "Standardizer", "analyse", "boundary_counts", "class_distances", "class_separation",
+    "class_spectra", "collect", "contraction_ratios", "distances_of", "fisher_ratio", "jacobian_norm", "knn_accuracy",
+    "layers_of", "measure_shift_consistency", "measure_stability", "nearest_neighbours", "observe", "pair_distances",
+    "perturb", "pooled", "probe_accuracies", "released_boundary_counts", "saliency", "sample_pairs",
 ]  # fmt: skip
 
 _MODULES = {
@@ -54,6 +55,7 @@ _MODULES = {
     "gradients": ("saliency",),
     "separation": ("Separation", "class_separation"),
     "settings": ("AnalysisSettings",),
+    "shift_consistency": ("ShiftConsistency", "measure_shift_consistency"),
     "spectra": ("ClassSpectra", "class_spectra"),
     "stability": ("Stability", "measure_stability"),
 }

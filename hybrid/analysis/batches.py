@@ -100,6 +100,7 @@ def _measure_sample(work: Measurements, images: Images) -> dict[str, Stability]:
     pictures, labels = (each.to(device) for each in sample)
     work.measure_maps(images.preprocessing(pictures), labels)
     work.measure_rotation(pictures, images.preprocessing)
+    work.measure_shifts(pictures, images.preprocessing)
     return work.measure_stability(pictures, images.preprocessing)
 
 

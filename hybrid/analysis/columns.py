@@ -19,6 +19,7 @@ from hybrid.analysis.jacobian import JacobianNorms
 from hybrid.analysis.layers import Layer
 from hybrid.analysis.rotation import RotationChange
 from hybrid.analysis.separation import Separation
+from hybrid.analysis.shift_consistency import ShiftConsistency
 from hybrid.analysis.spectra import ClassSpectra
 
 _SPECTRA = 20_000  # eigenvalues that are kept of each layer; above it, their mean over the classes
@@ -33,6 +34,7 @@ _ORDER = (
     "jacobian",
     "stability",
     "rotation",
+    "shift_consistency",
 )
 OF_VECTORS = ("classes", "spectra", "separation", "boundary", "probe")  # measured on one vector per image
 
@@ -125,6 +127,11 @@ def _rotation(found: RotationChange) -> tuple[Numbers, Arrays]:
     return {"change": float(medians.mean())}, {"angles": found.angles, "change": medians}
 
 
+def _shift_consistency(found: ShiftConsistency) -> tuple[Numbers, Arrays]:
+    rates = {"flips": found.flip_rate, "diagonal_flips": found.diagonal_flip_rate}
+    return rates, {"flips": found.flips.double().mean(1)}
+
+
 _PREFIX = {"released_boundary": "boundary", "probes": "probe"}
 _KEPT: Mapping[str, Callable[[Any], tuple[Numbers, Arrays]]] = {
     "contraction": _ratios,
@@ -137,4 +144,5 @@ _KEPT: Mapping[str, Callable[[Any], tuple[Numbers, Arrays]]] = {
     "probes": lambda accuracies: (accuracies, {}),
     "jacobian": _jacobian,
     "rotation": _rotation,
+    "shift_consistency": _shift_consistency,
 }

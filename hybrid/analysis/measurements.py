@@ -27,6 +27,7 @@ from hybrid.analysis.result import Analysis
 from hybrid.analysis.rotation import measure_rotation
 from hybrid.analysis.separation import class_separation
 from hybrid.analysis.settings import AnalysisSettings
+from hybrid.analysis.shift_consistency import measure_shift_consistency
 from hybrid.analysis.spectra import class_spectra
 from hybrid.analysis.stability import Stability, measure_stability
 from hybrid.errors import UserError
@@ -203,6 +204,24 @@ class Measurements:
                 own.add("rotation", found[name])
             else:
                 self.problems.append(f"{name}: rotation: all images are alike, so there is no distance to compare with")
+
+    def measure_shifts(self, images: Tensor, preprocessing: Callable[[Tensor], Tensor]) -> None:
+        """Measure how often the class changes when the images move by one pixel; it is kept with the logits."""
+        name = next((layer.name for layer in self.layers if layer.kind == "logits"), None)
+        if "shift_consistency" not in self.measures:
+            return
+        if name is None:
+            self.problems.append("shift_consistency: it is measured at the logits, which are not among the layers")
+            return
+        self.host.say("shift consistency")
+
+        def outputs(pictures: Tensor) -> Tensor:
+            self._go_on()
+            return self._observe(preprocessing(pictures))[name]
+
+        chosen = images[: self.settings.stability_images]
+        compute = partial(measure_shift_consistency, outputs, chosen, batch_size=_BLOCK)
+        self._try(name, "shift_consistency", compute)
 
     def _table(self, name: str, values: Tensor) -> Neighbours | None:
         """Neighbours enough for every measure that wants them; None if there is none or it cannot be made."""

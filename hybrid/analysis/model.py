@@ -57,7 +57,8 @@ def analyse(
         batch_size: images at a time, where images is no DataLoader.
         say: is called with a line before each measurement.
         **settings: the other fields of `AnalysisSettings`, by name: layers, measures (of "contraction", "classes",
-            "spectra", "separation", "boundary", "released_boundary", "probes", "jacobian", "stability", "rotation"; by default
+            "spectra", "separation", "boundary", "released_boundary", "probes", "jacobian", "stability", "rotation",
+            "shift_consistency"; by default
             all but the three last and "released_boundary"), neighbours (the largest k of the boundary counts, 30),
             pooling, seed, …
 

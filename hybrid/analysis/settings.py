@@ -20,6 +20,7 @@ Measure = Literal[
     "jacobian",
     "stability",
     "rotation",
+    "shift_consistency",
 ]
 Probe = Literal["1nn", "knn", "linear", "svm"]
 Pooling = Literal["average", "flatten"]
@@ -45,8 +46,9 @@ class AnalysisSettings:
     svm_images: training images of "svm", whose time grows with the square of their number; None: all.
     pairs: pairs of images for the contraction ratios, drawn among `pair_images` images.
     jacobian_images: images at which the Jacobian is measured. jacobian_iterations: of its Lanczos iteration, at most.
-    stability: kinds of perturbation, each with its usual strengths. stability_images: how many images are perturbed, and
-        turned by "rotation", which compares averages over positions with the distance of two images.
+    stability: kinds of perturbation, each with its usual strengths. stability_images: how many images are perturbed, moved by
+        one pixel for "shift_consistency", and turned by "rotation", which compares averages over positions with the distance of
+        two images.
     memory_mib: the most memory for a block of distances, in MiB. seed: of all random choices, at least 0.
 
     Raises UserError for an unknown name and a number out of its range.
@@ -99,6 +101,7 @@ class AnalysisSettings:
         """How many images are measured as they are, not as vectors: the most that one of these measures wants."""
         wanted = {"contraction": self.pair_images, "jacobian": self.jacobian_images}
         wanted |= {"stability": self.stability_images if self.stability else 0, "rotation": self.stability_images}
+        wanted["shift_consistency"] = self.stability_images
         return max((count for measure, count in wanted.items() if measure in self.measures), default=0)
 
     def without_classes(self) -> AnalysisSettings:
@@ -126,5 +129,5 @@ def _check_names(setting: str, names: Iterable[str], valid: Iterable[str]) -> No
 
 
 _VALID = {"measures": get_args(Measure), "probes": get_args(Probe), "stability": KINDS}
-_OF_CLASSES = {"classes", "spectra", "separation", "boundary", "released_boundary", "probes"}
+_OF_CLASSES = {"classes", "spectra", "separation", "boundary", "released_boundary", "probes", "shift_consistency"}
 _BY_NEIGHBOURS = {"separation", "boundary", "released_boundary"}

@@ -19,7 +19,7 @@ from hybrid.scattering import TorchScattering2D
 EVERYTHING = AnalysisSettings(
     measures=[
         "contraction", "classes", "spectra", "separation", "boundary", "released_boundary", "probes", "jacobian",
-        "stability", "rotation",
+        "stability", "rotation", "shift_consistency",
     ],
     probes=["1nn", "linear"], neighbours=5, pairs=40, pair_images=30, jacobian_images=2, jacobian_iterations=5,
     stability=["translate", "noise"], stability_images=3,
@@ -78,10 +78,11 @@ def test_every_layer_has_every_measure(analysis):
     assert analysis.about["images"] == 60 and analysis.about["test_images"] == 20 and analysis.problems == []
     measures = {"contraction", "step", "classes", "spectra", "separation", "boundary", "probe", "jacobian", "rotation"}
     for row in analysis.rows():
-        assert {name.partition(".")[0] for name in row if "." in name} == measures
+        own = measures | ({"shift_consistency"} if row["layer"] == "logits" else set())
+        assert {name.partition(".")[0] for name in row if "." in name} == own
         assert {"probe.1nn", "probe.linear"} < set(row)
         kept = {name.partition(".")[0] for name in analysis.arrays_of(row["layer"])}
-        assert kept == measures - {"probe"} | {"stability"}
+        assert kept == own - {"probe"} | {"stability"}
         assert analysis.array(row["layer"], "boundary.released") is not None
     assert set(analysis.about["stability"]) == {"translate", "noise"}
     assert np.allclose(analysis.array("pixels", "contraction.same"), 1)
