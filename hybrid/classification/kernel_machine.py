@@ -10,7 +10,7 @@ dimensions that scattering coefficients have some ten times slower than matrix p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -38,7 +38,7 @@ class KernelMachine:
     takes_several_vectors: ClassVar[bool] = False
     kernel: Literal["rbf", "linear"]
     C: Positive | tuple[Positive, ...]
-    gamma: Positive | None
+    gamma: Positive | tuple[Positive, ...] | None
     folds: Annotated[int, Range(2, 2**31 - 1)]
 
     def __post_init__(self) -> None:
@@ -49,9 +49,11 @@ class KernelMachine:
             )
         if len(set(self.candidates)) < len(self.candidates):
             raise UserError(f"{self.place}.C={_listed(self.C)} is not valid: it names a number twice.")
+        if isinstance(self.gamma, tuple) and len(set(self.gamma)) < max(len(self.gamma), 1):
+            raise UserError(f"{self.place}.gamma={_listed(self.gamma)} is not valid: it must name numbers, each once.")
         if self.kernel == "linear" and self.gamma is not None:
             raise UserError(
-                f"{self.place}.gamma={self.gamma} has no effect with {self.place}.kernel=linear: {self.both_linear}."
+                f"{self.place}.gamma={_listed(self.gamma)} has no effect with {self.place}.kernel=linear: {self.both_linear}."
             )
         if self.kernel == "rbf" and self.gamma is None:
             raise UserError(f"{self.place}.gamma=null is not valid: it must be a number above 0.")
@@ -63,8 +65,13 @@ class KernelMachine:
 
     @property
     def searches(self) -> bool:
-        """Whether C is to be chosen."""
-        return len(self.candidates) > 1
+        """Whether C or gamma is to be chosen."""
+        return len(self.candidates) > 1 or len(self.gammas) > 1
+
+    @property
+    def gammas(self) -> tuple[float | None, ...]:
+        """The values of gamma, in increasing order; None stands for the linear kernel."""
+        return tuple(sorted(self.gamma)) if isinstance(self.gamma, tuple) else (self.gamma,)
 
     def fit(self, train: Tensor, labels: Tensor, *, seed: int) -> Fitted:
         """Fit to features (N, D) and their classes (N,)."""
@@ -101,7 +108,8 @@ class SupportVectorMachine(KernelMachine):
 class Fitted:
     """A support vector machine, and how its C was chosen.
 
-    accuracies: C -> accuracy in % over all folds, each predicted by the others; empty where there was one candidate.
+    settings: with the gamma that was chosen. accuracies: C -> accuracy in % over all folds, each predicted by the others; empty
+    where there was one candidate. gammas: gamma -> the best of these accuracies; empty where one gamma was given.
     """
 
     settings: KernelMachine
@@ -109,6 +117,7 @@ class Fitted:
     accuracies: dict[float, float]
     train: Tensor
     machine: SVC
+    gammas: dict[float, float] = field(default_factory=dict)
 
     @property
     def support_vectors(self) -> int:
@@ -123,6 +132,7 @@ class Fitted:
             "cross_validation": self.accuracies.get(self.C),
             "candidates": searched or None,
             "support_vectors": self.support_vectors,
+            **({"gamma": self.settings.gamma} if self.gammas else {}),
         }
 
     def predict(self, features: Tensor) -> Tensor:
@@ -139,12 +149,17 @@ def fit(train: Tensor, labels: Tensor, settings: KernelMachine, *, seed: int = 0
     """
     classes = labels.cpu().numpy()
     _check(train, classes, settings)
-    gram = settings.gram(train, train)
-    accuracies = _cross_validate(gram, classes, settings, seed=seed) if settings.searches else {}
-    C = (
-        max(accuracies, key=accuracies.get) if accuracies else settings.candidates[0]
-    )  # of equals the first: the smallest
-    return Fitted(settings, C, accuracies, train, _machine(C).fit(gram, classes))
+    best, gammas = None, {}
+    for gamma in settings.gammas:
+        single = replace(settings, gamma=gamma)
+        gram = single.gram(train, train)
+        accuracies = _cross_validate(gram, classes, settings, seed=seed) if settings.searches else {}
+        C = max(accuracies, key=accuracies.get) if accuracies else settings.candidates[0]  # of equals the smallest
+        if len(settings.gammas) > 1:
+            gammas[gamma] = accuracies[C]
+        if best is None or accuracies[C] > best.accuracies[best.C]:
+            best = Fitted(single, C, accuracies, train, _machine(C).fit(gram, classes), gammas)
+    return best
 
 
 def bytes_needed(settings: KernelMachine, *, train: int, test: int, dimensions: int) -> int:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
 from hybrid.configuration.instantiate import instantiate, signature_of
 from hybrid.errors import UserError
+from hybrid.ranges import Count, Positive
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -41,11 +43,39 @@ class Learner(Protocol):
         """Learn from (N, D) features and their classes (N,)."""
 
 
-def logistic(*, C: float = 1.0, max_iter: int = 1000, seed: int = 0) -> LogisticRegression:
+def logistic(*, C: Positive = 1.0, max_iter: Count = 1000, seed: int = 0) -> LogisticRegression:
     """Logistic regression of all classes, whose squared weights count 1 / (2 C), by scikit-learn."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=C, max_iter=max_iter, random_state=seed)
+
+
+class _Libsvm(ClassifierMixin, BaseEstimator):
+    """scikit-learn's SVC with gamma in units of 1/D, where D is known once there are features."""
+
+    def __init__(self, C: float, gamma: float, cache: float) -> None:
+        self.C, self.gamma, self.cache = C, gamma, cache
+
+    def fit(self, X: Any, y: Any) -> _Libsvm:
+        from sklearn.svm import SVC
+
+        self.machine_ = SVC(C=self.C, gamma=self.gamma / X.shape[1], cache_size=self.cache).fit(X, y)
+        self.classes_ = self.machine_.classes_
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return self.machine_.predict(X)
+
+    def about(self) -> dict[str, Any]:
+        return {"support_vectors": int(self.machine_.n_support_.sum()), "C": self.C}
+
+
+def libsvm(*, C: Positive = 10.0, gamma: Positive = 2.0, cache: Positive = 2000.0) -> _Libsvm:
+    """A Gaussian support vector machine that computes its kernel as it goes, in `cache` MB of memory.
+
+    gamma is in units of 1/D for D features, C as in `SVC`.
+    """
+    return _Libsvm(C, gamma, cache)
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def _check_memory(plan: ClassifierPlan, model: HybridModel, data: Data) -> None:
     if free is not None and needed > free:
         raise UserError(
             f"a support vector machine of {train:,} training images needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB "
-            "are free: take fewer with data.subset.n=…"
+            f"are free: take fewer with data.subset.n=…{'' if plan.features is None else ', or classifier=libsvm'}"
         )
 
 

@@ -206,6 +206,8 @@ def _count(entry: Entry) -> str:
     finished, wanted = len(group.finished), max(folds, len(group.runs))
     others = [f"{len(group.of(state))} {state}" for state in STATES if state != "finished" and group.of(state)]
     words = str(finished) if finished == wanted else f"{finished} of {wanted}"
+    divisions = group.mean_std("splits")
+    words = words if divisions is None else f"{words}, of {divisions.mean:.0f} divisions"
     return f"{words} ({', '.join(others)})" if others else words
 
 

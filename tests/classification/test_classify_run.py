@@ -90,7 +90,7 @@ def test_a_support_vector_machine_and_a_search_say_what_they_chose(tiny):
         (["classifier=svm", "classifier.C=0"], "classifier.C=0 is not valid"),
         (
             ["classifier=svm", "classifier.kernel=linear"],
-            "classifier.gamma=0.5 has no effect with classifier.kernel=linear",
+            r"classifier.gamma=\[1,2,4\] has no effect with classifier.kernel=linear",
         ),
         (["classifier=svm", "classifier.folds=11"], "too few for classifier.folds=11"),
         (["classifier=custom", "classifier._target_=sklearn.decomposition.PCA"], "has no predict: a classifier"),

@@ -11,6 +11,7 @@ from sklearn.svm import SVC
 
 from hybrid.classification import kernel_machine
 from hybrid.classification.kernel_machine import KernelMachine, bytes_needed, fit
+from hybrid.classification.learners import libsvm
 from hybrid.errors import UserError
 
 
@@ -62,6 +63,27 @@ def test_c_is_the_best_of_a_cross_validation_on_the_training_images(digits):
     assert len(set(fitted.accuracies.values())) == 3, "the candidates differ here"
 
 
+def test_gamma_is_searched_with_c(digits):
+    (train, labels), (test, _) = digits
+    gammas, candidates = (0.1, 2.0, 20.0), (0.5, 5.0)
+    folds = StratifiedKFold(5, shuffle=True, random_state=3)
+    grid = {"gamma": [each / train.shape[1] for each in gammas], "C": candidates}
+    search = GridSearchCV(SVC(), grid, cv=folds).fit(train, labels)
+    fitted = fit(train, labels, settings(C=candidates, gamma=gammas[::-1]), seed=3)
+    assert (
+        fitted.settings.gamma / train.shape[1] == search.best_params_["gamma"] and search.best_params_["C"] == fitted.C
+    )
+    assert (
+        fitted.gammas[fitted.settings.gamma] == pytest.approx(100 * search.best_score_) == max(fitted.gammas.values())
+    )
+    assert (
+        np.array_equal(fitted.predict(test), search.predict(test)) and fitted.about()["gamma"] == fitted.settings.gamma
+    )
+    slow = libsvm(C=fitted.C, gamma=fitted.settings.gamma, cache=10).fit(train.numpy(), labels.numpy())
+    assert np.array_equal(slow.predict(test.numpy()), search.predict(test))
+    assert slow.about()["support_vectors"] == fitted.support_vectors
+
+
 def test_of_equally_good_candidates_the_smallest_is_taken(digits):
     (train, labels), _ = digits
     fitted = fit(train, labels, settings(C=(1e6, 1e4, 1e5)))
@@ -82,6 +104,8 @@ def test_the_seed_shuffles_the_folds(digits):
         ({"C": ()}, r"svm.C=\[\] is not valid"),
         ({"C": (1.0, 1.0)}, "names a number twice"),
         ({"gamma": -0.5}, "svm.gamma=-0.5 is not valid"),
+        ({"gamma": ()}, r"svm.gamma=\[\] is not valid"),
+        ({"gamma": (1.0, 1.0)}, r"svm.gamma=\[1,1\] is not valid: it must name numbers, each once"),
         ({"gamma": None}, "svm.gamma=null is not valid"),
         ({"kernel": "linear"}, "svm.gamma=0.5 has no effect with svm.kernel=linear"),
         ({"folds": 1}, "svm.folds=1 is not valid"),
