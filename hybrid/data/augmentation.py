@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from hybrid.data.randomness import torch_generator
+from hybrid.data.randomness import epoch_generator
 from hybrid.errors import UserError
 from hybrid.lazy import LazyModule
 from hybrid.ranges import Range, Share, check_ranges
@@ -137,9 +137,14 @@ class BatchAugmenter:
         """`fill`: (C,) uint8, the colour of cutout's square."""
         self.augmentation, self.fill = augmentation, fill
 
+    @property
+    def draws_any(self) -> bool:
+        """Whether there is a change that needs the table."""
+        return bool(self.augmentation.pad or self.augmentation.flip or self.augmentation.cutout)
+
     def table(self, samples: int, *, seed: int, epoch: int) -> Tensor:
         """(samples, DRAWS) float32 in [0, 1): all that is random about the images of one epoch."""
-        generator = torch_generator(seed, "augmentation", epoch)
+        generator = epoch_generator(seed, "augmentation", epoch)
         return torch.rand(samples, self.DRAWS, generator=generator)
 
     def crop_and_flip(self, images: Tensor, draws: Tensor) -> Tensor:
@@ -148,12 +153,20 @@ class BatchAugmenter:
             return images
         pad, mode = self.augmentation.pad, self.augmentation.pad_mode
         height, width = images.shape[-2:]
-        rows, rows_inside = _window(draws[:, 0], height, pad, mode)
-        columns, columns_inside = _window(draws[:, 1], width, pad, mode)
+        if height == width:
+            both = _window(draws[:, :2], height, pad, mode)
+            (rows, columns), (rows_inside, columns_inside) = (each.unbind(1) for each in both)
+        else:
+            rows, rows_inside = _window(draws[:, 0], height, pad, mode)
+            columns, columns_inside = _window(draws[:, 1], width, pad, mode)
         flipped = self.flipped(draws)[:, None]
         columns = torch.where(flipped, columns.flip(1), columns)
-        flat = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
-        result = images.flatten(2).gather(2, flat[:, None].expand(-1, images.shape[1], -1)).view(images.shape)
+        # whole rows first, and then the pixels in them: twice as fast as every pixel by a number of its own
+        count, channels = images.shape[:2]
+        first = torch.arange(0, count * channels * height, height, device=images.device)
+        rows_of_all = (first.view(count, channels, 1) + rows[:, None]).flatten()
+        result = images.reshape(-1, width).index_select(0, rows_of_all).view(images.shape)
+        result = result.gather(3, columns[:, None, None].expand(-1, channels, height, -1))
         if mode in ("zero", "after_normalize") and pad:
             columns_inside = torch.where(flipped, columns_inside.flip(1), columns_inside)
             result = result * (rows_inside[:, None, :, None] & columns_inside[:, None, None, :])
@@ -180,12 +193,12 @@ def _integers(uniforms: Tensor, count: int) -> Tensor:
 
 
 def _window(uniforms: Tensor, size: int, pad: int, mode: PadMode) -> tuple[Tensor, Tensor]:
-    """(N, size) source indices of a random window of a padded axis, and whether they lie inside the image.
+    """(…, size) source indices of a random window of a padded axis, for uniforms (…), and whether they lie inside the image.
 
     No padding is made: an index in it is reflected to the pixel that it repeats.
     """
     offsets = _integers(uniforms, 2 * pad + 1) - pad
-    index = offsets[:, None] + torch.arange(size, device=uniforms.device)
+    index = offsets[..., None] + torch.arange(size, device=uniforms.device)
     inside = (index >= 0) & (index < size)
     if mode in ("zero", "after_normalize"):
         return index.clamp(0, size - 1), inside

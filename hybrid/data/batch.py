@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hybrid.data.mixing import draw_partners
-from hybrid.data.randomness import torch_generator
+from hybrid.data.randomness import epoch_generator
 from hybrid.distributed.rank_slices import ALONE, Share, Shares
 from hybrid.errors import UserError
 from hybrid.lazy import LazyModule
@@ -131,7 +131,7 @@ class Loader(ABC):
         """(samples,) int64: positions in the split, in the order of this epoch."""
         if not self.train:
             return torch.arange(self.samples)
-        return torch.randperm(self.samples, generator=torch_generator(self.seed, "order", epoch))
+        return torch.randperm(self.samples, generator=epoch_generator(self.seed, "order", epoch))
 
     def portions(self, epoch: int, start: int, *, mixes: bool, device: torch.device | str = "cpu") -> Iterator[Portion]:
         """The portions from step `start` on, with positions on `device`, and with partners if it `mixes`."""
@@ -145,7 +145,7 @@ class Loader(ABC):
                 partners, _ = draw_partners(total, seed=self.seed, epoch=epoch, step=step)
                 yield self._with_partners(step, batch, rows, partners)
             else:
-                own = torch.cat([batch[part] for part in rows])
+                own = batch[rows[0]] if len(rows) == 1 else torch.cat([batch[part] for part in rows])
                 yield Portion(step, own, len(own), None, total)
 
     def _with_partners(self, step: int, batch: Tensor, rows: list[slice], partners: np.ndarray) -> Portion:

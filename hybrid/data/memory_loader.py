@@ -9,7 +9,7 @@ from torch import Tensor
 from hybrid.data.batch import Batch, Batching, Loader
 from hybrid.data.finish_batch import BatchFinisher
 from hybrid.data.policies import apply_seeded, make_policy
-from hybrid.data.randomness import number
+from hybrid.data.randomness import numbers
 from hybrid.data.stored import MemorySplit
 
 
@@ -28,21 +28,24 @@ class MemoryLoader(Loader):
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         place, device = self._data.images.device, self._finisher.device
-        table = self._augmenter.table(self.samples, seed=self.seed, epoch=epoch).to(place) if self.train else None
+        draws_any = self.train and self._augmenter.draws_any
+        table = self._augmenter.table(self.samples, seed=self.seed, epoch=epoch).to(place) if draws_any else None
         mixes = self.train and self._finisher.augmentation.mixes
         for portion in self.portions(epoch, start, mixes=mixes, device=place):
             positions = portion.positions
-            images = self._data.images[positions]
-            draws = None if table is None else table[positions]
-            if draws is not None:
+            # index_select is several times as fast as [positions]
+            images = self._data.images.index_select(0, positions)
+            draws = None if table is None else table.index_select(0, positions)
+            if self.train:
                 images = self._augment(images, positions, draws, epoch)
-            labels, indices = self._data.labels[positions].to(device), self._data.indices[positions].to(device)
+            labels, indices = (
+                each.index_select(0, positions).to(device) for each in (self._data.labels, self._data.indices)
+            )
             yield self._finisher.finish(images.to(device), labels, indices, portion=portion, epoch=epoch, draws=draws)
 
-    def _augment(self, images: Tensor, positions: Tensor, draws: Tensor, epoch: int) -> Tensor:
-        if not self._finisher.augmentation.crops_last:
+    def _augment(self, images: Tensor, positions: Tensor, draws: Tensor | None, epoch: int) -> Tensor:
+        if draws is not None and not self._finisher.augmentation.crops_last:
             images = self._augmenter.crop_and_flip(images, draws)
         if self._policy is not None and len(images):
-            seeds = [number(self.seed, "policy", epoch, position) for position in positions.tolist()]
-            images = apply_seeded(self._policy, images, seeds)
-        return self._augmenter.cutout(images, draws)
+            images = apply_seeded(self._policy, images, numbers(self.seed, "policy", epoch, last=positions.numpy()))
+        return images if draws is None else self._augmenter.cutout(images, draws)

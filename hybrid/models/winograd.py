@@ -58,6 +58,12 @@ class Winograd(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def suits(weight: Tensor) -> bool:
+    """Whether it is a weight (outputs, inputs, 3, 3) of so many channels that the algorithm is faster on large maps."""
+    shape = weight.shape
+    return tuple(shape[2:]) == (_FILTER, _FILTER) and min(shape[:2]) >= _FEWEST_CHANNELS
+
+
 def _pays(
     input: Tensor,
     weight: Tensor,
@@ -69,10 +75,9 @@ def _pays(
 ) -> bool:
     plain = {1, (1, 1)}
     if (
-        tuple(weight.shape[2:]) != (_FILTER, _FILTER)
+        not suits(weight)
         or input.dim() != 4
         or input.shape[1] != weight.shape[1]
-        or min(weight.shape[:2]) < _FEWEST_CHANNELS
         or groups != 1
         or not {_hashable(stride), _hashable(padding), _hashable(dilation)} <= plain
     ):

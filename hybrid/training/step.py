@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,8 @@ from hybrid.distributed.rank_slices import Share, Shares
 from hybrid.objective.losses import summed
 from hybrid.objective.objective import Objective
 from hybrid.training.settings import TrainerSettings
+
+_MOST_ADDED = 1000  # steps
 
 
 def compiled(model: nn.Module, settings: TrainerSettings) -> nn.Module:
@@ -29,9 +32,10 @@ def at_least_single(logits: torch.Tensor) -> torch.Tensor:
 
 
 class Meter:
-    """Sums of loss and hits over the steps since the last reading, kept on the device: adding to them waits for nothing.
+    """Sums of loss and hits over the steps since the last reading. Adding to them waits for nothing, and takes no time.
 
-    Each rank has its own; they are added up when they are read.
+    What a step gives stays on the device as it is, until the sums are asked for. Each rank has its own; they are added up when
+    they are read.
 
     It also remembers the first step whose loss was not finite. Without `hits`, of images that have no class, there is no
     accuracy.
@@ -39,15 +43,44 @@ class Meter:
 
     def __init__(self, device: torch.device, *, hits: bool = True) -> None:
         self.hits = hits
-        self.sums = torch.zeros(3, dtype=torch.float64, device=device)  # loss x images, hits, images
-        self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
+        self._sums = torch.zeros(3, dtype=torch.float64, device=device)  # loss x images, hits, images
+        self._bad_step = torch.full((), -1, dtype=torch.int64, device=device)
+        self._added: list[tuple[torch.Tensor, torch.Tensor | None, int, int]] = []
 
     def add(self, loss_sum: torch.Tensor, hits: torch.Tensor | None, images: int, step: int) -> None:
         """Count `images` with this summed loss and this number of right answers, in step `step` (1 is the first)."""
-        hits = torch.zeros_like(self.sums[0]) if hits is None else hits.to(self.sums)
-        self.sums += torch.stack([loss_sum.to(self.sums), hits, torch.full_like(self.sums[0], images)])
-        first = (self.bad_step < 0) & ~torch.isfinite(loss_sum)
-        self.bad_step = torch.where(first, torch.full_like(self.bad_step, step), self.bad_step)
+        self._added.append((loss_sum, hits, images, step))
+        if len(self._added) == _MOST_ADDED:
+            self._add_up()
+
+    @property
+    def sums(self) -> torch.Tensor:
+        """(3,) float64 on the device: loss x images, hits, images. Waits for the device."""
+        self._add_up()
+        return self._sums
+
+    @property
+    def bad_step(self) -> torch.Tensor:
+        """The first step whose loss was not finite, int64 on the device; -1: none. Waits for the device."""
+        self._add_up()
+        return self._bad_step
+
+    def _add_up(self) -> None:
+        """In float64 and one step after the other, as the steps were."""
+        if not self._added:
+            return
+        losses, hits, images, steps = zip(*self._added, strict=True)
+        self._added = []
+        loss, right, count = self._sums.tolist()
+        bad_step = int(self._bad_step)
+        for each, step in zip(torch.stack(losses).tolist(), steps, strict=True):
+            loss += each
+            if bad_step < 0 and not math.isfinite(each):
+                bad_step = step
+        present = [each for each in hits if each is not None]
+        right += sum(torch.stack(present).tolist()) if present else 0
+        self._sums.copy_(torch.tensor([loss, right, count + sum(images)], dtype=torch.float64))
+        self._bad_step.fill_(bad_step)
 
     def read(self) -> dict[str, float]:
         """Mean loss and accuracy (%) of all ranks since the last reading; starts again from zero. Waits for the device."""
@@ -101,11 +134,14 @@ def train_step(
         loss = nn.CrossEntropyLoss(reduction="sum", label_smoothing=settings.label_smoothing)
         objective = Objective(loss=loss)
     share = share or Shares(parts=settings.accumulation).of(len(batch.labels))
-    parts = [torch.split(tensor, share.sizes) for tensor in (batch.images, batch.targets, batch.labels)]
-    for images, targets, labels in zip(*parts, strict=True):
+    whole = batch.images, batch.targets, batch.labels
+    parts = (
+        [whole] if len(share.sizes) == 1 else zip(*(torch.split(tensor, share.sizes) for tensor in whole), strict=True)
+    )
+    for images, targets, labels in parts:
         if not len(labels) and not settings.sync_batch_norm:
             continue
-        with settings.arithmetic.on(images.device):
+        with settings.arithmetic.on(images.device, forward):
             outputs = forward(images)
         loss_sum = summed(objective.loss, at_least_single(outputs), targets)
         scaler.scale(loss_sum / share.total).backward()

@@ -11,6 +11,7 @@ from hybrid.configuration import build_record
 from hybrid.configuration.composition import compose
 from hybrid.data import Batch
 from hybrid.errors import UserError
+from hybrid.training import step
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.state import TrainState
 from hybrid.training.step import Meter, train_step
@@ -64,6 +65,16 @@ def test_the_meter_reads_means_once_and_remembers_the_first_bad_step():
     for number, loss in ((3, 1.0), (4, float("nan")), (5, 1.0), (6, float("inf"))):
         meter.add(torch.tensor(loss), torch.tensor(0), 1, number)
     assert int(meter.bad_step) == 4
+
+
+def test_the_meter_adds_more_steps_than_are_kept_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(step, "_MOST_ADDED", 3)
+    meter, losses, expected = Meter(torch.device("cpu")), torch.rand(10) / 3, torch.zeros((), dtype=torch.float64)
+    for number, loss in enumerate(losses):
+        meter.add(loss, None, 2, number)
+        expected += loss
+        assert len(meter._added) < 3
+    assert meter.sums.tolist() == [float(expected), 0, 20]  # the same roundings
 
 
 @pytest.mark.parametrize("harm", ["loss", "weight"])
