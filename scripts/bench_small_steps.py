@@ -47,7 +47,10 @@ CASES = {
         "experiment=cifar10_few_labels", "model=scat_linear", "trainer.duration='800 epochs'",
         "trainer.checkpoint_every='400 steps'",
     ),
-    "scat_wrn": ("experiment=cifar10_few_labels", "model.head.k=2", "trainer.duration='40 epochs'", "trainer.checkpoint_every='400 steps'"),
+    "scat_wrn": (
+        "experiment=cifar10_few_labels", "model.head.k=2", "trainer.duration='40 epochs'",
+        "trainer.checkpoint_every='400 steps'",
+    ),
     "scat_wrn-psn": (
         "experiment=cifar10_few_labels_psn", "model=scat_wrn_psn", "model.head.k=2", "trainer.batch_size=128",
         "trainer.duration='40 epochs'", "trainer.log_every='400 steps'", "trainer.checkpoint_every='400 steps'",

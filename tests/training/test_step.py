@@ -11,7 +11,6 @@ from hybrid.configuration import build_record
 from hybrid.configuration.composition import compose
 from hybrid.data import Batch
 from hybrid.errors import UserError
-from hybrid.training import step
 from hybrid.training.settings import TrainerSettings
 from hybrid.training.state import TrainState
 from hybrid.training.step import Meter, train_step
@@ -68,7 +67,7 @@ def test_the_meter_reads_means_once_and_remembers_the_first_bad_step():
 
 
 def test_the_meter_adds_more_steps_than_are_kept_one_after_the_other(monkeypatch):
-    monkeypatch.setattr(step, "_MOST_ADDED", 3)
+    monkeypatch.setattr("hybrid.training.step._MOST_ADDED", 3)
     meter, losses, expected = Meter(torch.device("cpu")), torch.rand(10) / 3, torch.zeros((), dtype=torch.float64)
     for number, loss in enumerate(losses):
         meter.add(loss, None, 2, number)
