@@ -38,7 +38,10 @@ from hybrid.training import trainer as trainer_module
 from hybrid.training.run import run
 
 _ROOT = Path(__file__).resolve().parents[1]
-_FEW = ("data.subset.n=100", "trainer.device=cpu", "trainer.progress=none", "loggers=[]", "analysis=none")
+_FEW = (
+    "data.subset.n=100", "trainer.device=cpu", "trainer.progress=none", "loggers=[]", "analysis=none",
+    "trainer.max_evaluation_batches=1",
+)  # fmt: skip
 CASES = {
     "scat_linear-psn": (
         "experiment=cifar10_few_labels_psn", "trainer.batch_size=128", "trainer.duration='200 epochs'", "optimizer.lr=0.06",
