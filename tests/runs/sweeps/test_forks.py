@@ -117,7 +117,8 @@ def test_runs_go_on_without_the_process_that_they_were_forked_from_and_a_new_one
     assert jobs._server is not server and ended(again).state == "finished"
     job.stop()
     assert ended(job).state in ("stopped", "killed") and (long.folder.checkpoints / "last.pt").is_file()
-    assert not long.in_use
+    while long.in_use:  # its pipe closes a moment before its last lock
+        time.sleep(0.01)
 
 
 def test_a_fork_is_waited_for_like_a_process():
