@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from hybrid.scattering.compiled import CompilerError
@@ -48,7 +49,7 @@ def check(transform: Transform) -> None:
         raise CompilerError(f"the {transform.direction} code computes wrong numbers here, relative error {error:.1e}")
 
 
-def gradient_error(engine: nn.Module, images: Tensor, weights: Tensor, gradient: Tensor) -> Tensor:
+def gradient_error(engine: Callable[[Tensor], Tensor], images: Tensor, weights: Tensor, gradient: Tensor) -> Tensor:
     """Return the error of the slope along a random direction, relative to the gradient's length.
 
     gradient: of sum(weights · engine(images)) with respect to the images.

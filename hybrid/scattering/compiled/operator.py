@@ -1,13 +1,12 @@
 """The compiled transforms as torch operators, their gradients, and what tracers need to know.
 
-hybrid::scattering has the fixed filters; hybrid::learned_scattering takes them as one row of numbers, in the order of
-`levels_of`. The other arguments are tensors and the settings as numbers, so that graphs can hold them. Second and higher
-derivatives are those of the torch engine, which recomputes everything.
+hybrid::scattering has the fixed filters; hybrid::learned_scattering takes them as one row of numbers (`as_row`). The other
+arguments are tensors and the settings as numbers, so that graphs can hold them. Second and higher derivatives are those of the
+torch engine, which recomputes everything.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,9 +14,10 @@ import torch
 from torch import Tensor
 
 from hybrid.scattering.compiled.cpu.kernels import kernel_for
+from hybrid.scattering.compiled.cpu.learned_tables import as_row, from_row
 from hybrid.scattering.compiled.cuda.devices import transform_for
 from hybrid.scattering.geometry import Settings
-from hybrid.scattering.torch_engine import Filters, FourierEngine, TorchEngine, levels_of
+from hybrid.scattering.torch_engine import Filters, FourierEngine, TorchEngine
 
 # Not torch.library.custom_op: its operators import torch._dynamo at their first call, which takes as long as torch itself.
 _library = torch.library.Library("hybrid", "FRAGMENT")
@@ -39,8 +39,7 @@ def apply(images: Tensor, settings: Settings) -> Tensor:
 
 def apply_learned(images: Tensor, filters: Filters, settings: Settings) -> Tensor:
     """(B, H, W) float32 on a CPU, filters as `FourierEngine` takes them -> (B, P, h, w), differentiable by both."""
-    row = torch.cat([filters[key][..., ::2].reshape(-1) for key in levels_of(settings)])
-    return torch.ops.hybrid.learned_scattering.default(images, row, *_numbers(settings))
+    return torch.ops.hybrid.learned_scattering.default(images, as_row(filters, settings), *_numbers(settings))
 
 
 def _numbers(settings: Settings) -> tuple[int, ...]:
@@ -130,7 +129,7 @@ def _gradient_of_learned_gradient(ctx: Any, of_images: Tensor, of_filters: Tenso
     engine = FourierEngine(settings)
 
     def coefficients(images: Tensor, row: Tensor) -> Tensor:
-        return engine.coefficients(images, _filters(row, settings), settings.L)
+        return engine.coefficients(images, from_row(row, settings), settings.L)
 
     cotangents = of_images if wanted else None, of_filters
     return *second_derivatives(coefficients, ctx.saved_tensors, *cotangents), *[None] * len(ctx.numbers)
@@ -151,16 +150,6 @@ def second_derivatives(
         wanted, given = zip(*pairs, strict=True)
         first = torch.autograd.grad(engine(*inputs), wanted, gradients, create_graph=True)
         return torch.autograd.grad(first, (*inputs, gradients), given, create_graph=further, allow_unused=True)
-
-
-def _filters(row: Tensor, settings: Settings) -> Filters:
-    """The numbers of `apply_learned` as `FourierEngine` takes them."""
-    keys = levels_of(settings)
-    shapes = [(settings.L, *(side >> level for side in settings.padded)) for _, level in keys]
-    parts = row.split([math.prod(shape) for shape in shapes])
-    return {
-        key: part.reshape(shape).repeat_interleave(2, -1) for key, part, shape in zip(keys, parts, shapes, strict=True)
-    }
 
 
 _library.impl("scattering", _forward_on_cpu, "CPU")

@@ -12,9 +12,10 @@ from torch.export import export
 from hybrid.scattering import LearnedScattering2D, ScatteringError
 from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled import engine as compiled_engine
+from hybrid.scattering.compiled.cpu import kernels
 from hybrid.scattering.compiled.cpu.compiler import find_compiler, native_lanes
 from hybrid.scattering.compiled.cpu.kernels import Kernel
-from hybrid.scattering.compiled.cpu.learned_tables import LearnedTables
+from hybrid.scattering.compiled.cpu.learned_tables import LearnedTables, as_row
 
 try:
     find_compiler()
@@ -100,11 +101,20 @@ def test_lanes_that_are_rows_read_the_same_numbers():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled_engine, "apply_learned", lambda images, filters, _: seen.append(filters) or images)
         compiled._transformed(torch.rand(1, *SHAPE))
-    row = torch.cat([filters[..., ::2].flatten() for filters in seen[0].values()])
+    row = as_row(seen[0], compiled.settings)
     assert LearnedTables(compiled.settings, 4, by_rows=True).size == len(row)
     images = torch.rand(3, *SHAPE)
     rows = Kernel(compiled.settings, native_lanes(), "rows", "forward").forward(images, row)
     torch.testing.assert_close(rows, exact(images.double()).float(), rtol=1e-5, atol=1e-6)
+
+
+def test_wrong_gradients_of_filters_are_found_when_a_library_is_loaded(monkeypatch):
+    kernel = Kernel(LearnedScattering2D(2, SHAPE, 2).settings, 4, "images", "backward")
+    kernels._check_filters(kernel)
+    right = LearnedTables.gradient
+    monkeypatch.setattr(LearnedTables, "gradient", lambda self, sums: right(self, sums.roll(1)))
+    with pytest.raises(CompilerError, match="wrong gradients of filters here, relative error"):
+        kernels._check_filters(kernel)
 
 
 def test_second_derivatives_are_those_of_torch_operations():

@@ -10,15 +10,18 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
+from hybrid.scattering.compiled import CompilerError
 from hybrid.scattering.compiled.cache import cached_file, checksum
-from hybrid.scattering.compiled.check import check
+from hybrid.scattering.compiled.check import LARGEST_ERROR, check, gradient_error
 from hybrid.scattering.compiled.cpu.compiler import load_library, native_lanes
-from hybrid.scattering.compiled.cpu.learned_tables import LearnedTables
+from hybrid.scattering.compiled.cpu.learned_tables import LearnedTables, as_row, from_row
 from hybrid.scattering.compiled.cpu.source import Layout, cpu_source
 from hybrid.scattering.compiled.source_parts import Direction
 from hybrid.scattering.compiled.tables import Tables, make_tables
 from hybrid.scattering.geometry import Settings
+from hybrid.scattering.torch_engine import TorchEngine
 
 # Maps up to which lanes are images, in padded pixels. The maps of a full vector of images must stay near a core: with all lanes
 # used, 104x104 and 112x112 take 20 % longer by rows, 240x240 25 % less. Few images of a middle size waste too many lanes.
@@ -120,7 +123,29 @@ def _check_once(kernel: Kernel) -> None:
 
     def write(path: Path) -> None:
         check(kernel)
+        if kernel.direction == "backward":
+            _check_filters(kernel)
         path.write_text("equal to the torch engine\n")
 
     made_of = f"{checksum(library)} {kernel.settings} {torch.__version__}"
     cached_file(f"check-{library.stem}", made_of, "txt", write)
+
+
+@_disable_current_modes()  # as `check`
+@torch.no_grad()
+def _check_filters(kernel: Kernel) -> None:
+    """Compare the gradient of the filters with the torch engine. Raises CompilerError if it is wrong."""
+    settings, generator = kernel.settings, torch.Generator().manual_seed(0)
+    engine = TorchEngine(settings)
+    images = torch.rand(3, *settings.input_shape, generator=generator)
+    weights = torch.randn(3, *settings.output_shape, generator=generator)
+    row = as_row(engine.filters(torch.float64), settings)
+    scale = row.abs().max()  # the differences are for numbers near 1
+
+    def coefficients(scaled: Tensor) -> Tensor:
+        return engine.coefficients(images.double(), from_row(scale * scaled, settings), settings.L)
+
+    _, found = kernel.backward_to_filters(images, row.float(), weights, of_images=False)
+    error = gradient_error(coefficients, row / scale, weights, scale * found).item()
+    if not error <= LARGEST_ERROR:  # NaN too
+        raise CompilerError(f"the backward code computes wrong gradients of filters here, relative error {error:.1e}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,16 +11,30 @@ from torch import Tensor
 from hybrid.scattering.compiled.tables import Plan, Tables, image_fold, make_lowpass_tables, pointer, row_fold
 from hybrid.scattering.filters import lowpass_spectra
 from hybrid.scattering.geometry import Settings
-from hybrid.scattering.torch_engine import levels_of
+from hybrid.scattering.torch_engine import Filters, levels_of
 
 _FLOAT = 4  # bytes
+
+
+def as_row(filters: Filters, settings: Settings) -> Tensor:
+    """Filters as `FourierEngine` takes them -> the (L, H / 2^level, W / 2^level) numbers of each, one after the other."""
+    return torch.cat([filters[key][..., ::2].reshape(-1) for key in levels_of(settings)])
+
+
+def from_row(row: Tensor, settings: Settings) -> Filters:
+    """The inverse of `as_row`."""
+    keys = levels_of(settings)
+    shapes = [(settings.L, *(side >> level for side in settings.padded)) for _, level in keys]
+    parts = row.split([math.prod(shape) for shape in shapes])
+    return {
+        key: part.reshape(shape).repeat_interleave(2, -1) for key, part, shape in zip(keys, parts, shapes, strict=True)
+    }
 
 
 class LearnedTables:
     """The tables of one transform without its filters, which are one row of numbers.
 
-    The numbers are the (L, H / 2^level, W / 2^level) multipliers of each (j, level) of `levels_of`, one after the other. None is
-    left out, whatever its value, because training may change each.
+    No number is left out, whatever its value, because training may change each.
     """
 
     def __init__(self, settings: Settings, lanes: int, *, by_rows: bool) -> None:
