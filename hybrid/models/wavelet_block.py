@@ -248,7 +248,7 @@ class BlockSettings:
         if self.nonlinearity == "threshold" and not self.complex_maps:
             raise ValueError("nonlinearity=threshold gives complex maps, and normalize=relu takes real ones")
         if not self.complex_maps and (self.skip or self.projection == "complex"):
-            raise ValueError("the maps are real with nonlinearity=phases or normalize=relu: skip=false projection=real")
+            raise ValueError("nonlinearity=phases and normalize=relu have real maps: write skip=false projection=real")
         if self.complex_maps and self.concentrate != "none":
             raise ValueError("concentrate takes real maps: nonlinearity=phases or normalize=relu, or concentrate=none")
 

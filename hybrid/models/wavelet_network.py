@@ -27,9 +27,10 @@ from hybrid.models.wavelet_block import (
     parseval_step,
 )
 from hybrid.models.wavelets import Bank, Engine
-from hybrid.ranges import Positive, Range, Side, Width, Widths
+from hybrid.ranges import Range, Side, Width, Widths
 
-Angles = Annotated[int, Range(1, 128)]
+Angles = Annotated[int, Range(1, 32)]
+Factor = Annotated[float, Range(0, 1000, above=True)]
 
 
 class _Mixed(nn.Module):
@@ -90,7 +91,7 @@ class WaveletNetwork(_Mixed):
         *,
         banks: tuple[Bank, ...] = ("half_octave", "half_octave_subsampled") * 4,
         widths: Widths = (64, 128, 256, 512, 512, 512, 512, 512),
-        width: Positive = 1.0,
+        width: Factor = 1.0,
         L: Angles = 4,
         nonlinearity: Nonlinearity = "modulus",
         skip: bool = True,
