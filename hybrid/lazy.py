@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -36,7 +37,9 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str]
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         with collecting_later():
-            return getattr(importlib.import_module(modules[name]), name)
+            value = getattr(importlib.import_module(modules[name]), name)
+        setattr(sys.modules[package], name, value)  # it is found without this function from now on
+        return value
 
     return get, lambda: sorted(modules)
 
