@@ -26,6 +26,7 @@ COMMANDS = {
     "describe": "print a model layer by layer: shapes, parameters, operations",
     "show-scattering": "draw the scattering coefficients of an image",
     "prepare-data": "fetch and check data sets before a run needs them",
+    "pack": "pack image files into a few large ones, smaller if you like: shards of WebDataset",
     "data-stats": "describe a data set: classes, pixels, sizes, a contact sheet",
     "selftest": "test whether this machine's GPUs compute the scattering transform correctly",
     "info": "print versions, devices, compiler, engines and folders, for bug reports",

@@ -22,6 +22,7 @@ from hybrid.configuration.resolvers import folder as output_folder
 CONFIGURATIONS = {
     "train": "train", "find-lr": "train", "search": "train", "svm": "svm", "classify": "classify", "describe": "describe",
     "data-stats": "data_stats", "prepare-data": "prepare_data",
+    "pack": "pack",
 }  # fmt: skip
 _FLAGS = ("--help", "--version", "--config-dir", "--from", "--cfg", "-m")
 

@@ -40,6 +40,7 @@ _OF_RECIPE = {
     "describe": (("model", "data", "augmentation"), ()),
     "data_stats": (("data", "augmentation", "seed"), ()),
     "prepare_data": (("data", "augmentation"), ()),
+    "pack": (("data", "augmentation"), ()),
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from hybrid.distributed.launch import Launch
 from hybrid.errors import UserError
 
 _MOST_WORKERS = 16
+_TOGETHER = 16  # files whose images are shuffled together, where those of few files are read at a time
 _LOOK, _MOST_PATIENT = 5.0, 600.0  # seconds: between two looks at the clock; without any batch
 _stalled = threading.Event()
 _workers: list[multiprocessing.Process] = []  # of the epoch that began last
@@ -131,6 +132,15 @@ class FileLoader(Loader):
         self._decoded = _DecodedFiles(split.paths, source, finisher.augmentation, train=self.train, seed=self.seed)
         self.num_workers = worker_count(source.num_workers)
         self._image_shape = source.image_shape
+        self._blocks = source.blocks(split.paths) if self.train else None
+
+    def order(self, epoch: int) -> Tensor:
+        if self._blocks is None:
+            return super().order(epoch)
+        random, blocks = torch_generator(self.seed, "order", epoch), torch.from_numpy(self._blocks)
+        group = torch.randperm(int(blocks.max()) + 1, generator=random) // _TOGETHER
+        images = torch.randperm(self.samples, generator=random)
+        return images[group[blocks[images]].argsort(stable=True)]
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         portions = list(self.portions(epoch, start, mixes=self.train and self._finisher.augmentation.mixes))

@@ -24,6 +24,7 @@ from hybrid.errors import UserError, first_line
 from hybrid.lazy import LazyModule
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor
 else:
@@ -101,6 +102,10 @@ class Source(ABC):
     def item_box(self, key: str, choose_box: Callable[[int, int], Box]) -> Tensor:
         """The same, with a box of the image in place of its centre. `choose_box(width, height)` gives the box, in pixels."""
         return self.reader.open_box(key, choose_box)
+
+    def blocks(self, keys: Sequence[str]) -> np.ndarray | None:
+        """(n,) int64, the file in which each of these images lies, where images of few files are to be read at a time."""
+        return None
 
     def content(self, key: str) -> bytes:
         """The bytes that tell an image of a `FileSplit` from another."""

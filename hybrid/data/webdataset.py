@@ -1,33 +1,31 @@
 """Shards in the format of WebDataset: tar files with the image, the label and more of each sample under one key.
 
-The headers of the shards are read once, and then every image by its place in its file. So the images of an epoch are
-shuffled as a whole, by (seed, epoch), and a run resumes bit for bit, which a stream of shards cannot do.
+The headers of the shards are read once, or the index that `hybrid pack` writes, and then every image by its place in its file. So
+the images of an epoch are shuffled by (seed, epoch), a run resumes bit for bit, and evaluation sees every image once, which a
+stream of shards cannot do.
 """
 
 from __future__ import annotations
 
+import functools
 import io
-import json
-import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
-from hybrid.data.images import EXTENSIONS, Fit, Interpolation, Size
+import numpy as np
+
+from hybrid.data.images import Box, Fit, Interpolation, Size
 from hybrid.data.indexed import IndexedSource, numbered
 from hybrid.data.pixels import ValueRange
+from hybrid.data.shards import Shards, named_classes
 from hybrid.data.stored import Part
 from hybrid.errors import UserError
 from hybrid.ranges import Workers
 
-
-class _Place(NamedTuple):
-    """Where the image of a sample lies."""
-
-    path: Path
-    offset: int
-    size: int
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class WebDataset(IndexedSource):
@@ -38,7 +36,9 @@ class WebDataset(IndexedSource):
         shards: a pattern of the shards that train, in `root`.
         test_shards, validation_shards: of those that test and validate; None: there are none.
         label: the ending of the file with the label, a whole number as text: "cls". "json:KEY" takes a value of a JSON file.
-        class_names: one for each class; None numbers them.
+        class_names: one for each class; None: those of the index that `hybrid pack` has written beside the shards, or numbers.
+        shuffle: "all" shuffles all training images; "shards" shuffles the shards, and the images of 16 shards at a time, so that
+            an epoch reads from few files at a time, as network disks like it.
         name: in tables and file names. `FileSource` explains the others.
     """
 
@@ -51,6 +51,7 @@ class WebDataset(IndexedSource):
         validation_shards: str | None = None,
         label: str = "cls",
         class_names: list[str] | None = None,
+        shuffle: Literal["all", "shards"] = "all",
         name: str = "webdataset",
         size: Size = 224,
         resize: Size | None = None,
@@ -72,8 +73,8 @@ class WebDataset(IndexedSource):
         )
         self.root = Path(root).expanduser()
         self._patterns = {"train": shards, "validation": validation_shards, "test": test_shards}
-        self._label, self._given_names = label, class_names
-        self._found: dict[str, tuple[list[_Place], list[int]]] = {}
+        self._label, self._given_names, self._shuffle = label, tuple(class_names or ()), shuffle
+        self._found: dict[str, Shards] = {}
 
     def prepare(self) -> None:
         self.look_for_files()
@@ -84,52 +85,52 @@ class WebDataset(IndexedSource):
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        return tuple(self._given_names) if self._given_names else numbered(self.labels_of("train") or [])
+        return self._given_names or named_classes(self.root) or numbered(self._samples("train").labels.tolist())
 
     def labels_of(self, part: Part) -> Sequence[Any] | None:
-        return None if self._patterns[part] is None else self._samples(part)[1]
+        return None if self._patterns[part] is None else self._samples(part).labels.tolist()
 
     def picture(self, part: Part, number: int) -> Any:
         from PIL import Image
 
-        place = self._samples(part)[0][number]
-        with place.path.open("rb") as stream:
-            stream.seek(place.offset)
-            return Image.open(io.BytesIO(stream.read(place.size)))
+        return Image.open(io.BytesIO(self._samples(part).content(number)))
 
-    def _samples(self, part: Part) -> tuple[list[_Place], list[int]]:
-        """(places, labels), shard after shard, in the order of each."""
+    def item(self, key: str) -> Tensor:
+        quick = self.reader.quick(self._content(key))
+        return super().item(key) if quick is None else quick
+
+    def item_box(self, key: str, choose_box: Callable[[int, int], Box]) -> Tensor:
+        choose_box = functools.cache(choose_box)  # the same box again, where Pillow reads the image after all
+        quick = self.reader.quick(self._content(key), choose_box)
+        return super().item_box(key, choose_box) if quick is None else quick
+
+    def blocks(self, keys: Sequence[str]) -> np.ndarray | None:
+        if self._shuffle == "all":
+            return None
+        parts = {
+            part: np.array([int(key.partition(":")[2]) for key in keys if key.startswith(f"{part}:")], dtype=np.int64)
+            for part in self._patterns
+        }
+        first, found = 0, np.empty(len(keys), dtype=np.int64)
+        for part, numbers in parts.items():
+            if len(numbers):
+                samples = self._samples(part)  # type: ignore[arg-type]
+                found[[key.startswith(f"{part}:") for key in keys]] = first + samples.shard[numbers]
+                first += len(samples.paths)
+        return found
+
+    def _content(self, key: str) -> bytes | None:
+        part, _, number = key.partition(":")
+        try:
+            return self._samples(part).content(int(number))  # type: ignore[arg-type]
+        except OSError:  # Pillow's way will say so
+            return None
+
+    def _samples(self, part: Part) -> Shards:
         if part not in self._found:
-            shards = sorted(self.root.glob(str(self._patterns[part])))
-            if not shards:
+            paths = sorted(self.root.glob(str(self._patterns[part])))
+            if not paths:
                 raise UserError(f"{self.name}: no shard {self._patterns[part]} in {self.root.absolute()}.")
-            samples = [sample for shard in shards for sample in self._of_shard(shard)]
-            self._found[part] = [place for place, _ in samples], [label for _, label in samples]
+            known = Shards.indexed(paths) if self._label == "cls" else None
+            self._found[part] = Shards.walked(paths, label=self._label) if known is None else known
         return self._found[part]
-
-    def _of_shard(self, shard: Path) -> list[tuple[_Place, int]]:
-        places: dict[str, _Place] = {}
-        labels: dict[str, int] = {}
-        ending = self._label.partition(":")[0]
-        try:
-            with tarfile.open(shard, "r:") as archive:
-                for member in archive:
-                    key, _, kind = member.name.rpartition("/")[2].partition(".")
-                    key = member.name.removesuffix(f".{kind}")
-                    if f".{kind.lower()}" in EXTENSIONS:
-                        places[key] = _Place(shard, member.offset_data, member.size)
-                    elif kind == ending and (stream := archive.extractfile(member)) is not None:
-                        labels[key] = self._value(stream.read(), f"{shard}, {member.name}")
-        except (tarfile.TarError, OSError) as error:
-            raise UserError(f"{shard}: no tar file that can be read, or one that is compressed ({error}).") from error
-        if places.keys() != labels.keys():
-            key = min(places.keys() ^ labels.keys())
-            raise UserError(f"{shard}: the sample {key} has no {f'label .{ending}' if key in places else 'image'}.")
-        return [(place, labels[key]) for key, place in places.items()]
-
-    def _value(self, content: bytes, where: str) -> int:
-        _, _, field = self._label.partition(":")
-        try:
-            return int(json.loads(content)[field] if field else content)
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{where}: no label, which is a whole number ({error}).") from error

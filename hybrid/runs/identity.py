@@ -43,6 +43,7 @@ _AS_BEFORE: dict[str, Any] = {
     "data.per_class": None,
     "data.pool": None,
     "data.skip_unreadable": False,
+    "data.shuffle": "all",
     "callbacks": [],
     "trainer.freeze": [],
     "optimizer.rates": None,
