@@ -9,7 +9,8 @@ random-resized crop to 224 x 224 (8 % to all of the area); "evaluate" scales the
 224 x 224. All scale with antialias, bicubic where nothing else is said; torchvision's default is bilinear. A round is what one
 worker process does: it reads, decodes and crops every image, and puts them into batches of 64 (uint8, N x C x H x W). The
 readers take turns. "images/s" is the median over the repeats by processor time, which suffers less from other programs, with
-its range in brackets; "wall" is the same by the clock. × is the reader's rate divided by ours.
+its range in brackets; "wall" is the same by the clock. × is the reader's rate divided by ours. "shards" are those of `hybrid
+pack`, "shards of 256" those of images whose shorter side is 256 pixels at most.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ from hybrid.configuration.arguments import check_at_least, check_not_empty, comm
 from hybrid.configuration.output_paths import check_file
 from hybrid.data import Augmentation, build
 from hybrid.data.folder import Folder
+from hybrid.data.packing import Packing, pack
+from hybrid.data.sources import FileSource
+from hybrid.data.webdataset import WebDataset
 from hybrid.errors import UserError
 
 _BATCH = 64
@@ -122,16 +126,25 @@ def write_mosaics(folder: Path, parts: list[np.ndarray], size: str, options: Opt
 def readers(folder: Path, paths: list[str], work: str) -> dict[str, Read]:
     """Reader in words -> position of an image -> its pixels, (3, 224, 224) uint8."""
     return {
-        "ours": ours(folder, work),
+        "ours": ours(Folder(root=str(folder), num_workers=0), work),
+        "ours, shards": ours(packed(folder, None), work),
+        "ours, shards of 256": ours(packed(folder, 256), work),
         **{f"torchvision, Pillow, {name}": with_pillow(paths, work, name) for name in ("bicubic", "bilinear")},
         **{f"torchvision.io, {name}": with_torchvision_io(paths, work, name) for name in ("bicubic", "bilinear")},
     }
 
 
-def ours(folder: Path, work: str, **keys: Any) -> Read:
-    """Our reader of folders, as a worker process calls it."""
+def packed(folder: Path, resize: int | None) -> WebDataset:
+    """The images of the folder in shards, which are written at the first call."""
+    out = folder / f"shards{resize or ''}"
+    pack(Folder(root=str(folder)), out, Packing(resize=resize, quality=90))
+    return WebDataset(root=str(out), resize=256, num_workers=0)
+
+
+def ours(source: FileSource, work: str) -> Read:
+    """Our reader, as a worker process calls it."""
     data = build(
-        Folder(root=str(folder), num_workers=0, **keys),
+        source,
         augmentation=Augmentation(random_resized_crop=_AREA),
         validation=0,
     )
