@@ -29,6 +29,7 @@ from hybrid.configuration.output_paths import PICTURES, check_file, writing
 from hybrid.configuration.resolvers import folder
 from hybrid.errors import UserError, first_line
 from hybrid.escaping import say
+from hybrid.lazy import collecting_later
 
 if TYPE_CHECKING:  # loaded when it runs: a typo is answered without waiting for torch
     from matplotlib.figure import Figure
@@ -117,7 +118,8 @@ def report(options: Options) -> None:
     from hybrid.reports.ranking import default_metric, main_results, order
     from hybrid.reports.tables import make_table
 
-    groups = group_runs(_runs(options), over=options.over)
+    with collecting_later():  # settings of hundreds of runs are many objects, and all are kept
+        groups = group_runs(_runs(options), over=options.over)
     metric = options.metric or default_metric(groups)
     groups = order(groups, metric=metric, by=options.by)
     mains = main_results(groups, metric) if options.metric is None else []

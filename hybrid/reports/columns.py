@@ -29,6 +29,8 @@ class Column(NamedTuple):
 
 def wide(words: str) -> int:
     """Return how many letters of a terminal the words take: two for a Chinese letter, none for an accent of its own."""
+    if words.isascii():
+        return len(words)
     return sum(
         0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
         for letter in words

@@ -82,7 +82,7 @@ class Group:
     @functools.cached_property
     def choices(self) -> Mapping[str, str]:
         """Return the choices that are not averaged over."""
-        return {name: value for name, value in self.runs[0].choices.items() if not _is_within(name, self.over)}
+        return {name: value for name, value in self.runs[0].choices.items() if not _is_within(name, tuple(self.over))}
 
     @functools.cached_property
     def facts(self) -> Mapping[str, Any]:
@@ -187,11 +187,12 @@ def _parted(run: StoredRun, over: Sequence[str]) -> tuple[dict[str, Any], dict[s
     """Return the settings that are not averaged over, and those that are."""
     parts: tuple[dict[str, Any], dict[str, Any]] = {}, {}
     for name, value in {"seed": run.seed, **run.settings}.items():
-        parts[_is_within(name, over)][name] = value
+        parts[_is_within(name, tuple(over))][name] = value
     return parts
 
 
-def _is_within(name: str, over: Sequence[str]) -> bool:
+@functools.lru_cache(maxsize=1 << 14)  # all runs of a report have the same names
+def _is_within(name: str, over: tuple[str, ...]) -> bool:
     whole = name.replace("/", ".")
     return any(whole == key or whole.startswith(f"{key}.") for key in (key.replace("/", ".") for key in over))
 
