@@ -128,7 +128,9 @@ def _moved(value: Any, modules: Mapping[str, str]) -> Any:
         return {_moved(key, modules): _moved(part, modules) for key, part in value.items()}
     if isinstance(value, list):
         return [_moved(part, modules) for part in value]
-    module, dot, name = value.rpartition(".") if isinstance(value, str) else ("", "", "")
+    if not isinstance(value, str) or "." not in value:
+        return value
+    module, dot, name = value.rpartition(".")
     return f"{modules[module]}{dot}{name}" if module in modules else value
 
 
