@@ -14,6 +14,7 @@ try:
 except CompilerError as error:
     pytest.skip(str(error), allow_module_level=True)
 
+LAYOUTS = ["images", "rows"]
 CASES = [
     {"J": 2, "shape": (32, 32), "L": 4},
     {"J": 2, "shape": (20, 16), "L": 5, "joint": False, "boundary": "periodic"},
@@ -39,6 +40,9 @@ def check_values_and_gradients(settings):
     scattering = RotoTranslationScattering2D(**settings, engine="cpu")
     images = images_of(scattering)
     expected = scattering(images.double())
+    for layout in LAYOUTS:
+        values = RotationKernel(scattering.rotation, native_lanes(), layout, "forward").forward(images)
+        assert (values - expected).norm() <= 3e-7 * expected.norm()
     values = scattering(images.requires_grad_())
     assert values.dtype == torch.float32 and (values - expected).norm() <= 3e-7 * expected.norm()
     weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(2))
@@ -65,10 +69,12 @@ def test_values_and_gradients_everywhere(settings):
 def test_every_vector_length(lanes):
     scattering = RotoTranslationScattering2D(1, (4, 6), 2)
     images = images_of(scattering, 9)
-    for direction in ("forward", "backward"):
-        kernel = RotationKernel(scattering.rotation, lanes, direction)
+    values = []
+    for layout, direction in (("rows", "forward"), ("images", "forward"), ("images", "backward")):
+        kernel = RotationKernel(scattering.rotation, lanes, layout, direction)
         rotation_kernels.check_rotation_kernel(kernel)
-    assert (RotationKernel(scattering.rotation, lanes, "forward").forward(images)[-1] >= 0).all()
+        values += [kernel.forward(images)] if direction == "forward" else []
+    torch.testing.assert_close(*values, rtol=1e-5, atol=1e-6)
 
 
 def test_batches_layouts_and_threads_change_nothing():
@@ -81,7 +87,7 @@ def test_batches_layouts_and_threads_change_nothing():
     try:
         torch.set_num_threads(2)
         assert torch.equal(scattering(turned), values)
-        assert torch.equal(torch.stack([scattering(image) for image in images]), values)
+        torch.testing.assert_close(torch.stack([scattering(image) for image in images]), values, rtol=1e-5, atol=1e-6)
         assert torch.equal(torch.autograd.grad(scattering(images).square().sum(), images)[0], gradient)
     finally:
         torch.set_num_threads(before)
@@ -138,7 +144,7 @@ def test_without_a_compiler_the_torch_engine_computes(monkeypatch):
 
 
 def test_a_wrong_kernel_is_not_used(monkeypatch):
-    kernel = RotationKernel(RotoTranslationScattering2D(**CASES[0]).rotation, native_lanes(), "forward")
+    kernel = RotationKernel(RotoTranslationScattering2D(**CASES[0]).rotation, native_lanes(), "images", "forward")
     monkeypatch.setattr(kernel, "forward", lambda images: torch.zeros(2, *kernel.settings.output_shape))
     with pytest.raises(CompilerError, match="the forward code computes wrong numbers here, relative error 1"):
         rotation_kernels.check_rotation_kernel(kernel)

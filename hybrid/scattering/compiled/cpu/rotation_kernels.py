@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 from dataclasses import replace
 from functools import cache
@@ -18,6 +19,7 @@ from hybrid.scattering.compiled.cache import cached_file, checksum
 from hybrid.scattering.compiled.check import LARGEST_ERROR, gradient_error
 from hybrid.scattering.compiled.cpu.compiler import load_library, native_lanes
 from hybrid.scattering.compiled.cpu.rotation_source import rotation_source
+from hybrid.scattering.compiled.cpu.source import Layout
 from hybrid.scattering.compiled.source_parts import Direction
 from hybrid.scattering.compiled.tables import Tables, make_tables
 from hybrid.scattering.filters import MorletBank, morlet_bank
@@ -25,28 +27,27 @@ from hybrid.scattering.geometry import Settings
 from hybrid.scattering.rotation.engine import RotationEngine
 from hybrid.scattering.rotation.parameters import RotationSettings
 
-_FEW_IMAGES, _LARGE = (
-    4,
-    128 * 128,
-)  # padded pixels from which on a gradient takes short vectors: it keeps maps of all angles
+# Padded pixels up to which lanes are images forward, and from which on a gradient takes short vectors: the maps of all angles are
+# kept at once. So few images share short vectors, too.
+_SMALL, _LARGE, _FEW_IMAGES = 64 * 64, 128 * 128, 4
 
 _building = threading.Lock()
 
 
 class RotationKernel:
-    """One compiled direction of one transform, on vectors of so many float32 numbers.
+    """One compiled direction of one transform, in one layout, on vectors of so many float32 numbers.
 
-    Lanes are neighbouring rows of a map forward, and images backward.
+    The layout says what the lanes of a vector are: neighbouring rows of a map, or images; backward it is images.
     """
 
-    def __init__(self, settings: RotationSettings, lanes: int, direction: Direction) -> None:
+    def __init__(self, settings: RotationSettings, lanes: int, layout: Layout, direction: Direction) -> None:
         self.settings, self.direction = settings, direction
         plane, (height, width) = settings.plane, settings.plane.padded
         kind = "joint" if settings.joint else "separable"
-        name = f"{kind}-{direction}-{height}x{width}-J{plane.J}-L{plane.L}-K{settings.K}-{lanes}"
-        self._library = load_library(rotation_source(settings, lanes, direction), name)
+        name = f"{kind}-{direction}-{height}x{width}-J{plane.J}-L{plane.L}-K{settings.K}-{layout}{lanes}"
+        self._library = load_library(rotation_source(settings, lanes, layout, direction), name)
         self.file = self._library._name
-        self._tables: Tables = make_tables(plane, lanes, by_rows=direction == "forward", bank=symmetric_bank(plane))
+        self._tables: Tables = make_tables(plane, lanes, by_rows=layout == "rows", bank=symmetric_bank(plane))
         self._tables.plan.channels = len(settings.paths)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -95,16 +96,17 @@ def _without_nyquist(spectra: np.ndarray, level: int, lines: int = 2) -> np.ndar
 
 def rotation_kernel_for(settings: RotationSettings, batch: int, direction: Direction = "forward") -> RotationKernel:
     """Return the kernel for a batch of this size. Raises CompilerError where it cannot be built."""
-    height, width = settings.plane.padded
-    short = direction == "backward" and (batch <= _FEW_IMAGES or height * width > _LARGE)
+    pixels = math.prod(settings.plane.padded)
+    layout: Layout = "images" if direction == "backward" or pixels <= _SMALL else "rows"
+    short = layout == "images" and (batch <= _FEW_IMAGES or pixels > _LARGE)
     only_what_counts = replace(settings, output="maps", normalization="kymatio")
     with _building:
-        return _kernel(only_what_counts, 4 if short else native_lanes(), direction)
+        return _kernel(only_what_counts, 4 if short else native_lanes(), layout, direction)
 
 
 @cache
-def _kernel(settings: RotationSettings, lanes: int, direction: Direction) -> RotationKernel:
-    kernel = RotationKernel(settings, lanes, direction)
+def _kernel(settings: RotationSettings, lanes: int, layout: Layout, direction: Direction) -> RotationKernel:
+    kernel = RotationKernel(settings, lanes, layout, direction)
     library = Path(kernel.file)
 
     def write(path: Path) -> None:

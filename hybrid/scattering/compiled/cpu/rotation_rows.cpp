@@ -163,7 +163,7 @@ template <int LEVEL> static void scale(const Plan& plan, long image, const Plane
 using Scale = void (*)(const Plan&, long, const Planes&, float*, Turning&);
 using Waves = void (*)(const Plan&, long, int, int, float*, Turning&);
 template <int... LEVELS> static Waves waves_at(int level, std::integer_sequence<int, LEVELS...>) {
-  static const Waves table[] = {wave_paths<LEVELS>...};
+  static const Waves table[] = {nullptr, wave_paths<1 + LEVELS>...};
   return table[level];
 }
 
@@ -176,7 +176,7 @@ template <int LEVEL> static void scale(const Plan& plan, long image, const Plane
   angular_paths<LEVEL>(plan, image, coefficients, t);
   for (int j2 = LEVEL + 1; j2 < OCTAVES; j2++)
     for (int theta2 = 0; theta2 < ANGLES; theta2++)
-      waves_at(j2, std::make_integer_sequence<int, OCTAVES>())(plan, image, LEVEL, theta2, coefficients, t);
+      waves_at(j2, std::make_integer_sequence<int, OCTAVES - 1>())(plan, image, LEVEL, theta2, coefficients, t);
 }
 template <int... LEVELS> static Scale scale_at(int level, std::integer_sequence<int, LEVELS...>) {
   static const Scale table[] = {scale<LEVELS>...};

@@ -7,20 +7,22 @@ import numpy as np
 from hybrid.scattering.compiled.codelets import angular
 from hybrid.scattering.compiled.codelets.plans import LONGEST_STRAIGHT
 from hybrid.scattering.compiled.codelets.programs import Kind
-from hybrid.scattering.compiled.cpu.source import text_of, translation_unit
+from hybrid.scattering.compiled.cpu.source import Layout, text_of, translation_unit
 from hybrid.scattering.compiled.source_parts import Direction
 from hybrid.scattering.rotation.angular import angular_bank
 from hybrid.scattering.rotation.parameters import RotationSettings
 
 _NEGLIGIBLE = "1e-9f"  # of the largest gain of the low-pass
-_PASSES = {
-    "forward": ("rows.cpp", "rows_front.cpp", "rotation.cpp", "rotation_rows.cpp"),
-    "backward": ("images.cpp", "images_adjoint.cpp", "rotation.cpp", "rotation_backward.cpp"),
+_WITH_IMAGES = ("images.cpp", "images_adjoint.cpp", "rotation.cpp", "rotation_images.cpp")
+_PASSES: dict[tuple[Layout, Direction], tuple[str, ...]] = {
+    ("rows", "forward"): ("rows.cpp", "rows_front.cpp", "rotation.cpp", "rotation_rows.cpp"),
+    ("images", "forward"): (*_WITH_IMAGES, "rotation_forward.cpp"),
+    ("images", "backward"): (*_WITH_IMAGES, "rotation_backward.cpp"),
 }
 LARGEST_L = LONGEST_STRAIGHT // 2
 
 
-def rotation_source(settings: RotationSettings, lanes: int, direction: Direction) -> str:
+def rotation_source(settings: RotationSettings, lanes: int, layout: Layout, direction: Direction) -> str:
     """Return the whole translation unit. The image's size and the spatial filters are data."""
     plane, joint = settings.plane, settings.joint
     period = 2 * plane.L if joint else plane.L
@@ -30,8 +32,8 @@ def rotation_source(settings: RotationSettings, lanes: int, direction: Direction
         plane.padded,
         plane.J,
         lanes,
-        "rows" if direction == "forward" else "images",
-        [angular_codelets(settings), *map(text_of, _PASSES[direction])],
+        layout,
+        [angular_codelets(settings), *map(text_of, _PASSES[layout, direction])],
         dropped=plane.dropped,
         constants=constants | {"NEGLIGIBLE": _NEGLIGIBLE},
         more=[(kind, size) for size in {plane.L, period} for kind in kinds],
