@@ -208,7 +208,7 @@ def test_a_batch_in_pieces_is_the_batch(monkeypatch):
 
 
 def test_what_it_takes_and_gives(image):
-    scattering = RotoTranslationScattering2D(2, (32, 32), 4)
+    scattering = RotoTranslationScattering2D(2, (32, 32), 4, engine="torch")
     images = image.float().expand(2, 3, 32, 32)
     maps = scattering(images)
     assert (
@@ -226,14 +226,14 @@ def test_what_it_takes_and_gives(image):
         assert torch.equal(twin(images), maps)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(scattering(images), maps, rtol=1e-5, atol=1e-7)
-    means = RotoTranslationScattering2D(2, (32, 32), 4, output="mean")
+    means = RotoTranslationScattering2D(2, (32, 32), 4, output="mean", engine="torch")
     torch.testing.assert_close(means(images), maps.mean((-2, -1)))
     assert means.output_shape == (19,) and means(images[:0]).shape == (0, 3, 19)
     torch.testing.assert_close(torch.func.vmap(scattering)(images), maps, rtol=1e-5, atol=1e-7)
 
 
 def test_it_is_exported_with_a_dynamic_batch(image):
-    scattering = RotoTranslationScattering2D(2, (8, 8), 2)
+    scattering = RotoTranslationScattering2D(2, (8, 8), 2, engine="torch")
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(scattering, (torch.rand(2, 8, 8),), dynamic_shapes=({0: batch},)).module()
     images = torch.rand(5, 8, 8)
