@@ -47,14 +47,14 @@ def turned(images: Tensor, angles: Tensor) -> Tensor:
 
 
 def transforms() -> dict[str, Transform]:
-    """Name -> images (n, 32, 32) to maps (n, paths, h, w). Six angles, as published."""
+    """Name -> images (n, 32, 32) to maps (n, paths, h, w). Published are six angles; eight have K = 3 scales along the angle."""
     shape = (_SIDE, _SIDE)
     return {
-        "translation, J=3, 4 x 4 positions": Scattering2D(3, shape, 6),
-        "roto-translation, J=3, 4 x 4 positions": RotoTranslationScattering2D(3, shape, 6),
-        "roto-translation, J=4, 2 x 2 positions": RotoTranslationScattering2D(4, shape, 6),
-        "roto-translation, J=5, 1 position": RotoTranslationScattering2D(5, shape, 6),
-        "roto-translation, J=5, 1 position, 8 angles": RotoTranslationScattering2D(5, shape, 8),
+        "translation, 6 angles": Scattering2D(3, shape, 6),
+        "roto-translation, 6 angles": RotoTranslationScattering2D(3, shape, 6),
+        "translation, 8 angles": Scattering2D(3, shape, 8),
+        "roto-translation, 8 angles": RotoTranslationScattering2D(3, shape, 8),
+        "roto-translation, 8 angles, J=4": RotoTranslationScattering2D(4, shape, 8),
     }
 
 
