@@ -11,7 +11,7 @@ import pytest
 from hybrid.commands.main import COMMANDS, load, main
 from hybrid.version import __version__
 
-_BESIDE_COMMANDS = {"__init__", "main", "words"}
+_BESIDE_COMMANDS = {"__init__", "forks", "main", "words"}
 _HEAVY = ("torch", "sklearn", "pandas", "matplotlib", "kymatio", "optuna")
 _SMALL = ["model=scat_linear", "data.subset.n=100", "trainer.duration=2 steps", "trainer.tensorboard=false"]
 
