@@ -164,7 +164,7 @@ class _Walk:
         for entry in os.scandir(self.folder):
             if entry.name.startswith("."):
                 self._hidden.add(entry.name)
-            elif not entry.is_dir():
+            elif not _is_folder(entry):
                 self._others.add(entry.name)
 
     def _together(self, parts: list[_OfClass]) -> Found:

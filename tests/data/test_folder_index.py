@@ -205,3 +205,12 @@ def test_a_folder_source_has_the_same_images_with_a_kept_list(
         walks.clear()
         splits = make_folder(validation=4).splits
         assert {name: list(split.paths) for name, split in splits.items()} == expected and bool(walks) is walked
+
+
+def test_a_link_to_itself_beside_the_classes_is_left_out(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.jpg").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    found = find_images(tmp_path, ["cat"])
+    assert found.counts == [1]
+    assert (found.others.number, found.others.first) == (1, "loop")

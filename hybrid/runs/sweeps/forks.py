@@ -113,8 +113,11 @@ class Forked:
         *lines, _ = self._text.split(b"\n")
         if self.pid is None and lines:
             self.pid = int(lines[0])
-            for number in self._waiting:
-                os.kill(self.pid, number)
+            for number in (
+                self._waiting if len(lines) == 1 else ()
+            ):  # with its code it has ended: the number may be another's
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, number)
         if len(lines) > 1 or not part:  # no code: the server was killed, and nobody knows how the run ended after it
             self.returncode = int(lines[1]) if len(lines) > 1 else -int(signal.SIGKILL)
             os.close(self._pipe)

@@ -134,3 +134,15 @@ def test_a_fork_is_waited_for_like_a_process():
     os.write(there, b"5\n")
     assert forked.poll() == -15 == forked.wait()
     os.close(there)
+
+
+def test_a_signal_for_a_run_that_has_ended_is_sent_to_nobody(monkeypatch):
+    sent = []
+    monkeypatch.setattr("hybrid.runs.sweeps.forks.os.kill", lambda *signal: sent.append(signal))
+    pipe, end = os.pipe()
+    run = Forked(pipe)
+    run.send_signal(2)
+    os.write(end, b"123\n0\n")
+    os.close(end)
+    assert run.wait() == 0
+    assert sent == []
