@@ -53,7 +53,8 @@ def test_the_first_batch_the_filters_and_the_confusions(draw):
     assert set(pictures) == {(0, "train/augmented_batch"), (0, "wavelets/filter_bank"), (5, "validation/confusion")}
     images = pictures[0, "train/augmented_batch"]
     assert images.shape == (64, 1, 32, 32) and images.min() == 0 and images.max() == 1
-    titles = [axes.get_title() for axes in pictures[0, "wavelets/filter_bank"].axes if axes.get_title()]
+    words = [text.get_text() for axes in pictures[0, "wavelets/filter_bank"].axes for text in axes.texts]
+    titles = [each for each in words if each.startswith("j=") or each == "low-pass"]
     assert titles[:2] == ["j=0, θ=0", "j=0, θ=1"] and titles[-1] == "low-pass" and len(titles) == 2 * 8 + 1
 
 
