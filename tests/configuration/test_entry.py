@@ -16,7 +16,7 @@ from hybrid.version import __version__
 MISTAKES = [
     (["model=scat_resnt"], "unknown model: scat_resnt. Did you mean scat_resnet?"),
     (["data=cifar11"], "unknown data: cifar11. Did you mean cifar10?"),
-    (["model/head=nope"], "unknown model/head: nope. Valid: cnn, custom,"),
+    (["model/head=nope"], "unknown model/head: nope. Valid: bottleneck, cnn, custom,"),
     (
         ["modle=scat_resnet"],
         "unknown key: modle. Did you mean model? Valid: analysis, augmentation, callbacks, cluster, data, ",
