@@ -28,6 +28,7 @@ _LOADED = (
     "matplotlib.backends.backend_agg",
     "torch.utils.tensorboard",
 )
+_LONGEST = 1 << 22  # bytes of a request; sockets refuse to send longer ones
 _OF_THE_LAUNCHER = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)  # it passes them on to the runs
 
 
@@ -70,10 +71,10 @@ class _Server:
                 os.read(wakes, 4096)
                 self._report()
             if self.socket in ready:
-                message, descriptors, _, _ = socket.recv_fds(self.socket, 1 << 16, 3)
+                message, descriptors, _, _ = socket.recv_fds(self.socket, _LONGEST, 3)
                 if not message:
                     os._exit(0)
-                if self._forked(descriptors[2]):
+                if self._forked(descriptors[2], output=descriptors[0]):
                     signal.set_wakeup_fd(-1)
                     for each in (wakes, woken):
                         os.close(each)
@@ -81,14 +82,21 @@ class _Server:
                 for each in descriptors[:2]:
                     os.close(each)
 
-    def _forked(self, pipe: int) -> bool:
-        """Fork; whether this is the fork."""
+    def _forked(self, pipe: int, *, output: int) -> bool:
+        """Fork; whether this is the fork. Where the system starts no process, that is the run's failure alone."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_LAUNCHER)  # one that comes at once waits for its handler
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy's BLAS, whose threads bear a fork
-            process = os.fork()
-        if process:
+            try:
+                process = os.fork()
+            except OSError as error:
+                process = None
+                os.write(output, f"error: the run's process cannot be started: {error.strerror}\n".encode())
+        if process != 0:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_LAUNCHER)
+        if process is None:
+            os.close(pipe)
+        elif process:
             self.pipes[process] = pipe
             _write(pipe, process)
         return process == 0

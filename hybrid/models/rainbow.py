@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.errors import UserError
-from hybrid.models.wavelet_block import Projection, Standardize
+from hybrid.models.wavelet_layers import Projection, Standardize
 from hybrid.models.wavelet_network import WaveletNetwork
 
 

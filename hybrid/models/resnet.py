@@ -55,21 +55,12 @@ def resnet(
     Raises:
         ValueError: a value is out of range, or the lists differ in length.
     """
-    if widths == "auto":
-        widths = auto_widths(min(input_shape[1:]))
-    if strides == "auto":
-        strides = auto_strides(min(input_shape[1:]), len(widths))
-    check_positive(widths=widths, blocks=blocks)
-    counts = (blocks,) * len(widths) if isinstance(blocks, int) else blocks
-    if not len(widths) == len(counts) == len(strides):
-        raise ValueError(
-            f"widths {list(widths)}, blocks {list(counts)} and strides {list(strides)} differ in their number of stages"
-        )
+    stages = _stages(min(input_shape[1:]), widths, blocks, strides)
     return ResidualNetwork(
         input_shape,
         num_classes,
-        stem_width=widths[0] if stem_width == "auto" else stem_width,
-        stages=[Stage(*stage) for stage in zip(widths, counts, strides, strict=True)],
+        stem_width=stages[0].width if stem_width == "auto" else stem_width,
+        stages=stages,
         norm=norm,
         stem_bias=stem_bias,
         pool=pool,
@@ -80,6 +71,22 @@ def resnet(
         harmonics=harmonics,
         levels=levels,
     )
+
+
+def _stages(
+    side: int, widths: Literal["auto"] | Widths, blocks: Blocks | tuple[Blocks, ...], strides: Literal["auto"] | Strides
+) -> list[Stage]:
+    if widths == "auto":
+        widths = auto_widths(side)
+    if strides == "auto":
+        strides = auto_strides(side, len(widths))
+    check_positive(widths=widths, blocks=blocks)
+    counts = (blocks,) * len(widths) if isinstance(blocks, int) else blocks
+    if not len(widths) == len(counts) == len(strides):
+        raise ValueError(
+            f"widths {list(widths)}, blocks {list(counts)} and strides {list(strides)} differ in their number of stages"
+        )
+    return [Stage(*stage) for stage in zip(widths, counts, strides, strict=True)]
 
 
 def auto_widths(side: int) -> tuple[int, ...]:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from hybrid.models.layers import USUAL_NORM, BatchNorm, check_positive
-from hybrid.models.wavelet_block import (
-    BlockSettings,
+from hybrid.models.wavelet_block import BlockSettings, WaveletBlock
+from hybrid.models.wavelet_layers import (
     Concentrate,
     Concentration,
     InitialMixture,
@@ -22,7 +22,6 @@ from hybrid.models.wavelet_block import (
     PixelNorm,
     Projection,
     Standardize,
-    WaveletBlock,
     Weights,
     parseval_step,
 )

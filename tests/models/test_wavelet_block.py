@@ -7,8 +7,8 @@ import torch
 from released_wavelet_block import ReleasedBlock
 from torch import nn
 
-from hybrid.models.wavelet_block import (
-    BlockSettings,
+from hybrid.models.wavelet_block import BlockSettings, WaveletBlock
+from hybrid.models.wavelet_layers import (
     Concentration,
     Modulus,
     Phases,
@@ -16,7 +16,6 @@ from hybrid.models.wavelet_block import (
     Projection,
     SoftThreshold,
     Standardize,
-    WaveletBlock,
     parseval_step,
 )
 

@@ -113,9 +113,9 @@ class Forked:
         *lines, _ = self._text.split(b"\n")
         if self.pid is None and lines:
             self.pid = int(lines[0])
-            for number in (
-                self._waiting if len(lines) == 1 else ()
-            ):  # with its code it has ended: the number may be another's
+            if len(lines) > 1:  # it has ended, too, and its number may be another's
+                self._waiting.clear()
+            for number in self._waiting:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, number)
         if len(lines) > 1 or not part:  # no code: the server was killed, and nobody knows how the run ended after it

@@ -203,6 +203,7 @@ def _pack(present: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def pointer(keep: list[object], array: np.ndarray) -> int:
+    """The address of an array's numbers in C order. It is valid as long as `keep`, which holds them."""
     array = np.ascontiguousarray(array)
     keep.append(array)
     return array.ctypes.data

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 import torch
 from fixtures.training import TINY
 
+from hybrid.commands.forks import _Server
 from hybrid.runs.sweeps.folder import SweepFolder, SweepRun
 from hybrid.runs.sweeps.forks import POSSIBLE, Forked
 from hybrid.runs.sweeps.job import Jobs, Outcome
@@ -146,3 +149,17 @@ def test_a_signal_for_a_run_that_has_ended_is_sent_to_nobody(monkeypatch):
     os.close(end)
     assert run.wait() == 0
     assert sent == []
+
+
+def test_a_system_that_starts_no_process_fails_one_run_and_not_the_server(monkeypatch):
+    def refuse():
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("os.fork", refuse)
+    (pipe, there), (output, written) = os.pipe(), os.pipe()
+    with socket.socket() as unused:
+        assert not _Server(unused, {})._forked(there, output=written)
+    assert Forked(pipe).wait(timeout=5) == -signal.SIGKILL  # no code came: the run has failed
+    os.close(written)
+    assert os.read(output, 999) == b"error: the run's process cannot be started: Resource temporarily unavailable\n"
+    os.close(output)

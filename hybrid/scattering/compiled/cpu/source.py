@@ -124,4 +124,5 @@ def _list(indices: list[int]) -> str:
 
 
 def text_of(name: str) -> str:
+    """The text of a source file of this folder."""
     return (files("hybrid.scattering.compiled.cpu") / name).read_text()
