@@ -23,7 +23,7 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from measured_rows import check_cases, write_rows
+from measured_rows import check_cases, measured
 from rotation_by_definition import RotationByDefinition
 from scattering_cases import wait
 from torch import Tensor
@@ -72,12 +72,7 @@ def bench_rotation(options: Options) -> None:
     """Measure, print row by row, and write the JSON file if one is wanted."""
     torch.set_num_threads(options.threads)
     print(f"{'case':>9} {'program':>22} {'wall ms':>9} {'×':>6} {'cpu ms':>9} {'×':>6} {'l2':>8}")
-    rows = []
-    for name in options.cases:
-        for row in measure(name, options):
-            rows.append(row)
-            print(line(row), flush=True)
-    write_rows(options, rows)
+    rows = measured(options, measure, line)
     missed = [row["case"] for row in rows if row["program"].startswith("roto") and row["l2"] > LARGEST_ERROR]
     if missed:
         print(f"not exact enough: {', '.join(missed)}", file=sys.stderr)

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from measured_rows import check_cases, write_rows
+from measured_rows import check_cases, measured
 from scattering_cases import (
     Case,
     call,
@@ -110,12 +110,7 @@ def bench_scattering(options: Options) -> None:
     if options.device in options.chosen:
         require_engine(options.device, {name: CASES[name] for name in options.cases})
     print(f"{'case':>17} {'engine':>8} {'wall ms':>9} {'×':>6} {'cpu ms':>9} {'×':>6} {'MB':>6} {'l2':>8} {'worst':>8}")
-    rows = []
-    for name in options.cases:
-        for row in measure(name, options):
-            rows.append(row)
-            print(line(row), flush=True)
-    write_rows(options, rows)
+    rows = measured(options, measure, line)
     missed = [row for row in rows if row["engine"] not in ("kymatio", "dtcwt") and not exact(row)]
     if missed:
         print(f"not exact enough: {', '.join(row['case'] + ' ' + row['engine'] for row in missed)}", file=sys.stderr)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from measured_rows import check_cases, write_rows
+from measured_rows import check_cases, measured
 from step_figure import step_figure
 from training_loops import Case, Ours, Plain, RandomImages, Side
 
@@ -67,18 +67,16 @@ def bench_training(options: Options) -> None:
     """Measure, print row by row, and write the JSON file and draw the figure if they are wanted."""
     torch.set_num_threads(options.threads)
     print(f"{'case':>16} {'side':>6} {'images/s':>9} {'ms/step':>9} {'×':>6} {'data':>7} {'front-end':>9}")
-    rows = []
-    for name in options.cases:
-        for row in measure(name, options):
-            rows.append(row)
-            print(
-                f"{row['case']:>16} {row['side']:>6} {row['images_per_second']:>9.1f} {row['ms']:>9.1f} "
-                f"{row['ratio']:>6.2f} {row['data']:>7.1%} {row['front_end']:>9.1%}",
-                flush=True,
-            )
-    write_rows(options, rows)
+    rows = measured(options, measure, _line)
     if options.figure:
         save_figure(step_figure(rows, settings=options.settings), options.figure)
+
+
+def _line(row: dict[str, Any]) -> str:
+    return (
+        f"{row['case']:>16} {row['side']:>6} {row['images_per_second']:>9.1f} {row['ms']:>9.1f} "
+        f"{row['ratio']:>6.2f} {row['data']:>7.1%} {row['front_end']:>9.1%}"
+    )
 
 
 def measure(name: str, options: Options) -> list[dict[str, Any]]:

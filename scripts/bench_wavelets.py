@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from measured_rows import check_cases, write_rows
+from measured_rows import check_cases, measured
 from released_wavelet_block import ReleasedBlock
 from torch import Tensor, nn
 
@@ -77,12 +77,7 @@ def bench_wavelets(options: Options) -> None:
     """Measure, print row by row, and write the JSON file if one is wanted."""
     torch.set_num_threads(options.threads)
     print(f"{'case':>9} {'program':>9} {'wall ms':>9} {'×':>6} {'cpu ms':>9} {'×':>6} {'error':>8}")
-    rows = []
-    for name in options.cases:
-        for row in measure(name, options):
-            rows.append(row)
-            print(line(row), flush=True)
-    write_rows(options, rows)
+    rows = measured(options, measure, line)
     if any(row["error"] > _LARGEST_ERROR for row in rows):
         print("the two networks are not the same", file=sys.stderr)
         sys.exit(1)

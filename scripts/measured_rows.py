@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,19 @@ def check_cases(options: Any, known: Collection[str]) -> None:
         if name not in known:
             raise unknown_name(name, known, what="case")
     check_not_empty(options, "cases")
+
+
+def measured(
+    options: Any, measure: Callable[[str, Any], Sequence[dict[str, Any]]], line: Callable[[Any], str]
+) -> list[Any]:
+    """The rows of all cases, each printed as a line when its case is done, and written (`write_rows`)."""
+    rows = []
+    for name in options.cases:
+        for row in measure(name, options):
+            rows.append(row)
+            print(line(row), flush=True)
+    write_rows(options, rows)
+    return rows
 
 
 def write_rows(options: Any, rows: Sequence[dict[str, Any]], **more: Any) -> None:

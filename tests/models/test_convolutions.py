@@ -54,7 +54,7 @@ def test_the_stem_of_a_harmonic_network_brings_the_bands_to_one_scale():
     bands = []
     network.stem[0].norm.register_forward_hook(lambda _, __, output: bands.append(output))
     network(torch.randn(16, 5, 8, 8)).sum().backward()
-    assert bands[0].shape == (16, 45, 8, 8)
+    assert bands[0].shape == (16, 45, 8, 8) and network.stem[0].norm.weight is None
     torch.testing.assert_close(bands[0].std((0, 2, 3)), torch.ones(45), atol=1e-2, rtol=0)
     assert all(parameter.grad is not None for parameter in network.parameters())
 

@@ -55,6 +55,14 @@ def _alone(layer):
     return alone
 
 
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "zeros"),
+    [(8, 7, 2, (2, 3)), (16, 11, 2, (4, 5)), (32, 3, 2, (0, 1)), (5, 3, 1, (1, 1))],
+)
+def test_the_zeros_at_the_borders_are_those_of_tensorflow(size, kernel, stride, zeros):
+    assert same_padding(size, kernel, stride) == zeros
+
+
 @pytest.mark.parametrize("axis", [0, 1], ids=["older", "newer"])
 def test_a_shift_along_an_attribute_by_two_shifts_the_output_by_one(axis):
     torch.manual_seed(0)
