@@ -109,7 +109,7 @@ def _rows(shard: Path, label: str) -> list[tuple[int, int, int]]:
     try:
         with tarfile.open(shard, "r:") as archive:
             for member in archive:
-                key, _, kind = member.name.rpartition("/")[2].partition(".")
+                kind = member.name.rpartition("/")[2].partition(".")[2]
                 key = member.name.removesuffix(f".{kind}")
                 if f".{kind.lower()}" in EXTENSIONS:
                     places[key] = member.offset_data, member.size
