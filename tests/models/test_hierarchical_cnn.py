@@ -88,6 +88,10 @@ def test_eleven_convolutions_and_maps_of_32_16_and_8():
     assert {(norm.num_features, norm.momentum, norm.eps) for norm in norms} == {(16, 0.01, 1e-3)}
 
 
+def test_three_fifths_of_a_gathered_filter_along_attributes_are_zeros():
+    assert AttributeConv2d((8, 16), 32, 16, kernel=1).inside.double().mean().item() == pytest.approx(0.392, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
